@@ -1,0 +1,97 @@
+# asvr: `make demo` trains a vision-language model from pictures, `make test` runs every test.
+# Both install what is missing first (launch/setup.sh says what, and stops where it may not).
+#
+#   make            the program: build/asvr
+#   make test       all tests (builds the debug variant)        make core-test   core alone, plain cc, no MPI
+#   make demo       pictures -> a trained model, a table, a contact sheet (about 15 minutes on 2 cores)
+#   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
+#   VARIANT=release|debug|san     CC=gcc|clang     ARCH=native (the -march of this build)
+
+VARIANT ?= release
+ARCH    ?= native
+CC      ?= cc
+CXX     ?= c++
+
+OUT     := build$(if $(filter-out release,$(VARIANT)),/$(VARIANT))
+
+WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes
+OPT_release := -O3 -march=$(ARCH) -DNDEBUG
+OPT_debug   := -O2 -march=$(ARCH) -g
+OPT_san     := -O1 -march=$(ARCH) -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT     := $(OPT_$(VARIANT))
+
+pkg      = $(shell pkg-config $(1) 2>/dev/null)
+# Open MPI's and MPICH's wrappers tell the flags; the compiler stays ours.
+MPI_INC  = $(shell mpicc --showme:compile 2>/dev/null || mpicc -compile_info 2>/dev/null | cut -d' ' -f2-)
+MPI_LIB  = $(shell mpicc --showme:link 2>/dev/null || mpicc -link_info 2>/dev/null | cut -d' ' -f2-)
+H5       = $(if $(call pkg,--modversion hdf5-openmpi),hdf5-openmpi,hdf5)
+
+CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -I. -MMD -MP
+CORE_INC := $(call pkg,--cflags openblas)
+CORE_LIB := $(call pkg,--libs openblas) -lm
+IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson)
+IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece) -lstdc++ -ldl
+CFG_LIB  = $(call pkg,--libs libconfig)
+
+objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
+CORE_O   := $(call objects,core core/ref core/cpu)
+DIST_O   := $(call objects,dist)
+IO_O     := $(call objects,io) $(OUT)/obj/io/sentencepiece.o
+LAUNCH_O := $(call objects,launch)
+
+CORE     := $(OUT)/libcore.a
+DIST     := $(OUT)/libdist.a
+IO       := $(OUT)/libio.a
+IMAGE    := $(OUT)/asvr-image.so
+
+.PHONY: all test core-test demo asan docs clean
+all: $(OUT)/asvr $(IMAGE)
+
+$(CORE): $(CORE_O)
+$(DIST): $(DIST_O)
+$(IO): $(IO_O)
+$(CORE) $(DIST) $(IO):
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/obj/core/%.o: core/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) -c $< -o $@
+$(OUT)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) -c $< -o $@
+$(OUT)/obj/io/sentencepiece.o: io/sentencepiece.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -Wall -Wextra $(OPT) -I. $(call pkg,--cflags sentencepiece) -MMD -MP -c $< -o $@
+
+# libvips brings the serial HDF5 with it: a module of its own, loaded by pack and chat only.
+$(IMAGE): io/image/vips.c io/image.h io/err.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -I. -fPIC -shared -fvisibility=hidden $(call pkg,--cflags vips) $(filter %.c,$^) -o $@ $(call pkg,--libs vips)
+
+$(OUT)/asvr: $(LAUNCH_O) $(IO) $(DIST) $(CORE)
+	$(CC) $(OPT) -fopenmp $^ -o $@ $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
+
+# ---- tests ----
+$(OUT)/tests/core/%: tests/core/%.c $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $< -o $@ $(CORE) $(CORE_LIB) -lcmocka
+$(OUT)/tests/dist/%: tests/dist/%.c $(DIST) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(MPI_LIB) $(CORE_LIB) -lcmocka
+$(OUT)/tests/io/%: tests/io/%.c $(IO) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB) -lcmocka
+$(OUT)/tests/bench/%: tests/bench/%.c $(DIST) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(MPI_LIB) $(CORE_LIB)
+
+tests     = $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/$(1)/test_*.c))
+CORE_TESTS := $(call tests,core)
+DIST_TESTS := $(call tests,dist)
+IO_TESTS   := $(call tests,io)
+
+clean:
+	rm -rf build
+
+-include $(shell find build -name '*.d' 2>/dev/null)

@@ -1,0 +1,58 @@
+#include "core/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+static bool   frozen;
+static size_t total;
+
+void *arena_take(Arena *a, int64_t n, size_t elem)
+{
+    CHECK(n >= 0 && (uint64_t)n <= (SIZE_MAX / 2) / elem, "%s: %lld elements of %zu bytes overflow", a->name,
+          (long long)n, elem);
+    size_t bytes = ((size_t)n * elem + ALIGN - 1) / ALIGN * ALIGN;
+    char *p = a->base ? a->base + a->used : NULL;
+    a->used += bytes;
+    if (!a->base && a->used > a->size)
+        a->size = a->used;
+    CHECK(a->used <= a->size, "arena %s: %zu bytes asked for, %zu measured", a->name, a->used, a->size);
+    return p;
+}
+
+void arena_alloc(Arena *a)
+{
+    CHECK(!frozen, "arena %s: allocation after the first step", a->name);
+    ASSERT(!a->base);
+    size_t bytes = a->size ? a->size : ALIGN;
+    a->base = aligned_alloc(ALIGN, bytes);
+    CHECK(a->base, "no memory for %zu bytes of %s", bytes, a->name);
+    memset(a->base, 0, bytes);
+    a->used = 0;
+    total += a->size;
+}
+
+void arena_free(Arena *a)
+{
+    if (a->base)
+        total -= a->size;
+    free(a->base);
+    a->base = NULL;
+    a->used = a->size = 0;
+}
+
+ArenaMark arena_mark(const Arena *a)
+{
+    return (ArenaMark){ a->used };
+}
+
+void arena_release(Arena *a, ArenaMark m)
+{
+    ASSERT(m.used <= a->used);
+    a->used = m.used;
+}
+
+void mem_freeze(void) { frozen = true; }
+void mem_thaw(void) { frozen = false; }
+size_t mem_total(void) { return total; }

@@ -1,0 +1,37 @@
+/*
+ * arena.h -- memory of one lifetime: measure, then carve
+ *
+ * A layout function takes its buffers with TAKE.  Run on an empty arena it only counts; arena_alloc then
+ * reserves what was counted; run a second time the same function carves.  So the count *is* the memory plan.
+ *
+ *     Arena a = { .name = "tape" };
+ *     layout(&t, &a);  arena_alloc(&a);  layout(&t, &a);
+ *
+ * Local.  Every block is aligned to 64 bytes.  Tests: tests/core/test_arena.c
+ */
+#pragma once
+#include "core/base.h"
+
+typedef struct {
+    const char *name;
+    char *base;                /* NULL while measuring */
+    size_t used, size;         /* bytes */
+} Arena;
+
+/* n elements of the given type; NULL while measuring.  Memory is zero after arena_alloc, not after reuse. */
+#define TAKE(a, type, n) ((type *)arena_take((a), (int64_t)(n), sizeof(type)))
+
+void *arena_take(Arena *a, int64_t n, size_t elem);   /* dies when a carving pass asks for more than was measured */
+void  arena_alloc(Arena *a);                          /* reserves `used` bytes, zeroed, rewinds; dies without memory */
+void  arena_free(Arena *a);
+
+/* Temporary use: m = arena_mark(a); ... arena_release(a, m).  Measuring keeps the highest mark. */
+typedef struct { size_t used; } ArenaMark;
+ArenaMark arena_mark(const Arena *a);
+void      arena_release(Arena *a, ArenaMark m);
+
+/* From here on arena_alloc dies: a step allocates nothing. */
+void mem_freeze(void);
+void mem_thaw(void);
+/* Bytes that all living arenas hold. */
+size_t mem_total(void);

@@ -1,0 +1,125 @@
+/*
+ * ops.h -- all arithmetic on tensors goes through this one table
+ *
+ * `op` is filled with the complete reference (core/ref: naive loops, double sums) and then overlaid with the
+ * fast CPU ops (core/cpu): non-NULL members win.  Nobody but the ops dereferences tensor memory.
+ *
+ * Conventions, said once:
+ *   arguments   outputs, inputs, weights, sizes, scalars
+ *   gradients   d...: of weights (dw, db) accumulate (+=), of activations (dx, dq, ...) overwrite (=)
+ *   NULL        a NULL output gradient is not computed; a NULL bias is no bias
+ *   weights     (out, in); a tensor (N,C) is dense and row-major
+ *   sequences   several sequences lie packed in one (N,.) tensor; start[b] .. start[b+1] are the rows of b
+ *   bits        equal inputs give equal bits, for a fixed number of threads
+ * Local.  Ops cannot fail.  In place only where it says so.
+ * Tests: tests/core/test_ops.c (reference vs finite differences, cpu vs reference)
+ */
+#pragma once
+#include "core/base.h"
+
+enum { GELU_TANH, GELU_ERF };       /* kinds of gelu: tanh approximation (SigLIP), exact erf (projector, head) */
+enum { FULL = 0, CAUSAL = 1 };      /* attention masks */
+
+typedef struct {
+    const char *name;
+
+    /* ---- linear: out = x w^T + b ---- */
+    void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const float *w /*(O,I)*/,
+                       const float *b /*(O)*/, int64_t N, int I, int O);
+    void (*linear_bwd)(float *dx /*(N,I)*/, float *dw, float *db, const float *dout /*(N,O)*/, const float *x,
+                       const float *w, int64_t N, int I, int O);
+
+    /* ---- normalisation ---- */
+    void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C,
+                        float eps);
+    void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w,
+                        int64_t N, int C);
+    void (*layernorm_fwd)(float *out, float *mean /*(N)*/, float *rstd /*(N)*/, const float *x, const float *w,
+                          const float *b, int64_t N, int C, float eps);
+    void (*layernorm_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
+                          const float *rstd, const float *w, int64_t N, int C);
+    /* out = x / max(|x|, eps) per row; norm = |x| */
+    void (*l2norm_fwd)(float *out, float *norm /*(N)*/, const float *x, int64_t N, int C, float eps);
+    void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
+
+    /* ---- elementwise ---- */
+    void (*gelu_fwd)(float *out, const float *x, int64_t n, int kind);
+    void (*gelu_bwd)(float *dx, const float *dout, const float *x, int64_t n, int kind);   /* dx may be dout */
+    void (*swiglu_fwd)(float *out, const float *gate, const float *up, int64_t n);         /* silu(gate) * up */
+    void (*swiglu_bwd)(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
+    void (*add_fwd)(float *out, const float *a, const float *b, int64_t n);                /* out may be a or b */
+    void (*scale)(float *x, int64_t n, float factor);                                      /* in place */
+    void (*zero)(float *x, int64_t n);
+    void (*copy)(float *out, const float *x, int64_t n);
+    /* x += w (T,C) repeated over rows: row n gets w[pos[n]]; in place.  bwd: dw[pos[n]] += dout[n]. */
+    void (*add_rows_fwd)(float *x, const float *w, const int32_t *pos, int64_t N, int C);
+    void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);
+
+    /* ---- rows ---- */
+    /* out[n] = table[id[n]]; ids outside [0, rows) give a zero row (another tp rank holds them). */
+    void (*embed_fwd)(float *out, const float *table /*(rows,C)*/, const int32_t *id, int64_t N, int C, int rows);
+    void (*embed_bwd)(float *dtable, const float *dout, const int32_t *id, int64_t N, int C, int rows);
+    void (*gather)(float *out /*(n,C)*/, const float *x, const int32_t *row /*(n)*/, int64_t n, int C);
+    void (*scatter)(float *x, const float *in /*(n,C)*/, const int32_t *row, int64_t n, int C);      /* x[row[i]] = in[i] */
+    void (*scatter_add)(float *x, const float *in, const int32_t *row, int64_t n, int C);            /* x[row[i]] += in[i] */
+
+    /* ---- attention over packed sequences, H query heads of D, K kv heads (H % K == 0) ----
+       q (Nq,H,D), k v (Nk,K,D), att (Nq,H,D), lse (Nq,H) = log sum exp of the scaled scores.
+       CAUSAL: query i of a sequence with tq queries and tk keys sees keys j <= i + tk - tq.  scale 1/sqrt(D). */
+    void (*attention_fwd)(float *att, float *lse, const float *q, const float *k, const float *v, int B,
+                          const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
+    void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse,
+                          const float *q, const float *k, const float *v, int B, const int32_t *qstart,
+                          const int32_t *kstart, int H, int K, int D, int mask);
+    /* Causal attention over depth: tensors are (Q,N,H,D); each of the N rows is a sequence of Q depths.
+       prob (N,H,Q,Q) is what the backward needs. */
+    void (*depth_attention_fwd)(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N,
+                                int H, int D);
+    void (*depth_attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q,
+                                const float *k, const float *v, int Q, int64_t N, int H, int D);
+    /* Rotary embedding in place (Hugging Face pairing: element d with d + D/2), angle pos * theta^(-2d/D).
+       sign +1 forward, -1 backward. */
+    void (*rope)(float *x /*(N,H,D)*/, const int32_t *pos /*(N)*/, int64_t N, int H, int D, float theta, int sign);
+
+    /* ---- pictures ---- */
+    /* uint8 (I,size,size,3) -> patches (I*P, 3*patch*patch), channel-major (c,y,x), v/127.5 - 1; P = (size/patch)^2, row-major */
+    void (*patches)(float *out, const uint8_t *pixels, int I, int size, int patch);
+
+    /* ---- losses ---- */
+    /* Vocabulary-parallel softmax cross-entropy in three passes (xent.h); this rank holds columns [v0, v0+Vl). */
+    void (*xent_max)(float *max /*(N)*/, const float *z /*(N,Vl)*/, int64_t N, int Vl);
+    /* sum[n] = sum_v exp(z[n,v] - max[n]);  target[n] = z[n, y[n]-v0] where it is here, else 0 */
+    void (*xent_sum)(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);
+    /* z <- (exp(z - max) / sum - [v0 + v == y]) * scale, in place */
+    void (*xent_bwd)(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);
+    /* sum over n of max + log sum - target, in double */
+    double (*xent_loss)(const float *max, const float *sum, const float *target, int64_t N);
+    /* Sigmoid contrastive loss: z (B,B) are cosines; logit = z * scale + bias, label +1 on the diagonal, else -1.
+       Returns -sum_ij log sigmoid(label * logit); z <- d loss / d z * factor (in place; not if dscale is NULL);
+       *dscale += d loss / d scale * factor; *dbias likewise.  scale and bias point to parameters: scale = exp(*logscale). */
+    double (*sigmoid_contrast)(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B, float factor);
+
+    /* ---- residual quantization ---- */
+    /* code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C), e (S,C) */
+    void (*nearest)(int32_t *code, const float *x, const float *e, int64_t N, int C, int S);
+    /* x[n] -= e[code[n]] in place */
+    void (*residual)(float *x, const float *e, const int32_t *code, int64_t N, int C);
+    /* count[code[n]] += 1, sum[code[n]] += x[n] */
+    void (*code_stats)(float *count /*(S)*/, float *sum /*(S,C)*/, const float *x, const int32_t *code, int64_t N, int C);
+    /* EMA: count <- d count + (1-d) n, sum <- d sum + (1-d) m, e = sum / smoothed count (ASVR.md 5.2) */
+    void (*code_update)(float *e, float *count, float *sum, const float *n, const float *m, int S, int C, float decay, float eps);
+
+    /* ---- optimizer ---- */
+    double (*sumsq)(const float *x, int64_t n);                     /* a fixed summation order; inf/NaN pass through */
+    /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
+    void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
+                  float decay, int64_t step, float gscale);
+} Ops;
+
+extern Ops op;
+
+extern const Ops OPS_REF;           /* complete */
+extern const Ops OPS_CPU;           /* some members are NULL */
+
+/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads = OpenMP and BLAS threads of this process. */
+void ops_use(const Ops *fast, int threads);

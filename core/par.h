@@ -1,0 +1,26 @@
+/*
+ * par.h -- the two doors through which the model meets other ranks
+ *
+ * The model is written for one rank.  Where a sum must run over the tensor-parallel ranks it calls
+ * tp->sum; where gradients are complete it calls g->final.  dist/ stands behind both.
+ */
+#pragma once
+#include "core/base.h"
+
+typedef struct Tp Tp;
+struct Tp {
+    int   rank, size;
+    void (*sum)(Tp *tp, float *x, int64_t n);   /* x <- sum over tp ranks, in place, collective over tp */
+    void (*max)(Tp *tp, float *x, int64_t n);   /* x <- maximum over tp ranks, in place, collective over tp */
+    void *ctx;
+};
+
+/* One rank: sum and max do nothing. */
+extern Tp TP_ALONE;
+
+typedef struct {
+    /* The gradients of params [first, last) of the table are final.  Called in any order, each param at most
+       once per backward; an empty range only gives communication a chance to progress. */
+    void (*final)(void *ctx, int first, int last);
+    void *ctx;
+} OnGrad;

@@ -1,0 +1,204 @@
+#include "core/param.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+
+enum { DECLARE, WEIGHTS, GRADS };
+
+Binder binder_declare(Params *t, const Tp *tp)
+{
+    t->tp_rank = tp->rank;
+    t->tp_size = tp->size;
+    return (Binder){ t, NULL, 0, DECLARE };
+}
+
+Binder binder_weights(Params *t, float *weights) { return (Binder){ t, weights, 0, WEIGHTS }; }
+Binder binder_grads(Params *t, float *grads) { return (Binder){ t, grads, 0, GRADS }; }
+
+static Param *declare(Params *t)
+{
+    if (t->n == t->cap) {
+        t->cap = t->cap ? 2 * t->cap : 64;
+        t->p = realloc(t->p, (size_t)t->cap * sizeof *t->p);
+        CHECK(t->p, "no memory for a table of %d parameters", t->cap);
+    }
+    return memset(&t->p[t->n++], 0, sizeof *t->p);
+}
+
+static float *bind(Binder *b, Param want)
+{
+    Params *t = b->table;
+    if (b->pass == DECLARE) {
+        CHECK(params_find(t, want.name) < 0, "parameter %s is declared twice", want.name);
+        int64_t n = (int64_t)want.rows * want.cols;
+        CHECK(want.split < 0 || (want.split ? want.cols : want.rows) % t->tp_size == 0,
+              "parameter %s (%d,%d) does not divide among %d tensor-parallel ranks", want.name, want.rows, want.cols,
+              t->tp_size);
+        want.count = want.split < 0 ? n : n / t->tp_size;
+        *declare(t) = want;
+        return NULL;
+    }
+    CHECK(b->next < t->n && strcmp(t->p[b->next].name, want.name) == 0,
+          "parameter %s is bound out of the order in which it was declared", want.name);
+    const Param *p = &t->p[b->next++];
+    if (b->pass == WEIGHTS)
+        return b->base + p->offset;
+    return p->grad < 0 ? NULL : b->base + p->grad;
+}
+
+float *param(Binder *b, int rows, int cols, int split, unsigned flags, const char *fmt, ...)
+{
+    Param want = { .rows = rows, .cols = cols, .split = split, .flags = flags };
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(want.name, sizeof want.name, fmt, ap);
+    va_end(ap);
+    CHECK(n > 0 && n < PARAM_NAME, "the parameter name %s... is too long", want.name);
+    return bind(b, want);
+}
+
+float *param_constant(Binder *b, float value, const char *name)
+{
+    Param want = { .rows = 1, .cols = 1, .split = -1, .flags = INIT_ZERO, .constant = value };
+    CHECK(snprintf(want.name, sizeof want.name, "%s", name) < PARAM_NAME, "the parameter name %s is too long", name);
+    return bind(b, want);
+}
+
+bool param_in_part(const Param *p, const char *part)
+{
+    size_t n = strlen(part);
+    return strncmp(p->name, part, n) == 0 && p->name[n] == '.';
+}
+
+/* Does the list of words hold the part that p belongs to? */
+static bool listed(const Param *p, const char *list)
+{
+    size_t part = strcspn(p->name, ".");
+    for (const char *w = list; *w;) {
+        size_t n = strcspn(w, ", ");
+        if (n == part && strncmp(w, p->name, n) == 0)
+            return true;
+        w += n + strspn(w + n, ", ");
+    }
+    return false;
+}
+
+static bool words_are_parts(const Params *t, const char *list)
+{
+    for (const char *w = list + strspn(list, ", "); *w;) {
+        size_t n = strcspn(w, ", ");
+        bool found = false;
+        for (int i = 0; i < t->n && !found; i++)
+            found = strncmp(t->p[i].name, w, n) == 0 && t->p[i].name[n] == '.';
+        if (!found)
+            return false;
+        w += n + strspn(w + n, ", ");
+    }
+    return true;
+}
+
+enum { LANES = 16 };        /* tensors start at 64-byte boundaries */
+
+bool params_seal(Params *t, const char *trainable)
+{
+    if (!words_are_parts(t, trainable))
+        return false;
+    t->weights = t->grads = 0;
+    for (int i = 0; i < t->n; i++) {
+        Param *p = &t->p[i];
+        p->offset = t->weights;
+        t->weights += ceil_div(p->count, LANES) * LANES;
+        p->grad = -1;
+        if (!(p->flags & STATE) && listed(p, trainable)) {
+            p->grad = t->grads;
+            t->grads += ceil_div(p->count, LANES) * LANES;
+        }
+    }
+    return true;
+}
+
+void params_free(Params *t)
+{
+    free(t->p);
+    *t = (Params){0};
+}
+
+int params_find(const Params *t, const char *name)
+{
+    for (int i = 0; i < t->n; i++)
+        if (strcmp(t->p[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+Slice param_slice(const Params *t, int i)
+{
+    const Param *p = &t->p[i];
+    Slice s = slice_whole(p->cols == 1 ? 1 : 2, (int64_t[]){ p->rows, p->cols });
+    return p->split < 0 ? s : slice_part(s, p->split, t->tp_rank, t->tp_size);
+}
+
+static float initial(const Param *p, uint64_t seed, uint64_t stream, int64_t g)
+{
+    uint64_t i = (uint64_t)g;
+    switch (p->flags & INIT_MASK) {
+    case INIT_ONE:    return 1;
+    case INIT_NORMAL: return (float)(0.02 * rng_normal(seed, stream, i));
+    case INIT_UNIT:   return (float)rng_normal(seed, stream, i);
+    case INIT_FAN_IN: return (float)((2 * rng_uniform(seed, stream, i) - 1) / sqrt((double)p->cols));
+    default:          return p->constant;
+    }
+}
+
+/* The global row-major index of local element e of a piece. */
+static int64_t global_index(const Param *p, const Slice *s, int64_t e)
+{
+    if (s->dims == 1)
+        return s->start[0] + e;
+    int64_t cols = slice_extent(s, 1);
+    return (s->start[0] + e / cols) * p->cols + s->start[1] + e % cols;
+}
+
+void params_init(const Params *t, int i, float *weights, uint64_t seed)
+{
+    const Param *p = &t->p[i];
+    Slice s = param_slice(t, i);
+    uint64_t stream = rng_stream(p->name);
+    for (int64_t e = 0; e < p->count; e++)
+        weights[p->offset + e] = initial(p, seed, stream, global_index(p, &s, e));
+}
+
+void params_range(const Params *t, const char *prefix, int *first, int *last)
+{
+    size_t n = strlen(prefix);
+    int i = 0;
+    while (i < t->n && strncmp(t->p[i].name, prefix, n) != 0)
+        i++;
+    *first = i;
+    while (i < t->n && strncmp(t->p[i].name, prefix, n) == 0)
+        i++;
+    *last = i;
+}
+
+uint64_t params_fingerprint(const Params *t, const float *weights)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < t->n; i++) {
+        const Param *p = &t->p[i];
+        if (p->split < 0 && t->tp_rank != 0)
+            continue;
+        Slice s = param_slice(t, i);
+        uint64_t stream = rng_stream(p->name);
+        for (int64_t e = 0; e < p->count; e++) {
+            uint32_t bits;
+            memcpy(&bits, &weights[p->offset + e], sizeof bits);
+            sum += rng_bits(bits, stream, (uint64_t)global_index(p, &s, e));
+        }
+    }
+    return sum;
+}

@@ -1,0 +1,3 @@
+#include "core/prof.h"
+
+double prof_flops;
