@@ -40,12 +40,13 @@ typedef struct {
                           const float *rstd, const float *w, int64_t N, int C);
     /* out = x / max(|x|, eps) per row; norm = |x| */
     void (*l2norm_fwd)(float *out, float *norm /*(N)*/, const float *x, int64_t N, int C, float eps);
-    void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
+    void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C,
+                       float eps);                                                         /* dx may be dout */
 
     /* ---- elementwise ---- */
     void (*gelu_fwd)(float *out, const float *x, int64_t n, int kind);
     void (*gelu_bwd)(float *dx, const float *dout, const float *x, int64_t n, int kind);   /* dx may be dout */
-    void (*swiglu_fwd)(float *out, const float *gate, const float *up, int64_t n);         /* silu(gate) * up */
+    void (*swiglu_fwd)(float *out, const float *gate, const float *up, int64_t n);         /* silu(gate) * up; out may be gate */
     void (*swiglu_bwd)(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
     void (*add_fwd)(float *out, const float *a, const float *b, int64_t n);                /* out may be a or b */
     void (*scale)(float *x, int64_t n, float factor);                                      /* in place */
@@ -108,6 +109,16 @@ typedef struct {
     void (*code_stats)(float *count /*(S)*/, float *sum /*(S,C)*/, const float *x, const int32_t *code, int64_t N, int C);
     /* EMA: count <- d count + (1-d) n, sum <- d sum + (1-d) m, e = sum / smoothed count (ASVR.md 5.2) */
     void (*code_update)(float *e, float *count, float *sum, const float *n, const float *m, int S, int C, float decay, float eps);
+
+    /* Codes whose moving count is below 1 start again from their candidate (S,C): e = sum = candidate, count = 1; an
+       all-zero candidate is none.  n (S): how often each was chosen.  Returns how many started again; *used = #(n > 0). */
+    int64_t (*code_restart)(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C,
+                            int *used);
+
+    /* ---- generation ---- */
+    /* One id from logits (V): the largest (ties to the lowest id) at temperature 0, else drawn from softmax(z / temperature)
+       by the uniform number 0 <= u < 1. */
+    int (*pick)(const float *z, int V, float temperature, double u);
 
     /* ---- optimizer ---- */
     double (*sumsq)(const float *x, int64_t n);                     /* a fixed summation order; inf/NaN pass through */

@@ -1,0 +1,122 @@
+/* contrast.c -- the text tower and the sigmoid contrastive loss (siglip.h) */
+#include "core/siglip.h"
+
+#include "core/ops.h"
+
+void text_params(TextTower *w, Binder *b)
+{
+    const int C = w->enc.d.C;
+    w->first = b->next;
+    w->embed = param(b, w->V, C, -1, INIT_NORMAL, "text.embed");
+    w->pos   = param(b, w->max_len, C, -1, INIT_NORMAL, "text.pos");
+    w->last = b->next;
+    encoder_params(&w->enc, b, "text");
+    w->tail_first = b->next;
+    w->ln_w   = param(b, C, 1, -1, INIT_ONE, "text.ln.w");
+    w->ln_b   = param(b, C, 1, -1, INIT_ZERO, "text.ln.b");
+    w->proj   = param(b, w->Cv, C, -1, INIT_FAN_IN | DECAY, "text.proj.w");
+    w->proj_b = param(b, w->Cv, 1, -1, INIT_ZERO, "text.proj.b");
+    w->tail_last = b->next;
+}
+
+void text_tape(TextTape *t, Arena *a, const TextTower *w, int B, const Tp *tp)
+{
+    const int C = w->enc.d.C;
+    const int64_t N = (int64_t)B * w->max_len;
+    t->id    = TAKE(a, int32_t, N);      t->pos  = TAKE(a, int32_t, N);
+    t->start = TAKE(a, int32_t, B + 1);  t->last = TAKE(a, int32_t, B);
+    encoder_tape(&t->enc, a, &w->enc.d, N, true, tp);
+    t->pooled = TAKE(a, float, (int64_t)B * C);  t->norm = TAKE(a, float, (int64_t)B * C);
+    t->mean   = TAKE(a, float, B);               t->rstd = TAKE(a, float, B);
+    t->out    = TAKE(a, float, (int64_t)B * w->Cv);
+    t->dpooled = TAKE(a, float, (int64_t)B * C);
+    t->dx     = TAKE(a, float, N * C);
+}
+
+/* The text ids of each sequence, cut to max_len; a sequence without text gets one token, so that it has a last row. */
+static void take_text(TextTape *t, const TextTower *w, const int32_t *tokens, const int32_t *token_start, int B)
+{
+    int32_t n = 0;
+    for (int b = 0; b < B; b++) {
+        t->start[b] = n;
+        for (int32_t j = token_start[b]; j < token_start[b + 1] && n - t->start[b] < w->max_len; j++)
+            if (tokens[j] >= 0) {
+                t->id[n] = tokens[j];
+                t->pos[n] = n - t->start[b];
+                n++;
+            }
+        if (n == t->start[b]) {
+            t->id[n] = t->pos[n] = 0;
+            n++;
+        }
+        t->last[b] = n - 1;
+    }
+    t->start[B] = n;
+    t->B = B;
+    t->N = n;
+}
+
+float *text_forward(TextTape *t, const TextTower *w, const int32_t *tokens, const int32_t *token_start, int B, Tp *tp)
+{
+    const int C = w->enc.d.C;
+    take_text(t, w, tokens, token_start, B);
+    op.embed_fwd(t->enc.x, w->embed, t->id, t->N, C, w->V);
+    op.add_rows_fwd(t->enc.x, w->pos, t->pos, t->N, C);
+    const float *x = encoder_forward(&t->enc, &w->enc, 0, w->enc.d.L, t->N, B, t->start, tp);
+    op.gather(t->pooled, x, t->last, B, C);
+    op.layernorm_fwd(t->norm, t->mean, t->rstd, t->pooled, w->ln_w, w->ln_b, B, C, w->enc.d.eps);
+    op.linear_fwd(t->out, t->norm, w->proj, w->proj_b, B, C, w->Cv);
+    return t->out;
+}
+
+void text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTower *w, Tp *tp, const OnGrad *g)
+{
+    const int C = w->enc.d.C;
+    op.linear_bwd(t->dpooled, dw->proj, dw->proj_b, dout, t->norm, w->proj, t->B, C, w->Cv);
+    op.layernorm_bwd(t->norm, dw->ln_w, dw->ln_b, t->dpooled, t->pooled, t->mean, t->rstd, w->ln_w, t->B, C);
+    if (g)
+        g->final(g->ctx, w->tail_first, w->tail_last);
+    op.zero(t->dx, t->N * C);
+    op.scatter(t->dx, t->norm, t->last, t->B, C);
+    encoder_backward(t->dx, &dw->enc, &t->enc, &w->enc, w->enc.d.L, t->N, t->B, t->start, tp, g);
+    if (dw->embed) {
+        op.embed_bwd(dw->embed, t->dx, t->id, t->N, C, w->V);
+        op.add_rows_bwd(dw->pos, t->dx, t->pos, t->N, C);
+    }
+    if (g)
+        g->final(g->ctx, w->first, w->last);
+}
+
+void contrast_params(Contrast *w, Binder *b)
+{
+    w->first = b->next;
+    w->scale = param_constant(b, 2.302585f, "contrast.scale");     /* log 10 */
+    w->bias  = param_constant(b, -10.0f, "contrast.bias");         /* most pairs are negative */
+    w->last = b->next;
+}
+
+void contrast_tape(ContrastTape *t, Arena *a, int n, int Cv)
+{
+    const int64_t nc = (int64_t)n * Cv;
+    t->v  = TAKE(a, float, nc);  t->t  = TAKE(a, float, nc);
+    t->dv = TAKE(a, float, nc);  t->dt = TAKE(a, float, nc);
+    t->vnorm = TAKE(a, float, n);  t->tnorm = TAKE(a, float, n);
+    t->z  = TAKE(a, float, (int64_t)n * n);
+}
+
+double contrast_loss(Contrast *dw, ContrastTape *t, const Contrast *w, const float *v, const float *x, int n, int Cv,
+                     float factor)
+{
+    const float eps = 1e-6f;
+    op.l2norm_fwd(t->v, t->vnorm, v, n, Cv, eps);
+    op.l2norm_fwd(t->t, t->tnorm, x, n, Cv, eps);
+    op.linear_fwd(t->z, t->v, t->t, NULL, n, Cv, n);                 /* cosines */
+    double loss = op.sigmoid_contrast(t->z, dw ? dw->scale : NULL, dw ? dw->bias : NULL, w->scale, w->bias, n, factor);
+    if (dw) {
+        op.zero(t->dt, (int64_t)n * Cv);
+        op.linear_bwd(t->dv, t->dt, NULL, t->z, t->v, t->t, n, Cv, n);
+        op.l2norm_bwd(t->dv, t->dv, t->v, t->vnorm, n, Cv, eps);
+        op.l2norm_bwd(t->dt, t->dt, t->t, t->tnorm, n, Cv, eps);
+    }
+    return loss;
+}

@@ -1,0 +1,86 @@
+/*
+ * cpu.h -- the fast ops of this machine: CBLAS for matrix products, OpenMP over rows, loops the compiler vectorises
+ *
+ * The contract of every op (shapes, accumulate or overwrite, in place) is core/ops.h; this header only lists who
+ * implements what.  What the files agree on:
+ *   threads   an op splits its work so that each number is computed by one thread in an order that does not depend
+ *             on how many there are; matrix products get OpenBLAS's own threads, except inside cpu_attention and
+ *             cpu_rq, where the threads take (sequence, head) or rows and each calls a one-thread sgemm
+ *   memory    nothing is allocated; tiles lie on the stack, 128 KiB at most
+ *   absent    code_update and sigmoid_contrast: small and rare, the reference serves
+ *
+ * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_simd.c; speed: tests/bench/bench_ops.c
+ */
+#pragma once
+#include "core/ops.h"
+
+#include <cblas.h>
+#include <math.h>
+#undef I                        /* complex.h, by way of cblas.h, takes the letter that is a width here */
+
+enum { PARALLEL = 32768 };      /* fewer elements than this are not worth waking threads for */
+
+/* cpu_linear.c */
+void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, int64_t N, int I, int O);
+void cpu_linear_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
+/* Between the two every sgemm runs on the thread that calls it; start returns what end restores. */
+int  blas_alone_start(void);
+void blas_alone_end(int threads);
+
+/* cpu_norm.c */
+void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps);
+void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);
+void cpu_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C, float eps);
+void cpu_layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
+                       const float *rstd, const float *w, int64_t N, int C);
+void cpu_l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps);
+void cpu_l2norm_bwd(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
+
+/* cpu_act.c */
+void cpu_gelu_fwd(float *out, const float *x, int64_t n, int kind);
+void cpu_gelu_bwd(float *dx, const float *dout, const float *x, int64_t n, int kind);
+void cpu_swiglu_fwd(float *out, const float *gate, const float *up, int64_t n);
+void cpu_swiglu_bwd(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
+void cpu_add_fwd(float *out, const float *a, const float *b, int64_t n);
+void cpu_scale(float *x, int64_t n, float factor);
+void cpu_zero(float *x, int64_t n);
+void cpu_copy(float *out, const float *x, int64_t n);
+
+/* cpu_rows.c */
+void cpu_add_rows_fwd(float *x, const float *w, const int32_t *pos, int64_t N, int C);
+void cpu_add_rows_bwd(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);
+void cpu_embed_fwd(float *out, const float *table, const int32_t *id, int64_t N, int C, int rows);
+void cpu_embed_bwd(float *dtable, const float *dout, const int32_t *id, int64_t N, int C, int rows);
+void cpu_gather(float *out, const float *x, const int32_t *row, int64_t n, int C);
+void cpu_scatter(float *x, const float *in, const int32_t *row, int64_t n, int C);
+void cpu_scatter_add(float *x, const float *in, const int32_t *row, int64_t n, int C);
+void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta, int sign);
+void cpu_patches(float *out, const uint8_t *pixels, int I, int size, int patch);
+
+/* cpu_attention.c */
+void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart,
+                       const int32_t *kstart, int H, int K, int D, int mask);
+void cpu_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse,
+                       const float *q, const float *k, const float *v, int B, const int32_t *qstart,
+                       const int32_t *kstart, int H, int K, int D, int mask);
+
+/* cpu_depth.c */
+void cpu_depth_attention_fwd(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
+void cpu_depth_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q,
+                             const float *k, const float *v, int Q, int64_t N, int H, int D);
+
+/* cpu_loss.c */
+void   cpu_xent_max(float *max, const float *z, int64_t N, int Vl);
+void   cpu_xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);
+void   cpu_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);
+double cpu_xent_loss(const float *max, const float *sum, const float *target, int64_t N);
+
+/* cpu_rq.c */
+void cpu_nearest(int32_t *code, const float *x, const float *e, int64_t N, int C, int S);
+void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int C);
+void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C);
+
+/* cpu_optim.c */
+double cpu_sumsq(const float *x, int64_t n);
+void   cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
+                 float decay, int64_t step, float gscale);

@@ -1,0 +1,89 @@
+/* cpu_linear.c -- products with a weight; OpenBLAS does the work */
+#include "core/cpu/cpu.h"
+#include "core/prof.h"
+
+#include <omp.h>
+#include <string.h>
+
+int blas_alone_start(void)
+{
+    const int threads = openblas_get_num_threads();
+    if (omp_get_max_threads() > 1 && openblas_get_parallel() == OPENBLAS_THREAD)    /* an OpenMP build sees the region itself */
+        openblas_set_num_threads(1);
+    return threads;
+}
+
+void blas_alone_end(int threads)
+{
+    if (openblas_get_num_threads() != threads)
+        openblas_set_num_threads(threads);
+}
+
+/* One row: the weight is read once, from memory; sgemm would first pack it. */
+static void linear_row(float *out, const float *x, const float *w, int I, int O, float beta)
+{
+#pragma omp parallel for if ((int64_t)I * O >= PARALLEL)
+    for (int o = 0; o < O; o++) {
+        const float *row = w + (int64_t)o * I;
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int i = 0; i < I; i++)
+            sum += x[i] * row[i];
+        out[o] = sum + (beta == 0 ? 0 : beta * out[o]);
+    }
+}
+
+void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, int64_t N, int I, int O)
+{
+    if (N == 0)
+        return;
+    prof_gemm(N, O, I);
+    if (b) {
+#pragma omp parallel for if (N * O >= PARALLEL)
+        for (int64_t n = 0; n < N; n++)
+            memcpy(out + n * O, b, (size_t)O * sizeof *b);
+    }
+    const float beta = b ? 1 : 0;
+    if (N == 1)
+        linear_row(out, x, w, I, O, beta);
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)N, O, I, 1, x, I, w, I, beta, out, O);
+}
+
+/* db[c] += sum of column c: blocks of 64 rows, so that rounding grows with N/64 instead of N. */
+static void column_sums(float *db, const float *dout, int64_t N, int O)
+{
+    enum { WIDE = 256, DEEP = 64 };
+#pragma omp parallel for if (N * O >= PARALLEL)
+    for (int c = 0; c < O; c += WIDE) {
+        const int wide = (int)min64(WIDE, O - c);
+        for (int64_t n0 = 0; n0 < N; n0 += DEEP) {
+            const int64_t n1 = min64(N, n0 + DEEP);
+            float sum[WIDE] = { 0 };
+            for (int64_t n = n0; n < n1; n++) {
+                const float *row = dout + n * O + c;
+#pragma omp simd
+                for (int j = 0; j < wide; j++)
+                    sum[j] += row[j];
+            }
+            for (int j = 0; j < wide; j++)
+                db[c + j] += sum[j];
+        }
+    }
+}
+
+void cpu_linear_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O)
+{
+    if (N == 0)
+        return;
+    if (dx) {
+        prof_gemm(N, I, O);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)N, I, O, 1, dout, O, w, I, 0, dx, I);
+    }
+    if (dw) {
+        prof_gemm(O, I, N);
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, O, I, (int)N, 1, dout, O, x, I, 1, dw, I);
+    }
+    if (db)
+        column_sums(db, dout, N, O);
+}

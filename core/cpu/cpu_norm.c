@@ -1,0 +1,158 @@
+/* cpu_norm.c -- normalisations; a row stays in the first cache from its statistics to its result */
+#include "core/cpu/cpu.h"
+#include "core/cpu/simd.h"
+
+#include <string.h>
+
+enum { WIDE = 64, DEEP = 64 };          /* columns and rows of a block of the weight gradients */
+
+static inline float dot(const float *a, const float *b, int C)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int c = 0; c < C; c++)
+        sum += a[c] * b[c];
+    return sum;
+}
+
+void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps)
+{
+#pragma omp parallel for if (N * C >= PARALLEL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *row = x + n * C;
+        const float r = 1.f / sqrtf(dot(row, row, C) / (float)C + eps);
+        float *to = out + n * C;
+#pragma omp simd
+        for (int c = 0; c < C; c++)
+            to[c] = row[c] * r * w[c];
+        rstd[n] = r;
+    }
+}
+
+/* dw[c] += sum_n dout[n,c] (x[n,c] - mean[n]) rstd[n], db[c] += sum_n dout[n,c]; without mean it is 0.
+   A block of columns belongs to one thread and sums its rows in one order. */
+static void weight_gradients(float *dw, float *db, const float *dout, const float *x, const float *mean,
+                             const float *rstd, int64_t N, int C)
+{
+#pragma omp parallel for if (N * C >= PARALLEL)
+    for (int c0 = 0; c0 < C; c0 += WIDE) {
+        const int wide = (int)min64(WIDE, C - c0);
+        for (int64_t n0 = 0; n0 < N; n0 += DEEP) {
+            const int64_t n1 = min64(N, n0 + DEEP);
+            float w[WIDE] = { 0 }, b[WIDE] = { 0 };
+            for (int64_t n = n0; n < n1; n++) {
+                const float *d = dout + n * C + c0, *row = x + n * C + c0;
+                const float m = mean ? mean[n] : 0, r = rstd[n];
+#pragma omp simd
+                for (int c = 0; c < wide; c++) {
+                    w[c] = madd(d[c], (row[c] - m) * r, w[c]);
+                    b[c] += d[c];
+                }
+            }
+            for (int c = 0; dw && c < wide; c++)
+                dw[c0 + c] += w[c];
+            for (int c = 0; db && c < wide; c++)
+                db[c0 + c] += b[c];
+        }
+    }
+}
+
+void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C)
+{
+    if (dw)
+        weight_gradients(dw, NULL, dout, x, NULL, rstd, N, C);
+    if (!dx)
+        return;
+#pragma omp parallel for if (N * C >= PARALLEL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *d = dout + n * C, *row = x + n * C;
+        const float r = rstd[n];
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int c = 0; c < C; c++)
+            sum += d[c] * w[c] * row[c];
+        const float along = sum * r * r / (float)C;
+        float *to = dx + n * C;
+#pragma omp simd
+        for (int c = 0; c < C; c++)
+            to[c] = r * (d[c] * w[c] - row[c] * along);
+    }
+}
+
+void cpu_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C, float eps)
+{
+#pragma omp parallel for if (N * C >= PARALLEL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *row = x + n * C;
+        float sum = 0, square = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int c = 0; c < C; c++)
+            sum += row[c];
+        const float m = sum / (float)C;
+#pragma omp simd reduction(+ : square)
+        for (int c = 0; c < C; c++)
+            square += (row[c] - m) * (row[c] - m);
+        const float r = 1.f / sqrtf(square / (float)C + eps);
+        float *to = out + n * C;
+#pragma omp simd
+        for (int c = 0; c < C; c++)
+            to[c] = madd((row[c] - m) * r, w[c], b ? b[c] : 0.f);
+        mean[n] = m;
+        rstd[n] = r;
+    }
+}
+
+void cpu_layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
+                       const float *rstd, const float *w, int64_t N, int C)
+{
+    if (dw || db)
+        weight_gradients(dw, db, dout, x, mean, rstd, N, C);
+    if (!dx)
+        return;
+#pragma omp parallel for if (N * C >= PARALLEL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *d = dout + n * C, *row = x + n * C;
+        const float m = mean[n], r = rstd[n];
+        float sum = 0, along = 0;
+#pragma omp simd reduction(+ : sum, along)
+        for (int c = 0; c < C; c++) {
+            const float g = d[c] * w[c];
+            sum += g;
+            along += g * (row[c] - m);
+        }
+        sum /= (float)C;
+        along *= r * r / (float)C;
+        float *to = dx + n * C;
+#pragma omp simd
+        for (int c = 0; c < C; c++)
+            to[c] = r * (d[c] * w[c] - sum - (row[c] - m) * along);
+    }
+}
+
+void cpu_l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps)
+{
+#pragma omp parallel for if (N * C >= PARALLEL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *row = x + n * C;
+        const float length = sqrtf(dot(row, row, C)), inverse = 1.f / (length < eps ? eps : length);
+        float *to = out + n * C;
+#pragma omp simd
+        for (int c = 0; c < C; c++)
+            to[c] = row[c] * inverse;
+        norm[n] = length;
+    }
+}
+
+/* Where |x| < eps the divisor is the constant eps and nothing is projected out. */
+void cpu_l2norm_bwd(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps)
+{
+#pragma omp parallel for if (N * C >= PARALLEL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *d = dout + n * C, *row = out + n * C;
+        const float along = norm[n] < eps ? 0.f : dot(d, row, C), inverse = 1.f / (norm[n] < eps ? eps : norm[n]);
+        float *to = dx + n * C;
+#pragma omp simd
+        for (int c = 0; c < C; c++)
+            to[c] = (d[c] - row[c] * along) * inverse;
+    }
+}

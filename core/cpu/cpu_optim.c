@@ -1,0 +1,40 @@
+/* cpu_optim.c -- the optimizer's passes over flat ranges */
+#include "core/cpu/cpu.h"
+#include "core/cpu/simd.h"
+
+/* The range is cut into pieces by its length alone, so the order of summation does not depend on the threads. */
+double cpu_sumsq(const float *x, int64_t n)
+{
+    enum { PIECES = 256 };
+    double part[PIECES] = { 0 };
+    const int64_t piece = max64(4096, ceil_div(n, PIECES)), pieces = ceil_div(n, piece);
+#pragma omp parallel for if (n >= PARALLEL)
+    for (int64_t p = 0; p < pieces; p++) {
+        const int64_t end = min64(n, (p + 1) * piece);
+        double sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = p * piece; i < end; i++)
+            sum += (double)x[i] * (double)x[i];
+        part[p] = sum;
+    }
+    double sum = 0;
+    for (int64_t p = 0; p < pieces; p++)
+        sum += part[p];
+    return sum;
+}
+
+void cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
+               float decay, int64_t step, float gscale)
+{
+    const float keep = 1.f - lr * decay;
+    const float rate = (float)(lr / (1.0 - pow(beta1, (double)step)));
+    const float unbias = (float)(1.0 / sqrt(1.0 - pow(beta2, (double)step)));
+    const float new1 = 1.f - beta1, new2 = 1.f - beta2;
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+    for (int64_t i = 0; i < n; i++) {
+        const float d = g[i] * gscale, m1 = madd(beta1, m[i], new1 * d), v1 = madd(beta2, v[i], new2 * d * d);
+        m[i] = m1;
+        v[i] = v1;
+        w[i] = madd(w[i], keep, -rate * m1 / madd(sqrtf(v1), unbias, eps));
+    }
+}

@@ -1,0 +1,51 @@
+/*
+ * encoder.h -- a stack of pre-norm transformer blocks that see everything: both SigLIP towers
+ *
+ *     x += wo attention(LN1(x)) + bo          bidirectional, H heads of C/H
+ *     x += w2 gelu_tanh(w1 LN2(x) + b1) + b2
+ *
+ * Distributed over tp: q, k, v, w1 column-parallel (heads, ffn), wo and w2 row-parallel: two tp->sum a block.
+ *
+ * Dims    C width   F ffn   H heads   L layers   N packed rows of B sequences
+ * Source  SigLIP, arXiv:2303.15343; ASVR.md 1.2
+ * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
+ */
+#pragma once
+#include "core/arena.h"
+#include "core/param.h"
+
+enum { MAX_LAYERS = 128 };
+
+typedef struct { int C, F, H, L; float eps; } EncoderDims;
+
+typedef struct {
+    float *ln1_w, *ln1_b, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *bo, *ln2_w, *ln2_b, *w1, *b1, *w2, *b2;
+    int first, last;                               /* its params in the table */
+} EncoderBlock;
+
+typedef struct {
+    EncoderDims  d;
+    EncoderBlock block[MAX_LAYERS];
+} Encoder;
+
+typedef struct {
+    float *mean1, *rstd1, *q, *k, *v, *att, *lse;  /* (N) (N) (N,Cl) x 4 (N,Hl) */
+    float *mid, *mean2, *rstd2, *pre;              /* (N,C) (N) (N) (N,Fl) */
+    float *out;                                    /* (N,C) */
+} EncoderLayerTape;
+
+typedef struct {
+    float *x;                                      /* (N,C) the input; the gradient of the input after backward */
+    EncoderLayerTape layer[MAX_LAYERS];
+    float *norm, *act, *dq, *dk, *dv, *datt, *part;    /* shared by all layers */
+} EncoderTape;
+
+/* The parameters of layers named PART.L.attn..., one function for declare, weights and gradients. */
+void encoder_params(Encoder *w, Binder *b, const char *part);
+/* rows = the most rows a call may have.  Without keep the layers share their buffers and there is no backward. */
+void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t rows, bool keep, const Tp *tp);
+/* Runs layers [from, to): t->x (from 0) or what an earlier call left -> the output (N,C), returned.  Collective over tp. */
+float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, int64_t N, int B, const int32_t *start, Tp *tp);
+/* dx (N,C): gradient of the output on entry, of the input on return.  dw: NULL pointers where frozen. */
+void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int layers, int64_t N, int B,
+                      const int32_t *start, Tp *tp, const OnGrad *g);

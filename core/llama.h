@@ -1,0 +1,68 @@
+/*
+ * llama.h -- the decoder: embedding rows in, final-norm hidden rows out
+ *
+ *     x += wo attention(rope(wq n), rope(wk n), wv n),   n = RMSNorm(x)      causal, H query and K kv heads of D
+ *     x += down (silu(gate n) * up n),                   n = RMSNorm(x)
+ *     h  = RMSNorm(x)
+ *
+ * Distributed over tp: q, k, v, gate, up column-parallel, wo and down row-parallel (two tp->sum a block);
+ * embedding and LM head split by vocabulary.  The LM head's loss is xent.h's.
+ *
+ * Dims    C width  F ffn  H heads  K kv heads  D = C/H  L layers  V vocabulary  N packed rows of B sequences
+ * Source  LLaMA, arXiv:2302.13971; GQA, arXiv:2305.13245; RoPE, arXiv:2104.09864
+ * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
+ */
+#pragma once
+#include "core/encoder.h"
+
+typedef struct { int C, F, H, K, L, V; float theta, eps; bool qkv_bias; } LlamaDims;
+
+typedef struct {
+    float *attn_norm, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *ffn_norm, *gate, *up, *down;
+    int first, last;                               /* its params in the table */
+} LlamaBlock;
+
+typedef struct {
+    LlamaDims  d;
+    float     *embed, *norm, *lm_head;             /* (V,C) (C) (V,C) */
+    int        p_embed, p_norm;                    /* params of the table: the embedding; norm, then lm_head */
+    LlamaBlock block[MAX_LAYERS];
+} Llama;
+
+typedef struct {
+    float *rstd1, *q, *k, *v, *att, *lse;          /* (N) (N,Hl D) (N,Kl D) (N,Kl D) (N,Hl D) (N,Hl) */
+    float *mid, *rstd2, *gate, *up;                /* (N,C) (N) (N,Fl) (N,Fl) */
+    float *out;                                    /* (N,C) */
+} LlamaLayerTape;
+
+typedef struct {
+    float *x;                                      /* (N,C) input rows */
+    float *rstd, *h;                               /* (N) (N,C) hidden rows after the final norm */
+    LlamaLayerTape layer[MAX_LAYERS];
+    float *norm, *act, *dgate, *dup, *dq, *dk, *dv, *datt, *part, *dx;     /* shared by all layers */
+} LlamaTape;
+
+/* Keys and values of one growing sequence, for generation. */
+typedef struct {
+    int    len, cap;
+    float *k[MAX_LAYERS], *v[MAX_LAYERS];          /* (cap, Kl D) */
+    float *norm, *q, *att, *lse, *part, *gate, *up;       /* work rows, `rows` of them */
+    int    rows;
+} LlamaCache;
+
+void llama_params(Llama *w, Binder *b);
+void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t rows, const Tp *tp);
+/* out (N,C) = embedding rows; ids outside the vocabulary give zero rows.  `local` (N) is work space.  Collective over tp. */
+void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, int64_t N, Tp *tp);
+void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const int32_t *id, int32_t *local, int64_t N,
+                          Tp *tp);
+/* t->x -> t->h.  pos (N): position of each row in its sequence.  Collective over tp. */
+void llama_forward(LlamaTape *t, const Llama *w, int64_t N, int B, const int32_t *start, const int32_t *pos, Tp *tp);
+/* dh (N,C): gradient of t->h; returns the gradient of t->x (in t->dx). */
+float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, int64_t N, int B, const int32_t *start,
+                      const int32_t *pos, Tp *tp, const OnGrad *g);
+
+void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows, const Tp *tp);
+/* Appends n <= c->rows rows x (n,C), overwritten, to the sequence; h (n,C) = their hidden rows after the final norm.
+   pos (n) holds their positions c->len ...  Collective over tp. */
+void llama_extend(float *h, LlamaCache *c, const Llama *w, float *x, const int32_t *pos, int n, Tp *tp);

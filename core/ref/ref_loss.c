@@ -1,0 +1,68 @@
+#include "core/ref/ref.h"
+
+#include <math.h>
+
+void ref_xent_max(float *max, const float *z, int64_t N, int Vl)
+{
+    for (int64_t n = 0; n < N; n++) {
+        max[n] = z[n * Vl];
+        for (int v = 1; v < Vl; v++)
+            max[n] = z[n * Vl + v] > max[n] ? z[n * Vl + v] : max[n];
+    }
+}
+
+void ref_xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0)
+{
+    for (int64_t n = 0; n < N; n++) {
+        double s = 0;
+        for (int v = 0; v < Vl; v++)
+            s += exp((double)z[n * Vl + v] - max[n]);
+        sum[n] = (float)s;
+        target[n] = y[n] >= v0 && y[n] < v0 + Vl ? z[n * Vl + y[n] - v0] : 0;
+    }
+}
+
+void ref_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale)
+{
+    for (int64_t n = 0; n < N; n++)
+        for (int v = 0; v < Vl; v++) {
+            double p = exp((double)z[n * Vl + v] - max[n]) / sum[n];
+            z[n * Vl + v] = (float)((p - (v0 + v == y[n])) * scale);
+        }
+}
+
+double ref_xent_loss(const float *max, const float *sum, const float *target, int64_t N)
+{
+    double loss = 0;
+    for (int64_t n = 0; n < N; n++)
+        loss += max[n] + log(sum[n]) - target[n];
+    return loss;
+}
+
+/* -log sigmoid(x); no exp overflows */
+static double neg_log_sigmoid(double x)
+{
+    return fmax(-x, 0) + log1p(exp(-fabs(x)));
+}
+
+double ref_sigmoid_contrast(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B,
+                            float factor)
+{
+    double scale = exp(*logscale), loss = 0, dscale = 0, db = 0;
+    for (int i = 0; i < B; i++)
+        for (int j = 0; j < B; j++) {
+            float *zij = z + (int64_t)i * B + j;
+            double label = i == j ? 1 : -1, logit = *zij * scale + *bias;
+            double slope = -label / (1 + exp(label * logit));          /* d loss / d logit */
+            loss += neg_log_sigmoid(label * logit);
+            dscale += slope * *zij;
+            db += slope;
+            if (dlogscale)
+                *zij = (float)(slope * scale * factor);
+        }
+    if (dlogscale)
+        *dlogscale += (float)(dscale * scale * factor);                /* d scale / d logscale = scale */
+    if (dlogscale && dbias)
+        *dbias += (float)(db * factor);
+    return loss;
+}

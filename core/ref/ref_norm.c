@@ -1,0 +1,103 @@
+#include "core/ref/ref.h"
+
+#include <math.h>
+
+void ref_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps)
+{
+    for (int64_t n = 0; n < N; n++) {
+        const float *xn = x + n * C;
+        double r = 1 / sqrt(ref_dot(xn, xn, C) / C + eps);
+        for (int c = 0; c < C; c++)
+            out[n * C + c] = (float)(xn[c] * r * w[c]);
+        rstd[n] = (float)r;
+    }
+}
+
+/* With u = x rstd:  dx = rstd (dout w - u mean(dout w u)),  dw += sum_n dout u. */
+void ref_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w,
+                     int64_t N, int C)
+{
+    for (int64_t n = 0; dx && n < N; n++) {
+        const float *xn = x + n * C, *dn = dout + n * C;
+        double r = rstd[n], mean = 0;
+        for (int c = 0; c < C; c++)
+            mean += (double)dn[c] * w[c] * (xn[c] * r) / C;
+        for (int c = 0; c < C; c++)
+            dx[n * C + c] = (float)(r * ((double)dn[c] * w[c] - xn[c] * r * mean));
+    }
+    for (int c = 0; dw && c < C; c++) {
+        double s = dw[c];
+        for (int64_t n = 0; n < N; n++)
+            s += (double)dout[n * C + c] * x[n * C + c] * rstd[n];
+        dw[c] = (float)s;
+    }
+}
+
+void ref_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N,
+                       int C, float eps)
+{
+    for (int64_t n = 0; n < N; n++) {
+        const float *xn = x + n * C;
+        double m = 0, var = 0;
+        for (int c = 0; c < C; c++)
+            m += (double)xn[c] / C;
+        for (int c = 0; c < C; c++)
+            var += (xn[c] - m) * (xn[c] - m) / C;
+        double r = 1 / sqrt(var + eps);
+        for (int c = 0; c < C; c++)
+            out[n * C + c] = (float)((xn[c] - m) * r * w[c] + (b ? b[c] : 0));
+        mean[n] = (float)m;
+        rstd[n] = (float)r;
+    }
+}
+
+/* With u = (x - mean) rstd, g = dout w:  dx = rstd (g - mean(g) - u mean(g u)). */
+static void layernorm_dx(float *dx, const float *dout, const float *x, double mean, double rstd, const float *w, int C)
+{
+    double g1 = 0, gu = 0;
+    for (int c = 0; c < C; c++) {
+        double g = (double)dout[c] * w[c];
+        g1 += g / C;
+        gu += g * (x[c] - mean) * rstd / C;
+    }
+    for (int c = 0; c < C; c++)
+        dx[c] = (float)(rstd * ((double)dout[c] * w[c] - g1 - (x[c] - mean) * rstd * gu));
+}
+
+void ref_layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
+                       const float *rstd, const float *w, int64_t N, int C)
+{
+    for (int64_t n = 0; dx && n < N; n++)
+        layernorm_dx(dx + n * C, dout + n * C, x + n * C, mean[n], rstd[n], w, C);
+    for (int c = 0; c < C; c++) {
+        double sw = dw ? dw[c] : 0, sb = db ? db[c] : 0;
+        for (int64_t n = 0; n < N; n++) {
+            double d = dout[n * C + c];
+            sw += d * ((double)x[n * C + c] - mean[n]) * rstd[n];
+            sb += d;
+        }
+        if (dw)
+            dw[c] = (float)sw;
+        if (db)
+            db[c] = (float)sb;
+    }
+}
+
+void ref_l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps)
+{
+    for (int64_t n = 0; n < N; n++) {
+        double r = sqrt(ref_dot(x + n * C, x + n * C, C));
+        for (int c = 0; c < C; c++)
+            out[n * C + c] = (float)(x[n * C + c] / fmax(r, eps));
+        norm[n] = (float)r;
+    }
+}
+
+void ref_l2norm_bwd(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps)
+{
+    for (int64_t n = 0; dx && n < N; n++) {
+        double along = norm[n] > eps ? ref_dot(dout + n * C, out + n * C, C) : 0;      /* below eps the map is linear */
+        for (int c = 0; c < C; c++)
+            dx[n * C + c] = (float)((dout[n * C + c] - out[n * C + c] * along) / fmax(norm[n], eps));
+    }
+}

@@ -1,0 +1,13 @@
+#include "core/ref/ref.h"
+
+#include <stdlib.h>
+
+#define MEMBER(f) .f = ref_##f,
+const Ops OPS_REF = { .name = "ref", REF_OPS(MEMBER) };
+
+double *ref_buffer(int64_t n)
+{
+    double *p = malloc((size_t)max64(n, 1) * sizeof *p);
+    CHECK(p, "no memory for %lld doubles of the reference ops", (long long)n);
+    return p;
+}

@@ -1,0 +1,62 @@
+/*
+ * rqhead.h -- the visual head: a depth transformer from one hidden row to Q code distributions
+ *
+ *     e0  = p2 gelu_erf(p0 g + b0) + b2                          from the hidden row g (C)
+ *     s_k = sum_(j<=k) E_j[c_j];   u_k = in s_k + b              teacher-forced codes, frozen codebooks
+ *     x   = (e0, u_0, .., u_(Q-2))                               a sequence of Q depths
+ *     L times:  r = RMSNorm2(x + attention(RMSNorm1(x)))         causal over depth; r is also the FFN's residual
+ *               x_k = r_k + w2_k gelu_erf(w1_k r_k)              its own FFN weights for each depth
+ *     logits_k = head_k RMSNorm(x_k) + b_k                       (S) for each depth
+ *
+ * Tensors are depth-major, (Q,M,.): each depth is one dense matrix.  Only the M rows with a visual target are
+ * computed, and the logits of one depth's chunk of rows live at once (xent.h).
+ * Distributed over tp: attention by heads, FFN by its inner width, code heads by codebook (code-parallel loss).
+ *
+ * Dims    C model width  E head width  H heads  L layers  Q depth  S codes  Cv codebook width  M target rows
+ * Source  ASVR, arXiv:2506.09040; ASVR.md 1.6
+ * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
+ */
+#pragma once
+#include "core/encoder.h"
+#include "core/rqtok.h"
+#include "core/xent.h"
+
+typedef struct { int C, E, H, L, Q, S, Cv; float eps; } RqHeadDims;
+
+typedef struct {
+    float *norm1, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *bo, *norm2;
+    float *w1[MAX_DEPTH], *w2[MAX_DEPTH];          /* (2E,E) (E,2E) for each depth */
+    int    first, last;
+} RqHeadBlock;
+
+typedef struct {
+    RqHeadDims  d;
+    float      *p0, *b0, *p2, *b2, *in, *in_b, *norm;
+    float      *head[MAX_DEPTH], *head_b[MAX_DEPTH];
+    int         first, front_last, tail_first, last;
+    RqHeadBlock block[16];
+} RqHead;
+
+typedef struct {
+    float *rstd1, *q, *k, *v, *att, *prob;         /* (QM) (QM,El) x 4 (M,Hl,Q,Q) */
+    float *sum, *rstd2, *res, *pre;                /* (QM,E) (QM) (QM,E) (QM,2E/tp) */
+    float *out;                                    /* (QM,E) */
+} RqHeadLayerTape;
+
+typedef struct {
+    float *pre, *act, *emb, *x;                    /* (M,E) (M,E) ((Q-1)M,Cv) (QM,E) */
+    float *rstd, *normed, *dnormed;                /* (QM) (QM,E) (QM,E) */
+    RqHeadLayerTape layer[16];
+    float *norm, *hid, *dq, *dk, *dv, *datt, *part, *dx;
+    XentWork xent;
+} RqHeadTape;
+
+void rqhead_params(RqHead *w, Binder *b);
+void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t rows, const Tp *tp);
+/* g (M,C) hidden rows, code (Q,M).  loss[k] += sum over rows of the cross-entropy of depth k.  With dw given the code
+   heads' gradients, times scale, are computed on the way.  Collective over tp. */
+void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g,
+                    const int32_t *code, int64_t M, float scale, Tp *tp);
+/* After rqhead_forward with dw: dg (M,C), overwritten. */
+void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp,
+                     const OnGrad *door);

@@ -1,0 +1,50 @@
+/*
+ * rqtok.h -- the residual quantizer: features to codes, and how its codebooks learn
+ *
+ *     r0 = z;   c_k = argmin_j |r_k - E_k[j]|^2  (ties to the lowest j);   r_(k+1) = r_k - E_k[c_k]
+ *
+ * The codebooks learn by exponential moving averages of what falls on each code, and a code that nothing
+ * falls on starts again from a vector of the batch.  What a step gathers (how often each code was chosen,
+ * the sum of its vectors, one candidate vector for each code) lies in the *gradients* of the three tensors,
+ * so the same reduction as for every gradient adds it up over ranks.  A candidate is owned by one sample of
+ * the global batch, drawn by (seed, step, depth, code): the result does not depend on the number of ranks.
+ *
+ * Dims    Q depth   S codebook size   Cv width   N = I P vectors
+ * Source  RQ-VAE, arXiv:2203.01941; DualToken, arXiv:2503.14324; ASVR.md 1.5, 5.2
+ * Tests   tests/core/test_rq.c
+ */
+#pragma once
+#include "core/arena.h"
+#include "core/param.h"
+
+enum { MAX_DEPTH = 16 };
+
+typedef struct {
+    int    Q, S, Cv;
+    bool   shared;                                 /* one codebook serves all depths */
+    float *table[MAX_DEPTH];                       /* (S,Cv) */
+    float *count[MAX_DEPTH], *sum[MAX_DEPTH];      /* (S) (S,Cv) moving averages */
+    int    first, last;
+} Codes;
+
+typedef struct {
+    float   *r;                                    /* (N,Cv) residuals */
+    int32_t *code;                                 /* (Q,N) depth-major */
+} CodesTape;
+
+/* Where a micro-batch stands in its step, for the drawing of candidates. */
+typedef struct {
+    uint64_t seed;
+    int64_t  step, global_batch, first;            /* first: index in the global batch of the first sample */
+} CodesDraw;
+
+void codes_params(Codes *w, Binder *b);
+void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t rows);
+/* t->code from features x (N,Cv), and the energy |r|^2 left after each depth, energy[0..Q], energy[0] = |x|^2 (NULL: not wanted). */
+void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N);
+/* As codes_quantize, and gathers statistics and candidates into the gradients dw. */
+void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const float *x, const int32_t *image_start,
+                  int B, int P, const CodesDraw *draw);
+/* Moves the codebooks by what was gathered (reduced over ranks).  Returns the number of codes that started again;
+   used[k] becomes the number of codes of codebook k that were chosen in this step. */
+int64_t codes_update(Codes *w, const Codes *dw, float decay, int *used);

@@ -1,0 +1,143 @@
+#include "core/siglip.h"
+
+#include "core/ops.h"
+
+void vision_params(Vision *w, Binder *b)
+{
+    const int C = w->enc.d.C, side = w->image / w->patch;
+    w->P = side * side;
+    w->first = b->next;
+    w->wp  = param(b, C, 3 * w->patch * w->patch, -1, INIT_FAN_IN | DECAY, "vision.patch.w");
+    w->bp  = param(b, C, 1, -1, INIT_ZERO, "vision.patch.b");
+    w->pos = param(b, w->P, C, -1, INIT_NORMAL, "vision.pos");
+    w->last = b->next;
+    encoder_params(&w->enc, b, "vision");
+}
+
+void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, const Tp *tp)
+{
+    const int64_t N = (int64_t)I * w->P;
+    t->patches = TAKE(a, float, N * 3 * w->patch * w->patch);
+    t->start   = TAKE(a, int32_t, I + 1);
+    t->pos     = TAKE(a, int32_t, N);
+    encoder_tape(&t->enc, a, &w->enc.d, N, keep, tp);
+}
+
+void vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I)
+{
+    const int64_t N = (int64_t)I * w->P;
+    for (int i = 0; i <= I; i++)
+        t->start[i] = i * w->P;
+    for (int64_t n = 0; n < N; n++)
+        t->pos[n] = (int32_t)(n % w->P);
+    op.patches(t->patches, pixels, I, w->image, w->patch);
+    op.linear_fwd(t->enc.x, t->patches, w->wp, w->bp, N, 3 * w->patch * w->patch, w->enc.d.C);
+    op.add_rows_fwd(t->enc.x, w->pos, t->pos, N, w->enc.d.C);
+}
+
+float *vision_forward(VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp)
+{
+    return encoder_forward(&t->enc, &w->enc, from, to, (int64_t)I * w->P, I, t->start, tp);
+}
+
+void vision_backward(float *dx, Vision *dw, VisionTape *t, const Vision *w, int layers, int I, Tp *tp, const OnGrad *g)
+{
+    const int64_t N = (int64_t)I * w->P;
+    encoder_backward(dx, &dw->enc, &t->enc, &w->enc, layers, N, I, t->start, tp, g);
+    if (dw->pos)
+        op.add_rows_bwd(dw->pos, dx, t->pos, N, w->enc.d.C);
+    op.linear_bwd(NULL, dw->wp, dw->bp, dx, t->patches, w->wp, N, 3 * w->patch * w->patch, w->enc.d.C);
+    if (g)
+        g->final(g->ctx, w->first, w->last);
+}
+
+void pool_params(Pool *w, Binder *b, const Vision *v)
+{
+    const int C = v->enc.d.C, F = v->enc.d.F;
+    const unsigned matrix = INIT_FAN_IN | DECAY;
+    w->first = b->next;
+    w->ln_w  = param(b, C, 1, -1, INIT_ONE, "pool.ln.w");
+    w->ln_b  = param(b, C, 1, -1, INIT_ZERO, "pool.ln.b");
+    w->probe = param(b, 1, C, -1, INIT_NORMAL, "pool.probe");
+    w->wq = param(b, C, C, -1, matrix, "pool.attn.wq");   w->bq = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bq");
+    w->wk = param(b, C, C, -1, matrix, "pool.attn.wk");   w->bk = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bk");
+    w->wv = param(b, C, C, -1, matrix, "pool.attn.wv");   w->bv = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bv");
+    w->wo = param(b, C, C, -1, matrix, "pool.attn.wo");   w->bo = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bo");
+    w->ln2_w = param(b, C, 1, -1, INIT_ONE, "pool.ln2.w");
+    w->ln2_b = param(b, C, 1, -1, INIT_ZERO, "pool.ln2.b");
+    w->w1 = param(b, F, C, -1, matrix, "pool.ffn.w1");    w->b1 = param(b, F, 1, -1, INIT_ZERO, "pool.ffn.b1");
+    w->w2 = param(b, C, F, -1, matrix, "pool.ffn.w2");    w->b2 = param(b, C, 1, -1, INIT_ZERO, "pool.ffn.b2");
+    w->last = b->next;
+}
+
+void pool_tape(PoolTape *t, Arena *a, const Vision *v, int I)
+{
+    const int C = v->enc.d.C, F = v->enc.d.F, H = v->enc.d.H;
+    const int64_t N = (int64_t)I * v->P, IC = (int64_t)I * C;
+    t->norm = TAKE(a, float, N * C);  t->mean = TAKE(a, float, N);      t->rstd = TAKE(a, float, N);
+    t->k    = TAKE(a, float, N * C);  t->v    = TAKE(a, float, N * C);
+    t->dk   = TAKE(a, float, N * C);  t->dv   = TAKE(a, float, N * C);
+    t->dnorm = TAKE(a, float, N * C); t->tmp  = TAKE(a, float, N * C);
+    t->probes = TAKE(a, float, IC);   t->q    = TAKE(a, float, IC);     t->att = TAKE(a, float, IC);
+    t->lse  = TAKE(a, float, (int64_t)I * H);
+    t->y    = TAKE(a, float, IC);     t->norm2 = TAKE(a, float, IC);
+    t->mean2 = TAKE(a, float, I);     t->rstd2 = TAKE(a, float, I);
+    t->pre  = TAKE(a, float, (int64_t)I * F);  t->act = TAKE(a, float, (int64_t)I * F);
+    t->out  = TAKE(a, float, IC);     t->dq   = TAKE(a, float, IC);     t->datt = TAKE(a, float, IC);
+    t->dy   = TAKE(a, float, IC);     t->dprobe = TAKE(a, float, IC);
+    t->one  = TAKE(a, int32_t, I + 1);
+    t->zeros = TAKE(a, int32_t, I);
+}
+
+static void pool_starts(PoolTape *t, int32_t *key_start, int I, int P)
+{
+    for (int i = 0; i <= I; i++) {
+        t->one[i] = i;
+        key_start[i] = i * P;
+    }
+}
+
+float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v, int I)
+{
+    const int C = v->enc.d.C, F = v->enc.d.F, H = v->enc.d.H;
+    const int64_t N = (int64_t)I * v->P;
+    int32_t *keys = (int32_t *)t->tmp;                    /* free until the backward pass */
+    pool_starts(t, keys, I, v->P);
+    op.layernorm_fwd(t->norm, t->mean, t->rstd, x, w->ln_w, w->ln_b, N, C, v->enc.d.eps);
+    op.gather(t->probes, w->probe, t->zeros, I, C);
+    op.linear_fwd(t->q, t->probes, w->wq, w->bq, I, C, C);
+    op.linear_fwd(t->k, t->norm, w->wk, w->bk, N, C, C);
+    op.linear_fwd(t->v, t->norm, w->wv, w->bv, N, C, C);
+    op.attention_fwd(t->att, t->lse, t->q, t->k, t->v, I, t->one, keys, H, H, C / H, FULL);
+    op.linear_fwd(t->y, t->att, w->wo, w->bo, I, C, C);
+    op.layernorm_fwd(t->norm2, t->mean2, t->rstd2, t->y, w->ln2_w, w->ln2_b, I, C, v->enc.d.eps);
+    op.linear_fwd(t->pre, t->norm2, w->w1, w->b1, I, C, F);
+    op.gelu_fwd(t->act, t->pre, (int64_t)I * F, GELU_TANH);
+    op.linear_fwd(t->out, t->act, w->w2, w->b2, I, F, C);
+    op.add_fwd(t->out, t->out, t->y, (int64_t)I * C);
+    return t->out;
+}
+
+void pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Pool *w, const float *x, const Vision *v, int I)
+{
+    const int C = v->enc.d.C, F = v->enc.d.F, H = v->enc.d.H;
+    const int64_t N = (int64_t)I * v->P;
+    int32_t *keys = (int32_t *)t->tmp;
+    op.linear_bwd(NULL, dw->w2, dw->b2, dout, t->act, w->w2, I, F, C);
+    op.linear_bwd(t->act, NULL, NULL, dout, NULL, w->w2, I, F, C);
+    op.gelu_bwd(t->act, t->act, t->pre, (int64_t)I * F, GELU_TANH);
+    op.linear_bwd(t->datt, dw->w1, dw->b1, t->act, t->norm2, w->w1, I, C, F);
+    op.layernorm_bwd(t->dy, dw->ln2_w, dw->ln2_b, t->datt, t->y, t->mean2, t->rstd2, w->ln2_w, I, C);
+    op.add_fwd(t->dy, t->dy, dout, (int64_t)I * C);
+    op.linear_bwd(t->datt, dw->wo, dw->bo, t->dy, t->att, w->wo, I, C, C);
+    pool_starts(t, keys, I, v->P);
+    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, t->att, t->lse, t->q, t->k, t->v, I, t->one, keys, H, H, C / H, FULL);
+    op.linear_bwd(t->dprobe, dw->wq, dw->bq, t->dq, t->probes, w->wq, I, C, C);
+    if (dw->probe)
+        op.add_rows_bwd(dw->probe, t->dprobe, t->zeros, I, C);
+    op.linear_bwd(t->dnorm, dw->wk, dw->bk, t->dk, t->norm, w->wk, N, C, C);
+    op.linear_bwd(NULL, dw->wv, dw->bv, t->dv, t->norm, w->wv, N, C, C);
+    op.linear_bwd(t->tmp, NULL, NULL, t->dv, NULL, w->wv, N, C, C);
+    op.add_fwd(t->dnorm, t->dnorm, t->tmp, N * C);
+    op.layernorm_bwd(dx, dw->ln_w, dw->ln_b, t->dnorm, x, t->mean, t->rstd, w->ln_w, N, C);
+}

@@ -1,0 +1,87 @@
+/*
+ * siglip.h -- the vision tower, the text tower, and the sigmoid contrastive loss that trains both
+ *
+ *     vision   x = patches(pixels) wp^T + bp + pos;  blocks;  features = the rows after `layers` blocks, no norm
+ *     pooled   LN(x), one learned query attends to all patches, y + MLP(LN(y))          one row an image
+ *     text     x = embed[id] + pos;  blocks;  LN;  the last token's row through a linear
+ *     loss     -1/n sum_ij log sigmoid(l_ij (exp(scale) <v_i,t_j> + bias)),  l = +1 on the diagonal, else -1
+ *
+ * Each micro-batch is its own set of negatives, so the loss does not depend on the number of ranks.
+ * Distributed over tp: the blocks (encoder.h); embeddings, pooling and loss are replicated.
+ *
+ * Dims    C width  P = (image / patch)^2 patches, a remainder of the picture is dropped  I images
+ * Source  SigLIP, arXiv:2303.15343; ASVR.md 1.2
+ * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
+ */
+#pragma once
+#include "core/encoder.h"
+
+typedef struct {
+    int     image, patch, P;
+    Encoder enc;
+    float  *wp, *bp, *pos;                 /* (C, 3 patch^2) (C) (P,C) */
+    int     first, last;
+} Vision;
+
+typedef struct {                           /* attention pooling, needed by the contrast stage alone */
+    float *ln_w, *ln_b, *probe, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *bo, *ln2_w, *ln2_b, *w1, *b1, *w2, *b2;
+    int    first, last;
+} Pool;
+
+typedef struct {
+    Encoder enc;
+    int     V, max_len;
+    float  *embed, *pos, *ln_w, *ln_b, *proj, *proj_b;     /* (V,C) (max_len,C) (C) (C) (Cv,C) (Cv) */
+    int     Cv, first, last, tail_first, tail_last;
+} TextTower;
+
+typedef struct { float *scale, *bias; int first, last; } Contrast;
+
+typedef struct {
+    EncoderTape enc;
+    float      *patches, *work;            /* (I P, 3 patch^2) */
+    int32_t    *start, *pos;               /* (I+1) (I P) */
+} VisionTape;
+
+typedef struct {
+    float *norm, *mean, *rstd, *probes, *q, *k, *v, *att, *lse, *y, *norm2, *mean2, *rstd2, *pre, *act, *out;
+    float *dq, *dk, *dv, *datt, *dy, *dprobe, *dnorm, *tmp;
+    int32_t *one;                          /* (I+1) 0 1 2 ... : one query an image */
+    int32_t *zeros;                        /* (I) */
+} PoolTape;
+
+typedef struct {
+    EncoderTape enc;
+    int32_t    *id, *pos, *start, *last;   /* rows of the captions, cut to max_len */
+    int         B;
+    int64_t     N;
+    float      *norm, *mean, *rstd, *pooled, *out, *dpooled, *dx;
+} TextTape;
+
+typedef struct { float *v, *t, *vnorm, *tnorm, *z, *dv, *dt; } ContrastTape;
+
+void   vision_params(Vision *w, Binder *b);
+void   vision_tape(VisionTape *t, Arena *a, const Vision *w, int images, bool keep, const Tp *tp);
+/* Patches and position embeddings: fills the tower's input.  Local. */
+void   vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I);
+/* Runs blocks [from, to) and returns the features (I P, C) after them.  vision_embed first.  Collective over tp. */
+float *vision_forward(VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp);
+/* dx (I P, C), overwritten: gradient of the features. */
+void   vision_backward(float *dx, Vision *dw, VisionTape *t, const Vision *w, int layers, int I, Tp *tp, const OnGrad *g);
+
+void   pool_params(Pool *w, Binder *b, const Vision *v);
+void   pool_tape(PoolTape *t, Arena *a, const Vision *v, int images);
+float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v, int I);          /* (I,C) */
+void   pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Pool *w, const float *x, const Vision *v, int I);
+
+void   text_params(TextTower *w, Binder *b);
+void   text_tape(TextTape *t, Arena *a, const TextTower *w, int sequences, const Tp *tp);
+/* Takes the sequences' text tokens (ids >= 0), at most max_len each; (B,Cv). */
+float *text_forward(TextTape *t, const TextTower *w, const int32_t *tokens, const int32_t *token_start, int B, Tp *tp);
+void   text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTower *w, Tp *tp, const OnGrad *g);
+
+void   contrast_params(Contrast *w, Binder *b);
+void   contrast_tape(ContrastTape *t, Arena *a, int n, int Cv);
+/* Sum over i,j of the loss; gradients times `factor` go to t->dv and t->dt (with respect to v and x) if dw is given. */
+double contrast_loss(Contrast *dw, ContrastTape *t, const Contrast *w, const float *v, const float *x, int n, int Cv,
+                     float factor);

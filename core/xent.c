@@ -1,0 +1,40 @@
+#include "core/xent.h"
+
+#include "core/ops.h"
+
+/* About 4 MB of logits: they stay in the last-level cache between the passes, and the products stay large. */
+enum { CHUNK_LOGITS = 1 << 20, CHUNK_MIN = 64, CHUNK_MAX = 1024 };
+
+void xent_work(XentWork *t, Arena *a, int V, const Tp *tp)
+{
+    const int Vl = V / tp->size;
+    t->chunk  = (int)max64(CHUNK_MIN, min64(CHUNK_MAX, CHUNK_LOGITS / Vl));
+    t->z      = TAKE(a, float, (int64_t)t->chunk * Vl);
+    t->max    = TAKE(a, float, t->chunk);
+    t->sum    = TAKE(a, float, t->chunk);
+    t->target = TAKE(a, float, t->chunk);
+}
+
+double xent_rows(float *dx, float *dw, float *db, const float *x, const float *w, const float *b, const int32_t *y,
+                 int64_t N, int I, int V, float scale, XentWork *t, Tp *tp)
+{
+    const int Vl = V / tp->size, v0 = tp->rank * Vl;
+    double loss = 0;
+    for (int64_t n0 = 0; n0 < N; n0 += t->chunk) {
+        const int64_t n = min64(t->chunk, N - n0);
+        const float *xn = x + n0 * I;
+        op.linear_fwd(t->z, xn, w, b, n, I, Vl);
+        op.xent_max(t->max, t->z, n, Vl);
+        tp->max(tp, t->max, n);
+        op.xent_sum(t->sum, t->target, t->z, t->max, y + n0, n, Vl, v0);
+        tp->sum(tp, t->sum, n);
+        tp->sum(tp, t->target, n);
+        loss += op.xent_loss(t->max, t->sum, t->target, n);
+        if (!dx)
+            continue;
+        op.xent_bwd(t->z, t->max, t->sum, y + n0, n, Vl, v0, scale);
+        op.linear_bwd(dx + n0 * I, dw, db, t->z, xn, w, n, I, Vl);
+        tp->sum(tp, dx + n0 * I, n * I);
+    }
+    return loss;
+}

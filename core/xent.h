@@ -1,0 +1,31 @@
+/*
+ * xent.h -- a linear head and its softmax cross-entropy, forward and backward in one pass over row chunks
+ *
+ *     z = x w^T + b                                          (N,V), never whole: `chunk` rows of Vl columns live at once
+ *     loss  = sum_n log sum_v exp(z[n,v]) - z[n,y[n]]
+ *     dz[n,v] = (exp(z[n,v]) / sum_u exp(z[n,u]) - [v == y[n]]) * scale
+ *     dx = dz w,   dw += dz^T x,   db += sum_n dz
+ *
+ * Rank r holds the rows v0 <= v < v0 + Vl of w, v0 = r * Vl.  Nobody ever sees a whole row of z: three numbers
+ * per row cross the network (max, sum of exp, the target's logit), and dx is summed.
+ *
+ * Dims    N rows     I input width     V vocabulary or codebook     Vl = V / tp->size
+ * Source  Megatron-LM, arXiv:1909.08053, section 3
+ * Tests   tests/core/test_model.c (finite differences), tests/core/test_ops.c (two halves = whole)
+ */
+#pragma once
+#include "core/arena.h"
+#include "core/par.h"
+
+typedef struct {
+    int    chunk;
+    float *z, *max, *sum, *target;         /* (chunk,Vl) (chunk) x 3 */
+} XentWork;
+
+/* Work space for vocabularies up to V. */
+void xent_work(XentWork *t, Arena *a, int V, const Tp *tp);
+
+/* Sum of the rows' losses.  Every y is a valid id.  dx NULL: forward only; else dx (N,I) is overwritten and dw, db
+   (NULL where frozen) accumulate.  Collective over tp. */
+double xent_rows(float *dx, float *dw, float *db, const float *x, const float *w, const float *b, const int32_t *y,
+                 int64_t N, int I, int V, float scale, XentWork *t, Tp *tp);

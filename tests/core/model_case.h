@@ -1,0 +1,83 @@
+/* model_case.h -- a model and a batch small enough for finite differences, with every part and every oddity in them */
+#pragma once
+#include "core/asvr.h"
+#include "core/ops.h"
+#include "core/rng.h"
+
+enum { CASE_B = 3, CASE_M = 24, CASE_I = 3 };
+
+typedef struct {
+    int32_t  tokens[CASE_M], labels[CASE_M], token_start[CASE_B + 1], image_start[CASE_B + 1];
+    uint8_t  pixels[CASE_I * 13 * 13 * 3];
+    uint16_t codes[CASE_I * 9 * 3];
+    int64_t  sample[CASE_B];
+    Batch    batch;
+} BatchCase;
+
+/* 13 x 13 pictures in patches of 4: the last row and column are dropped; GQA 2:1 of head_dim 6, qkv biases. */
+static inline ModelConf case_conf(Stage stage, const char *trainable)
+{
+    return (ModelConf){
+        .stage = stage, .train = true, .semantic = true, .codes_given = true, .trainable = trainable,
+        .image = 13, .patch = 4,
+        .vision = { .C = 12, .F = 20, .H = 2, .L = 3, .eps = 1e-6f },
+        .text = { .C = 16, .F = 24, .H = 2, .L = 2, .eps = 1e-6f },
+        .select_layer = -2, .codes_layer = -3, .text_max_len = 6, .projector_layers = 2,
+        .decoder = { .C = 24, .F = 36, .H = 4, .K = 2, .L = 2, .V = 40, .theta = 10000, .eps = 1e-5f, .qkv_bias = true },
+        .codes_depth = 3, .codes_size = 10, .head_width = 16, .head_layers = 2, .head_heads = 2,
+        .visual_weight = 0.7f, .visual_shift = 0, .micro_batch = CASE_B, .max_images = CASE_I, .max_len = 24, .seed = 5,
+    };
+}
+
+/* Sequence 0: text, an image, text; 1: two images, the second cut off at max_len 24; 2: text only.
+   one_each: an image for each sequence instead (the contrast stage). */
+static inline void case_batch(BatchCase *c, bool one_each)
+{
+    static const int32_t layout[CASE_B][8] = { { 1, 7, IMAGE_TOKEN, 9, 4, 5, 2, 3 },
+                                               { 1, IMAGE_TOKEN, 6, IMAGE_TOKEN, 8, 8, 2, 3 },
+                                               { 1, 11, 12, 13, 14, 15, 2, 3 } };
+    *c = (BatchCase){ 0 };
+    for (int b = 0; b <= CASE_B; b++) {
+        c->token_start[b] = 8 * b;
+        c->image_start[b] = one_each ? b : (int[]){ 0, 1, 3, 3 }[b];
+    }
+    for (int b = 0; b < CASE_B; b++)
+        for (int j = 0; j < 8; j++) {
+            int32_t t = layout[b][j];
+            if (one_each)
+                t = j == 1 ? IMAGE_TOKEN : layout[2][j] + b;
+            c->tokens[8 * b + j] = t;
+            c->labels[8 * b + j] = j > 2 && t >= 0 ? t : IGNORE;
+            c->sample[b] = b;
+        }
+    for (size_t i = 0; i < sizeof c->pixels; i++)
+        c->pixels[i] = (uint8_t)rng_below(256, 1, 2, i);
+    for (size_t i = 0; i < sizeof c->codes / 2; i++)
+        c->codes[i] = (uint16_t)rng_below(10, 1, 3, i);
+    c->batch = (Batch){ .B = CASE_B, .I = CASE_I, .M = CASE_M, .tokens = c->tokens, .labels = c->labels,
+                        .token_start = c->token_start, .image_start = c->image_start, .pixels = c->pixels,
+                        .codes = c->codes, .sample = c->sample };
+}
+
+/* Weights away from their tidy initial values, so that no gradient is zero by symmetry. */
+static inline void case_shake(Model *m, float size)
+{
+    for (int i = 0; i < m->table.n; i++) {
+        const Param *p = &m->table.p[i];
+        for (int64_t e = 0; e < p->count; e++)
+            m->weights[p->offset + e] += size * (float)rng_normal(9, rng_stream(p->name), (uint64_t)e);
+    }
+}
+
+/* The loss, and with `backward` its gradient in m->grads. */
+static inline double case_loss(Model *m, const Batch *b, bool backward, const OnGrad *door)
+{
+    Losses global = { 0 }, sum = { 0 };
+    CodesDraw draw = { .seed = 1, .step = 0, .global_batch = b->B, .first = 0 };
+    model_count(m, b, &global);
+    m->c.train = backward;
+    model_forward(m, b, &global, &draw, &sum);
+    if (backward)
+        model_backward(m, b, door);
+    return model_loss(m, &sum);
+}

@@ -1,0 +1,210 @@
+/* test_model.c -- the whole model: every parameter's gradient against finite differences, and what must not matter */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/core/model_case.h"
+
+/*
+ * Central differences along a direction of each tensor: its gradient, made unit, with some noise.  The truncation
+ * error grows with the step's square, the rounding error of a float forward pass (1e-6 of a loss of order 1 to 10)
+ * with its inverse; a step that changes the loss by about 0.02 keeps both under 1e-2 of the derivative.  A wrong or
+ * missing term in a gradient shows as an error of order 1.
+ */
+static void check_gradients(Model *m, const Batch *b, const char *what)
+{
+    op.zero(m->grads, m->table.grads);
+    case_loss(m, b, true, NULL);
+    float *grads = malloc((size_t)m->table.grads * sizeof *grads);
+    memcpy(grads, m->grads, (size_t)m->table.grads * sizeof *grads);
+    int checked = 0;
+    for (int i = 0; i < m->table.n; i++) {
+        const Param *p = &m->table.p[i];
+        if (p->grad < 0)
+            continue;
+        float *w = m->weights + p->offset, *keep = malloc((size_t)p->count * sizeof *keep);
+        double along = 0, size = 0;
+        memcpy(keep, w, (size_t)p->count * sizeof *keep);
+        for (int64_t e = 0; e < p->count; e++)
+            size += (double)grads[p->grad + e] * grads[p->grad + e];
+        size = sqrt(size);
+        const double h = fmin(2e-2, 2e-2 / (size + 1e-12));
+        double loss[2];
+        for (int side = 0; side < 2; side++) {
+            for (int64_t e = 0; e < p->count; e++) {
+                double g = grads[p->grad + e] / (size + 1e-12);
+                double dir = g + 0.3 * rng_normal(4, (uint64_t)i, (uint64_t)e) / sqrt((double)p->count);
+                w[e] = keep[e] + (float)((side ? -1 : 1) * h * dir);
+                if (side == 0)
+                    along += dir * grads[p->grad + e];
+            }
+            loss[side] = case_loss(m, b, false, NULL);
+        }
+        memcpy(w, keep, (size_t)p->count * sizeof *keep);
+        double fd = (loss[0] - loss[1]) / (2 * h);
+        if (fabs(fd - along) > 1e-2 * fabs(along) + 2e-4)
+            fail_msg("%s: %s: gradient along the direction %.6g, finite difference %.6g", what, p->name, along, fd);
+        free(keep);
+        checked++;
+    }
+    free(grads);
+    assert_true(checked > 20);
+}
+
+static void gradients_of(Stage stage, const char *trainable, int shift, bool one_each)
+{
+    Model m;
+    BatchCase c;
+    ModelConf conf = case_conf(stage, trainable);
+    conf.visual_shift = shift;
+    case_batch(&c, one_each);
+    assert_true(model_open(&m, &conf, &TP_ALONE));
+    case_shake(&m, 0.1f);
+    check_gradients(&m, &c.batch, trainable);
+    model_close(&m);
+}
+
+static void contrast_gradients(void **s) { (void)s; gradients_of(STAGE_CONTRAST, "vision,pool,text,contrast", 0, true); }
+static void instruct_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT, "projector,decoder,head,vision", 0, false); }
+static void shifted_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT, "projector,decoder,head", 1, false); }
+static void frozen_gradients(void **s) { (void)s; gradients_of(STAGE_PRETRAIN, "projector,head", 0, false); }
+
+/* Two micro-batches give the sum of their gradients: the same as one batch of both. */
+static void accumulation(void **s)
+{
+    (void)s;
+    Model m;
+    BatchCase c;
+    ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head");
+    case_batch(&c, false);
+    assert_true(model_open(&m, &conf, &TP_ALONE));
+    case_shake(&m, 0.1f);
+    op.zero(m.grads, m.table.grads);
+    double whole = case_loss(&m, &c.batch, true, NULL);
+    float *grads = malloc((size_t)m.table.grads * sizeof *grads);
+    memcpy(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
+    op.zero(m.grads, m.table.grads);
+    Losses global = { 0 }, sum = { 0 };
+    model_count(&m, &c.batch, &global);
+    for (int b = 0; b < CASE_B; b++) {
+        int32_t token_start[2] = { 0, 8 }, image_start[2] = { 0, c.image_start[b + 1] - c.image_start[b] };
+        int first = c.image_start[b];
+        Batch one = { .B = 1, .I = image_start[1], .M = 8, .tokens = c.tokens + 8 * b, .labels = c.labels + 8 * b,
+                      .token_start = token_start, .image_start = image_start, .pixels = c.pixels + first * 507,
+                      .codes = c.codes + first * 27, .sample = c.sample + b };
+        model_forward(&m, &one, &global, NULL, &sum);
+        model_backward(&m, &one, NULL);
+    }
+    assert_true(fabs(model_loss(&m, &sum) - whole) < 1e-6 * whole);
+    double off = 0, norm = 0;
+    for (int64_t e = 0; e < m.table.grads; e++) {
+        off += pow(m.grads[e] - grads[e], 2);
+        norm += pow(grads[e], 2);
+    }
+    assert_true(sqrt(off) < 1e-5 * sqrt(norm));           /* float sums in another order */
+    free(grads);
+    model_close(&m);
+}
+
+/* The door hears every trainable parameter once, and what it heard is final then. */
+typedef struct { const Model *m; int *heard; float *seen; } Ear;
+static void hear(void *ctx, int first, int last)
+{
+    Ear *ear = ctx;
+    for (int i = first; i < last; i++) {
+        const Param *p = &ear->m->table.p[i];
+        ear->heard[i]++;
+        if (p->grad >= 0)
+            memcpy(ear->seen + p->grad, ear->m->grads + p->grad, (size_t)p->count * sizeof(float));
+    }
+}
+
+static void door_hears(Stage stage, const char *trainable, bool one_each)
+{
+    Model m;
+    BatchCase c;
+    ModelConf conf = case_conf(stage, trainable);
+    case_batch(&c, one_each);
+    assert_true(model_open(&m, &conf, &TP_ALONE));
+    Ear ear = { &m, calloc((size_t)m.table.n, sizeof(int)), calloc((size_t)m.table.grads, sizeof(float)) };
+    OnGrad door = { hear, &ear };
+    case_loss(&m, &c.batch, true, &door);
+    for (int i = 0; i < m.table.n; i++)
+        if (m.table.p[i].grad >= 0)
+            assert_int_equal(ear.heard[i], 1);
+    assert_memory_equal(ear.seen, m.grads, (size_t)m.table.grads * sizeof(float));
+    free(ear.heard);
+    free(ear.seen);
+    model_close(&m);
+}
+
+static void door(void **s)
+{
+    (void)s;
+    door_hears(STAGE_INSTRUCT, "projector,decoder,head,vision", false);
+    door_hears(STAGE_CONTRAST, "vision,pool,text,contrast", true);
+}
+
+/* A batch of text alone: no visual loss, no gradient for head and projector. */
+static void text_only(void **s)
+{
+    (void)s;
+    Model m;
+    BatchCase c;
+    ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head");
+    case_batch(&c, false);
+    assert_true(model_open(&m, &conf, &TP_ALONE));
+    int32_t token_start[2] = { 0, 8 }, image_start[2] = { 0, 0 };
+    Batch one = { .B = 1, .I = 0, .M = 8, .tokens = c.tokens + 16, .labels = c.labels + 16, .token_start = token_start,
+                  .image_start = image_start, .sample = c.sample };
+    Losses global = { 0 }, sum = { 0 };
+    model_count(&m, &one, &global);
+    model_forward(&m, &one, &global, NULL, &sum);
+    model_backward(&m, &one, NULL);
+    assert_true(sum.n_text == 5 && sum.n_visual == 0 && model_visual_loss(&m, &sum) == 0);
+    for (int i = 0; i < m.table.n; i++)
+        if (param_in_part(&m.table.p[i], "head") || param_in_part(&m.table.p[i], "projector"))
+            assert_true(op.sumsq(m.grads + m.table.p[i].grad, m.table.p[i].count) == 0);
+    model_close(&m);
+}
+
+/* A few steps of plain gradient descent on one batch bring both losses down. */
+static void overfit(void **s)
+{
+    (void)s;
+    Model m;
+    BatchCase c;
+    ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head");
+    case_batch(&c, false);
+    assert_true(model_open(&m, &conf, &TP_ALONE));
+    case_shake(&m, 0.1f);
+    double first = 0, last = 0;
+    for (int step = 0; step < 60; step++) {
+        op.zero(m.grads, m.table.grads);
+        last = case_loss(&m, &c.batch, true, NULL);
+        first = step ? first : last;
+        for (int i = 0; i < m.table.n; i++) {
+            const Param *p = &m.table.p[i];
+            for (int64_t e = 0; p->grad >= 0 && e < p->count; e++)
+                m.weights[p->offset + e] -= 0.3f * m.grads[p->grad + e];
+        }
+    }
+    assert_true(last < 0.5 * first);
+    model_close(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(contrast_gradients), cmocka_unit_test(instruct_gradients), cmocka_unit_test(shifted_gradients),
+        cmocka_unit_test(frozen_gradients),   cmocka_unit_test(accumulation),       cmocka_unit_test(door),
+        cmocka_unit_test(text_only),          cmocka_unit_test(overfit),
+    };
+    ops_use(NULL, 1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
