@@ -65,9 +65,9 @@ $(OUT)/obj/io/sentencepiece.o: io/sentencepiece.cc
 	$(CXX) -std=c++17 -Wall -Wextra $(OPT) -I. $(call pkg,--cflags sentencepiece) -MMD -MP -c $< -o $@
 
 # libvips brings the serial HDF5 with it: a module of its own, loaded by pack and chat only.
-$(IMAGE): io/image/vips.c io/image.h io/err.c
+$(IMAGE): $(wildcard io/image/*.c) io/err.c $(wildcard io/image/*.h) io/image.h
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -I. -fPIC -shared -fvisibility=hidden $(call pkg,--cflags vips) $(filter %.c,$^) -o $@ $(call pkg,--libs vips)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -I. -fPIC -shared -fvisibility=hidden $(call pkg,--cflags vips) $(filter %.c,$^) -o $@ $(call pkg,--libs vips) -lm
 
 $(OUT)/asvr: $(LAUNCH_O) $(IO) $(DIST) $(CORE)
 	$(CC) $(OPT) -fopenmp $^ -o $@ $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)

@@ -114,7 +114,7 @@ bool params_seal(Params *t, const char *trainable)
         p->offset = t->weights;
         t->weights += ceil_div(p->count, LANES) * LANES;
         p->grad = -1;
-        if (!(p->flags & STATE) && listed(p, trainable)) {
+        if (listed(p, trainable)) {
             p->grad = t->grads;
             t->grads += ceil_div(p->count, LANES) * LANES;
         }
@@ -185,12 +185,12 @@ void params_range(const Params *t, const char *prefix, int *first, int *last)
     *last = i;
 }
 
-uint64_t params_fingerprint(const Params *t, const float *weights)
+uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(const Param *p))
 {
     uint64_t sum = 0;
     for (int i = 0; i < t->n; i++) {
         const Param *p = &t->p[i];
-        if (p->split < 0 && t->tp_rank != 0)
+        if ((p->split < 0 && t->tp_rank != 0) || (want && !want(p)))
             continue;
         Slice s = param_slice(t, i);
         uint64_t stream = rng_stream(p->name);

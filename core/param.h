@@ -25,7 +25,7 @@ enum {
     INIT_UNIT = 4 /* std 1 */, INIT_MASK = 15,
     DECAY = 16,     /* weight decay applies */
     MUON  = 32,     /* a matrix of the hidden layers: Muon may own it */
-    STATE = 64      /* not learned by gradient (codebooks and their statistics) */
+    STATE = 64      /* learned by averages, not by gradient: its "gradient" is what the averages take in (rqtok.h) */
 };
 
 enum { PARAM_NAME = 64 };
@@ -73,5 +73,5 @@ bool  param_in_part(const Param *p, const char *part);
 /* First and last + 1 of the params whose pointers lie in a bound module's block: by name prefix, e.g. "decoder.3." */
 void  params_range(const Params *t, const char *prefix, int *first, int *last);
 /* A 64-bit sum over tensors of (name, element index, bits), independent of order and grid: add over tp ranks' pieces
-   (replicated tensors are counted by tp rank 0 only). */
-uint64_t params_fingerprint(const Params *t, const float *weights);
+   (replicated tensors are counted by tp rank 0 only).  want: which tensors, NULL for all. */
+uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(const Param *p));

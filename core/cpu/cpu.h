@@ -6,7 +6,7 @@
  *   threads   an op splits its work so that each number is computed by one thread in an order that does not depend
  *             on how many there are; matrix products get OpenBLAS's own threads, except inside cpu_attention and
  *             cpu_rq, where the threads take (sequence, head) or rows and each calls a one-thread sgemm
- *   memory    nothing is allocated; tiles lie on the stack, 128 KiB at most
+ *   memory    nothing is allocated; tiles lie on the stack, some 128 KiB at most
  *   absent    code_update and sigmoid_contrast: small and rare, the reference serves
  *
  * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_simd.c; speed: tests/bench/bench_ops.c

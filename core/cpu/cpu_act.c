@@ -45,6 +45,8 @@ void cpu_gelu_fwd(float *out, const float *x, int64_t n, int kind)
 
 void cpu_gelu_bwd(float *dx, const float *dout, const float *x, int64_t n, int kind)
 {
+    if (!dx)
+        return;
     if (kind == GELU_TANH) {
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
         for (int64_t i = 0; i < n; i++)
@@ -68,8 +70,10 @@ void cpu_swiglu_bwd(float *dgate, float *dup, const float *dout, const float *ga
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
     for (int64_t i = 0; i < n; i++) {
         const float g = gate[i], s = simd_sigmoid(g), silu = g * s, d = dout[i];
-        dgate[i] = d * up[i] * madd(silu, 1.f - s, s);
-        dup[i] = d * silu;
+        if (dgate)
+            dgate[i] = d * up[i] * madd(silu, 1.f - s, s);
+        if (dup)
+            dup[i] = d * silu;
     }
 }
 

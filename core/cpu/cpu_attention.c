@@ -1,7 +1,7 @@
 /*
  * cpu_attention.c -- attention without its T x T matrix
  *
- * A block of ROWS queries walks over the keys it may see, KEYS at a time; only the tile of scores between the two
+ * A block of up to ROWS queries walks over the keys it may see, KEYS at a time; only the tile of scores between the two
  * exists, on the stack.  The forward keeps each query's largest score and the sum of exponentials so far and
  * rescales what it has when the largest grows; the backward gets the probabilities back from lse.  The backward of
  * one kv head of one sequence belongs to one thread, so dk and dv are summed in one order.
@@ -27,6 +27,9 @@ static int seen(const Head *s, int i)
 {
     return s->mask == FULL ? s->tk : (int)max64(0, i + 1 + s->tk - s->tq);
 }
+
+/* Queries of a block: where the triangle of a short sequence is most of the work, small steps waste less of it. */
+static int block_rows(const Head *s) { return s->mask == CAUSAL && s->tk <= 2 * KEYS ? ROWS / 4 : ROWS; }
 
 /* p (rows,KEYS) = factor a b^T, a (rows,D), b (wide,D).  One query (decoding) would only pay for sgemm's packing. */
 static void products(float *p, float factor, const float *a, int64_t astep, const float *b, int64_t bstep, int rows, int wide, int D)
@@ -82,7 +85,7 @@ static float soften(float *p, float *max, float *sum, int end)
         p[j] = simd_exp(p[j] - base);
         part += p[j];
     }
-    const float shrink = simd_exp(*max - base);
+    const float shrink = *max == -INFINITY ? 0.f : simd_exp(*max - base);
     *max = top;
     *sum = *sum * shrink + part;
     return shrink;
@@ -98,8 +101,9 @@ static void scale_row(float *x, float factor, int D)
 static void head_fwd(float *att, float *lse, int64_t lstep, const Head *s)
 {
     float p[ROWS * KEYS];
-    for (int i0 = 0; i0 < s->tq; i0 += ROWS) {
-        const int rows = (int)min64(ROWS, s->tq - i0), limit = seen(s, i0 + rows - 1);
+    const int block = block_rows(s);
+    for (int i0 = 0; i0 < s->tq; i0 += block) {
+        const int rows = (int)min64(block, s->tq - i0), limit = seen(s, i0 + rows - 1);
         float *out = att + i0 * s->qstep, max[ROWS], sum[ROWS];
         for (int r = 0; r < rows; r++) {
             max[r] = -INFINITY;
@@ -235,8 +239,8 @@ void cpu_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const
                     clear_rows(g.dk, s.kstep, s.tk, D);
                     clear_rows(g.dv, s.kstep, s.tk, D);
                 }
-                for (int i0 = 0; i0 < s.tq; i0 += ROWS)
-                    block_bwd(&g, &s, i0, (int)min64(ROWS, s.tq - i0));
+                for (int i0 = 0; i0 < s.tq; i0 += block_rows(&s))
+                    block_bwd(&g, &s, i0, (int)min64(block_rows(&s), s.tq - i0));
             }
         }
     blas_alone_end(threads);

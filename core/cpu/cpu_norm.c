@@ -146,6 +146,8 @@ void cpu_l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, f
 /* Where |x| < eps the divisor is the constant eps and nothing is projected out. */
 void cpu_l2norm_bwd(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps)
 {
+    if (!dx)
+        return;
 #pragma omp parallel for if (N * C >= PARALLEL)
     for (int64_t n = 0; n < N; n++) {
         const float *d = dout + n * C, *row = out + n * C;

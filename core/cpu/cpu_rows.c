@@ -8,9 +8,11 @@
 static inline void row_copy(float *to, const float *from, int C) { memcpy(to, from, (size_t)C * sizeof *to); }
 
 /* to[at[i]] += from[i] in the order of i, whatever the threads: each takes some columns of all rows.
-   Indices outside [0, rows) are skipped. */
+   Indices outside [0, rows) are skipped; to may be NULL, a gradient nobody wants. */
 static void rows_add(float *to, const float *from, const int32_t *at, int64_t n, int C, int rows)
 {
+    if (!to)
+        return;
     const int wide = (int)(16 * ceil_div(C, 16 * omp_get_max_threads()));
 #pragma omp parallel for if (n * C >= PARALLEL)
     for (int c0 = 0; c0 < C; c0 += wide) {

@@ -17,7 +17,7 @@
     _(attention_fwd) _(attention_bwd) _(depth_attention_fwd) _(depth_attention_bwd) _(rope)                            \
     _(patches)                                                                                                         \
     _(xent_max) _(xent_sum) _(xent_bwd) _(xent_loss) _(sigmoid_contrast)                                               \
-    _(nearest) _(residual) _(code_stats) _(code_update) _(code_restart) _(pick)                                                                \
+    _(nearest) _(residual) _(code_stats) _(code_update) _(code_restart) _(pick)                                        \
     _(sumsq) _(adamw)
 
 #define REF_PROTOTYPE(f) __typeof__(*((Ops *)0)->f) ref_##f;

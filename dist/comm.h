@@ -1,0 +1,48 @@
+/*
+ * comm.h -- the only wrappers of MPI
+ *
+ * Counts are 64-bit; what is longer than an MPI count goes in several calls.  An MPI error dies with MPI's
+ * own text.  Everything below is collective over `comm` unless it says Local, and is called from the main
+ * thread (MPI_THREAD_FUNNELED).
+ *
+ * Sums give the same bits on all ranks of comm, and the same bits again for the same number of ranks on the
+ * same machine; with another number of ranks the order of additions, so the last bits, may differ.
+ *
+ * Tests: tests/dist/test_comm.c
+ */
+#pragma once
+#include <mpi.h>
+
+#include "core/base.h"
+
+/* What must stand in the environment before MPI_Init reads it.  Local.  A user's own setting wins. */
+void comm_environment(void);
+
+int  comm_rank(MPI_Comm comm);                                 /* Local */
+int  comm_size(MPI_Comm comm);                                 /* Local */
+void comm_barrier(MPI_Comm comm);
+
+/* x (n), in place */
+void comm_sum_f32(MPI_Comm comm, float *x, int64_t n);
+void comm_sum_f64(MPI_Comm comm, double *x, int64_t n);
+void comm_max_f32(MPI_Comm comm, float *x, int64_t n);
+void comm_max_f64(MPI_Comm comm, double *x, int64_t n);
+void comm_bcast(MPI_Comm comm, void *x, size_t bytes, int root);
+
+/* A sum in two phases: x (n) belongs to MPI between start and the test or wait that ends it.  All ranks
+   start the same sums in the same order.  test: Local, true when done; every call lets all sums under way
+   progress.  wait: returns when done. */
+void comm_sum_start(MPI_Comm comm, float *x, int n, MPI_Request *r);
+bool comm_test(MPI_Request *r);
+void comm_wait(MPI_Request *r);
+
+/* The largest code of all ranks: everyone learns the worst. */
+int  comm_agree(MPI_Comm comm, int code);
+/* Dies on all ranks, naming a rank that differs, unless `value` is equal everywhere. */
+void comm_same(MPI_Comm comm, const char *what, uint64_t value);
+
+/* New communicators, freed by comm_free; their errors come back to the wrappers above.
+   Equal colors come together, ordered by key. */
+MPI_Comm comm_split(MPI_Comm comm, int color, int key);
+MPI_Comm comm_split_node(MPI_Comm comm);                       /* the ranks that share this node's memory */
+void     comm_free(MPI_Comm *comm);

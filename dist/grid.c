@@ -1,0 +1,28 @@
+#include "dist/grid.h"
+
+#include "dist/comm.h"
+
+void grid_open(Grid *g, MPI_Comm world, int tp)
+{
+    g->rank = comm_rank(world);
+    g->size = comm_size(world);
+    CHECK(tp > 0 && g->size % tp == 0, "%d ranks do not divide into tensor-parallel groups of %d", g->size, tp);
+    g->tp_size = tp;
+    g->dp_size = g->size / tp;
+    g->tp_rank = g->rank % tp;
+    g->dp_rank = g->rank / tp;
+    g->world = comm_split(world, 0, g->rank);
+    g->dp = comm_split(g->world, g->tp_rank, g->dp_rank);
+    g->tp = comm_split(g->world, g->dp_rank, g->tp_rank);
+    g->node = comm_split_node(g->world);
+    g->node_rank = comm_rank(g->node);
+    g->node_size = comm_size(g->node);
+}
+
+void grid_close(Grid *g)
+{
+    comm_free(&g->node);
+    comm_free(&g->tp);
+    comm_free(&g->dp);
+    comm_free(&g->world);
+}

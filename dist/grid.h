@@ -1,0 +1,22 @@
+/*
+ * grid.h -- the process grid: world = dp x tp, tp fastest
+ *
+ *     rank = dp_rank * tp_size + tp_rank
+ *
+ * The ranks of a tp group hold one replica of the model in pieces and see the same micro-batch; they are
+ * neighbours in world, so a launcher that fills nodes puts them on one node.  The ranks of a dp group hold
+ * the same piece and see different data.  `node` holds the ranks that share memory with this one.
+ *
+ * Tests: tests/dist/test_grid.c
+ */
+#pragma once
+#include <mpi.h>
+
+typedef struct {
+    MPI_Comm world, dp, tp, node;                  /* own communicators: no message of others strays in */
+    int rank, size, dp_rank, dp_size, tp_rank, tp_size, node_rank, node_size;
+} Grid;
+
+/* Collective over world.  Dies unless tp divides the number of ranks. */
+void grid_open(Grid *g, MPI_Comm world, int tp);
+void grid_close(Grid *g);                          /* collective over world */

@@ -1,0 +1,263 @@
+/* The module asvr-image.so: all that touches libvips.  Compiled apart, loaded by image_ops (io/image.h). */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <vips/vips.h>
+
+#include "io/image.h"
+#include "io/image/bicubic.h"
+
+#define GREY 127
+
+static void hush(const char *domain, GLogLevelFlags level, const char *text, void *ctx)
+{
+    (void)domain, (void)level, (void)text, (void)ctx;      /* what matters comes back as an error */
+}
+
+static bool start(Err *e)
+{
+    static bool started;
+    if (started)
+        return true;
+    g_log_set_default_handler(hush, NULL);
+    if (VIPS_INIT("asvr") != 0)
+        return err_set(e, EXIT_INTERNAL, "", "", "libvips does not start: %.200s", vips_error_buffer());
+    vips_concurrency_set(1);
+    vips_cache_set_max(0);
+    return started = true;
+}
+
+static bool fail(Err *e, const char *path, const char *what)
+{
+    char why[200];
+    g_snprintf(why, sizeof why, "%s", vips_error_buffer());
+    why[strcspn(why, "\n")] = 0;
+    vips_error_clear();
+    if (why[0])
+        err_got(e, "%s", why);
+    return err_set(e, EXIT_DATA, path, "JPEG, PNG, WebP, GIF, TIFF and PPM are read", "%s", what);
+}
+
+/* libjpeg reports a size over its limit without saying which; so the frame header is read here. */
+static void jpeg_size(const char *path, int64_t *w, int64_t *h)
+{
+    uint8_t b[9];
+    FILE *f = fopen(path, "rb");
+    if (f && fread(b, 1, 2, f) == 2 && b[0] == 0xFF && b[1] == 0xD8)
+        while (fread(b, 1, 4, f) == 4 && b[0] == 0xFF) {
+            const int marker = b[1], len = b[2] << 8 | b[3];
+            const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+            if (frame && fread(b + 4, 1, 5, f) == 5) {
+                *h = b[5] << 8 | b[6];
+                *w = b[7] << 8 | b[8];
+                break;
+            }
+            if (marker == 0xDA || len < 2 || fseek(f, len - 2, SEEK_CUR) != 0)
+                break;
+        }
+    if (f)
+        fclose(f);
+}
+
+static bool size_ok(int64_t w, int64_t h, const char *path, Err *e)
+{
+    if (w <= IMAGE_SIDE && h <= IMAGE_SIDE && w * h <= IMAGE_PIXELS)
+        return true;
+    vips_error_clear();
+    err_expected(e, "sides of at most %d, at most %d million pixels", IMAGE_SIDE, IMAGE_PIXELS / 1000000);
+    err_got(e, "%.0f million pixels", (double)w * (double)h / 1e6);
+    return err_set(e, EXIT_DATA, path, "", "picture is %lld x %lld", (long long)w, (long long)h);
+}
+
+/* libvips knows many more; they are not made for hostile files, or take a table of numbers for a picture. */
+static bool is_known(VipsSource *source)
+{
+    static const char *const known[] = { "Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Ppm" };
+    static const size_t skip = sizeof "VipsForeignLoad" - 1;
+    const char *loader = vips_foreign_find_load_source(source);
+    for (int i = 0; loader && i < (int)G_N_ELEMENTS(known); i++)
+        if (strncmp(loader + skip, known[i], strlen(known[i])) == 0)
+            return true;
+    return false;
+}
+
+/* The header, judged; nothing is decoded yet.  A source, not a name: libvips takes "[...]" in a name for options. */
+static VipsImage *open_header(const char *path, Err *e)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+        err_set(e, EXIT_DATA, path, "", "there is no such picture");
+        return NULL;
+    }
+    int64_t w = 0, h = 0;
+    jpeg_size(path, &w, &h);
+    if (!size_ok(w, h, path, e))
+        return NULL;
+    VipsSource *source = vips_source_new_from_file(path);
+    VipsImage *im = NULL;
+    if (source && is_known(source))
+        im = vips_image_new_from_source(source, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_TRUNCATED, NULL);
+    VIPS_UNREF(source);
+    if (!im) {
+        fail(e, path, "this is no picture that can be read");
+        return NULL;
+    }
+    if (!size_ok(im->Xsize, im->Ysize, path, e))
+        VIPS_UNREF(im);
+    return im;
+}
+
+/* *im becomes *next, which a step made of it; the old one is released.  False: the step failed. */
+static bool become(VipsImage **im, bool failed, VipsImage **next)
+{
+    g_object_unref(*im);
+    *im = failed ? NULL : *next;
+    return !failed;
+}
+
+/* Any colour, any depth -> 8-bit sRGB with 3 bands, or 4 with alpha; whole in memory; upright; at most max_side. */
+static bool normalise(VipsImage **im, int max_side)
+{
+    VipsImage *x = NULL;
+    if (!become(im, vips_colourspace(*im, &x, VIPS_INTERPRETATION_sRGB, NULL), &x) ||
+        !become(im, vips_cast_uchar(*im, &x, NULL), &x))
+        return false;
+    if ((*im)->Bands > 4 && !become(im, vips_extract_band(*im, &x, 0, "n", 4, NULL), &x))
+        return false;
+    x = vips_image_copy_memory(*im);      /* the decoder gives rows in order only; turning needs them in any */
+    if (!become(im, x == NULL, &x) || !become(im, vips_autorot(*im, &x, NULL), &x))
+        return false;
+    if (max_side > 0 && ((*im)->Xsize > max_side || (*im)->Ysize > max_side)) {
+        if (!become(im, vips_thumbnail_image(*im, &x, max_side, "height", max_side, "size", VIPS_SIZE_DOWN,
+                                             "no_rotate", TRUE, NULL), &x))
+            return false;
+    }
+    x = vips_image_copy_memory(*im);
+    return become(im, x == NULL, &x);
+}
+
+static bool no_memory(int w, int h, Err *e)
+{
+    return err_set(e, EXIT_INTERNAL, "", "", "no memory for a picture of %d x %d", w, h);
+}
+
+/* A picture in libvips's memory -> in ours; im is released. */
+static bool hand_over(Image *out, VipsImage *im, Err *e)
+{
+    const size_t bytes = (size_t)VIPS_IMAGE_SIZEOF_IMAGE(im);
+    *out = (Image){ .w = im->Xsize, .h = im->Ysize, .bands = im->Bands, .px = malloc(bytes) };
+    if (out->px)
+        memcpy(out->px, VIPS_IMAGE_ADDR(im, 0, 0), bytes);
+    g_object_unref(im);
+    return out->px || no_memory(out->w, out->h, e);
+}
+
+static bool load(Image *out, const char *path, int max_side, Err *e)
+{
+    VipsImage *im = start(e) ? open_header(path, e) : NULL;
+    if (!im)
+        return false;
+    if (!normalise(&im, max_side) || im->Bands < 3) {
+        VIPS_UNREF(im);
+        return fail(e, path, "this picture is damaged or of an unknown kind");
+    }
+    return hand_over(out, im, e);
+}
+
+/* (h, w, 4) -> (h, w, 3), in place */
+static void flatten(Image *im)
+{
+    const int64_t n = (int64_t)im->w * im->h;
+    for (int64_t i = 0; i < n; i++) {
+        const int a = im->px[4 * i + 3];
+        for (int b = 0; b < 3; b++)
+            im->px[3 * i + b] = (uint8_t)((im->px[4 * i + b] * a + GREY * (255 - a) + 127) / 255);
+    }
+    im->bands = 3;
+}
+
+static bool load_square(uint8_t *out, const char *path, int size, int fit, Err *e)
+{
+    Image im;
+    if (!load(&im, path, 0, e))
+        return false;
+    if (im.bands == 4)
+        flatten(&im);
+    const int side = im.w > im.h ? im.w : im.h;
+    const Canvas c = { .px = im.px, .w = im.w, .h = im.h, .bands = 3, .fill = GREY,
+                       .W = fit == FIT_PAD ? side : im.w, .H = fit == FIT_PAD ? side : im.h };
+    const bool ok = bicubic(out, size, size, &c);
+    free(im.px);
+    return ok || no_memory(im.w, im.h, e);
+}
+
+static bool save_png(const char *path, const uint8_t *px, int w, int h, int bands, Err *e)
+{
+    if (!start(e))
+        return false;
+    char *aside = g_strdup_printf("%s.tmp-%d", path, (int)getpid());
+    VipsImage *im = vips_image_new_from_memory(px, (size_t)w * (size_t)h * (size_t)bands, w, h, bands, VIPS_FORMAT_UCHAR);
+    bool ok = im != NULL;
+    if (ok) {
+        im->Type = bands < 3 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB;
+        ok = vips_pngsave(im, aside, NULL) == 0 && rename(aside, path) == 0;
+    }
+    VIPS_UNREF(im);
+    if (!ok) {
+        unlink(aside);
+        fail(e, path, "cannot write the picture");
+        e->code = EXIT_IO;
+    }
+    g_free(aside);
+    return ok;
+}
+
+/* Text as coverage (one band) -> black on white, cut or widened to width_px. */
+static bool paint(VipsImage **im, int width_px)
+{
+    VipsImage *x = NULL;
+    if (!become(im, vips_invert(*im, &x, NULL), &x) ||
+        !become(im, vips_gravity(*im, &x, VIPS_COMPASS_DIRECTION_WEST, width_px, (*im)->Ysize,
+                                 "extend", VIPS_EXTEND_WHITE, NULL), &x) ||
+        !become(im, vips_colourspace(*im, &x, VIPS_INTERPRETATION_sRGB, NULL), &x))
+        return false;
+    x = vips_image_copy_memory(*im);
+    return become(im, x == NULL, &x);
+}
+
+static bool blank(Image *out, int w, int h, Err *e)
+{
+    *out = (Image){ .w = w, .h = h, .bands = 3, .px = malloc((size_t)w * (size_t)h * 3) };
+    if (out->px)
+        memset(out->px, 255, (size_t)w * (size_t)h * 3);
+    return out->px || no_memory(w, h, e);
+}
+
+static bool label(Image *out, const char *text, int width_px, int font_px, Err *e)
+{
+    if (!start(e))
+        return false;
+    char *valid = g_strchomp(g_utf8_make_valid(text, -1));
+    if (!*valid) {      /* libvips refuses an empty text */
+        g_free(valid);
+        return blank(out, width_px, font_px, e);
+    }
+    char *markup = g_markup_escape_text(valid, -1);
+    char *font = g_strdup_printf("sans %d", font_px);
+    VipsImage *im = NULL;
+    const bool ok = vips_text(&im, markup, "font", font, "width", width_px, "dpi", 72,
+                              "wrap", VIPS_TEXT_WRAP_WORD_CHAR, NULL) == 0 && paint(&im, width_px);
+    g_free(valid);
+    g_free(markup);
+    g_free(font);
+    if (!ok) {
+        VIPS_UNREF(im);
+        return fail(e, "", "cannot draw this text");
+    }
+    return hand_over(out, im, e);
+}
+
+__attribute__((visibility("default"))) extern const ImageOps asvr_image_ops;
+const ImageOps asvr_image_ops = { .load = load, .load_square = load_square, .save_png = save_png, .label = label };

@@ -1,0 +1,207 @@
+/* bench.c -- `asvr bench`: what this machine gives on this model, all ratios measured in the same run */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/ops.h"
+#include "core/prof.h"
+#include "core/rng.h"
+#include "dist/comm.h"
+#include "dist/stats.h"
+#include "launch/step.h"
+#include "launch/verbs.h"
+
+enum { WARM_UP = 2, STEPS = 12, BUCKET = 2 << 20 };
+
+typedef struct {
+    int32_t  *tokens, *labels, *token_start, *image_start;
+    uint8_t  *pixels;
+    uint16_t *codes;
+    int64_t  *sample;
+    Batch     batch;
+} Synthetic;
+
+static void *room(int64_t n, size_t elem)
+{
+    void *p = calloc((size_t)n, elem);
+    CHECK(p, "no memory for a batch of the benchmark");
+    return p;
+}
+
+/* Each sample: one picture and text up to model.decoder.max_len rows, every token supervised. */
+static void make_batch(Synthetic *s, const Config *c, int P, int rank)
+{
+    const int B = c->train.micro_batch, text = c->model.decoder.max_len - P, T = text + 1, Q = c->model.codes.depth;
+    const int64_t pixels = (int64_t)B * c->model.vision.image * c->model.vision.image * 3;
+    CHECK(text > 1, "model.decoder.max_len = %d leaves no text beside a picture of %d rows", c->model.decoder.max_len, P);
+    s->tokens = room(B * T, sizeof *s->tokens);
+    s->labels = room(B * T, sizeof *s->labels);
+    s->token_start = room(B + 1, sizeof *s->token_start);
+    s->image_start = room(B + 1, sizeof *s->image_start);
+    s->pixels = room(pixels, 1);
+    s->codes = room((int64_t)B * P * Q, sizeof *s->codes);
+    s->sample = room(B, sizeof *s->sample);
+    for (int b = 0; b <= B; b++) {
+        s->token_start[b] = b * T;
+        s->image_start[b] = b;
+    }
+    for (int i = 0; i < B * T; i++) {
+        s->tokens[i] = i % T ? (int32_t)rng_below(c->model.decoder.vocab, (uint64_t)rank, 1, (uint64_t)i) : IMAGE_TOKEN;
+        s->labels[i] = i % T ? s->tokens[i] : IGNORE;
+    }
+    for (int64_t i = 0; i < pixels; i++)
+        s->pixels[i] = (uint8_t)rng_below(256, (uint64_t)rank, 2, (uint64_t)i);
+    for (int i = 0; i < B * P * Q; i++)
+        s->codes[i] = (uint16_t)rng_below(c->model.codes.size, (uint64_t)rank, 3, (uint64_t)i);
+    s->batch = (Batch){ .B = B, .I = B, .M = (int64_t)B * T, .tokens = s->tokens, .labels = s->labels,
+                        .token_start = s->token_start, .image_start = s->image_start, .pixels = s->pixels,
+                        .codes = s->codes, .sample = s->sample };
+}
+
+static void free_batch(Synthetic *s)
+{
+    void *all[] = { s->tokens, s->labels, s->token_start, s->image_start, s->pixels, s->codes, s->sample };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+typedef struct { double step, forward, backward, reduce, optim, flops; } Times;
+
+static void step(Run *r, const Synthetic *s, Times *t)
+{
+    const Config *c = r->c;
+    Model *m = &r->model;
+    Losses global = { 0 }, sum = { 0 };
+    const OptimConf conf = { .lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = (float)c->train.clip };
+    const double began = now(), flops = prof_flops;
+    model_count(m, &s->batch, &global);
+    comm_sum_f64(r->grid.dp, (double *)&global, sizeof global / sizeof(double));
+    op.zero(m->grads, m->table.grads);
+    span(&t->forward, model_forward(m, &s->batch, &global, NULL, &sum));
+    buckets_begin(r->buckets);
+    span(&t->backward, model_backward(m, &s->batch, &r->door));
+    span(&t->reduce, buckets_wait(r->buckets));
+    comm_sum_f64(r->grid.dp, (double *)&sum, sizeof sum / sizeof(double));
+    span(&t->optim, optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads, &r->grid)));
+    t->step += now() - began;
+    t->flops += prof_flops - flops;
+}
+
+/* All ranks multiply at once, as they do in a step. */
+static double sgemm_of_all(const Run *r)
+{
+    double rate = 0, best = 0;
+    for (int i = 0; i < 5; i++) {
+        comm_barrier(r->grid.world);
+        rate = run_sgemm_rate();
+        comm_sum_f64(r->grid.world, &rate, 1);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+static void print_network(Run *r)
+{
+    const int64_t n = r->model.table.grads;
+    if (r->grid.dp_size == 1)
+        return;
+    comm_barrier(r->grid.world);
+    double t = now();
+    comm_sum_f32(r->grid.dp, r->model.grads, n);
+    t = now() - t;
+    if (r->grid.rank == 0)
+        printf("network    %.0f MiB of gradients summed at once in %.1f ms: %.2f GB/s\n", 4e-6 * (double)n / 1.048576,
+               1e3 * t, 4e-9 * (double)n / t);
+}
+
+static void print_loader(Run *r, Err *e)
+{
+    const Config *c = r->c;
+    if (!c->data.shards[0] || !run_shards(r, c->data.shards, "data.shards", e)) {
+        if (r->grid.rank == 0)
+            printf("loader     not measured: there are no shards at data.shards = \"%s\"\n", c->data.shards);
+        *e = (Err){ 0 };
+        return;
+    }
+    const LoaderConf l = { .seed = 1, .dp_rank = r->grid.dp_rank, .dp_size = r->grid.dp_size,
+                           .micro_batch = c->train.micro_batch, .global_batch = c->train.micro_batch * r->grid.dp_size,
+                           .max_len = c->model.decoder.max_len, .P = r->model.w.vision.P, .ring = 2 };
+    r->loader = loader_open(r->shards, &l, e);
+    if (!run_agree(r, e))
+        return;
+    const double t = now();
+    for (int i = 0; i < STEPS && loader_next(r->loader, e); i++)
+        ;
+    if (r->grid.rank == 0 && !e->code)
+        printf("loader     %.0f samples/s\n", STEPS * l.global_batch / (now() - t));
+}
+
+static void print_result(const Run *r, const Times *t, double sgemm)
+{
+    const double per[] = { t->step / STEPS, t->forward / STEPS, t->backward / STEPS, t->reduce / STEPS, t->optim / STEPS,
+                           run_peak_mb(), t->flops / STEPS };
+    Stat s[7];
+    stats_gather(r->grid.world, per, 7, s);
+    const double flops = s[6].mean * r->grid.size, gf = flops / s[0].max;
+    if (r->grid.rank != 0)
+        return;
+    const char *name[] = { "step", "forward", "backward", "reduce", "optimizer" };
+    printf("\n%-10s %9s %9s %9s   ms a step, over %d ranks\n", "", "min", "mean", "max", r->grid.size);
+    for (int i = 0; i < 5; i++)
+        printf("%-10s %9.2f %9.2f %9.2f   slowest: rank %d\n", name[i], 1e3 * s[i].min, 1e3 * s[i].mean, 1e3 * s[i].max, s[i].argmax);
+    printf("backward waits for the reduction %.1f %% of its time; %.1f MiB are reduced a step\n",
+           100 * s[3].mean / (s[2].mean + s[3].mean), (double)buckets_bytes(r->buckets) / (1 << 20));
+    printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * sgemm);
+    printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", r->c->train.micro_batch * r->grid.dp_size / s[0].max,
+           1e-9 * gf, gf / sgemm, s[5].max);
+}
+
+static bool bench(Run *r, Err *e)
+{
+    const Config *c = r->c;
+    const RunShape shape = { .stage = (Stage)c->train.stage, .train = true, .codes_given = true,
+                             .micro_batch = c->train.micro_batch, .max_images = c->train.micro_batch,
+                             .max_len = c->model.decoder.max_len };
+    Synthetic s = { 0 };
+    if (c->train.stage < STAGE_PRETRAIN)
+        return err_set(e, EXIT_CONFIG, "train.stage", "", "bench measures the stages pretrain and instruct");
+    if (!run_model(r, &shape, e))
+        return false;
+    optim_open(&r->optim, &r->model.table);
+    r->buckets = buckets_open(&r->model.table, r->model.grads, r->grid.dp, BUCKET);
+    r->door = buckets_door(r->buckets);
+    make_batch(&s, c, r->model.w.vision.P, r->grid.rank);
+    if (r->grid.rank == 0) {
+        printf("%.2f M parameters, %.2f M trainable; %d samples a rank, %d ranks; %.0f MiB a rank in arenas\n",
+               1e-6 * (double)r->model.table.weights, 1e-6 * (double)r->model.table.grads, c->train.micro_batch, r->grid.size,
+               (double)mem_total() / (1 << 20));
+        fflush(stdout);
+    }
+    Times t = { 0 };
+    double sgemm = sgemm_of_all(r);
+    for (int i = 0; i < WARM_UP; i++)
+        step(r, &s, &t);
+    t = (Times){ 0 };
+    comm_barrier(r->grid.world);
+    for (int i = 0; i < STEPS; i++)
+        step(r, &s, &t);
+    const double again = sgemm_of_all(r);                  /* before and after: the machine's clock may have moved */
+    sgemm = again > sgemm ? again : sgemm;
+    print_network(r);
+    print_loader(r, e);
+    print_result(r, &t, sgemm);
+    free_batch(&s);
+    return !e->code;
+}
+
+int bench_main(const Config *c)
+{
+    Run r;
+    Err e = { 0 };
+    run_open(&r, c);
+    const bool ok = bench(&r, &e);
+    if (!ok && r.grid.rank == 0)
+        log_error(&e);
+    run_close(&r);
+    return ok ? EXIT_DONE : e.code;
+}

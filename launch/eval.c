@@ -1,0 +1,252 @@
+/* eval.c -- `asvr eval`: losses and accuracies on held-out shards -> a table, RUN/eval.json, RUN/eval.png */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/ops.h"
+#include "dist/comm.h"
+#include "io/files.h"
+#include "launch/answer.h"
+#include "launch/gather.h"
+#include "launch/run.h"
+#include "launch/sheet.h"
+#include "launch/verbs.h"
+
+enum { MAX_TASKS = 64, SHOWN = 20 };
+
+typedef struct {
+    double right[MAX_TASKS], n[MAX_TASKS], baseline[MAX_TASKS];
+    double pairs, nearest;                 /* contrast: pictures, and those whose own caption is the nearest */
+} Score;
+
+typedef struct {
+    Run          r;
+    ShardReader *reader;
+    Gather       batch;
+    Answerer     answerer;
+    int64_t      step, samples;
+    int          tasks;
+    char         names[512], majority[1024];
+    const char  *task[MAX_TASKS], *common[MAX_TASKS];     /* names, and each one's most frequent training answer */
+    Losses       sum;
+    Score        score;
+    Shown        shown[SHOWN];
+    int          n_shown;
+} Eval;
+
+/* Splits text in place at a separator. */
+static int split(char *text, char at, const char **out, int cap)
+{
+    int n = 0;
+    for (char *s = text; s && *s && n < cap; n++) {
+        out[n] = s;
+        s = strchr(s, at);
+        if (s)
+            *s++ = '\0';
+    }
+    return n;
+}
+
+static bool open_eval(Eval *v, const Config *c, Err *e)
+{
+    Run *r = &v->r;
+    if ((c->text.model[0] && !run_text(r, e)) || !run_shards(r, c->data.val, "data.val", e))
+        return false;
+    const RunShape shape = run_shape(r, false);
+    if (!run_model(r, &shape, e) || !run_weights(r, &v->step, e) || !run_codes_match(r, e))
+        return false;
+    const ShardMeta *m = shards_meta(r->shards);
+    v->samples = c->eval.samples ? min64(c->eval.samples, m->samples) : m->samples;
+    memcpy(v->names, m->tasks, sizeof v->names);
+    memcpy(v->majority, m->baseline, sizeof v->majority);
+    v->tasks = m->eval ? split(v->names, ',', v->task, MAX_TASKS) : 0;
+    split(v->majority, '\n', v->common, v->tasks);
+    gather_open(&v->batch, r->shards, shape.micro_batch, shape.max_images, m->depth);
+    v->reader = reader_open(r->shards, e);
+    if (v->reader)
+        reader_limits(v->reader, c->model.decoder.vocab, c->model.codes.size);
+    if (v->tasks)
+        answer_open(&v->answerer, &r->model, r->text, c->model.decoder.max_len, c->chat.max_new);
+    return run_agree(r, e);
+}
+
+/* Losses of what was gathered; each micro-batch is its own global batch here, since sums are what is added up. */
+static void flush(Eval *v)
+{
+    Model *m = &v->r.model;
+    const Batch *b = gather_batch(&v->batch);
+    Losses one = { .n_text = 1, .n_visual = 1, .pairs = 1 };
+    if (b->B == 0)
+        return;
+    model_forward(m, b, &one, NULL, &v->sum);
+    if (m->c.stage == STAGE_CONTRAST) {
+        v->score.pairs += b->B;
+        for (int i = 0; i < b->B; i++)
+            v->score.nearest += op.pick(m->contrast.z + (int64_t)i * b->B, b->B, 0, 0) == i;
+    }
+    gather_clear(&v->batch);
+}
+
+static void answer(Eval *v, const Sample *s)
+{
+    Shown it;
+    snprintf(it.right, sizeof it.right, "%.*s", s->answer_len, s->answer);
+    answer_sample(&v->answerer, s, it.question, sizeof it.question, it.answer, sizeof it.answer);
+    const int t = s->task;
+    const bool right = strcmp(it.answer, it.right) == 0;
+    v->score.n[t]++;
+    v->score.right[t] += right;
+    v->score.baseline[t] += v->common[t] && strcmp(v->common[t], it.right) == 0;
+    if (v->r.grid.rank != 0 || v->n_shown == SHOWN || s->n_images == 0)
+        return;
+    int same = 0;
+    for (int i = 0; i < v->n_shown; i++)
+        same += v->shown[i].task == t;
+    if (same > v->n_shown / v->tasks)                   /* one of each task before the second of any */
+        return;
+    it.task = t;
+    it.pixels = malloc((size_t)v->r.model.c.image * (size_t)v->r.model.c.image * 3);
+    CHECK(it.pixels, "no memory for a picture");
+    memcpy(it.pixels, s->pixels, (size_t)v->r.model.c.image * (size_t)v->r.model.c.image * 3);
+    v->shown[v->n_shown++] = it;
+}
+
+static bool evaluate(Eval *v, Err *e)
+{
+    const int64_t ranks = v->r.grid.dp_size;
+    for (int64_t i = v->r.grid.dp_rank; i < v->samples; i += ranks) {
+        Sample s;
+        if (!reader_sample(v->reader, i, &s, e))
+            break;
+        if (v->tasks)
+            answer(v, &s);
+        if (!gather_add(&v->batch, &s, i)) {
+            flush(v);
+            gather_add(&v->batch, &s, i);
+        }
+    }
+    if (!e->code)
+        flush(v);
+    comm_sum_f64(v->r.grid.dp, (double *)&v->sum, sizeof v->sum / sizeof(double));
+    comm_sum_f64(v->r.grid.dp, (double *)&v->score, sizeof v->score / sizeof(double));
+    return run_agree(&v->r, e);
+}
+
+static double share(double a, double b) { return b > 0 ? a / b : 0; }
+
+static void print_losses(const Eval *v)
+{
+    const Model *m = &v->r.model;
+    const Losses *s = &v->sum;
+    printf("\nstep %lld, %lld samples\n", (long long)v->step, (long long)v->samples);
+    if (m->c.stage == STAGE_CONTRAST)
+        printf("contrastive loss %.4f; own caption nearest among %d: %.1f %%\n", share(s->contrast, s->pairs),
+               m->c.micro_batch, 100 * share(v->score.nearest, v->score.pairs));
+    if (m->c.stage == STAGE_TOKENIZER)
+        for (int k = 1; k <= m->c.codes_depth; k++)
+            printf("energy left after depth %d: %.1f %%\n", k, 100 * share(s->energy[k], s->energy[0]));
+    if (m->c.stage >= STAGE_PRETRAIN)
+        printf("text loss %.4f\n", share(s->text, s->n_text));
+    if (m->c.stage >= STAGE_PRETRAIN && m->c.semantic) {
+        printf("visual loss %.4f (by depth", model_visual_loss(m, s));
+        for (int k = 0; k < m->c.codes_depth; k++)
+            printf(" %.3f", share(s->visual[k], s->n_visual));
+        printf("; chance %.3f)\n", log(m->c.codes_size));
+    }
+}
+
+static double mean_of(const Eval *v, const double *x)
+{
+    double sum = 0, n = 0;
+    for (int t = 0; t < v->tasks; t++)
+        if (v->score.n[t] > 0) {
+            sum += x[t] / v->score.n[t];
+            n++;
+        }
+    return share(sum, n);
+}
+
+static void print_tasks(const Eval *v)
+{
+    const Score *s = &v->score;
+    int above = 0;
+    printf("\n%-14s %8s %9s %6s %6s\n", "task", "accuracy", "baseline", "gain", "n");
+    for (int t = 0; t < v->tasks; t++) {
+        const double a = 100 * share(s->right[t], s->n[t]), b = 100 * share(s->baseline[t], s->n[t]);
+        char bar[26] = "";
+        for (int i = 0; i < 25 && i < (int)(a / 4); i++)
+            strcat(bar, i < (int)(b / 4) ? "-" : "#");
+        above += a >= b + 5;
+        printf("%-14s %6.1f %% %7.1f %% %+6.1f %6.0f  %s\n", v->task[t], a, b, a - b, s->n[t], bar);
+    }
+    const double a = 100 * mean_of(v, s->right), b = 100 * mean_of(v, s->baseline);
+    printf("%-14s %6.1f %% %7.1f %% %+6.1f         %d of %d tasks 5 points or more above\n", "mean", a, b, a - b, above, v->tasks);
+    printf("baseline: always giving the task's most frequent training answer\n\n");
+    for (int i = 0; i < v->n_shown && i < 12; i++)
+        printf("  %-52s %-16s %s%s\n", v->shown[i].question, v->shown[i].answer,
+               strcmp(v->shown[i].answer, v->shown[i].right) ? "  right: " : "", strcmp(v->shown[i].answer, v->shown[i].right) ? v->shown[i].right : "");
+}
+
+static bool write_json(const Eval *v, Err *e)
+{
+    char path[CONFIG_STRING + 16], *text = NULL;
+    size_t n = 0;
+    const Losses *l = &v->sum;
+    const Score *s = &v->score;
+    FILE *f = open_memstream(&text, &n);
+    CHECK(f, "no memory for eval.json");
+    fprintf(f, "{\"step\": %lld, \"loss_text\": %.6f, \"loss_visual\": %.6f", (long long)v->step, share(l->text, l->n_text),
+            model_visual_loss(&v->r.model, l));
+    if (v->score.pairs > 0)
+        fprintf(f, ", \"retrieval\": %.6f", share(s->nearest, s->pairs));
+    fprintf(f, ", \"mean\": %.6f, \"tasks\": {", mean_of(v, s->right));
+    for (int t = 0; t < v->tasks; t++)
+        fprintf(f, "%s\n  \"%s\": {\"accuracy\": %.6f, \"baseline\": %.6f, \"n\": %.0f}", t ? "," : "", v->task[t],
+                share(s->right[t], s->n[t]), share(s->baseline[t], s->n[t]), s->n[t]);
+    fprintf(f, "}}\n");
+    fclose(f);
+    snprintf(path, sizeof path, "%s/eval.json", v->r.c->run.dir);
+    const bool ok = file_replace(path, text, n, e);
+    free(text);
+    return ok;
+}
+
+static void report(Eval *v, Err *e)
+{
+    char path[CONFIG_STRING + 16];
+    print_losses(v);
+    if (v->tasks)
+        print_tasks(v);
+    if (!write_json(v, e))
+        return;
+    printf("\n%s/eval.json%s", v->r.c->run.dir, v->n_shown ? "" : "\n");
+    if (v->n_shown) {
+        snprintf(path, sizeof path, "%s/eval.png", v->r.c->run.dir);
+        if (sheet_write(path, v->shown, v->n_shown, v->r.model.c.image, e))
+            printf("  %s\n", path);
+    }
+}
+
+int eval_main(const Config *c)
+{
+    Eval *v = calloc(1, sizeof *v);
+    Err e = { 0 };
+    CHECK(v, "no memory for the evaluation");
+    run_open(&v->r, c);
+    bool ok = open_eval(v, c, &e) && evaluate(v, &e);
+    if (ok && v->r.grid.rank == 0)
+        report(v, &e);
+    ok = run_agree(&v->r, &e);
+    if (!ok && v->r.grid.rank == 0)
+        log_error(&e);
+    for (int i = 0; i < v->n_shown; i++)
+        free(v->shown[i].pixels);
+    answer_close(&v->answerer);
+    if (v->reader)
+        reader_close(v->reader);
+    gather_close(&v->batch);
+    run_close(&v->r);
+    free(v);
+    return ok ? EXIT_DONE : e.code;
+}

@@ -1,0 +1,312 @@
+/* main.c -- the verb table: what a user types, and what is called for it */
+#include "dist/comm.h"
+#include "io/h5.h"
+#include "io/log.h"
+#include "launch/options.h"
+#include "launch/verbs.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VERSION "0.1.0"
+
+typedef struct {
+    const char *name;
+    int       (*with_config)(const Config *c);
+    int       (*with_path)(const char *path);
+    const char *line, *page;
+} Verb;
+
+static const Verb VERBS[] = {
+    { "pack", pack_main, NULL, "pictures and conversations -> shards",
+      "Reads LLaVA-style JSON with its pictures (data.source = \"llava\"), or composes\n"
+      "scenes of photo cut-outs with known questions and answers (\"scenes\"), and writes\n"
+      "the shards named by data.shards and data.val. With data.codes it also stores the\n"
+      "visual codes of every picture, so that training need not compute them.\n"
+      "\n"
+      "  keys      data.*  text.model  model.vision.image  model.vision.patch  run.seed\n"
+      "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n" },
+    { "train", train_main, NULL, "one stage of training; resumes by itself",
+      "Trains the stage train.stage on data.shards:\n"
+      "  contrast    vision tower and text tower, on pictures and captions\n"
+      "  tokenizer   the codebooks of the residual quantizer\n"
+      "  pretrain    projector and visual head; the decoder is frozen\n"
+      "  instruct    projector, decoder and visual head, on conversations\n"
+      "It goes on from the newest valid checkpoint in run.dir; in an empty run.dir it\n"
+      "starts from train.init, or from random weights. TERM, USR1, USR2, INT and XCPU\n"
+      "make all ranks save after the same step and exit with 75; the same command then\n"
+      "goes on where they stopped.\n"
+      "\n"
+      "  writes    RUN/config.cfg  RUN/run.jsonl  RUN/ckpt/step-N/\n"
+      "  keys      run.* model.* text.model data.* train.* ckpt.* eval.* parallel.*\n"
+      "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n" },
+    { "eval", eval_main, NULL, "losses and task accuracies -> a table and eval.json",
+      "Loads the newest valid checkpoint of run.dir (train.init where there is none),\n"
+      "answers the questions of data.val, and prints the losses and each task's\n"
+      "accuracy beside what always giving its most frequent training answer would get.\n"
+      "\n"
+      "  writes    RUN/eval.json\n"
+      "  keys      run.dir  data.val  eval.samples\n"
+      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n" },
+    { "chat", chat_main, NULL, "answers questions about a picture",
+      "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
+      "picture chat.image; without a question it reads one from each line of standard\n"
+      "input.\n"
+      "\n"
+      "  keys      run.dir  chat.*\n"
+      "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
+      "                 --set chat.question=\"How many cats are there?\"\n" },
+    { "verify", NULL, verify_main, "checks a shard or a checkpoint whole",
+      "Reads every byte of a shard (a file) or a checkpoint (a folder), compares them\n"
+      "with the stored hashes, and prints `ok` and a fingerprint, or what is wrong and\n"
+      "where.\n"
+      "\n"
+      "  example   asvr verify runs/tiny/ckpt/step-00000100\n" },
+    { "bench", bench_main, NULL, "step rate, GF/s, share of sgemm, peak memory",
+      "Trains a few steps on random data of the configuration's sizes and measures\n"
+      "them. Ends with one line of figures:\n"
+      "  9.12 samples/s  140.3 GF/s  0.87 of sgemm  512 MiB\n"
+      "\n"
+      "  keys      model.*  train.*  parallel.*\n"
+      "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n" },
+};
+enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
+
+static const char EXIT_CODES[] =
+    "exit codes\n"
+    "   0 done                           75 stopped on request and saved: requeue me\n"
+    "  64 usage                          76 stopped, not saved\n"
+    "  65 bad input data                 78 configuration\n"
+    "  70 internal error                 79 numeric trouble: too many skipped steps\n"
+    "  74 I/O, or no valid checkpoint    80 hang\n";
+
+static void help(FILE *f)
+{
+    fprintf(f, "asvr " VERSION ": vision-language models that learn to reconstruct what they see\n\n"
+               "  asvr VERB CONFIG [--set KEY=VALUE]...\n\n");
+    for (int i = 0; i < N_VERBS; i++)
+        fprintf(f, "  %-14s %s\n", VERBS[i].name, VERBS[i].line);
+    fprintf(f, "\n"
+               "  help VERB      what a verb reads and writes\n"
+               "  help options   every key of a configuration (--markdown: as a table)\n"
+               "  help config CONFIG [--set KEY=VALUE]...   checks one and prints it whole\n"
+               "  version\n\n"
+               "CONFIG is a libconfig file; --set overrides one key and may be repeated. The\n"
+               "launcher says how many ranks (mpirun -n 4 asvr ..., srun asvr ...); without one\n"
+               "there is one.\n\n%s",
+            EXIT_CODES);
+}
+
+static void synopsis(const Verb *v, char *out, size_t size)
+{
+    snprintf(out, size, "asvr %s %s", v->name, v->with_path ? "PATH" : "CONFIG [--set KEY=VALUE]...");
+}
+
+static void help_verb(const Verb *v)
+{
+    char how[80];
+    synopsis(v, how, sizeof how);
+    printf("asvr %s: %s\n\n  %s\n\n%s", v->name, v->line, how, v->page);
+}
+
+/* Before MPI is up only the launcher's environment tells who speaks for all ranks. */
+static bool speaks(void)
+{
+    static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return atoi(getenv(names[i])) == 0;
+    return true;
+}
+
+static int usage(const char *hint, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int usage(const char *hint, const char *fmt, ...)
+{
+    char    what[512];
+    Err     e = { 0 };
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    err_set(&e, EXIT_USAGE, "", hint, "%s", what);
+    if (speaks())
+        log_error(&e);
+    return EXIT_USAGE;
+}
+
+static bool is_help(const char *s) { return !strcmp(s, "help") || !strcmp(s, "--help") || !strcmp(s, "-h"); }
+
+static const Verb *verb_find(const char *name)
+{
+    for (int i = 0; i < N_VERBS; i++)
+        if (!strcmp(VERBS[i].name, name))
+            return &VERBS[i];
+    return NULL;
+}
+
+static int unknown_verb(const char *name)
+{
+    static const char *const others[] = { "help", "version" };
+    const char *near = others[0];
+    char        hint[128];
+    for (int i = 0; i < N_VERBS + 2; i++) {
+        const char *known = i < N_VERBS ? VERBS[i].name : others[i - N_VERBS];
+        if (text_distance(name, known) < text_distance(name, near))
+            near = known;
+    }
+    snprintf(hint, sizeof hint, "did you mean `asvr %s`?  `asvr help` lists the verbs", near);
+    return usage(hint, "there is no verb \"%s\"", name);
+}
+
+typedef struct {
+    const Verb *verb;
+    const char *path;           /* the configuration, or what verify reads */
+    char      **sets;           /* values of --set, in argv's own memory */
+    int         n_sets;
+} Request;
+
+/* Fills r from what follows the verb; false after a complaint or a page of help, *code is then what to exit with. */
+static bool request_parse(Request *r, const Verb *verb, int n, char **args, int *code)
+{
+    char how[80];
+    synopsis(verb, how, sizeof how);
+    r->verb = verb;
+    r->sets = args;             /* values only move to the left: nothing unread is overwritten */
+    for (int i = 0; i < n; i++) {
+        if (is_help(args[i])) {
+            if (speaks())
+                help_verb(verb);
+            *code = EXIT_DONE;
+            return false;
+        }
+        if (!strcmp(args[i], "--set") && verb->with_config && i + 1 == n) {
+            *code = usage(how, "%s: --set needs KEY=VALUE", verb->name);
+            return false;
+        }
+        if (!strcmp(args[i], "--set") && verb->with_config) {
+            r->sets[r->n_sets++] = args[++i];
+        } else if (args[i][0] == '-' || r->path) {
+            *code = usage(how, "%s: what is \"%s\"?", verb->name, args[i]);
+            return false;
+        } else {
+            r->path = args[i];
+        }
+    }
+    if (!r->path)
+        *code = usage(how, "%s needs a %s", verb->name, verb->with_path ? "path" : "configuration");
+    return r->path;
+}
+
+static void abort_all(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
+
+static int load(Config *c, const Request *r, int ranks)
+{
+    static ErrList errs;
+    if (config_load(c, r->path, r->sets, r->n_sets, &errs))
+        config_check(c, r->verb->name, ranks, &errs);
+    for (int i = 0; i < errs.n; i++)
+        log_error(&errs.err[i]);
+    if (errs.lost)
+        fprintf(stderr, "asvr: and %d more errors\n", errs.lost);
+    return errs.n ? EXIT_CONFIG : EXIT_DONE;
+}
+
+/* Rank 0 alone reads and judges the configuration; all ranks get its answer. */
+static int configure(Config *c, const Request *r)
+{
+    int code = EXIT_DONE;
+    if (comm_rank(MPI_COMM_WORLD) == 0)
+        code = load(c, r, comm_size(MPI_COMM_WORLD));
+    comm_bcast(MPI_COMM_WORLD, &code, sizeof code, 0);
+    comm_bcast(MPI_COMM_WORLD, c, sizeof *c, 0);
+    return code;
+}
+
+static int run(const Request *r)
+{
+    static Config c;
+    char host[64] = "";
+    int  code, provided;
+
+    h5_environment();
+    comm_environment();
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    gethostname(host, sizeof host - 1);
+    snprintf(die_who, sizeof die_who, "rank %d on %s", comm_rank(MPI_COMM_WORLD), host);
+    die_hook = abort_all;
+    CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI cannot be used by a program with threads (MPI_THREAD_FUNNELED)");
+
+    if (r->verb->with_path)
+        code = r->verb->with_path(r->path);
+    else if ((code = configure(&c, r)) == EXIT_DONE)
+        code = r->verb->with_config(&c);
+    MPI_Finalize();
+    return code;
+}
+
+static int version(void)
+{
+    if (speaks())
+        printf("asvr " VERSION "\n");
+    return EXIT_DONE;
+}
+
+static int help_config(const Config *c)
+{
+    config_print(c, stdout);
+    printf("# hash %016" PRIx64 "\n", config_hash(c));
+    return EXIT_DONE;
+}
+
+/* `help ...`: no MPI.  args begins behind the word. */
+static int answer(int n, char **args)
+{
+    static const Verb SHOW = { "help config", help_config, NULL, "checks a configuration and prints it whole", "" };
+    static Config c;
+    const Verb   *v = n > 0 ? verb_find(args[0]) : NULL;
+    Request       r = { 0 };
+    int           code = EXIT_DONE;
+
+    if (n > 0 && !strcmp(args[0], "config")) {
+        if (request_parse(&r, &SHOW, n - 1, args + 1, &code) && speaks() && (code = load(&c, &r, 1)) == EXIT_DONE)
+            code = help_config(&c);
+    } else if (n > 0 && !v && strcmp(args[0], "options")) {
+        code = unknown_verb(args[0]);
+    } else if (!speaks()) {
+        ;                       /* another rank answers */
+    } else if (v) {
+        help_verb(v);
+    } else if (n == 0) {
+        help(stdout);
+    } else if (n > 1 && !strcmp(args[1], "--markdown")) {
+        options_markdown(stdout);
+    } else {
+        options_help(stdout);
+    }
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    Request     r = { 0 };
+    const Verb *v = argc > 1 ? verb_find(argv[1]) : NULL;
+    int         code;
+
+    if (argc < 2) {
+        if (speaks())
+            help(stderr);
+        code = EXIT_USAGE;
+    } else if (is_help(argv[1])) {
+        code = answer(argc - 2, argv + 2);
+    } else if (!strcmp(argv[1], "version") || !strcmp(argv[1], "--version")) {
+        code = version();
+    } else if (!v) {
+        code = unknown_verb(argv[1]);
+    } else if (request_parse(&r, v, argc - 2, argv + 2, &code)) {
+        return run(&r);                     /* a full disk behind stdout does not make a training run fail */
+    }
+    return fflush(stdout) && code == EXIT_DONE ? EXIT_IO : code;
+}

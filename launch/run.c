@@ -1,0 +1,212 @@
+#include "launch/run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/ops.h"
+#include "core/prof.h"
+#include "dist/comm.h"
+#include "dist/tp.h"
+#include "io/files.h"
+
+void run_open(Run *r, const Config *c)
+{
+    *r = (Run){ .c = c, .lock = -1 };
+    grid_open(&r->grid, MPI_COMM_WORLD, 1);
+    r->tp = tp_door(&r->grid);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int threads = c->parallel.threads ? c->parallel.threads : (int)(cores / r->grid.node_size);
+    ops_use(&OPS_CPU, threads > 0 ? threads : 1);
+}
+
+void run_close(Run *r)
+{
+    if (r->loader)
+        loader_close(r->loader);
+    if (r->log)
+        log_close(r->log);
+    if (r->buckets)
+        buckets_close(r->buckets);
+    if (r->optim.table)
+        optim_close(&r->optim);
+    if (r->has_model)
+        model_close(&r->model);
+    if (r->shards)
+        shards_close(r->shards);
+    if (r->text)
+        text_close(r->text);
+    if (r->lock >= 0)
+        close(r->lock);
+    mem_thaw();
+    grid_close(&r->grid);
+}
+
+bool run_agree(const Run *r, Err *e)
+{
+    /* The lowest rank with an error tells the others, so that all end with the same code and message. */
+    double who = e->code ? -(double)r->grid.rank : -INFINITY;
+    comm_max_f64(r->grid.world, &who, 1);
+    if (who == -INFINITY)
+        return true;
+    comm_bcast(r->grid.world, e, sizeof *e, (int)-who);
+    return false;
+}
+
+bool run_text(Run *r, Err *e)
+{
+    const Config *c = r->c;
+    r->text = text_open(c->text.model, e);
+    if (r->text && text_size(r->text) > c->model.decoder.vocab) {
+        err_expected(e, "at most model.decoder.vocab = %d pieces", c->model.decoder.vocab);
+        err_got(e, "%d pieces", text_size(r->text));
+        err_set(e, EXIT_CONFIG, c->text.model, "raise model.decoder.vocab", "the text model is larger than the vocabulary");
+    }
+    return run_agree(r, e);
+}
+
+static bool shards_fit(const Run *r, const char *key, Err *e)
+{
+    const Config *c = r->c;
+    const ShardMeta *m = shards_meta(r->shards);
+    const char *hint = "pack again with this configuration, or train with the one that packed";
+    if (m->image != c->model.vision.image || m->patch != c->model.vision.patch) {
+        err_expected(e, "pictures of %d, patches of %d (model.vision)", c->model.vision.image, c->model.vision.patch);
+        err_got(e, "pictures of %d, patches of %d", m->image, m->patch);
+        return err_set(e, EXIT_DATA, key, hint, "the shards were packed for another vision tower");
+    }
+    if (r->text && m->text_model != text_hash(r->text)) {
+        err_expected(e, "text model %016llx (%s)", (unsigned long long)text_hash(r->text), c->text.model);
+        err_got(e, "text model %016llx", (unsigned long long)m->text_model);
+        return err_set(e, EXIT_DATA, key, hint, "the shards were packed with another text model");
+    }
+    return true;
+}
+
+bool run_shards(Run *r, const char *glob, const char *key, Err *e)
+{
+    r->shards = shards_open(glob, e);
+    if (r->shards)
+        shards_fit(r, key, e);
+    return run_agree(r, e);
+}
+
+bool run_codes_given(const Run *r)
+{
+    return r->shards && shards_meta(r->shards)->depth > 0;
+}
+
+RunShape run_shape(const Run *r, bool train)
+{
+    const Config *c = r->c;
+    const int side = c->model.vision.image / c->model.vision.patch, images = shards_max_images(r->shards);
+    const int64_t rows = shards_max_tokens(r->shards) + (int64_t)images * (side * side - 1);
+    return (RunShape){ .stage = (Stage)c->train.stage, .train = train, .codes_given = run_codes_given(r),
+                       .micro_batch = c->train.micro_batch,
+                       .max_images = (int)max64(1, (int64_t)c->train.micro_batch * images),
+                       .max_len = (int)max64(1, min64(rows, c->model.decoder.max_len)) };
+}
+
+static const char *trainable_parts(const Config *c)
+{
+    static const char *const by_stage[] = { "vision,pool,text,contrast", "codes", "projector,head",
+                                            "projector,decoder,head" };
+    static const char *const text_alone[] = { "vision,pool,text,contrast", "codes", "projector", "projector,decoder" };
+    if (c->train.trainable[0])
+        return c->train.trainable;
+    return (c->train.supervision == SUPERVISION_NONE ? text_alone : by_stage)[c->train.stage];
+}
+
+bool run_model(Run *r, const RunShape *s, Err *e)
+{
+    const Config *c = r->c;
+    const int visual = c->model.head.heads ? c->model.head.heads : (int)max64(1, c->model.head.width / 128);
+    ModelConf conf = {
+        .stage = s->stage, .train = s->train, .semantic = c->train.supervision == SUPERVISION_SEMANTIC,
+        .codes_given = s->codes_given, .trainable = trainable_parts(c),
+        .image = c->model.vision.image, .patch = c->model.vision.patch,
+        .vision = { .C = c->model.vision.width, .F = c->model.vision.ffn, .H = c->model.vision.heads,
+                    .L = c->model.vision.layers, .eps = 1e-6f },
+        .text = { .C = c->model.text.width, .F = c->model.text.ffn, .H = c->model.text.heads,
+                  .L = c->model.text.layers, .eps = 1e-6f },
+        .select_layer = c->model.vision.select_layer, .codes_layer = c->model.codes.layer,
+        .text_max_len = c->model.text.max_len, .projector_layers = c->model.projector.layers,
+        .decoder = { .C = c->model.decoder.width, .F = c->model.decoder.ffn, .H = c->model.decoder.heads,
+                     .K = c->model.decoder.kv_heads, .L = c->model.decoder.layers, .V = c->model.decoder.vocab,
+                     .theta = (float)c->model.decoder.rope_theta, .eps = (float)c->model.decoder.eps,
+                     .qkv_bias = c->model.decoder.qkv_bias },
+        .codes_depth = c->model.codes.depth, .codes_size = c->model.codes.size, .codes_shared = c->model.codes.shared,
+        .head_width = c->model.head.width, .head_layers = c->model.head.layers, .head_heads = visual,
+        .visual_weight = (float)c->train.visual_weight, .visual_shift = c->train.visual_shift,
+        .micro_batch = s->micro_batch, .max_images = s->max_images, .max_len = s->max_len,
+        .seed = (uint64_t)c->run.seed,
+    };
+    if (!model_open(&r->model, &conf, &r->tp)) {
+        err_got(e, "\"%s\"", conf.trainable);
+        err_expected(e, "parts of this stage's model, e.g. \"projector,decoder\"");
+        model_close(&r->model);
+        return err_set(e, EXIT_CONFIG, "train.trainable", "", "train.trainable names a part that the model does not have");
+    }
+    r->has_model = true;
+    return true;
+}
+
+static bool tokenizer_weight(const Param *p)
+{
+    return param_in_part(p, "vision") || (param_in_part(p, "codes") && strstr(p->name, ".table"));
+}
+
+uint64_t run_codes_model(const Run *r)
+{
+    return params_fingerprint(&r->model.table, r->model.weights, tokenizer_weight);
+}
+
+bool run_codes_match(const Run *r, Err *e)
+{
+    const Model *m = &r->model;
+    const ShardMeta *s = shards_meta(r->shards);
+    if (m->c.stage < STAGE_PRETRAIN || !m->c.semantic || !m->c.codes_given)
+        return true;
+    if (s->depth != m->c.codes_depth) {
+        err_expected(e, "%d codes a patch (model.codes.depth)", m->c.codes_depth);
+        err_got(e, "%d codes a patch", s->depth);
+        return err_set(e, EXIT_DATA, "data.shards", "pack again, or set model.codes.depth", "the shards' codes have another depth");
+    }
+    if (m->dw.vision.wp || s->codes_model == run_codes_model(r))
+        return true;                                      /* a tower that learns has left its tokenizer */
+    err_expected(e, "tokenizer %016llx (the model's vision tower and codebooks)", (unsigned long long)run_codes_model(r));
+    err_got(e, "tokenizer %016llx", (unsigned long long)s->codes_model);
+    return err_set(e, EXIT_DATA, "data.shards", "pack with data.codes = the checkpoint that train.init descends from",
+                   "the shards' visual codes were made by another tokenizer");
+}
+
+double run_sgemm_rate(void)
+{
+    enum { N = 512, TIMES = 4 };
+    Arena a = { .name = "sgemm" };
+    for (int pass = 0; pass < 2; pass++) {
+        float *x = TAKE(&a, float, N * N), *y = TAKE(&a, float, N * N), *z = TAKE(&a, float, N * N);
+        if (pass == 0) {
+            arena_alloc(&a);
+            continue;
+        }
+        op.linear_fwd(z, x, y, NULL, N, N, N);
+        double t = now();
+        for (int i = 0; i < TIMES; i++)
+            op.linear_fwd(z, x, y, NULL, N, N, N);
+        t = now() - t;
+        arena_free(&a);
+        return TIMES * 2.0 * N * N * N / t;
+    }
+    return 0;
+}
+
+double run_peak_mb(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_maxrss / 1024;
+}

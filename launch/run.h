@@ -1,0 +1,83 @@
+/*
+ * run.h -- what lives while a verb works: built in order, torn down in reverse
+ *
+ *     run_open      process grid, ops, the text model (where one is configured)
+ *     run_model     the model of the configuration's stage
+ *     run_weights   values: the newest valid checkpoint, or parts of train.init, or the seed
+ *     run_close     everything, in reverse
+ *
+ * train adds what only a training run needs (run_train).  All functions are collective over all ranks; those that
+ * return bool return the same on each, with the error set on each.
+ * Tests  tests/launch
+ */
+#pragma once
+#include "core/asvr.h"
+#include "dist/bucket.h"
+#include "dist/grid.h"
+#include "dist/optim.h"
+#include "io/catalogue.h"
+#include "io/ckpt.h"
+#include "io/loader.h"
+#include "io/log.h"
+#include "io/text.h"
+#include "launch/config.h"
+
+typedef struct {
+    const Config *c;
+    Grid     grid;
+    Tp       tp;
+    Text    *text;
+    Shards  *shards;
+    Model    model;
+    bool     has_model;
+    Optim    optim;
+    Buckets *buckets;
+    OnGrad   door;
+    Loader  *loader;
+    Log     *log;                  /* rank 0 only */
+    int      lock;
+    int64_t  step, steps;          /* updates done, updates to do */
+    int      restart;
+    double   sgemm;                /* this rank's sgemm rate at start, flops per second */
+    char     started[256];         /* where the weights came from, for the first line of a run */
+} Run;
+
+/* What a model is opened for. */
+typedef struct {
+    Stage stage;
+    bool  train, codes_given;
+    int   micro_batch, max_images, max_len;
+} RunShape;
+
+void run_open(Run *r, const Config *c);
+void run_close(Run *r);
+/* Every rank learns the first error; true if nobody has one. */
+bool run_agree(const Run *r, Err *e);
+
+bool run_text(Run *r, Err *e);                                         /* opens text.model */
+/* Opens the shards of a glob and checks that they were packed for this configuration. */
+bool run_shards(Run *r, const char *glob, const char *key, Err *e);
+bool run_model(Run *r, const RunShape *s, Err *e);
+/* The shape of the shards' micro-batches for the configured stage. */
+RunShape run_shape(const Run *r, bool train);
+
+/* A checkpoint as users name it: a checkpoint's folder, a RUN, or a RUN/ckpt (then its newest valid one). */
+bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta *m, Err *e);
+/* Loads the parts of the model that the checkpoint has, whole or not at all; the others keep their fresh values.
+   Which is which goes to r->started. */
+bool run_load_parts(Run *r, const char *path, Err *e);
+/* Weights for eval and chat: the newest checkpoint of run.dir, which must have every part. */
+bool run_weights(Run *r, int64_t *step, Err *e);
+/* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
+bool run_resume(Run *r, Err *e);
+bool run_save(Run *r, Err *e);
+/* Are the shards' codes those of this model's tower and codebooks? */
+bool run_codes_match(const Run *r, Err *e);
+uint64_t run_codes_model(const Run *r);
+/* Codes in the shards are used; without them the quantizer runs in each step. */
+bool run_codes_given(const Run *r);
+
+/* Flops per second of a 512^3 sgemm on this rank, a few milliseconds. */
+double run_sgemm_rate(void);
+/* Peak resident memory of this process in MiB. */
+double run_peak_mb(void);

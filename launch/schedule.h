@@ -1,0 +1,13 @@
+/*
+ * schedule.h -- the learning rate of a step
+ *
+ *     warm-up     lr (step + 1) / W                        step < W = warmup steps (below 1: a share of all steps)
+ *     cosine      lr (1 + cos(pi (step - W) / (steps - W))) / 2
+ *     constant    lr
+ *
+ * Steps count from 0.  Local.  Source: ASVR.md 2 (linear warm-up, cosine to 0).
+ */
+#pragma once
+#include "launch/config.h"
+
+double schedule_lr(const Config *c, int64_t step, int64_t steps);

@@ -1,0 +1,215 @@
+#include "launch/step.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/ops.h"
+#include "core/prof.h"
+#include "dist/comm.h"
+#include "dist/stop.h"
+#include "io/files.h"
+#include "launch/schedule.h"
+
+enum { BUCKET_BYTES = 2 << 20, RING = 2 };
+
+/* RUN and RUN/config.cfg; the lock keeps a second job off the same run. */
+static void claim(Run *r, Err *e)
+{
+    char path[CONFIG_STRING + 16];
+    char *text = NULL;
+    size_t n = 0;
+    if (!dir_make(r->c->run.dir, e))
+        return;
+    r->lock = lock_run(r->c->run.dir, e);
+    if (r->lock < 0)
+        return;
+    FILE *f = open_memstream(&text, &n);
+    CHECK(f, "no memory for the configuration's text");
+    config_print(r->c, f);
+    fclose(f);
+    snprintf(path, sizeof path, "%s/config.cfg", r->c->run.dir);
+    file_replace(path, text, n, e);
+    free(text);
+}
+
+static void open_loader(Run *r, const RunShape *s, Err *e)
+{
+    const Config *c = r->c;
+    const LoaderConf l = { .seed = (uint64_t)c->run.seed, .dp_rank = r->grid.dp_rank, .dp_size = r->grid.dp_size,
+                           .micro_batch = c->train.micro_batch, .global_batch = c->train.global_batch,
+                           .max_len = s->max_len, .P = r->model.w.vision.P, .first_step = r->step, .ring = RING,
+                           .skip_bad = c->data.on_bad == BAD_SKIP, .vocab = c->model.decoder.vocab,
+                           .codebook = c->model.codes.size };
+    r->loader = loader_open(r->shards, &l, e);
+}
+
+static void say_start(Run *r)
+{
+    const ShardMeta *s = shards_meta(r->shards);
+    const double mib = 1 << 20;
+    const Model *m = &r->model;
+    log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters, %.2f M trainable; %d ranks; %.0f MiB a rank",
+             (long long)s->samples, (long long)s->images, 1e-6 * (double)m->table.weights, 1e-6 * (double)m->table.grads,
+             r->grid.size, (double)mem_total() / mib);
+    log_line(r->log, "%s; steps %lld to %lld of %s", r->started, (long long)r->step + 1, (long long)r->steps, r->c->run.dir);
+}
+
+bool step_open(Run *r, Err *e)
+{
+    const Config *c = r->c;
+    if (c->text.model[0] && !run_text(r, e))
+        return false;
+    if (!run_shards(r, c->data.shards, "data.shards", e))
+        return false;
+    const RunShape shape = run_shape(r, true);
+    if (!run_model(r, &shape, e))
+        return false;
+    optim_open(&r->optim, &r->model.table);
+    r->steps = c->train.steps ? c->train.steps
+                              : (int64_t)(c->train.epochs * (double)shards_meta(r->shards)->samples / c->train.global_batch);
+    if (r->grid.rank == 0)
+        claim(r, e);
+    if (!run_agree(r, e))
+        return false;
+    if (!run_resume(r, e) || !run_codes_match(r, e))
+        return false;
+    r->buckets = buckets_open(&r->model.table, r->model.grads, r->grid.dp, BUCKET_BYTES);
+    r->door = buckets_door(r->buckets);
+    r->sgemm = run_sgemm_rate();
+    open_loader(r, &shape, e);
+    if (r->grid.rank == 0 && !e->code)
+        r->log = log_open(c->run.dir, r->step + 1, e);
+    if (!run_agree(r, e))
+        return false;
+    if (r->log) {
+        r->restart = log_restart(r->log);
+        say_start(r);
+    }
+    return true;
+}
+
+void step_close(Run *r, int code)
+{
+    if (r->log && code == EXIT_DONE)
+        log_line(r->log, "done: %s/ckpt holds step %lld", r->c->run.dir, (long long)r->step);
+}
+
+/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
+typedef struct { Losses targets; double failed, stop, twice, minutes, bad; } Tally;
+
+static void warn_bad(const Run *r, const StepData *d)
+{
+    for (int64_t i = 0; i < d->bad; i++) {
+        char text[1200];
+        snprintf(text, sizeof text, "step %lld: sample %lld is skipped: %s (%s)", (long long)r->step + 1,
+                 (long long)d->bad_ids[i], d->bad_first->what, d->bad_first->where);
+        log_warn(text);
+    }
+}
+
+const StepData *step_data(Run *r, StepState *s, Err *e)
+{
+    Tally t = { 0 };
+    const int stop = stop_requested();
+    const double flops = prof_flops;
+    s->began = now();
+    s->flops = flops;
+    s->t_data = s->t_forward = s->t_backward = s->t_reduce = s->t_optim = s->t_ckpt = 0;
+    span(&s->t_data, s->data = loader_next(r->loader, e));
+    if (s->data) {
+        warn_bad(r, s->data);
+        for (int i = 0; i < s->data->n; i++)
+            model_count(&r->model, &s->data->batch[i], &t.targets);
+    }
+    t.failed = s->data == NULL;
+    t.stop = stop > 0;
+    t.twice = stop > 1;
+    t.minutes = r->grid.rank == 0 && r->c->ckpt.minutes > 0 && s->saved > 0 && now() - s->saved > 60 * r->c->ckpt.minutes;
+    comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
+    if (t.failed > 0) {
+        run_agree(r, e);
+        return NULL;
+    }
+    s->targets = t.targets;
+    s->stop = t.twice > 0 ? 2 : t.stop > 0;
+    s->minutes_due = t.minutes > 0;
+    s->sum = (Losses){ 0 };
+    return s->data;
+}
+
+CodesDraw step_draw(const Run *r, int i)
+{
+    const Config *c = r->c;
+    const int64_t per_rank = c->train.global_batch / r->grid.dp_size;
+    return (CodesDraw){ .seed = (uint64_t)c->run.seed, .step = r->step, .global_batch = c->train.global_batch,
+                        .first = r->grid.dp_rank * per_rank + (int64_t)i * c->train.micro_batch };
+}
+
+void step_update(Run *r, StepState *s)
+{
+    const Config *c = r->c;
+    s->lr = schedule_lr(c, r->step, r->steps);
+    const OptimConf conf = { .lr = (float)s->lr, .beta1 = (float)c->train.betas[0], .beta2 = (float)c->train.betas[1],
+                             .eps = (float)c->train.eps, .decay = (float)c->train.decay, .clip = (float)c->train.clip };
+    optim_step(&r->optim, r->model.weights, r->model.grads, &conf, s->norm);
+    int used[MAX_DEPTH];
+    if (r->model.c.stage == STAGE_TOKENIZER)
+        s->restarted = codes_update(&r->model.w.codes, &r->model.dw.codes, (float)c->train.ema_decay, used);
+}
+
+static void warn_skipped(const Run *r, const StepState *s)
+{
+    char text[512];
+    int at = snprintf(text, sizeof text, "step %lld is skipped: loss %g, gradient norm %g; samples of rank 0:",
+                      (long long)r->step + 1, s->loss, s->norm);
+    for (int i = 0; i < s->data->n; i++)
+        for (int b = 0; b < s->data->batch[i].B && at < 480; b++)
+            at += snprintf(text + at, sizeof text - (size_t)at, " %lld", (long long)s->data->batch[i].sample[b]);
+    log_warn(text);
+}
+
+void step_log(Run *r, StepState *s)
+{
+    const Model *m = &r->model;
+    static const char *const names[] = { "contrast", "tokenizer", "pretrain", "instruct" };
+    const double t = now() - s->began;
+    if (s->ok)
+        s->skipped_in_a_row = 0;
+    else
+        s->skipped++;
+    if (r->grid.rank != 0)
+        return;
+    if (!s->ok)
+        warn_skipped(r, s);
+    StepLog l = {
+        .step = r->step + 1, .time = (double)time(NULL), .samples = (r->step + 1) * r->c->train.global_batch,
+        .tokens = (int64_t)s->sum.tokens, .loss = s->loss,
+        .loss_text = s->sum.n_text > 0 ? s->sum.text / s->sum.n_text : 0, .loss_visual = model_visual_loss(m, &s->sum),
+        .depths = m->c.semantic || m->c.stage == STAGE_TOKENIZER ? m->c.codes_depth : 0,
+        .grad_norm = s->norm, .lr = s->lr, .skipped = s->skipped, .tokens_per_s = s->sum.tokens / t,
+        .samples_per_s = r->c->train.global_batch / t, .flops_share = (prof_flops - s->flops) / t / r->sgemm,
+        .t_step = t, .t_data = s->t_data, .t_forward = s->t_forward, .t_backward = s->t_backward,
+        .t_reduce = s->t_reduce, .t_optim = s->t_optim, .t_ckpt = s->t_ckpt, .rss_mb = run_peak_mb(),
+        .restart = r->restart, .world = r->grid.size, .dp = r->grid.dp_size, .tp = r->grid.tp_size,
+        .stage = names[m->c.stage],
+    };
+    for (int k = 0; k < l.depths; k++)
+        l.loss_visual_depth[k] = m->c.stage == STAGE_TOKENIZER ? s->sum.energy[k + 1] / s->sum.energy[0]
+                               : s->sum.n_visual > 0           ? s->sum.visual[k] / s->sum.n_visual : 0;
+    log_step(r->log, &l, r->steps);
+}
+
+bool step_save(Run *r, StepState *s, Err *e)
+{
+    const double t = now();
+    log_sync(r->log);
+    mem_thaw();
+    const bool ok = run_save(r, e);
+    mem_freeze();
+    s->t_ckpt = now() - t;
+    s->saved = now();
+    return ok;
+}

@@ -1,0 +1,37 @@
+/*
+ * step.h -- what surrounds the mathematics of a training step: data, counting, updates, log, checkpoints
+ *
+ * launch/train.c is the loop; these are its verbs, in the order in which it uses them.  All are collective over
+ * all ranks and give the same result on each.
+ * Tests  tests/launch/{train,resume,stop}.sh
+ */
+#pragma once
+#include "launch/run.h"
+
+typedef struct {
+    Losses  targets, sum;          /* of the global batch */
+    double  loss, norm, lr;
+    bool    ok;                    /* finite: the update was made */
+    int     skipped_in_a_row;
+    int64_t skipped, restarted;    /* steps in all; codes in the last step */
+    int     stop;                  /* requests on the rank that got most: 1 save and stop, 2 stop at once */
+    bool    minutes_due;           /* ckpt.minutes have passed since the last save */
+    double  began, flops, saved;   /* of this step; when the last checkpoint was written */
+    double  t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
+    const StepData *data;
+} StepState;
+
+/* Times a call. */
+#define span(seconds, call) do { const double span_from = now(); call; *(seconds) += now() - span_from; } while (0)
+
+/* Shards, model, checkpoint or initial weights, optimizer, buckets, loader, log: everything a training run has. */
+bool step_open(Run *r, Err *e);
+void step_close(Run *r, int code);
+/* The next step's micro-batches; sums targets, stop requests and loader errors over ranks. */
+const StepData *step_data(Run *r, StepState *s, Err *e);
+/* Where micro-batch i of this rank stands in the global batch. */
+CodesDraw step_draw(const Run *r, int i);
+/* AdamW, and where codebooks are trained their moving averages. */
+void step_update(Run *r, StepState *s);
+void step_log(Run *r, StepState *s);
+bool step_save(Run *r, StepState *s, Err *e);

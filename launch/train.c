@@ -1,0 +1,76 @@
+/* train.c -- the training loop: the first file to read (docs/TOUR.md walks through one step) */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/ops.h"
+#include "dist/comm.h"
+#include "dist/stop.h"
+#include "launch/step.h"
+#include "launch/verbs.h"
+
+/* One update, or none if the numbers are not finite.  The same on all ranks. */
+static bool step(Run *r, StepState *s, Err *e)
+{
+    Model *m = &r->model;
+    const StepData *data = step_data(r, s, e);              /* micro-batches; targets and requests of all ranks */
+    if (!data)
+        return false;
+    op.zero(m->grads, m->table.grads);
+    for (int i = 0; i < data->n; i++) {
+        const bool last = i == data->n - 1;                 /* earlier ones only add up */
+        const CodesDraw draw = step_draw(r, i);
+        span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &draw, &s->sum));
+        if (last)
+            buckets_begin(r->buckets);
+        span(&s->t_backward, model_backward(m, &data->batch[i], last ? &r->door : NULL));
+    }
+    span(&s->t_reduce, buckets_wait(r->buckets));
+    comm_sum_f64(r->grid.dp, (double *)&s->sum, sizeof s->sum / sizeof(double));
+    s->loss = model_loss(m, &s->sum);
+    s->norm = optim_norm(&r->optim, m->grads, &r->grid);
+    s->ok = isfinite(s->loss) && isfinite(s->norm);         /* both are sums over all ranks: everybody agrees */
+    if (s->ok)
+        span(&s->t_optim, step_update(r, s));
+    return true;
+}
+
+static int train(Run *r, Err *e)
+{
+    const Config *c = r->c;
+    StepState s = { .saved = now() };
+    while (r->step < r->steps) {
+        if (!step(r, &s, e))
+            return e->code;
+        step_log(r, &s);
+        if (!s.ok && ++s.skipped_in_a_row > c->train.skip_limit)
+            return err_set(e, EXIT_NUMERIC, c->run.dir, "lower train.lr; the log names the samples",
+                           "%d steps in a row had a loss or gradient that is not finite", s.skipped_in_a_row), e->code;
+        r->step++;
+        mem_freeze();
+        if (s.stop > 1)
+            return EXIT_UNSAVED;
+        const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s.minutes_due;
+        if ((due || s.stop || r->step == r->steps) && !step_save(r, &s, e))
+            return e->code;
+        if (s.stop && r->step < r->steps) {
+            log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
+            return EXIT_SAVED;
+        }
+    }
+    return EXIT_DONE;
+}
+
+int train_main(const Config *c)
+{
+    Run r;
+    Err e = { 0 };
+    run_open(&r, c);
+    stop_install();
+    int code = step_open(&r, &e) ? train(&r, &e) : e.code;
+    step_close(&r, code);
+    if (r.grid.rank == 0 && e.code)
+        log_error(&e);
+    run_close(&r);
+    return code;
+}

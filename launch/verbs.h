@@ -1,0 +1,15 @@
+/*
+ * verbs.h -- what `asvr VERB` calls; one file per verb
+ *
+ * MPI is initialised, the configuration loaded, checked and equal on all ranks.  Every function is collective
+ * over all ranks and returns the program's exit code, the same on each.
+ */
+#pragma once
+#include "launch/config.h"
+
+int pack_main(const Config *c);
+int train_main(const Config *c);
+int eval_main(const Config *c);
+int chat_main(const Config *c);
+int bench_main(const Config *c);
+int verify_main(const char *path);

@@ -1,0 +1,227 @@
+/* weights.c -- where a run's weights come from and go to: checkpoints, the parts of another run's (run.h) */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "dist/comm.h"
+#include "io/files.h"
+#include "launch/run.h"
+
+enum { PATH = 2 * CONFIG_STRING };
+
+static bool exists(const char *dir, const char *name)
+{
+    char path[PATH];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return stat(path, &st) == 0;
+}
+
+bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta *m, Err *e)
+{
+    /* Rank 0 looks: the others might see an older state of a shared file system. */
+    int kind = exists(named, "manifest.json") ? 0 : exists(named, "ckpt") ? 1 : exists(named, ".") ? 2 : 3;
+    comm_bcast(r->grid.world, &kind, sizeof kind, 0);
+    if (kind == 0) {
+        snprintf(path, cap, "%s", named);
+        return ckpt_open_meta(r->grid.world, named, m, e);
+    }
+    char dir[PATH];
+    snprintf(dir, sizeof dir, "%s%s", named, kind == 1 ? "/ckpt" : "");
+    if (kind < 3 && !ckpt_newest(r->grid.world, dir, path, cap, m, e))
+        return false;
+    if (kind == 3 || !path[0])
+        return err_set(e, EXIT_IO, named, "name a checkpoint's folder or a run that has one",
+                       kind == 3 ? "there is no such folder" : "there is no checkpoint");
+    return true;
+}
+
+/* Weights, and with moments the optimizer's, as pieces of a checkpoint; names live in *names, both to be freed. */
+static Piece *pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
+{
+    const Params *t = &r->model.table;
+    Piece *p = calloc((size_t)(3 * t->n), sizeof *p);
+    *names = calloc((size_t)(3 * t->n), sizeof **names);
+    CHECK(p && *names, "no memory for the names of %d tensors", 3 * t->n);
+    *n = 0;
+    for (int kind = 0; kind < (moments ? 3 : 1); kind++)
+        for (int i = 0; i < t->n; i++) {
+            const Param *q = &t->p[i];
+            if (kind && (q->grad < 0 || (q->flags & STATE)))
+                continue;
+            float *data[3] = { r->model.weights + q->offset, r->optim.m + q->grad, r->optim.v + q->grad };
+            char *name = (*names)[*n];
+            snprintf(name, CKPT_NAME, "%s/%s", (const char *[]){ "weights", "m", "v" }[kind], q->name);
+            p[(*n)++] = (Piece){ name, param_slice(t, i), data[kind],
+                                 r->grid.dp_rank == 0 && (q->split >= 0 || r->grid.tp_rank == 0) };
+        }
+    return p;
+}
+
+/* The part of tensor i, e.g. "decoder". */
+static void part_of(const Params *t, int i, char part[PARAM_NAME])
+{
+    snprintf(part, PARAM_NAME, "%.*s", (int)strcspn(t->p[i].name, "."), t->p[i].name);
+}
+
+/* A part is in a checkpoint whole or not at all: 1, 0, or -1 with the error. */
+static int has_part(const Params *t, const char *part, const CkptTensor *list, int n, const char *path, Err *e)
+{
+    int have = 0, want = 0;
+    const char *missing = "";
+    for (int i = 0; i < t->n; i++) {
+        char name[CKPT_NAME];
+        if (!param_in_part(&t->p[i], part))
+            continue;
+        snprintf(name, sizeof name, "weights/%s", t->p[i].name);
+        bool found = ckpt_has(list, n, name);
+        have += found;
+        want++;
+        missing = found ? missing : t->p[i].name;
+    }
+    if (have == 0 || have == want)
+        return have > 0;
+    err_expected(e, "all %d tensors of \"%s\"", want, part);
+    err_got(e, "%d of them; \"%s\" is missing", have, missing);
+    err_set(e, EXIT_DATA, path, "the model.* keys differ from the checkpoint's", "the checkpoint is of another model");
+    return -1;
+}
+
+bool run_load_parts(Run *r, const char *path, Err *e)
+{
+    const Params *t = &r->model.table;
+    CkptTensor *list = NULL;
+    int in_file = 0, n, kept = 0;
+    char (*names)[CKPT_NAME], fresh[128] = "", last[PARAM_NAME] = "";
+    if (!ckpt_tensors(r->grid.world, path, &list, &in_file, e))
+        return false;
+    Piece *all = pieces(r, false, &n, &names);
+    for (int i = 0, has = 0; i < n && has >= 0; i++) {
+        char part[PARAM_NAME];
+        part_of(t, i, part);
+        has = has_part(t, part, list, in_file, path, e);
+        if (has > 0)
+            all[kept++] = all[i];
+        if (has == 0 && strcmp(part, last) != 0) {
+            size_t at = strlen(fresh);
+            snprintf(fresh + at, sizeof fresh - at, "%s%s", at ? ", " : "", part);
+            snprintf(last, sizeof last, "%s", part);
+        }
+    }
+    bool ok = !e->code && ckpt_load(r->grid.world, path, all, kept, e);
+    snprintf(r->started, sizeof r->started, "starts from %.150s%s%s", path, fresh[0] ? "; fresh: " : "", fresh);
+    free(all);
+    free(names);
+    free(list);
+    return ok;
+}
+
+static void ckpt_dir(const Run *r, char dir[PATH])
+{
+    snprintf(dir, PATH, "%s/ckpt", r->c->run.dir);
+}
+
+bool run_weights(Run *r, int64_t *step, Err *e)
+{
+    char path[PATH];
+    CkptMeta m;
+    int n;
+    char (*names)[CKPT_NAME];
+    if (!run_find(r, r->c->run.dir, path, sizeof path, &m, e))
+        return false;
+    Piece *p = pieces(r, false, &n, &names);
+    bool ok = ckpt_load(r->grid.world, path, p, n, e);
+    *step = m.step;
+    free(p);
+    free(names);
+    return ok;
+}
+
+static void data_identity(const Run *r, char out[64])
+{
+    const ShardMeta *s = shards_meta(r->shards);
+    snprintf(out, 64, "%lld samples %016llx %016llx", (long long)s->samples, (unsigned long long)s->text_model,
+             (unsigned long long)s->codes_model);
+}
+
+static CkptMeta meta(const Run *r)
+{
+    const Config *c = r->c;
+    CkptMeta m = { .step = r->step, .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c),
+                   .fingerprint = params_fingerprint(&r->model.table, r->model.weights, NULL),
+                   .dp = r->grid.dp_size, .tp = r->grid.tp_size, .global_batch = c->train.global_batch,
+                   .samples = r->step * c->train.global_batch };
+    static const char *const stage[] = { "contrast", "tokenizer", "pretrain", "instruct" };
+    snprintf(m.stage, sizeof m.stage, "%s", stage[c->train.stage]);
+    data_identity(r, m.data);
+    return m;
+}
+
+/* A run goes on only as what it was: otherwise neither its losses nor its data order would mean anything. */
+static bool same_run(const Run *r, const CkptMeta *was, const char *path, Err *e)
+{
+    const CkptMeta is = meta(r);
+    const char *hint = "take another run.dir, or the configuration in RUN/config.cfg";
+    if (strcmp(was->stage, is.stage) != 0 || was->global_batch != is.global_batch || was->seed != is.seed) {
+        err_expected(e, "stage %s, global_batch %lld, seed %llu", was->stage, (long long)was->global_batch,
+                     (unsigned long long)was->seed);
+        err_got(e, "stage %s, global_batch %lld, seed %llu", is.stage, (long long)is.global_batch,
+                (unsigned long long)is.seed);
+        return err_set(e, EXIT_CONFIG, path, hint, "the run in run.dir was started with another configuration");
+    }
+    if (strcmp(was->data, is.data) != 0) {
+        err_expected(e, "%s", was->data);
+        err_got(e, "%s", is.data);
+        return err_set(e, EXIT_CONFIG, path, hint, "the run in run.dir was started on another data set");
+    }
+    if (was->config_hash != is.config_hash)
+        return err_set(e, EXIT_CONFIG, path, "compare with RUN/config.cfg; take another run.dir for another experiment",
+                       "the run in run.dir was started with another configuration");
+    return true;
+}
+
+bool run_resume(Run *r, Err *e)
+{
+    char dir[PATH], path[PATH] = "";
+    CkptMeta m;
+    ckpt_dir(r, dir);
+    if (r->grid.rank == 0)
+        ckpt_clean(dir);
+    if (!ckpt_newest(r->grid.world, dir, path, sizeof path, &m, e))
+        return false;
+    if (path[0]) {
+        int n;
+        char (*names)[CKPT_NAME];
+        if (!same_run(r, &m, path, e))
+            return false;
+        Piece *p = pieces(r, true, &n, &names);
+        bool ok = ckpt_load(r->grid.world, path, p, n, e);
+        free(p);
+        free(names);
+        r->step = r->optim.step = m.step;
+        if (ok && params_fingerprint(&r->model.table, r->model.weights, NULL) != m.fingerprint)
+            ok = err_set(e, EXIT_IO, path, "", "the loaded parameters differ from those that were saved");
+        snprintf(r->started, sizeof r->started, "resumes from %.200s", path);
+        return ok;
+    }
+    if (!r->c->train.init[0]) {
+        snprintf(r->started, sizeof r->started, "starts from seed %lld", (long long)r->c->run.seed);
+        return true;
+    }
+    return run_find(r, r->c->train.init, path, sizeof path, &m, e) && run_load_parts(r, path, e);
+}
+
+bool run_save(Run *r, Err *e)
+{
+    char dir[PATH];
+    int n;
+    char (*names)[CKPT_NAME];
+    const CkptMeta m = meta(r);
+    ckpt_dir(r, dir);
+    Piece *p = pieces(r, true, &n, &names);
+    bool ok = ckpt_save(r->grid.world, dir, &m, p, n, r->c->ckpt.keep, e);
+    free(p);
+    free(names);
+    return ok;
+}

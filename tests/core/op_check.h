@@ -1,0 +1,152 @@
+/*
+ * op_check.h -- one table of ops x shapes drives the gradient check of the reference and the test of a fast backend
+ *
+ *   check_slopes   reference: bwd against central differences of <dy, y>, dy random
+ *   check_fast     any Ops against the reference: outputs, gradients, accumulation, NULL gradients, equal bits
+ */
+#pragma once
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/core/op_case.h"
+
+/* Gradients before bwd: what accumulates starts from known numbers, the rest from NaN. */
+static inline void preset(Job *j, bool zero)
+{
+    for (int k = 0; k < j->inputs; k++) {
+        if (j->dx[k] && j->adds[k])
+            fill(j->dx[k], j->nx[k], (uint64_t)(50 + k));
+        for (int64_t i = 0; j->dx[k] && i < j->nx[k]; i++)
+            j->dx[k][i] = j->adds[k] ? zero ? 0 : j->dx[k][i] : NAN;
+    }
+}
+
+/*
+ * Relative error of a fast result in the 2-norm.  Sums here have up to 1e3 terms of order 1, so float sums in any order
+ * err by about sqrt(1e3) * 6e-8 = 2e-6 of their norm; exp and tanh by polynomials add as much.  One wrong element among
+ * 1e5 would err by 3e-3.  Results that vanish by cancellation are judged against the size 1 of their terms.
+ */
+static const double FAST_TOLERANCE = 1e-5;
+
+static inline void assert_near(const char *name, const char *what, const float *got, const float *want, int64_t n)
+{
+    double error = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++) {
+        error += pow((double)got[i] - want[i], 2);
+        norm += pow(want[i], 2);
+    }
+    if (!(sqrt(error) <= FAST_TOLERANCE * (sqrt(norm) + sqrt((double)n))))
+        fail_msg("%s: %s differs by %.2e, its norm is %.2e (%lld elements)", name, what, sqrt(error), sqrt(norm), (long long)n);
+}
+
+/* Each bwd of the reference against differences of its fwd. */
+static inline void check_slopes(const OpCase *c, const Shape *s)
+{
+    /* Central differences err by step^2/6 f''' (1e-5) and by the rounding of float outputs over the step (1e-5):
+       2^-7 is near the cube root of 6 * 6e-8, where both are equal.  1e-3 leaves room for a large f'''. */
+    const double step = 0x1p-7, tolerance = 1e-3;
+    enum { SAMPLES = 24 };
+    Job j = job(c, s);
+    c->fwd(&OPS_REF, &j);
+    preset(&j, true);
+    c->bwd(&OPS_REF, &j);
+    float *plus = buffer(j.ny[0]);
+    for (int k = 0; k < j.inputs; k++) {
+        double norm = 0;
+        for (int64_t i = 0; i < j.nx[k]; i++)
+            norm += pow(j.dx[k][i], 2) / (double)j.nx[k];
+        for (int64_t t = 0; t < min64(j.nx[k], SAMPLES); t++) {
+            int64_t i = j.nx[k] <= SAMPLES ? t : rng_below(j.nx[k], 7, 300, (uint64_t)t);
+            float x = j.x[k][i], up = x + (float)step, down = x - (float)step;
+            double slope = 0, noise = 0;
+            j.x[k][i] = up;
+            c->fwd(&OPS_REF, &j);
+            memcpy(plus, j.y[0], (size_t)j.ny[0] * sizeof *plus);
+            j.x[k][i] = down;
+            c->fwd(&OPS_REF, &j);
+            j.x[k][i] = x;
+            for (int64_t o = 0; o < j.ny[0]; o++)
+                if (plus[o] != j.y[0][o]) {
+                    slope += j.dy[o] * ((double)plus[o] - j.y[0][o]) / ((double)up - down);
+                    noise += pow((double)j.dy[o] * plus[o] * FLT_EPSILON / step, 2);
+                }
+            double got = j.dx[k][i], room = tolerance * (fabs(got) + sqrt(norm)) + 2 * sqrt(noise) + FLT_EPSILON / step;
+            if (!(fabs(got - slope) <= room))
+                fail_msg("%s, shape %d: slope of input %d at %lld is %.6g, bwd says %.6g", c->name, (int)(s - c->shape), k,
+                         (long long)i, slope, got);
+        }
+    }
+    free(plus);
+    job_free(&j);
+}
+
+static inline void run_job(const OpCase *c, const Ops *o, Job *j)
+{
+    c->fwd(o, j);
+    preset(j, false);
+    c->bwd(o, j);
+}
+
+/* got and want hold the results of the same call. */
+static inline void assert_jobs_near(const char *name, const Job *got, const Job *want)
+{
+    char what[32];
+    for (int k = 0; k < want->outputs; k++) {
+        snprintf(what, sizeof what, "output %d", k);
+        assert_near(name, what, got->y[k], want->y[k], want->ny[k]);
+    }
+    for (int k = 0; k < want->inputs; k++) {
+        if (memcmp(got->x[k] ? got->x[k] : (float[]){0}, want->x[k] ? want->x[k] : (float[]){0}, (size_t)want->nx[k] * sizeof(float)))
+            fail_msg("%s: input %d was changed", name, k);
+        snprintf(what, sizeof what, "gradient of input %d", k);
+        if (got->dx[k])
+            assert_near(name, what, got->dx[k], want->dx[k], want->nx[k]);
+    }
+}
+
+/* fast against the reference, with all gradients, with each one NULL in turn, and twice for equal bits. */
+static inline void check_fast(const OpCase *c, const Shape *s, const Ops *fast)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s, shape %d", c->name, (int)(s - c->shape));
+    Job want = job(c, s), got = job(c, s), again = job(c, s);
+    run_job(c, &OPS_REF, &want);
+    run_job(c, fast, &got);
+    run_job(c, fast, &again);
+    assert_jobs_near(name, &got, &want);
+    for (int k = 0; k < got.inputs; k++)
+        if (got.dx[k] && memcmp(got.dx[k], again.dx[k], (size_t)got.nx[k] * sizeof(float)))
+            fail_msg("%s: the gradient of input %d has other bits when computed again", name, k);
+    for (int k = 0; k < got.inputs; k++) {
+        float *kept = got.dx[k];
+        got.dx[k] = NULL;
+        run_job(c, fast, &got);
+        assert_jobs_near(name, &got, &want);
+        got.dx[k] = kept;
+    }
+    job_free(&want), job_free(&got), job_free(&again);
+}
+
+static inline void check_all_slopes(const OpCase *c, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int s = 0; s < c[i].shapes; s++)
+            check_slopes(&c[i], &c[i].shape[s]);
+}
+
+/* The backend as the program uses it: the reference, overlaid. */
+static inline void check_all_fast(const OpCase *c, int n)
+{
+    ops_use(&OPS_CPU, 2);
+    for (int i = 0; i < n; i++)
+        for (int s = 0; s < c[i].shapes; s++)
+            check_fast(&c[i], &c[i].shape[s], &op);
+}

@@ -1,0 +1,102 @@
+/* Measuring and carving: one layout function, run twice. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/arena.h"
+#include "tests/core/dies.h"
+
+typedef struct { char *a; double *b; float *none, *inner; } Layout;
+
+/* 5 bytes, 9 doubles and nothing; below them two temporary uses of which the larger counts. */
+static void layout(Layout *t, Arena *a)
+{
+    t->a = TAKE(a, char, 5);
+    t->b = TAKE(a, double, 9);
+    t->none = TAKE(a, float, 0);
+    ArenaMark m = arena_mark(a);
+    t->inner = TAKE(a, float, 100);
+    arena_release(a, m);
+    TAKE(a, float, 20);
+    arena_release(a, m);
+}
+
+static void carves_what_it_measured(void **state)
+{
+    (void)state;
+    Arena a = { .name = "test" };
+    Layout t;
+    size_t before = mem_total();
+    layout(&t, &a);
+    assert_null(t.a), assert_null(t.inner);
+    assert_int_equal(a.size, 64 + 128 + 448);            /* multiples of 64; the 20 floats lie where the 100 lay */
+    arena_alloc(&a);
+    assert_int_equal(mem_total() - before, a.size);
+    layout(&t, &a);
+    assert_int_equal((uintptr_t)t.a % 64, 0);
+    assert_ptr_equal(t.b, t.a + 64);
+    assert_ptr_equal(t.inner, t.a + 64 + 128);
+    for (size_t i = 0; i < a.size; i++)
+        assert_int_equal(a.base[i], 0);
+    memset(a.base, 1, a.size);
+    arena_free(&a);
+    assert_int_equal(mem_total(), before);
+    assert_null(a.base);
+    arena_free(&a);                                      /* again does nothing */
+    assert_int_equal(mem_total(), before);
+}
+
+static void asks_no_more_than_was_measured(void **state)
+{
+    (void)state;
+    Arena a = { .name = "test" };
+    TAKE(&a, float, 16);
+    arena_alloc(&a);
+    assert_non_null(TAKE(&a, float, 16));
+    assert_true(DIES(TAKE(&a, char, 1)));
+    arena_free(&a);
+}
+
+static void counts_do_not_wrap(void **state)
+{
+    (void)state;
+    Arena a = { .name = "test" };
+    assert_true(DIES(TAKE(&a, double, INT64_MAX)));
+    assert_true(DIES(TAKE(&a, double, -1)));
+}
+
+static void empty_arena_can_be_carved(void **state)
+{
+    (void)state;
+    Arena a = { .name = "test" };
+    arena_alloc(&a);
+    assert_non_null(TAKE(&a, float, 0));
+    assert_true(DIES(TAKE(&a, float, 1)));
+    arena_free(&a);
+}
+
+static void frozen_memory_does_not_grow(void **state)
+{
+    (void)state;
+    Arena a = { .name = "test" };
+    TAKE(&a, float, 1);
+    mem_freeze();
+    assert_true(DIES(arena_alloc(&a)));
+    mem_thaw();
+    assert_false(DIES(arena_alloc(&a)));
+    arena_free(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(carves_what_it_measured),   cmocka_unit_test(asks_no_more_than_was_measured),
+        cmocka_unit_test(counts_do_not_wrap),        cmocka_unit_test(empty_arena_can_be_carved),
+        cmocka_unit_test(frozen_memory_does_not_grow),
+    };
+    return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
+}

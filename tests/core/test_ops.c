@@ -1,0 +1,240 @@
+/* Ops with a gradient that work row by row: reference vs differences, fast backend vs reference. */
+#include "tests/core/op_check.h"
+
+static void linear_make(Job *j)
+{
+    const Shape *s = &j->s;
+    input(j, s->N * s->C, SET);
+    input(j, s->O * s->C, ADD);
+    s->bare ? no_input(j) : input(j, s->O, ADD);
+    output(j, s->N * s->O);
+}
+
+static void linear_fwd(const Ops *o, Job *j)
+{
+    o->linear_fwd(j->y[0], j->x[0], j->x[1], j->x[2], j->s.N, j->s.C, j->s.O);
+}
+
+static void linear_bwd(const Ops *o, Job *j)
+{
+    o->linear_bwd(j->dx[0], j->dx[1], j->dx[2], j->dy, j->x[0], j->x[1], j->s.N, j->s.C, j->s.O);
+}
+
+static void rmsnorm_make(Job *j)
+{
+    input(j, j->s.N * j->s.C, SET);
+    input(j, j->s.C, ADD);
+    output(j, j->s.N * j->s.C);
+    output(j, j->s.N);
+}
+
+static void rmsnorm_fwd(const Ops *o, Job *j)
+{
+    o->rmsnorm_fwd(j->y[0], j->y[1], j->x[0], j->x[1], j->s.N, j->s.C, j->s.eps);
+}
+
+static void rmsnorm_bwd(const Ops *o, Job *j)
+{
+    o->rmsnorm_bwd(j->dx[0], j->dx[1], j->dy, j->x[0], j->y[1], j->x[1], j->s.N, j->s.C);
+}
+
+static void layernorm_make(Job *j)
+{
+    input(j, j->s.N * j->s.C, SET);
+    input(j, j->s.C, ADD);
+    j->s.bare ? no_input(j) : input(j, j->s.C, ADD);
+    output(j, j->s.N * j->s.C);
+    output(j, j->s.N);
+    output(j, j->s.N);
+}
+
+static void layernorm_fwd(const Ops *o, Job *j)
+{
+    o->layernorm_fwd(j->y[0], j->y[1], j->y[2], j->x[0], j->x[1], j->x[2], j->s.N, j->s.C, j->s.eps);
+}
+
+static void layernorm_bwd(const Ops *o, Job *j)
+{
+    o->layernorm_bwd(j->dx[0], j->dx[1], j->dx[2], j->dy, j->x[0], j->y[1], j->y[2], j->x[1], j->s.N, j->s.C);
+}
+
+static void l2norm_make(Job *j)
+{
+    input(j, j->s.N * j->s.C, SET);
+    output(j, j->s.N * j->s.C);
+    output(j, j->s.N);
+}
+
+static void l2norm_fwd(const Ops *o, Job *j)
+{
+    o->l2norm_fwd(j->y[0], j->y[1], j->x[0], j->s.N, j->s.C, j->s.eps);
+}
+
+static void l2norm_bwd(const Ops *o, Job *j)
+{
+    o->l2norm_bwd(j->dx[0], j->dy, j->y[0], j->y[1], j->s.N, j->s.C, j->s.eps);
+}
+
+static void gelu_make(Job *j)
+{
+    input(j, j->s.N, SET);
+    output(j, j->s.N);
+}
+
+static void gelu_fwd(const Ops *o, Job *j) { o->gelu_fwd(j->y[0], j->x[0], j->s.N, j->s.kind); }
+static void gelu_bwd(const Ops *o, Job *j) { o->gelu_bwd(j->dx[0], j->dy, j->x[0], j->s.N, j->s.kind); }
+
+static void swiglu_make(Job *j)
+{
+    input(j, j->s.N, SET);
+    input(j, j->s.N, SET);
+    output(j, j->s.N);
+}
+
+static void swiglu_fwd(const Ops *o, Job *j) { o->swiglu_fwd(j->y[0], j->x[0], j->x[1], j->s.N); }
+static void swiglu_bwd(const Ops *o, Job *j) { o->swiglu_bwd(j->dx[0], j->dx[1], j->dy, j->x[0], j->x[1], j->s.N); }
+
+static void add_rows_make(Job *j)
+{
+    input(j, j->s.N * j->s.C, SET);
+    input(j, j->s.S * j->s.C, ADD);
+    output(j, j->s.N * j->s.C);
+    indices(j, 0, j->s.N, 0, j->s.S);
+}
+
+static void add_rows_fwd(const Ops *o, Job *j)
+{
+    o->copy(j->y[0], j->x[0], j->ny[0]);
+    o->add_rows_fwd(j->y[0], j->x[1], j->index[0], j->s.N, j->s.C);
+}
+
+static void add_rows_bwd(const Ops *o, Job *j)
+{
+    if (j->dx[0])
+        o->copy(j->dx[0], j->dy, j->ny[0]);
+    o->add_rows_bwd(j->dx[1], j->dy, j->index[0], j->s.N, j->s.C);
+}
+
+/* Ids from -2 to S + 1: the table lacks some of them. */
+static void embed_make(Job *j)
+{
+    input(j, j->s.S * j->s.C, ADD);
+    output(j, j->s.N * j->s.C);
+    indices(j, 0, j->s.N, -2, j->s.S + 2);
+}
+
+static void embed_fwd(const Ops *o, Job *j) { o->embed_fwd(j->y[0], j->x[0], j->index[0], j->s.N, j->s.C, j->s.S); }
+static void embed_bwd(const Ops *o, Job *j) { o->embed_bwd(j->dx[0], j->dy, j->index[0], j->s.N, j->s.C, j->s.S); }
+
+/* scatter_add is the transpose of gather; rows repeat. */
+static void gather_make(Job *j)
+{
+    input(j, j->s.S * j->s.C, ADD);
+    output(j, j->s.N * j->s.C);
+    indices(j, 0, j->s.N, 0, j->s.S);
+}
+
+static void gather_fwd(const Ops *o, Job *j) { o->gather(j->y[0], j->x[0], j->index[0], j->s.N, j->s.C); }
+
+static void gather_bwd(const Ops *o, Job *j)
+{
+    if (j->dx[0])
+        o->scatter_add(j->dx[0], j->dy, j->index[0], j->s.N, j->s.C);
+}
+
+/* No, one, odd and prime sizes; sizes past any register block, cache block and threshold for threads. */
+static const OpCase CASES[] = {
+    { "linear", linear_make, linear_fwd, linear_bwd,
+      SHAPES({ .N = 0, .C = 3, .O = 5 }, { .N = 1, .C = 1, .O = 1 }, { .N = 1, .C = 33, .O = 17 },
+             { .N = 17, .C = 33, .O = 3 }, { .N = 33, .C = 1, .O = 7, .bare = true },
+             { .N = 37, .C = 67, .O = 129, .bare = true }, { .N = 131, .C = 65, .O = 127 }) },
+    { "rmsnorm", rmsnorm_make, rmsnorm_fwd, rmsnorm_bwd,
+      SHAPES({ .N = 0, .C = 3, .eps = 1e-5f }, { .N = 1, .C = 1, .eps = 1e-5f }, { .N = 3, .C = 17, .eps = 1e-6f },
+             { .N = 33, .C = 72, .eps = 1 }, { .N = 131, .C = 257, .eps = 1e-6f }) },
+    { "layernorm", layernorm_make, layernorm_fwd, layernorm_bwd,
+      SHAPES({ .N = 0, .C = 3, .eps = 1e-5f }, { .N = 1, .C = 1, .eps = 1e-5f }, { .N = 3, .C = 17, .eps = 1e-6f },
+             { .N = 33, .C = 72, .eps = 1, .bare = true }, { .N = 131, .C = 257, .eps = 1e-6f }) },
+    { "l2norm", l2norm_make, l2norm_fwd, l2norm_bwd,             /* eps 100: shorter than eps, where the map is linear */
+      SHAPES({ .N = 0, .C = 3, .eps = 1e-6f }, { .N = 1, .C = 1, .eps = 1e-6f }, { .N = 17, .C = 33, .eps = 1e-6f },
+             { .N = 3, .C = 17, .eps = 100 }, { .N = 67, .C = 131, .eps = 1e-6f }) },
+    { "gelu", gelu_make, gelu_fwd, gelu_bwd,
+      SHAPES({ .N = 0, .kind = GELU_TANH }, { .N = 1, .kind = GELU_TANH }, { .N = 33, .kind = GELU_TANH },
+             { .N = 50021, .kind = GELU_TANH }, { .N = 0, .kind = GELU_ERF }, { .N = 1, .kind = GELU_ERF },
+             { .N = 33, .kind = GELU_ERF }, { .N = 50021, .kind = GELU_ERF }) },
+    { "swiglu", swiglu_make, swiglu_fwd, swiglu_bwd, SHAPES({ .N = 0 }, { .N = 1 }, { .N = 33 }, { .N = 50021 }) },
+    { "add_rows", add_rows_make, add_rows_fwd, add_rows_bwd,
+      SHAPES({ .N = 0, .C = 3, .S = 2 }, { .N = 1, .C = 1, .S = 1 }, { .N = 33, .C = 17, .S = 5 },
+             { .N = 509, .C = 67, .S = 31 }) },
+    { "embed", embed_make, embed_fwd, embed_bwd,
+      SHAPES({ .N = 0, .C = 3, .S = 2 }, { .N = 1, .C = 1, .S = 1 }, { .N = 33, .C = 17, .S = 5 },
+             { .N = 509, .C = 67, .S = 31 }) },
+    { "gather", gather_make, gather_fwd, gather_bwd,
+      SHAPES({ .N = 0, .C = 3, .S = 2 }, { .N = 1, .C = 1, .S = 1 }, { .N = 33, .C = 17, .S = 5 },
+             { .N = 509, .C = 67, .S = 31 }) },
+};
+enum { NCASES = sizeof CASES / sizeof *CASES };
+
+static void slopes(void **state)
+{
+    (void)state;
+    check_all_slopes(CASES, NCASES);
+}
+
+static void fast(void **state)
+{
+    (void)state;
+    check_all_fast(CASES, NCASES);
+}
+
+/* Large |x| must neither overflow nor lose the tail: gelu(x) -> x or 0, silu(x) -> x or 0, slopes 1 or 0. */
+static void tails(void **state)
+{
+    (void)state;
+    ops_use(&OPS_CPU, 2);
+    const float x[] = { -200, -30, -12, 12, 30, 200 }, one[] = { 1, 1, 1, 1, 1, 1 };
+    float y[6], dx[6], dup[6];
+    for (int kind = GELU_TANH; kind <= GELU_ERF; kind++) {
+        op.gelu_fwd(y, x, 6, kind);
+        op.gelu_bwd(dx, one, x, 6, kind);
+        for (int i = 0; i < 6; i++) {
+            assert_float_equal(y[i], x[i] > 0 ? x[i] : 0, 1e-5);
+            assert_float_equal(dx[i], x[i] > 0 ? 1 : 0, 1e-5);
+        }
+    }
+    op.swiglu_fwd(y, x, one, 6);
+    op.swiglu_bwd(dx, dup, one, x, one, 6);
+    for (int i = 0; i < 6; i++) {          /* 12 exp(-12) = 7e-5 */
+        assert_float_equal(y[i], x[i] > 0 ? x[i] : 0, 1e-4);
+        assert_float_equal(dx[i], x[i] > 0 ? 1 : 0, 1e-4);
+        assert_true(dup[i] == y[i] || fabsf(dup[i] - y[i]) < 1e-4f);
+    }
+}
+
+/* dx may be dout, swiglu's out may be gate: the same bits as apart. */
+static void in_place(void **state)
+{
+    (void)state;
+    enum { N = 31, C = 33 };
+    float x[N * C], apart[N * C], dx[N * C], y[N * C], norm[N];
+    ops_use(&OPS_CPU, 2);
+    for (int kind = GELU_TANH; kind <= GELU_ERF; kind++) {
+        fill(x, N * C, 1), fill(dx, N * C, 2);
+        op.gelu_bwd(apart, dx, x, N * C, kind);
+        op.gelu_bwd(dx, dx, x, N * C, kind);
+        assert_memory_equal(dx, apart, sizeof dx);
+    }
+    op.l2norm_fwd(y, norm, x, N, C, 1e-6f);
+    op.l2norm_bwd(apart, dx, y, norm, N, C, 1e-6f);
+    op.l2norm_bwd(dx, dx, y, norm, N, C, 1e-6f);
+    assert_memory_equal(dx, apart, sizeof dx);
+    op.swiglu_fwd(apart, x, y, N * C);
+    op.swiglu_fwd(x, x, y, N * C);
+    assert_memory_equal(x, apart, sizeof x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(slopes), cmocka_unit_test(fast), cmocka_unit_test(tails),
+                                        cmocka_unit_test(in_place) };
+    return cmocka_run_group_tests_name("ops by rows", tests, NULL, NULL);
+}

@@ -1,0 +1,311 @@
+/* Ops without a gradient, each against what ops.h says, in the reference and in the backend of the program. */
+#include "tests/core/op_check.h"
+
+/* Ops is a name and pointers: no member of the reference may be missing, and an overlay must leave none out. */
+static void reference_is_complete(void **state)
+{
+    (void)state;
+    void *ref[sizeof(Ops) / sizeof(void *)], *cpu[sizeof ref / sizeof *ref], *used[sizeof ref / sizeof *ref];
+    ops_use(&OPS_CPU, 2);
+    memcpy(ref, &OPS_REF, sizeof ref), memcpy(cpu, &OPS_CPU, sizeof cpu), memcpy(used, &op, sizeof used);
+    for (size_t i = 0; i < sizeof ref / sizeof *ref; i++) {
+        assert_non_null(ref[i]);
+        assert_ptr_equal(used[i], cpu[i] ? cpu[i] : ref[i]);
+    }
+    ops_use(NULL, 1);
+    assert_memory_equal(&op, &OPS_REF, sizeof op);
+    ops_use(&OPS_CPU, 2);
+}
+
+static const int64_t LENGTHS[] = { 0, 1, 3, 17, 33, 100003 };
+enum { NLENGTHS = sizeof LENGTHS / sizeof *LENGTHS, LONGEST = 100003 };
+
+/* Each op of n elements leaves the one behind them alone. */
+static void elementwise(void **state)
+{
+    const Ops *o = *state;
+    static float a[LONGEST + 1], b[LONGEST + 1], out[LONGEST + 1];
+    for (int l = 0; l < NLENGTHS; l++) {
+        int64_t n = LENGTHS[l];
+        fill(a, n + 1, 1), fill(b, n + 1, 2);
+        out[n] = 42;
+        o->add_fwd(out, a, b, n);
+        for (int64_t i = 0; i < n; i++)
+            assert_true(out[i] == a[i] + b[i]);
+        o->copy(out, a, n);
+        assert_memory_equal(out, a, (size_t)n * sizeof *a);
+        o->add_fwd(out, out, b, n);                             /* out may be a */
+        o->add_fwd(b, a, b, n);                                 /* out may be b */
+        assert_memory_equal(out, b, (size_t)n * sizeof *a);
+        o->scale(out, n, -0.5f);
+        for (int64_t i = 0; i < n; i++)
+            assert_true(out[i] == -0.5f * b[i]);
+        o->zero(out, n);
+        for (int64_t i = 0; i < n; i++)
+            assert_true(out[i] == 0);
+        assert_true(out[n] == 42);
+    }
+}
+
+/* What was gathered and scattered back is in its place, other rows are untouched. */
+static void scatter_undoes_gather(void **state)
+{
+    const Ops *o = *state;
+    enum { ROWS = 13, C = 17, n = 5 };
+    const int32_t row[n] = { 12, 0, 7, 3, 4 };
+    float x[ROWS * C], in[n * C], back[ROWS * C];
+    fill(x, ROWS * C, 1);
+    o->gather(in, x, row, n, C);
+    o->zero(back, ROWS * C);
+    o->scatter(back, in, row, n, C);
+    for (int r = 0; r < ROWS; r++) {
+        bool taken = r == 12 || r == 0 || r == 7 || r == 3 || r == 4;
+        for (int c = 0; c < C; c++)
+            assert_true(back[r * C + c] == (taken ? x[r * C + c] : 0));
+    }
+}
+
+/* Channel, row and column of every value are written into the picture; 7 = 3 patches of 2 and one row left over. */
+static void patches_are_channel_major(void **state)
+{
+    const Ops *o = *state;
+    enum { I = 2, SIZE = 7, PATCH = 2, SIDE = 3, LEN = 3 * PATCH * PATCH };
+    uint8_t pixels[I][SIZE][SIZE][3];
+    float out[I][SIDE][SIDE][3][PATCH][PATCH];
+    for (int i = 0; i < I; i++)
+        for (int y = 0; y < SIZE; y++)
+            for (int x = 0; x < SIZE; x++)
+                for (int c = 0; c < 3; c++)
+                    pixels[i][y][x][c] = (uint8_t)(100 * i + 40 * c + 5 * y + x);
+    pixels[0][0][0][0] = 255;
+    o->patches(&out[0][0][0][0][0][0], &pixels[0][0][0][0], I, SIZE, PATCH);
+    assert_float_equal(out[0][0][0][0][0][0], 1, 1e-6);
+    assert_float_equal(out[0][0][0][0][0][1], 1 / 127.5 - 1, 1e-6);
+    for (int at = 1; at < I * SIDE * SIDE * LEN; at++) {
+        int i = at / (SIDE * SIDE * LEN), py = at / (SIDE * LEN) % SIDE, px = at / LEN % SIDE;
+        int c = at / (PATCH * PATCH) % 3, y = at / PATCH % PATCH, x = at % PATCH;
+        assert_float_equal(out[i][py][px][c][y][x], pixels[i][py * PATCH + y][px * PATCH + x][c] / 127.5 - 1, 1e-6);
+    }
+}
+
+static double distance(const float *x, const float *e, int C)
+{
+    double d = 0;
+    for (int c = 0; c < C; c++)
+        d += ((double)x[c] - e[c]) * ((double)x[c] - e[c]);
+    return d;
+}
+
+/* Small integers: every float sum is exact, so ties are ties, and the lowest code must win. */
+static void nearest_breaks_ties_to_the_lowest(void **state)
+{
+    const Ops *o = *state;
+    static const int shapes[][3] = { { 0, 3, 5 }, { 1, 1, 1 }, { 33, 2, 67 }, { 131, 3, 257 }, { 17, 33, 5 } };
+    for (size_t t = 0; t < sizeof shapes / sizeof *shapes; t++) {
+        int n = shapes[t][0], C = shapes[t][1], S = shapes[t][2];
+        float *x = buffer(n * C), *e = buffer(S * C);
+        int32_t *code = malloc((size_t)n * sizeof *code + 1);
+        for (int i = 0; i < n * C; i++)
+            x[i] = (float)rng_below(5, 7, 1, (uint64_t)i);
+        for (int i = 0; i < S * C; i++)
+            e[i] = (float)rng_below(5, 7, 2, (uint64_t)i);
+        o->nearest(code, x, e, n, C, S);
+        for (int i = 0; i < n; i++) {
+            int best = 0;
+            for (int j = 1; j < S; j++)
+                if (distance(x + i * C, e + j * C, C) < distance(x + i * C, e + best * C, C))
+                    best = j;
+            assert_int_equal(code[i], best);
+        }
+        free(x), free(e), free(code);
+    }
+}
+
+/* Any code may be off by rounding, but not farther than float sums of C = 67 squares: 67 * 6e-8 of |x|^2 + |e|^2. */
+static void nearest_is_near(void **state)
+{
+    const Ops *o = *state;
+    enum { N = 97, C = 67, S = 521 };
+    static float x[N * C], e[S * C];
+    int32_t code[N];
+    fill(x, N * C, 1), fill(e, S * C, 2);
+    for (int c = 0; c < C; c++)
+        x[5 * C + c] = e[300 * C + c], x[6 * C + c] = NAN;
+    o->nearest(code, x, e, N, C, S);
+    assert_int_equal(code[5], 300);
+    assert_in_range(code[6], 0, S - 1);                         /* no answer, but never one outside the table */
+    for (int n = 0; n < N; n++)
+        for (int j = 0; n != 6 && j < S; j++)
+            assert_true(distance(x + n * C, e + code[n] * C, C) <= distance(x + n * C, e + j * C, C) + 1e-5 * 2 * C);
+}
+
+static void residual_subtracts(void **state)
+{
+    const Ops *o = *state;
+    enum { N = 33, C = 17, S = 5 };
+    float x[N * C], r[N * C], e[S * C];
+    int32_t code[N];
+    fill(x, N * C, 1), fill(e, S * C, 2);
+    memcpy(r, x, sizeof r);
+    for (int n = 0; n < N; n++)
+        code[n] = n * 3 % S;
+    o->residual(r, e, code, N, C);
+    for (int i = 0; i < N * C; i++)
+        assert_true(r[i] == x[i] - e[code[i / C] * C + i % C]);
+    o->residual(NULL, e, NULL, 0, C);
+}
+
+/* Integers again, so that sums in any order are equal; both outputs accumulate. */
+static void code_stats_count_and_add(void **state)
+{
+    const Ops *o = *state;
+    enum { N = 509, C = 7, S = 31 };
+    float x[N * C], count[S], sum[S * C], want[S * C], many[S];
+    int32_t code[N];
+    for (int i = 0; i < S * C; i++)
+        sum[i] = want[i] = (float)i, count[i / C] = many[i / C] = 2;
+    for (int i = 0; i < N * C; i++) {
+        x[i] = (float)rng_below(9, 7, 1, (uint64_t)i);
+        code[i / C] = (int32_t)rng_below(S - 1, 7, 2, (uint64_t)(i / C));       /* the last code is never used */
+        want[code[i / C] * C + i % C] += x[i];
+        many[code[i / C]] += i % C == 0;
+    }
+    o->code_stats(count, sum, x, code, N, C);
+    assert_memory_equal(count, many, sizeof many);
+    assert_memory_equal(sum, want, sizeof want);
+    assert_true(count[S - 1] == 2);
+}
+
+/* count {1,3,0} and n {5,-,-}, half and half: {3,1.5,0}, 4.5 in all; smoothed with eps 1: 4.5 (count + 1) / 7.5. */
+static void code_update_by_hand(void **state)
+{
+    const Ops *o = *state;
+    float e[6], count[] = { 1, 3, 0 }, sum[] = { 2, 4, -6, 0, 0, 0 };
+    const float n[] = { 5, 0, 0 }, m[] = { 4, 8, 0, 0, 0, 0 };
+    o->code_update(e, count, sum, n, m, 3, 2, 0.5f, 1);
+    const float want_count[] = { 3, 1.5f, 0 }, want_sum[] = { 3, 6, -3, 0, 0, 0 };
+    assert_memory_equal(count, want_count, sizeof count);
+    assert_memory_equal(sum, want_sum, sizeof sum);
+    for (int i = 0; i < 6; i++)
+        assert_float_equal(e[i], want_sum[i] / (4.5 * (want_count[i / 2] + 1) / 7.5), 1e-6);
+}
+
+/* Code 0 is dead and has a candidate, 1 is dead without one, 2 lives, 3 is just alive. */
+static void dead_codes_restart(void **state)
+{
+    const Ops *o = *state;
+    float e[8], count[] = { 0.99f, 0, 7, 1 }, sum[8];
+    const float candidate[] = { 0, -3, 0, 0, 5, 6, 7, 8 }, n[] = { 1, 0, 4, 0 };
+    int used = -1;
+    fill(e, 8, 1), fill(sum, 8, 2);
+    const float want_e[] = { 0, -3, e[2], e[3], e[4], e[5], e[6], e[7] };
+    const float want_sum[] = { 0, -3, sum[2], sum[3], sum[4], sum[5], sum[6], sum[7] };
+    const float want_count[] = { 1, 0, 7, 1 };
+    assert_int_equal(o->code_restart(e, count, sum, candidate, n, 4, 2, &used), 1);
+    assert_int_equal(used, 2);
+    assert_memory_equal(e, want_e, sizeof e);
+    assert_memory_equal(sum, want_sum, sizeof sum);
+    assert_memory_equal(count, want_count, sizeof count);
+}
+
+/* softmax(log p / 1) = p: u walks through the cumulative shares .1 .6 .6 1; at temperature 1/2 shares go as p^2. */
+static void pick_draws_its_shares(void **state)
+{
+    const Ops *o = *state;
+    const float z[] = { logf(0.1f) + 500, logf(0.5f) + 500, -1e30f, logf(0.4f) + 500 };
+    assert_int_equal(o->pick(z, 4, 0, 0.99), 1);
+    assert_int_equal(o->pick((float[]){ 1, 2, 2 }, 3, 0, 0), 1);                  /* ties to the lowest */
+    assert_int_equal(o->pick(z, 4, 1, 0), 0);
+    assert_int_equal(o->pick(z, 4, 1, 0.0999), 0);
+    assert_int_equal(o->pick(z, 4, 1, 0.1001), 1);
+    assert_int_equal(o->pick(z, 4, 1, 0.5999), 1);
+    assert_int_equal(o->pick(z, 4, 1, 0.6001), 3);
+    assert_int_equal(o->pick(z, 4, 1, 1 - 0x1p-53), 3);
+    assert_int_equal(o->pick(z, 4, 0.5f, 0.0237), 0);                             /* .01 / .42 = .02381 */
+    assert_int_equal(o->pick(z, 4, 0.5f, 0.0239), 1);
+    assert_int_equal(o->pick(z, 4, 0.5f, 0.6189), 1);                             /* .26 / .42 = .61905 */
+    assert_int_equal(o->pick(z, 4, 0.5f, 0.6192), 3);
+}
+
+static void sumsq_is_exact_enough(void **state)
+{
+    const Ops *o = *state;
+    static float x[LONGEST];
+    fill(x, LONGEST, 1);
+    for (int l = 0; l < NLENGTHS; l++) {
+        double want = 0, got = o->sumsq(x, LENGTHS[l]);
+        for (int64_t i = 0; i < LENGTHS[l]; i++)
+            want += (double)x[i] * x[i];
+        assert_true(fabs(got - want) <= 1e-11 * want);          /* double sums: 1e5 * 1e-16 */
+        assert_true(o->sumsq(x, LENGTHS[l]) == got);
+    }
+    x[0] = 1e30f;                                               /* its square is beyond float */
+    assert_true(fabs(o->sumsq(x, 5) / 1e60 - 1) < 1e-6);
+    x[LONGEST - 1] = INFINITY;
+    assert_true(isinf(o->sumsq(x, LONGEST)));
+    x[777] = NAN;
+    assert_true(isnan(o->sumsq(x, LONGEST)));
+}
+
+/* Three steps of torch.optim.AdamW (1.13, float64): lr .01, betas (.9, .95), eps 1e-8, decay .1, gradients
+   (.5 t, -1, .1 (2 - t), 0) * .25.  Weights are float here, 6e-8 a step. */
+static void adamw_as_torch(void **state)
+{
+    const Ops *o = *state;
+    const double want[] = { 0.9680076132847032, -1.9640359891988004, 0.482600295102734, 0 };
+    float w[] = { 1, -2, 0.5f, 0 }, m[4] = { 0 }, v[4] = { 0 };
+    for (int t = 1; t <= 3; t++) {
+        const float g[] = { 0.5f * (float)t, -1, 0.1f * (float)(2 - t), 0 };
+        o->adamw(w, m, v, g, 4, 0.01f, 0.9f, 0.95f, 1e-8f, 0.1f, t, 0.25f);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_float_equal(w[i], want[i], 1e-6);
+}
+
+/* The reference is the judge for lengths; step 100000 has unbiased moments, gradients and eps of one size. */
+static void adamw_of_any_length(void **state)
+{
+    const Ops *o = *state;
+    static float p[2][4][LONGEST];
+    for (int l = 0; l < NLENGTHS; l++) {
+        int64_t n = LENGTHS[l];
+        for (int k = 0; k < 2; k++) {
+            for (int s = 0; s < 4; s++)
+                fill(p[k][s], n, (uint64_t)s);
+            for (int64_t i = 0; i < n; i++)
+                p[k][2][i] *= p[k][2][i];
+            (k ? o : &OPS_REF)->adamw(p[k][0], p[k][1], p[k][2], p[k][3], n, 0.1f, 0.9f, 0.999f, 0.5f, 0.01f, l < 3 ? 1 : 100000, 2);
+        }
+        assert_near("adamw", "w", p[1][0], p[0][0], n);
+        assert_near("adamw", "m", p[1][1], p[0][1], n);
+        assert_near("adamw", "v", p[1][2], p[0][2], n);
+    }
+}
+
+static int suite(const char *name, const Ops *o)
+{
+    void *s = (void *)(uintptr_t)o;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(elementwise, s),
+        cmocka_unit_test_prestate(scatter_undoes_gather, s),
+        cmocka_unit_test_prestate(patches_are_channel_major, s),
+        cmocka_unit_test_prestate(nearest_breaks_ties_to_the_lowest, s),
+        cmocka_unit_test_prestate(nearest_is_near, s),
+        cmocka_unit_test_prestate(residual_subtracts, s),
+        cmocka_unit_test_prestate(code_stats_count_and_add, s),
+        cmocka_unit_test_prestate(code_update_by_hand, s),
+        cmocka_unit_test_prestate(dead_codes_restart, s),
+        cmocka_unit_test_prestate(pick_draws_its_shares, s),
+        cmocka_unit_test_prestate(sumsq_is_exact_enough, s),
+        cmocka_unit_test_prestate(adamw_as_torch, s),
+        cmocka_unit_test_prestate(adamw_of_any_length, s),
+    };
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(reference_is_complete) };
+    ops_use(&OPS_CPU, 2);
+    return cmocka_run_group_tests_name("table of ops", tests, NULL, NULL) + suite("ref", &OPS_REF) + suite("fast", &op);
+}

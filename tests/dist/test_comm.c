@@ -1,0 +1,243 @@
+/* The wrappers of MPI, and statistics over ranks. */
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "dist/comm.h"
+#include "dist/stats.h"
+
+static MPI_Comm world;
+static int rank, size;
+
+/* ---- the seam: MPI's profiling interface lets a test see calls, and keep the huge ones from memory ---- */
+
+/* Pieces lie behind each other: `next` is where the one to come must start, in bytes from `anywhere`. */
+static struct { bool on; int64_t next; } seen;
+static char anywhere;
+
+static bool note(const void *x, int64_t bytes)
+{
+    if (!seen.on)
+        return false;
+    assert_int_equal((intptr_t)x - (intptr_t)&anywhere, seen.next);
+    assert_true(bytes > 0);
+    seen.next += bytes;
+    return true;
+}
+
+int MPI_Allreduce(const void *in, void *x, int count, MPI_Datatype type, MPI_Op how, MPI_Comm comm)
+{
+    int64_t bytes = count * (type == MPI_DOUBLE ? 8LL : 4LL);
+    return note(x, bytes) ? MPI_SUCCESS : PMPI_Allreduce(in, x, count, type, how, comm);
+}
+
+int MPI_Bcast(void *x, int count, MPI_Datatype type, int root, MPI_Comm comm)
+{
+    return note(x, count) ? MPI_SUCCESS : PMPI_Bcast(x, count, type, root, comm);
+}
+
+static int64_t bytes_asked(void (*ask)(void *x, int64_t n), int64_t n)
+{
+    seen.on = true;
+    seen.next = 0;
+    ask(&anywhere, n);
+    seen.on = false;
+    return seen.next;
+}
+
+static void ask_f32(void *x, int64_t n) { comm_sum_f32(world, x, n); }
+static void ask_f64(void *x, int64_t n) { comm_max_f64(world, x, n); }
+static void ask_bytes(void *x, int64_t n) { comm_bcast(world, x, (size_t)n, 0); }
+
+static void counts_beyond_int_go_in_pieces(void **state)
+{
+    (void)state;
+    const int64_t counts[] = { 0, 1, 1 << 20, (1 << 20) + 1, 1 << 30, (5LL << 30) + 7 };
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(bytes_asked(ask_f32, counts[i]), 4 * counts[i]);
+        assert_int_equal(bytes_asked(ask_f64, counts[i]), 8 * counts[i]);
+        assert_int_equal(bytes_asked(ask_bytes, counts[i]), counts[i]);
+    }
+}
+
+/* ---- dying: the hook jumps back here ---- */
+
+static jmp_buf back;
+static void jump(int code) { longjmp(back, code); }
+
+/* The exit code with which f dies, 0 if it does not; what it wrote to stderr in text. */
+static int dies(void (*f)(void), char *text, size_t bytes)
+{
+    FILE *catch = tmpfile();
+    assert_non_null(catch);
+    int err = dup(2);
+    fflush(stderr);
+    dup2(fileno(catch), 2);
+    die_hook = jump;
+    int code = setjmp(back);
+    if (code == 0)
+        f();
+    die_hook = NULL;
+    fflush(stderr);
+    dup2(err, 2);
+    close(err);
+    rewind(catch);
+    text[fread(text, 1, bytes - 1, catch)] = 0;
+    fclose(catch);
+    return code;
+}
+
+static void equal(void) { comm_same(world, "the step", 912); }
+static void last_differs(void) { comm_same(world, "the config hash", rank == size - 1 ? 7 : UINT64_MAX); }
+static void first_differs(void) { comm_same(world, "the config hash", rank == 0 ? 7 : 8); }
+static void bad_root(void) { comm_bcast(world, &(int){0}, sizeof(int), size + 1); }
+
+static void same_dies_where_values_differ(void **state)
+{
+    (void)state;
+    char text[1024], want[256];
+    assert_int_equal(dies(equal, text, sizeof text), 0);
+    assert_string_equal(text, "");
+
+    int code = dies(last_differs, text, sizeof text);
+    snprintf(want, sizeof want, "the config hash is not the same on all ranks: rank 0 has %llu, rank %d has 7 (%d of",
+             ULLONG_MAX, size - 1, size - 1);
+    assert_int_equal(code, size > 1 ? EXIT_INTERNAL : 0);
+    assert_true(size == 1 || strstr(text, want));
+
+    code = dies(first_differs, text, sizeof text);
+    snprintf(want, sizeof want, "rank 0 has 7, rank 1 has 8 (1 of %d", size);
+    assert_int_equal(code, size > 1 ? EXIT_INTERNAL : 0);
+    assert_true(size == 1 || strstr(text, want));
+}
+
+static void an_error_dies_with_the_text_of_mpi(void **state)
+{
+    (void)state;
+    char text[1024], reason[MPI_MAX_ERROR_STRING];
+    MPI_Error_string(MPI_ERR_ROOT, reason, &(int){0});
+    assert_int_equal(dies(bad_root, text, sizeof text), EXIT_INTERNAL);
+    assert_non_null(strstr(text, "MPI_Bcast"));
+    assert_non_null(strstr(text, reason));
+}
+
+/* ---- values ---- */
+
+enum { N = 1000 };
+
+/* Small integers: every order of additions gives the same sum. */
+static int value(int r, int i) { return (r + 1) * (i % 37) - 5 * r; }
+
+static void sums_and_maxima(void **state)
+{
+    (void)state;
+    float sf[N], mf[N], later[N];
+    double sd[N], md[N];
+    for (int i = 0; i < N; i++)
+        sf[i] = mf[i] = later[i] = (float)(sd[i] = md[i] = value(rank, i));
+    MPI_Request r;
+    comm_sum_start(world, later, N, &r);
+    comm_sum_f32(world, sf, N);
+    comm_sum_f64(world, sd, N);
+    comm_max_f32(world, mf, N);
+    comm_max_f64(world, md, N);
+    comm_wait(&r);
+    for (int i = 0; i < N; i++) {
+        int sum = 0, max = INT_MIN;
+        for (int k = 0; k < size; k++) {
+            sum += value(k, i);
+            max = value(k, i) > max ? value(k, i) : max;
+        }
+        assert_true(sf[i] == (float)sum && sd[i] == sum && later[i] == (float)sum);
+        assert_true(mf[i] == (float)max && md[i] == max);
+    }
+}
+
+static void a_started_sum_ends_by_testing(void **state)
+{
+    (void)state;
+    static float x[1 << 16];
+    for (int i = 0; i < 1 << 16; i++)
+        x[i] = (float)value(rank, i);
+    MPI_Request r;
+    comm_sum_start(world, x, 1 << 16, &r);
+    while (!comm_test(&r))
+        ;
+    float sum = 0;
+    for (int k = 0; k < size; k++)
+        sum += (float)value(k, 36);
+    assert_true(x[36] == sum);
+}
+
+static void broadcast_from_every_root(void **state)
+{
+    (void)state;
+    for (int root = 0; root < size; root++) {
+        int32_t x[3] = { -1, -1, -1 };
+        if (rank == root)
+            x[0] = x[1] = x[2] = root;
+        comm_bcast(world, x, 2 * sizeof *x, root);
+        assert_true(x[0] == root && x[1] == root);
+        assert_int_equal(x[2], rank == root ? root : -1);
+    }
+}
+
+static void all_learn_the_worst_code(void **state)
+{
+    (void)state;
+    assert_int_equal(comm_agree(world, 0), 0);
+    int worst = comm_agree(world, rank == size / 2 ? EXIT_IO : 0);
+    assert_int_equal(worst, EXIT_IO);
+}
+
+static void statistics_name_the_slowest(void **state)
+{
+    (void)state;
+    enum { MANY = 70 };                             /* more than one message */
+    double x[MANY];
+    Stat s[MANY];
+    for (int i = 0; i < MANY; i++)
+        x[i] = i + (double)((rank + i) % size);     /* rank size-1-i (mod size) is the slowest */
+    x[3] = 4;                                       /* a tie goes to the lowest rank */
+    stats_gather(world, x, MANY, s);
+    for (int i = 0; i < MANY; i++) {
+        if (i == 3)
+            continue;
+        assert_true(s[i].min == i && s[i].max == i + size - 1);
+        assert_true(s[i].mean == i + (size - 1) / 2.0);
+        assert_int_equal((s[i].argmax + i) % size, size - 1);
+    }
+    assert_true(s[3].min == 4 && s[3].mean == 4 && s[3].max == 4);
+    assert_int_equal(s[3].argmax, 0);
+}
+
+int main(int argc, char **argv)
+{
+    int level;
+    comm_environment();
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+    world = comm_split(MPI_COMM_WORLD, 0, comm_rank(MPI_COMM_WORLD));
+    rank = comm_rank(world);
+    size = comm_size(world);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_beyond_int_go_in_pieces),
+        cmocka_unit_test(same_dies_where_values_differ),
+        cmocka_unit_test(an_error_dies_with_the_text_of_mpi),
+        cmocka_unit_test(sums_and_maxima),
+        cmocka_unit_test(a_started_sum_ends_by_testing),
+        cmocka_unit_test(broadcast_from_every_root),
+        cmocka_unit_test(all_learn_the_worst_code),
+        cmocka_unit_test(statistics_name_the_slowest),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    comm_barrier(world);
+    comm_free(&world);
+    MPI_Finalize();
+    return failed;
+}

@@ -1,0 +1,116 @@
+/* Signals and the deadline as one number; a request on one rank reaches all. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "dist/comm.h"
+#include "dist/stop.h"
+
+static int rank, size;
+
+static const struct {
+    int number;
+    const char *name;
+} SIGNALS[] = {
+    { SIGTERM, "SIGTERM" }, { SIGUSR1, "SIGUSR1" }, { SIGUSR2, "SIGUSR2" }, { SIGINT, "SIGINT" },
+    { SIGXCPU, "SIGXCPU" },
+};
+
+static void every_signal_counts_and_is_named(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        stop_install();
+        assert_int_equal(stop_requested(), 0);
+        assert_string_equal(stop_reason(), "");
+        raise(SIGNALS[i].number);
+        assert_int_equal(stop_requested(), 1);
+        assert_string_equal(stop_reason(), SIGNALS[i].name);
+        raise(SIGNALS[(i + 1) % 5].number);
+        assert_int_equal(stop_requested(), 2);
+        assert_string_equal(stop_reason(), SIGNALS[i].name);    /* the first one is the reason */
+    }
+}
+
+static void the_deadline_is_a_request(void **state)
+{
+    (void)state;
+    stop_install();
+    stop_deadline(3600);
+    assert_int_equal(stop_requested(), 0);
+    stop_deadline(0.02);
+    usleep(40000);
+    assert_int_equal(stop_requested(), 1);
+    assert_string_equal(stop_reason(), "deadline");
+    raise(SIGTERM);
+    assert_int_equal(stop_requested(), 2);
+}
+
+typedef struct { pthread_t reader; int pipe, wrote; } Sender;
+
+static void *signal_then_write(void *arg)
+{
+    Sender *s = arg;
+    usleep(20000);
+    pthread_kill(s->reader, SIGUSR1);           /* it sits in read by now */
+    usleep(20000);
+    s->wrote = (int)write(s->pipe, "x", 1);
+    return NULL;
+}
+
+static void system_calls_are_restarted(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    Sender s = { .reader = pthread_self(), .pipe = ends[1] };
+    stop_install();
+    pthread_t thread;
+    char c = 0;
+    assert_int_equal(pthread_create(&thread, NULL, signal_then_write, &s), 0);
+    ssize_t n = read(ends[0], &c, 1);           /* without SA_RESTART: -1 and EINTR */
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(s.wrote, 1);
+    assert_int_equal(n, 1);
+    assert_int_equal(stop_requested(), 1);
+}
+
+static void one_rank_is_enough(void **state)
+{
+    (void)state;
+    for (int who = 0; who < size; who++) {
+        stop_install();
+        if (rank == who)
+            raise(SIGTERM);
+        double asked = stop_requested();
+        comm_sum_f64(MPI_COMM_WORLD, &asked, 1);
+        assert_int_equal((int)asked, 1);
+        assert_int_equal(stop_requested(), rank == who);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int level;
+    comm_environment();
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+    rank = comm_rank(MPI_COMM_WORLD);
+    size = comm_size(MPI_COMM_WORLD);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_signal_counts_and_is_named),
+        cmocka_unit_test(the_deadline_is_a_request),
+        cmocka_unit_test(system_calls_are_restarted),
+        cmocka_unit_test(one_rank_is_enough),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    MPI_Finalize();
+    return failed;
+}
