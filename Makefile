@@ -1,9 +1,9 @@
 # asvr: `make demo` trains a vision-language model from pictures, `make test` runs every test.
 # Both install what is missing first (launch/setup.sh says what, and stops where it may not).
 #
-#   make            the program: build/asvr
-#   make test       all tests (builds the debug variant)        make core-test   core alone, plain cc, no MPI
-#   make demo       pictures -> a trained model, a table, a contact sheet (about 15 minutes on 2 cores)
+#   make            the program: build/asvr, and the picture decoders beside it
+#   make test       all tests (builds the debug variant)        make core-test   core alone: plain cc, no MPI
+#   make demo       pictures -> a trained model, a table, a contact sheet
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
 #   VARIANT=release|debug|san     CC=gcc|clang     ARCH=native (the -march of this build)
 
@@ -44,7 +44,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test core-test demo asan docs clean
+.PHONY: all test programs core-test demo asan docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -90,6 +90,29 @@ tests     = $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/$(1)/test_*.c))
 CORE_TESTS := $(call tests,core)
 DIST_TESTS := $(call tests,dist)
 IO_TESTS   := $(call tests,io)
+
+test:
+	@launch/setup.sh test
+	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
+	@tests/run.sh build/debug
+programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS)
+
+# Law 1: core needs a C compiler, CBLAS and OpenMP, nothing else.
+core-test: $(CORE_TESTS)
+	@for t in $(CORE_TESTS); do echo $$t; $$t || exit 1; done
+
+asan:
+	@launch/setup.sh test
+	@+$(MAKE) --no-print-directory -j2 VARIANT=san programs
+	@tests/run.sh build/san core/ io/
+
+demo:
+	@launch/setup.sh demo
+	@+$(MAKE) --no-print-directory -j2 all
+	@launch/demo.sh
+
+docs: all
+	$(OUT)/asvr help options --markdown > docs/OPTIONS.md
 
 clean:
 	rm -rf build

@@ -22,7 +22,7 @@ static bool good_shape(const Cuts *c)
     int64_t seen = 0, all = (int64_t)k->w * k->h;
     for (int64_t i = 0; i < all; i++)
         seen += k->px[4 * i + 3] >= 128;
-    return most >= 40 && most <= 3 * least && seen * 5 >= all * 2 && seen * 100 <= all * 97;
+    return most >= 40 && 5 * most <= 13 * least && seen * 5 >= all * 2 && seen * 100 <= all * 97;
 }
 
 /* false with e set only when the file is broken; *good tells whether it makes a cut-out. */

@@ -130,12 +130,15 @@ static H5 *opened(MPI_Comm comm, const char *path, bool create, Err *e)
         MPI_Info_free(&info);
     }
     CHECK(H5Pset_libver_bounds(how, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0, "HDF5 1.10 or newer is needed");
-    h->file = create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, how) : H5Fopen(path, H5F_ACC_RDONLY, how);
+    hid_t plain = H5Pcreate(H5P_FILE_CREATE);
+    CHECK(plain >= 0 && H5Pset_obj_track_times(plain, false) >= 0, "HDF5: no file creation properties");
+    h->file = create ? H5Fcreate(path, H5F_ACC_TRUNC, plain, how) : H5Fopen(path, H5F_ACC_RDONLY, how);
     bool ok = h->file >= 0;
     if (!ok && create)
         h5_fail(h, e, EXIT_IO, "", "cannot be created");
     else if (!ok)
         h5_fail(h, e, access(path, R_OK) ? EXIT_IO : EXIT_DATA, "", "cannot be opened as HDF5");
+    H5Pclose(plain);
     H5Pclose(how);
     ok = h5_agree(comm, ok, e);
     h->end = METADATA;

@@ -75,7 +75,9 @@ bool h5_hash_write(H5 *h, const char *name, const H5Chunk *list, int64_t n, Err 
         MPI_Comm_rank(h->comm, &rank);
     hsize_t size = (hsize_t)n;
     hid_t stored = hash_type(true), memory = hash_type(false), space = H5Screate_simple(1, &size, NULL);
-    hid_t set = H5Dcreate2(h->file, name, stored, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_obj_track_times(layout, false);
+    hid_t set = H5Dcreate2(h->file, name, stored, space, H5P_DEFAULT, layout, H5P_DEFAULT);
     bool ok = set >= 0 ? h5_reserve(h, name, n * (int64_t)sizeof *list, e)
                        : h5_fail(h, e, EXIT_IO, name, "cannot be created");
     if (h5_wrote(h, ok, e) && n > 0) {
@@ -88,6 +90,7 @@ bool h5_hash_write(H5 *h, const char *name, const H5Chunk *list, int64_t n, Err 
     }
     if (set >= 0)
         H5Dclose(set);
+    H5Pclose(layout);
     H5Sclose(space);
     H5Tclose(stored);
     H5Tclose(memory);

@@ -108,7 +108,7 @@ static hid_t created_set(H5 *h, const char *name, int type, const Slice *s, cons
     }
     hid_t groups = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE);
     bool ok = groups >= 0 && layout >= 0 && H5Pset_create_intermediate_group(groups, 1) >= 0 &&
-              H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER) >= 0;
+              H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER) >= 0 && H5Pset_obj_track_times(layout, false) >= 0;
     if (ok && chunk && !empty) {
         unsigned value = (unsigned)level;
         ok = H5Pset_chunk(layout, s->dims, part) >= 0 &&

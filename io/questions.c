@@ -97,7 +97,7 @@ static void ask(Ask *a, int task, const char *answer, const char *fmt, ...)
     va_start(ap, fmt);
     const int len = vsnprintf(q->question, sizeof q->question, fmt, ap);
     va_end(ap);
-    ASSERT(len < (int)sizeof q->question);
+    CHECK(len < (int)sizeof q->question, "a question of %d bytes: %s", len, q->question);
     for (int i = 0; i < s->n; i++)
         if (!strcmp(s->q[i].question, q->question))
             return;

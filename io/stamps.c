@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the top folders of a stamp collection hold; "" = nothing that can be told apart by its name.  The first
+/* What the folders of a stamp collection hold; "" = nothing that its name tells apart from the rest.  The first
    row whose folder begins the path counts; other folders give their own name. */
 static const struct { const char *folder, *category; } folders[] = {
-    { "animals/", "animal" }, { "plants/", "plant" }, { "food/", "food" },
+    { "animals/", "animal" }, { "plants/flowers/flower", "" }, { "plants/", "plant" }, { "food/", "food" },
     { "people/cartoon/", "" }, { "people/toys/", "" }, { "people/body_parts/", "" }, { "people/", "person" },
     { "vehicles/7spoke", "" }, { "vehicles/wheel", "" }, { "vehicles/locomotive/cartoon/trainSign", "" },
     { "vehicles/", "vehicle" }, { "clothes/button", "" }, { "clothes/", "clothing" }, { "household/", "household" }, { "sports/", "sport" },
@@ -163,6 +163,7 @@ bool stamps_find(Stamps *f, const char *folder)
 {
     *f = (Stamps){ .folder = folder };
     const bool ok = find_below(f, folder);
-    qsort(f->at, (size_t)f->n, sizeof *f->at, by_name);
+    if (f->n)
+        qsort(f->at, (size_t)f->n, sizeof *f->at, by_name);
     return ok;
 }

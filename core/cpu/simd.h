@@ -5,10 +5,10 @@
  * instructions of whatever width the target has, and the remainder loop gives the same bits.
  *
  *     function       largest error                              at the edges
- *     simd_exp       1.2e-7 relative, gradual underflow         -inf -> 0, +inf -> inf, NaN -> NaN
- *     simd_sigmoid   2.5e-7 relative                            -inf -> 0, +inf -> 1,   NaN -> NaN
+ *     simd_exp       1.0e-7 relative, gradual underflow         -inf -> 0, +inf -> inf, NaN -> NaN
+ *     simd_sigmoid   2e-7 relative                              -inf -> 0, +inf -> 1,   NaN -> NaN
  *     simd_normal    6e-7 + 1e-7 x^2 relative, both tails     cdf 0 and 1, pdf 0,     NaN -> NaN
- *     simd_turn      1.5e-7 absolute                            any finite number of turns below 2^50
+ *     simd_turn      1.2e-7 absolute                            any finite number of turns below 2^50
  *
  * tanh(u) = 2 sigmoid(2u) - 1 and erf(x / sqrt 2) = 2 cdf(x) - 1 are never formed: the gelus want 1 + tanh and
  * 1 + erf, which would cancel in the left tail.

@@ -1,3 +1,4 @@
+/* ref_act.c -- gelu, SwiGLU and plain elementwise ops */
 #include "core/ref/ref.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* ref_attention.c -- attention over packed sequences */
 #include "core/prof.h"
 #include "core/ref/ref.h"
 

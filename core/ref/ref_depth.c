@@ -1,3 +1,4 @@
+/* ref_depth.c -- causal attention over depth */
 #include "core/prof.h"
 #include "core/ref/ref.h"
 

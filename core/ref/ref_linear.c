@@ -1,3 +1,4 @@
+/* ref_linear.c -- out = x w^T + b and its gradients */
 #include "core/prof.h"
 #include "core/ref/ref.h"
 

@@ -1,3 +1,4 @@
+/* ref_loss.c -- cross-entropy in three passes, sigmoid contrastive loss */
 #include "core/ref/ref.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* ref_norm.c -- RMSNorm, LayerNorm, division by the 2-norm */
 #include "core/ref/ref.h"
 
 #include <math.h>

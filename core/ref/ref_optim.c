@@ -1,3 +1,4 @@
+/* ref_optim.c -- sum of squares, AdamW */
 #include "core/ref/ref.h"
 
 #include <math.h>

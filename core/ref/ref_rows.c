@@ -1,3 +1,4 @@
+/* ref_rows.c -- rows by index, rotary embedding, patches */
 #include "core/ref/ref.h"
 
 #include <math.h>

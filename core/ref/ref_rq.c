@@ -1,3 +1,4 @@
+/* ref_rq.c -- residual quantization */
 #include "core/prof.h"
 #include "core/ref/ref.h"
 

@@ -1,3 +1,4 @@
+/* ref_table.c -- the table itself */
 #include "core/ref/ref.h"
 
 #include <stdlib.h>

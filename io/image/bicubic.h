@@ -8,8 +8,8 @@
  * the weights that fall outside are dropped and the rest made to sum to 1.  Weights have 22 fraction bits; each pass
  * rounds and clips to 8 bits.
  *
- * The picture lies in the middle of a canvas of one grey, which is never laid out in memory: a strip of 65500 x 1
- * padded to a square would take 12 GB.
+ * The picture lies in the middle of a canvas of one grey, which is never laid out: its part of each sum is one number.
+ * (A strip of 65500 x 1 padded to a square would take 12 GB.)
  *
  * Source  Pillow, src/libImaging/Resample.c (the arithmetic);  Keys 1981 (the kernel)
  * Tests   tests/io/test_image.c

@@ -83,7 +83,7 @@ static void halves_make_the_whole(void **state)
     int32_t y[N];
     fill(z, N * V, 1);
     for (int n = 0; n < N; n++) {
-        y[n] = n * 2;                                     /* both halves hold targets */
+        y[n] = n + HALF / 2 + 1;                          /* both halves hold targets, at their edges too */
         for (int v = 0; v < V; v++)
             part[v / HALF][n * HALF + v % HALF] = z[n * V + v];
     }
@@ -165,13 +165,13 @@ static void contrast_by_hand(void **state)
     assert_float_equal(dbias, 20 + db, 4e-6);
 }
 
-/* Logits of 300 neither overflow nor lose the loss of the wrong pairs. */
+/* Logits of 1000 neither overflow nor lose the loss of the wrong pairs. */
 static void contrast_far_out(void **state)
 {
     const Ops *o = *state;
-    float z[] = { 3, 3, -3, -3 }, logscale = logf(100), bias = 0, dlogscale = 0, dbias = 0;
+    float z[] = { 10, 10, -10, -10 }, logscale = logf(100), bias = 0, dlogscale = 0, dbias = 0;
     double loss = o->sigmoid_contrast(z, &dlogscale, &dbias, &logscale, &bias, 2, 1);
-    assert_true(fabs(loss - 600) < 1e-3);                 /* logf(100) is rounded: 3e-7 of 600 */
+    assert_true(fabs(loss - 2000) < 4e-3);                /* logf(100) is rounded: 5e-7 of 2000 */
     assert_float_equal(z[0], 0, 1e-6), assert_float_equal(z[1], 100, 1e-3);
     assert_float_equal(z[2], 0, 1e-6), assert_float_equal(z[3], -100, 1e-3);
 }
