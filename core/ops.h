@@ -11,8 +11,7 @@
  *   weights     (out, in); a tensor (N,C) is dense and row-major
  *   sequences   several sequences lie packed in one (N,.) tensor; start[b] .. start[b+1] are the rows of b
  *   bits        equal inputs give equal bits, for a fixed number of threads
- * Local.  Ops cannot fail.  In place only where it says so.
- * Tests: tests/core/test_ops.c (reference vs finite differences, cpu vs reference)
+ * Local.  Ops cannot fail.  In place only where it says so.  Tests: tests/core/test_ops*.c
  */
 #pragma once
 #include "core/base.h"
@@ -38,10 +37,9 @@ typedef struct {
                           const float *b, int64_t N, int C, float eps);
     void (*layernorm_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
                           const float *rstd, const float *w, int64_t N, int C);
-    /* out = x / max(|x|, eps) per row; norm = |x| */
+    /* out = x / max(|x|, eps) per row; norm = |x|; dx may be dout */
     void (*l2norm_fwd)(float *out, float *norm /*(N)*/, const float *x, int64_t N, int C, float eps);
-    void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C,
-                       float eps);                                                         /* dx may be dout */
+    void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
 
     /* ---- elementwise ---- */
     void (*gelu_fwd)(float *out, const float *x, int64_t n, int kind);
@@ -107,7 +105,7 @@ typedef struct {
     void (*residual)(float *x, const float *e, const int32_t *code, int64_t N, int C);
     /* count[code[n]] += 1, sum[code[n]] += x[n] */
     void (*code_stats)(float *count /*(S)*/, float *sum /*(S,C)*/, const float *x, const int32_t *code, int64_t N, int C);
-    /* EMA: count <- d count + (1-d) n, sum <- d sum + (1-d) m, e = sum / smoothed count (ASVR.md 5.2) */
+    /* EMA: count <- d count + (1-d) n, sum <- d sum + (1-d) m, e = sum / smoothed count (docs/MATH.md) */
     void (*code_update)(float *e, float *count, float *sum, const float *n, const float *m, int S, int C, float decay, float eps);
 
     /* Codes whose moving count is below 1 start again from their candidate (S,C): e = sum = candidate, count = 1; an

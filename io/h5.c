@@ -69,11 +69,12 @@ void h5_environment(void)
 /*
  * DESIGN: parallel HDF5 does not survive a failing write
  *
- * When one rank's write fails (ENOSPC, EDQUOT, EIO), the others still wait for it in the next flush, close or
- * even MPI_Finalize, for ever.  So (1) space is reserved before HDF5 needs it, where the failure is ours and
- * can be agreed; (2) writes go through collective buffering, which tells all ranks about a failure; (3) a file
- * with a failed write is abandoned: it is cut to zero bytes, its handle is never closed, and HDF5, started before
- * MPI, does not clean up at exit (h5_environment).
+ * When a write fails on one rank (ENOSPC, EDQUOT, EIO), the others wait for it in that call, in the next flush, in the
+ * close, or in MPI_Finalize, for ever.  So
+ *   - space is reserved before HDF5 needs it, where the failure is ours and can be agreed;
+ *   - data and metadata are written collectively, with collective buffering: it tells all ranks about a failure;
+ *   - a file with a failed write is abandoned: cut to zero bytes, its handle never closed.  HDF5 is started before
+ *     MPI and without an exit handler (h5_environment), so that it does not try to close it in MPI_Finalize.
  */
 enum { METADATA = 1 << 20, PER_SET = 64 << 10 };        /* bytes of HDF5's own, at most, in sane files */
 
@@ -126,7 +127,8 @@ static H5 *opened(MPI_Comm comm, const char *path, bool create, Err *e)
         MPI_Info info;
         MPI_Info_create(&info);
         MPI_Info_set(info, "romio_cb_write", "enable");
-        CHECK(H5Pset_fapl_mpio(how, comm, info) >= 0, "HDF5 does not take the communicator");
+        CHECK(H5Pset_fapl_mpio(how, comm, info) >= 0 && H5Pset_coll_metadata_write(how, true) >= 0,
+              "HDF5 does not take the communicator");
         MPI_Info_free(&info);
     }
     CHECK(H5Pset_libver_bounds(how, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0, "HDF5 1.10 or newer is needed");

@@ -210,7 +210,7 @@ static bool sizes(Loader *l, Err *e)
     const int64_t share = (int64_t)c->micro_batch * c->dp_size, patches = m->image / m->patch;
     ASSERT(c->dp_size > 0 && c->dp_rank >= 0 && c->dp_rank < c->dp_size && c->max_len > 0 && c->P > 0 && c->ring > 1);
     if (c->micro_batch < 1 || c->global_batch < 1 || c->global_batch % share)
-        return err_set(e, EXIT_CONFIG, "train.global_batch", "choose global_batch as a multiple of micro_batch times replicas",
+        return err_set(e, EXIT_CONFIG, "train.global_batch", "make global_batch a multiple of micro_batch times replicas",
                        "a global batch of %d is not divisible by micro-batches of %d on %d replicas", c->global_batch,
                        c->micro_batch, c->dp_size);
     l->A = (int)(c->global_batch / share);

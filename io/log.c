@@ -21,21 +21,35 @@ enum { PATH_CAP = 4096, LINE_CAP = 4096 };
 #define OVER_BAR "\r\033[K"
 
 struct Log {
-    int     fd;                     /* run.jsonl; -1 after it could not be opened again */
+    int     fd;                     /* run.jsonl */
     bool    torn;                   /* the file may end in the middle of a line */
     bool    bar;                    /* stdout is a terminal that can go back to the start of a line */
     bool    told_file, told_out;    /* the user knows that the file, or stdout, fails */
     int     restart;
     int64_t first;                  /* the first step logged */
     double  start, shown;           /* when it was logged; when something was last shown */
-    char    line[512];              /* the bar, to draw it again after a message */
 };
+
+/* The terminal's last line is the bar: what comes next, on stdout or stderr, must take its place. */
+static bool bar_drawn;
+
+/* Open MPI gives its ranks a terminal of their own and passes on what they write: there the launcher's output decides. */
+static bool launcher_has_screen(int fd)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)getppid(), fd);
+    int theirs = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    bool yes = theirs >= 0 && isatty(theirs);
+    if (theirs >= 0)
+        close(theirs);
+    return yes;
+}
 
 /* Whether what is written there may use a terminal's control sequences. */
 static bool is_screen(int fd)
 {
     const char *term = getenv("TERM");
-    return isatty(fd) && term && strcmp(term, "dumb");
+    return isatty(fd) && term && strcmp(term, "dumb") && (!getenv("OMPI_COMM_WORLD_RANK") || launcher_has_screen(fd));
 }
 
 /* ---- the file ---- */
@@ -280,12 +294,20 @@ static void sentence(const Log *l, Line *o, const StepLog *s, int64_t total)
     add_time(o, each * (double)(total - s->step));
 }
 
-/* The bar: cut to the terminal, since a line that wraps cannot be drawn over. */
-static void draw(Log *l)
+/* The bar: cut to the terminal, since a line that wraps cannot be drawn over.  The last one stays. */
+static void draw(Log *l, const Line *o, bool last)
 {
-    char text[sizeof l->line + 16];
-    int n = snprintf(text, sizeof text, "\r%.*s\033[K", terminal_width() - 1, l->line);
+    char text[LINE_CAP + 16];
+    int n = snprintf(text, sizeof text, "\r%.*s\033[K%s", terminal_width() - 1, o->text, last ? "\n" : "");
     show(l, text, (size_t)n);
+    bar_drawn = !last;
+}
+
+static void clear_bar(void)
+{
+    if (bar_drawn)
+        (void)!file_write(STDOUT_FILENO, OVER_BAR, sizeof OVER_BAR - 1);
+    bar_drawn = false;
 }
 
 void log_step(Log *l, const StepLog *s, int64_t total_steps)
@@ -303,9 +325,8 @@ void log_step(Log *l, const StepLog *s, int64_t total_steps)
         l->first = s->step, l->start = t;
     l->shown = t;
     sentence(l, &o, s, total_steps);
-    snprintf(l->line, sizeof l->line, "%.*s", (int)sizeof l->line - 1, o.text);
     if (l->bar) {
-        draw(l);
+        draw(l, &o, last);
     } else {
         add(&o, "\n");
         show(l, o.text, o.n);
@@ -319,24 +340,21 @@ void log_line(Log *l, const char *fmt, ...)
     Line o = {0};
     va_list ap;
     va_start(ap, fmt);
-    if (l->line[0] && l->bar)
-        add(&o, OVER_BAR);
-    size_t room = sizeof o.text - o.n - 1;
-    int k = vsnprintf(o.text + o.n, room, fmt, ap);
+    int k = vsnprintf(o.text, sizeof o.text - 1, fmt, ap);
     va_end(ap);
-    o.n += (size_t)max64(0, min64(k, (int64_t)room - 1));
+    o.n = (size_t)max64(0, min64(k, (int64_t)sizeof o.text - 2));
     add(&o, "\n");
+    clear_bar();
     show(l, o.text, o.n);
-    if (l->line[0] && l->bar)
-        draw(l);
 }
 
 void log_close(Log *l)
 {
     if (!l)
         return;
-    if (l->line[0] && l->bar)
+    if (bar_drawn)
         show(l, "\n", 1);
+    bar_drawn = false;
     log_sync(l);
     close(l->fd);
     free(l);
@@ -353,17 +371,18 @@ static void field(FILE *to, const char *name, const char *text)
 void log_error(const Err *e)
 {
     signal(SIGPIPE, SIG_IGN);
-    bool screen = is_screen(STDERR_FILENO), colour = screen && !getenv("NO_COLOR");
+    bool colour = is_screen(STDERR_FILENO) && !getenv("NO_COLOR");
     char *block = NULL;
     size_t n = 0;
     FILE *to = open_memstream(&block, &n);
     CHECK(to, "no memory for a message: %s", e->what);
-    fprintf(to, "%s%sasvr: error: %s%s\n", screen ? OVER_BAR : "", colour ? "\033[1;31m" : "", e->what, colour ? "\033[0m" : "");
+    fprintf(to, "%sasvr: error: %s%s\n", colour ? "\033[1;31m" : "", e->what, colour ? "\033[0m" : "");
     field(to, "expected", e->expected);
     field(to, "got", e->got);
     field(to, "where", e->where);
     field(to, "hint", e->hint);
     fclose(to);
+    clear_bar();
     /* One write: the blocks of several processes do not mix.  If stderr is closed there is nobody to tell. */
     (void)!file_write(STDERR_FILENO, block, n);
     free(block);
@@ -372,5 +391,6 @@ void log_error(const Err *e)
 void log_warn(const char *message)
 {
     signal(SIGPIPE, SIG_IGN);
-    fprintf(stderr, "%sasvr: warning: %s\n", is_screen(STDERR_FILENO) ? OVER_BAR : "", message);
+    clear_bar();
+    fprintf(stderr, "asvr: warning: %s\n", message);
 }

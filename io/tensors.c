@@ -67,8 +67,8 @@ static bool lay_out(int fd, const char *path, CkptTensor *t, int n, Err *e)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t how = H5Pcreate(H5P_FILE_ACCESS), groups = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE);
     /* The stdio driver, since the default one wants the real path of what it opens, and memory has none.  1.10: the
-       newest format that every reader knows, with checksums in the metadata.  Long tensors begin on a page. */
-    CHECK(H5Pset_fapl_stdio(how) >= 0 && H5Pset_libver_bounds(how, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 && H5Pset_alignment(how, COPY, 4096) >= 0 &&
+       newest format that every reader knows, with checksums in the metadata.  Every object begins on a cache line. */
+    CHECK(H5Pset_fapl_stdio(how) >= 0 && H5Pset_libver_bounds(how, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 && H5Pset_alignment(how, 1, 64) >= 0 &&
           H5Pset_create_intermediate_group(groups, 1) >= 0 && H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY) >= 0 &&
           H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER) >= 0, "HDF5 1.10 or newer is needed");
     hid_t file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, how);

@@ -1,5 +1,4 @@
 /* pack.c -- `asvr pack`: a source -> shards, on any number of ranks */
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,17 +35,16 @@ static bool make_folder_of(const char *path, Err *e)
     return dir_make(dir, e);
 }
 
-/* Shards of an earlier, longer pack would mix with the new ones. */
+/* Shards of an earlier, longer pack would mix with the new ones.  Other files that the glob takes in are not ours. */
 static void remove_older(const char *pattern, int64_t files)
 {
-    glob_t g;
     char path[PATH];
-    shard_path(path, pattern, files - 1);
-    if (glob(pattern, 0, NULL, &g) == 0)
-        for (size_t i = 0; i < g.gl_pathc; i++)
-            if (strcmp(g.gl_pathv[i], path) > 0 && unlink(g.gl_pathv[i]) == 0)
-                printf("removed   %s (of an earlier pack)\n", g.gl_pathv[i]);
-    globfree(&g);
+    for (int64_t i = files; strchr(pattern, '*'); i++) {
+        shard_path(path, pattern, i);
+        if (unlink(path) != 0)
+            return;
+        printf("removed   %s (of an earlier pack)\n", path);
+    }
 }
 
 /* A vocabulary is trained, once, where text.model does not exist yet. */
@@ -182,7 +180,7 @@ static bool pack(Run *r, Source *s, Err *e)
     if (!run_agree(r, e))
         return false;
     if (s->samples[SPLIT_TRAIN] + s->samples[SPLIT_VAL] == 0)
-        return err_set(e, EXIT_DATA, "data.samples", "", "the source has no samples");
+        return err_set(e, EXIT_DATA, c->data.source == SOURCE_LLAVA ? c->data.json : "data.samples", "", "the source has no samples");
     if (!need_text_model(r, s, e) || !run_text(r, e) || !open_tokenizer(r, e))
         return false;
     s->text = r->text;

@@ -154,30 +154,37 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     return true;
 }
 
-static bool tokenizer_weight(const Param *p)
+/* The codebooks name the tokenizer: they were learned on its tower's features, and the visual head reads them.  The
+   tower itself may have learned on since (it is a copy in the released code, too). */
+static bool codebook(const Param *p)
 {
-    return param_in_part(p, "vision") || (param_in_part(p, "codes") && strstr(p->name, ".table"));
+    return param_in_part(p, "codes") && strstr(p->name, ".table");
 }
 
 uint64_t run_codes_model(const Run *r)
 {
-    return params_fingerprint(&r->model.table, r->model.weights, tokenizer_weight);
+    return params_fingerprint(&r->model.table, r->model.weights, codebook);
 }
 
 bool run_codes_match(const Run *r, Err *e)
 {
     const Model *m = &r->model;
     const ShardMeta *s = shards_meta(r->shards);
-    if (m->c.stage < STAGE_PRETRAIN || !m->c.semantic || !m->c.codes_given)
+    if (m->c.stage < STAGE_PRETRAIN || !m->c.semantic)
+        return true;
+    if (!m->c.codes_given && m->dw.vision.wp)
+        return err_set(e, EXIT_CONFIG, "train.trainable", "pack with data.codes, so that the codes stay what they are",
+                       "the vision tower is to learn, and the shards have no codes: the targets would move with it");
+    if (!m->c.codes_given)
         return true;
     if (s->depth != m->c.codes_depth) {
         err_expected(e, "%d codes a patch (model.codes.depth)", m->c.codes_depth);
         err_got(e, "%d codes a patch", s->depth);
         return err_set(e, EXIT_DATA, "data.shards", "pack again, or set model.codes.depth", "the shards' codes have another depth");
     }
-    if (m->dw.vision.wp || s->codes_model == run_codes_model(r))
-        return true;                                      /* a tower that learns has left its tokenizer */
-    err_expected(e, "tokenizer %016llx (the model's vision tower and codebooks)", (unsigned long long)run_codes_model(r));
+    if (s->codes_model == run_codes_model(r))
+        return true;
+    err_expected(e, "tokenizer %016llx (the model's codebooks)", (unsigned long long)run_codes_model(r));
     err_got(e, "tokenizer %016llx", (unsigned long long)s->codes_model);
     return err_set(e, EXIT_DATA, "data.shards", "pack with data.codes = the checkpoint that train.init descends from",
                    "the shards' visual codes were made by another tokenizer");

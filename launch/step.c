@@ -15,17 +15,12 @@
 
 enum { BUCKET_BYTES = 2 << 20, RING = 2 };
 
-/* RUN and RUN/config.cfg; the lock keeps a second job off the same run. */
-static void claim(Run *r, Err *e)
+/* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
+static void write_config(const Run *r, Err *e)
 {
     char path[CONFIG_STRING + 16];
     char *text = NULL;
     size_t n = 0;
-    if (!dir_make(r->c->run.dir, e))
-        return;
-    r->lock = lock_run(r->c->run.dir, e);
-    if (r->lock < 0)
-        return;
     FILE *f = open_memstream(&text, &n);
     CHECK(f, "no memory for the configuration's text");
     config_print(r->c, f);
@@ -71,7 +66,7 @@ bool step_open(Run *r, Err *e)
     r->steps = c->train.steps ? c->train.steps
                               : (int64_t)(c->train.epochs * (double)shards_meta(r->shards)->samples / c->train.global_batch);
     if (r->grid.rank == 0)
-        claim(r, e);
+        r->lock = lock_run(c->run.dir, e);      /* keeps a second job off the same run */
     if (!run_agree(r, e))
         return false;
     if (!run_resume(r, e) || !run_codes_match(r, e))
@@ -80,6 +75,8 @@ bool step_open(Run *r, Err *e)
     r->door = buckets_door(r->buckets);
     r->sgemm = run_sgemm_rate();
     open_loader(r, &shape, e);
+    if (r->grid.rank == 0 && !e->code)
+        write_config(r, e);
     if (r->grid.rank == 0 && !e->code)
         r->log = log_open(c->run.dir, r->step + 1, e);
     if (!run_agree(r, e))
@@ -117,7 +114,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     const double flops = prof_flops;
     s->began = now();
     s->flops = flops;
-    s->t_data = s->t_forward = s->t_backward = s->t_reduce = s->t_optim = s->t_ckpt = 0;
+    s->t_data = s->t_forward = s->t_backward = s->t_reduce = s->t_optim = 0;
     span(&s->t_data, s->data = loader_next(r->loader, e));
     if (s->data) {
         warn_bad(r, s->data);
@@ -171,6 +168,13 @@ static void warn_skipped(const Run *r, const StepState *s)
     log_warn(text);
 }
 
+static double wall_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 void step_log(Run *r, StepState *s)
 {
     const Model *m = &r->model;
@@ -185,7 +189,7 @@ void step_log(Run *r, StepState *s)
     if (!s->ok)
         warn_skipped(r, s);
     StepLog l = {
-        .step = r->step + 1, .time = (double)time(NULL), .samples = (r->step + 1) * r->c->train.global_batch,
+        .step = r->step + 1, .time = wall_clock(), .samples = (r->step + 1) * r->c->train.global_batch,
         .tokens = (int64_t)s->sum.tokens, .loss = s->loss,
         .loss_text = s->sum.n_text > 0 ? s->sum.text / s->sum.n_text : 0, .loss_visual = model_visual_loss(m, &s->sum),
         .depths = m->c.semantic || m->c.stage == STAGE_TOKENIZER ? m->c.codes_depth : 0,
@@ -200,6 +204,7 @@ void step_log(Run *r, StepState *s)
         l.loss_visual_depth[k] = m->c.stage == STAGE_TOKENIZER ? s->sum.energy[k + 1] / s->sum.energy[0]
                                : s->sum.n_visual > 0           ? s->sum.visual[k] / s->sum.n_visual : 0;
     log_step(r->log, &l, r->steps);
+    s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */
 }
 
 bool step_save(Run *r, StepState *s, Err *e)

@@ -158,26 +158,46 @@ static CkptMeta meta(const Run *r)
     return m;
 }
 
+/* What RUN/config.cfg said and what is asked now, key by key: "train.lr: 0.001 -> 0.002, ..."  Rank 0. */
+static void say_difference(const Run *r, Err *e)
+{
+    static Config  was;
+    static ErrList errs;
+    char path[PATH], *text = NULL;
+    size_t n = 0;
+    snprintf(path, sizeof path, "%s/config.cfg", r->c->run.dir);
+    FILE *f = open_memstream(&text, &n);
+    CHECK(f, "no memory for a comparison of configurations");
+    const bool differ = config_load(&was, path, NULL, 0, &errs) && config_diff(&was, r->c, f) > 0;
+    fclose(f);
+    char list[sizeof e->got] = "";
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        const size_t at = strlen(list);
+        snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", line + strspn(line, " "));
+    }
+    if (differ) {
+        err_expected(e, "what %s says", path);
+        err_got(e, "%s", list);
+    }
+    free(text);
+}
+
 /* A run goes on only as what it was: otherwise neither its losses nor its data order would mean anything. */
 static bool same_run(const Run *r, const CkptMeta *was, const char *path, Err *e)
 {
     const CkptMeta is = meta(r);
-    const char *hint = "take another run.dir, or the configuration in RUN/config.cfg";
-    if (strcmp(was->stage, is.stage) != 0 || was->global_batch != is.global_batch || was->seed != is.seed) {
-        err_expected(e, "stage %s, global_batch %lld, seed %llu", was->stage, (long long)was->global_batch,
-                     (unsigned long long)was->seed);
-        err_got(e, "stage %s, global_batch %lld, seed %llu", is.stage, (long long)is.global_batch,
-                (unsigned long long)is.seed);
-        return err_set(e, EXIT_CONFIG, path, hint, "the run in run.dir was started with another configuration");
+    if (was->config_hash != is.config_hash) {
+        if (r->grid.rank == 0)
+            say_difference(r, e);
+        return err_set(e, EXIT_CONFIG, path, "take another run.dir, or the configuration in RUN/config.cfg",
+                       "the run in run.dir was started with another configuration");
     }
     if (strcmp(was->data, is.data) != 0) {
         err_expected(e, "%s", was->data);
         err_got(e, "%s", is.data);
-        return err_set(e, EXIT_CONFIG, path, hint, "the run in run.dir was started on another data set");
+        return err_set(e, EXIT_CONFIG, path, "take another run.dir, or put the shards back that it was started on",
+                       "the run in run.dir was started on another data set");
     }
-    if (was->config_hash != is.config_hash)
-        return err_set(e, EXIT_CONFIG, path, "compare with RUN/config.cfg; take another run.dir for another experiment",
-                       "the run in run.dir was started with another configuration");
     return true;
 }
 

@@ -55,7 +55,7 @@ static bool taps_open(Taps *t, int whole, int at, int in, int out, int fill)
         const double middle = (i + 0.5) * scale;
         const int lo = (int)fmax(middle - support + 0.5, 0), hi = (int)fmin(middle + support + 0.5, whole);
         const int n = weigh(k, exact, lo, hi, middle, wide);
-        t->first[i] = lo < at ? 0 : lo - at;
+        t->first[i] = lo < at || lo >= at + in ? 0 : lo - at;
         t->n[i] = 0;
         t->bias[i] = 1 << (BITS - 1);
         for (int j = 0; j < n; j++)

@@ -25,11 +25,11 @@ static inline ModelConf case_conf(Stage stage, const char *trainable)
         .select_layer = -2, .codes_layer = -3, .text_max_len = 6, .projector_layers = 2,
         .decoder = { .C = 24, .F = 36, .H = 4, .K = 2, .L = 2, .V = 40, .theta = 10000, .eps = 1e-5f, .qkv_bias = true },
         .codes_depth = 3, .codes_size = 10, .head_width = 16, .head_layers = 2, .head_heads = 2,
-        .visual_weight = 0.7f, .visual_shift = 0, .micro_batch = CASE_B, .max_images = CASE_I, .max_len = 24, .seed = 5,
+        .visual_weight = 0.7f, .visual_shift = 0, .micro_batch = CASE_B, .max_images = CASE_I, .max_len = 18, .seed = 5,
     };
 }
 
-/* Sequence 0: text, an image, text; 1: two images, the second cut off at max_len 24; 2: text only.
+/* Sequence 0: text, an image, text; 1: two images, the second cut off at row 18; 2: text only.
    one_each: an image for each sequence instead (the contrast stage). */
 static inline void case_batch(BatchCase *c, bool one_each)
 {

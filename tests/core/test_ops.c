@@ -192,7 +192,10 @@ static void gelu_as_torch(void **state)
     (void)state;
     ops_use(&OPS_CPU, 2);
     const float x[] = { -1.5f, 0.5f, 1, 3 };
-    const double want[2][4] = { { -0.1004284230, 0.3457140098, 0.8411919906, 2.9963626079 }, { -0.1002108019, 0.3457312306, 0.8413447461, 2.9959503059 } };
+    const double want[2][4] = {
+        { -0.1004284230, 0.3457140098, 0.8411919906, 2.9963626079 },
+        { -0.1002108019, 0.3457312306, 0.8413447461, 2.9959503059 },
+    };
     float y[2][4];
     for (int kind = GELU_TANH; kind <= GELU_ERF; kind++) {
         OPS_REF.gelu_fwd(y[0], x, 4, kind);
@@ -250,7 +253,9 @@ static void in_place(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(slopes), cmocka_unit_test(fast), cmocka_unit_test(gelu_as_torch), cmocka_unit_test(tails),
-                                        cmocka_unit_test(in_place) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slopes), cmocka_unit_test(fast),     cmocka_unit_test(gelu_as_torch),
+        cmocka_unit_test(tails),  cmocka_unit_test(in_place),
+    };
     return cmocka_run_group_tests_name("ops by rows", tests, NULL, NULL);
 }

@@ -274,7 +274,8 @@ static void adamw_of_any_length(void **state)
                 fill(p[k][s], n, (uint64_t)s);
             for (int64_t i = 0; i < n; i++)
                 p[k][2][i] *= p[k][2][i];
-            (k ? o : &OPS_REF)->adamw(p[k][0], p[k][1], p[k][2], p[k][3], n, 0.1f, 0.9f, 0.999f, 0.5f, 0.01f, l < 3 ? 1 : 100000, 2);
+            (k ? o : &OPS_REF)->adamw(p[k][0], p[k][1], p[k][2], p[k][3], n, 0.1f, 0.9f, 0.999f, 0.5f, 0.01f,
+                                      l < 3 ? 1 : 100000, 2);
         }
         assert_near("adamw", "w", p[1][0], p[0][0], n);
         assert_near("adamw", "m", p[1][1], p[0][1], n);

@@ -122,7 +122,8 @@ static void parts_and_ranges(void **state)
     Slice whole = slice_whole(2, (int64_t[]){ 6, 4 });
     assert_int_equal(slice_total(&whole), 24);
     Slice part = slice_part(whole, 0, 2, 3), range = slice_range(part, 1, 1, 3), none = slice_range(part, 0, 6, 0);
-    assert_int_equal(part.start[0], 4), assert_int_equal(slice_extent(&part, 0), 2), assert_int_equal(slice_extent(&part, 1), 4);
+    assert_int_equal(part.start[0], 4);
+    assert_int_equal(slice_extent(&part, 0), 2), assert_int_equal(slice_extent(&part, 1), 4);
     assert_int_equal(slice_total(&range), 6);
     assert_int_equal(slice_total(&none), 0);
     check_copy(&none, &whole);

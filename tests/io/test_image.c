@@ -22,6 +22,10 @@ typedef struct { int w, h, bands, pad, size; uint8_t px[6 * 6 * 3]; } Square;
 
 enum { PICTURES = sizeof pictures / sizeof *pictures, SQUARES = sizeof squares / sizeof *squares };
 
+/* Under LeakSanitizer: fontconfig keeps its tables until the process ends. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libfontconfig\n"; }
+
 static char dir[] = "/tmp/asvr-image-XXXXXX";
 static const ImageOps *ops;
 
@@ -63,7 +67,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    return rmdir(dir);      /* every test removes what it wrote; so does save_png */
+    return rmdir(dir);      /* every test removed what it wrote, and save_png its temporary file */
 }
 
 static void test_kinds_of_files(void **state)
@@ -319,7 +323,8 @@ static void test_random_damage(void **state)
 static void test_label(void **state)
 {
     (void)state;
-    static const char *const text[] = { "What is on the left of the red apple, and what is below it?", "<b>&amp; \xff", "", "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiii" };
+    static const char *const text[] = { "What is on the left of the red apple, and what is below it?", "<b>&\xff", "",
+                                        "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiii" };
     for (int i = 0; i < 4; i++) {
         Err e = { 0 };
         Image im;
@@ -327,7 +332,7 @@ static void test_label(void **state)
         assert_true(ops->label(&im, text[i], 60, 12, &e));
         assert_int_equal(im.w, 60);
         assert_int_equal(im.bands, 3);
-        assert_true(i == 0 || i == 3 ? im.h >= 24 : im.h < 40);      /* broken into lines where it does not fit */
+        assert_true(i == 0 || i == 3 ? im.h > 20 : im.h < 20);      /* broken into lines where it does not fit */
         for (int k = 0; k < im.w * im.h * 3; k++)
             ink += im.px[k] < 128;
         assert_int_equal(ink > 0, i != 2);

@@ -174,8 +174,8 @@ static void test_each_once_and_cut(void **state)
 static void damage(void)
 {
     Err e = { 0 };
-    H5Chunk *chunk;
-    int64_t n;
+    H5Chunk *chunk = NULL;
+    int64_t n = 0;
     H5 *h = h5_open(MPI_COMM_NULL, file(), &e);
     good(h && h5_hash_read(h, "hash", &chunk, &n, 1000, &e) && h5_close(h, &e), &e);
     assert_string_equal(chunk[0].dataset, "pixels");

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/frame.h"
 #include "tests/io/sample_shard.h"
 
 static int  rank, ranks;
@@ -47,6 +48,27 @@ static void write_drawn(const char *path, int64_t n, int writers, const ShardMet
     MPI_Barrier(MPI_COMM_WORLD);
 }
 
+static int64_t bytes_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+static bool same_bytes(const char *a, const char *b)
+{
+    int64_t n = bytes_of(a);
+    char *x = some(n, 1), *y = some(n, 1);
+    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
+    bool same = bytes_of(b) == n && fread(x, 1, (size_t)n, f) == (size_t)n && fread(y, 1, (size_t)n, g) == (size_t)n &&
+                !memcmp(x, y, (size_t)n);
+    fclose(f);
+    fclose(g);
+    free(x);
+    free(y);
+    return same;
+}
+
 /* Enough for two chunks and a part of each array. */
 static void test_any_number_of_ranks(void **state)
 {
@@ -59,6 +81,9 @@ static void test_any_number_of_ranks(void **state)
             Err e = { 0 };
             uint64_t is;
             write_drawn(file("a.h5"), N, writers, &m);
+            if (writers == 1)
+                write_drawn(file("b.h5"), N, 1, &m);
+            assert_true(same_bytes(file("a.h5"), file("b.h5")));
             assert_int_not_equal(access(file("a.h5.tmp"), F_OK), 0);
             good(shards_verify(file("a.h5"), &is, &e), &e);
             if (writers == 1)
@@ -99,8 +124,10 @@ static void test_fingerprint_knows_all(void **state)
     write_drawn(file("b.h5"), 20, 1, &other);
     write_drawn(file("c.h5"), 21, 1, &m);
     Err e = { 0 };
-    uint64_t a, b, c;
-    good(shards_verify(file("a.h5"), &a, &e) && shards_verify(file("b.h5"), &b, &e) && shards_verify(file("c.h5"), &c, &e), &e);
+    uint64_t a = 0, b = 0, c = 0;
+    good(shards_verify(file("a.h5"), &a, &e), &e);
+    good(shards_verify(file("b.h5"), &b, &e), &e);
+    good(shards_verify(file("c.h5"), &c, &e), &e);
     assert_true(a != b && a != c && b != c);
     Err no = { 0 };
     assert_null(shards_open(file("[ab].h5"), &no));
@@ -147,13 +174,6 @@ static void flip(const char *path, int64_t at)
     close(fd);
 }
 
-static int64_t bytes_of(const char *path)
-{
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return st.st_size;
-}
-
 /* Opens and reads everything as training does. */
 static bool readable(const char *path, Err *e)
 {
@@ -177,8 +197,8 @@ static void test_flipped_bytes(void **state)
     write_drawn(file("a.h5"), 8, ranks, &m);
     if (rank == 0) {
         Err e = { 0 };
-        H5Chunk *chunk;
-        int64_t n, size = bytes_of(file("a.h5"));
+        H5Chunk *chunk = NULL;
+        int64_t n = 0, size = bytes_of(file("a.h5"));
         uint64_t right, is;
         uint8_t *stored = some(size, 1);
         good(shards_verify(file("a.h5"), &right, &e), &e);
@@ -188,8 +208,8 @@ static void test_flipped_bytes(void **state)
         for (int64_t c = 0; c < n; c++)
             memset(stored + chunk[c].offset, 1, (size_t)chunk[c].size);
         free(chunk);
-        /* Every byte of small chunks, a prime step through the rest and through HDF5's own metadata. */
-        for (int64_t at = 0, bad = 0; at < size; at += stored[at] ? 5 : 23) {
+        /* A step that is prime to 8 meets every bit's place; wider outside the chunks, in HDF5's own metadata. */
+        for (int64_t at = 0; at < size; at += stored[at] ? 5 : 23) {
             Err why = { 0 }, whole = { 0 };
             flip(file("a.h5"), at);
             bool read = readable(file("a.h5"), &why), ok = shards_verify(file("a.h5"), &is, &whole);
@@ -201,7 +221,6 @@ static void test_flipped_bytes(void **state)
                 assert_true(is == right);
             else
                 assert_true(whole.code == EXIT_DATA && strstr(whole.where, "a.h5"));
-            bad += !ok;
             flip(file("a.h5"), at);
         }
         free(stored);
@@ -313,17 +332,56 @@ static void test_hostile_header(void **state)
         Err e = { 0 }, no = { 0 };
         H5 *h = h5_create(MPI_COMM_NULL, file("h.h5"), &e);
         good(h && h5_attr_write_str(h, "format", "asvr-shard", &e), &e);
-        for (size_t i = 0; i < sizeof right / sizeof *right; i++)
-            good(h5_attr_write_i64(h, right[i].name, strcmp(right[i].name, claim[k].name) ? right[i].value : claim[k].value, &e), &e);
+        for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+            bool claimed = !strcmp(right[i].name, claim[k].name);
+            good(h5_attr_write_i64(h, right[i].name, claimed ? claim[k].value : right[i].value, &e), &e);
+        }
         static const char *const hex[] = { "text_model", "codes_model", "fingerprint" };
         for (int i = 0; i < 3; i++)
             good(h5_attr_write_str(h, hex[i], "0000000000000000", &e), &e);
-        good(h5_attr_write_str(h, "template", "v1", &e) && h5_attr_write_str(h, "source", "x", &e) && h5_close(h, &e), &e);
+        good(h5_attr_write_str(h, "template", "v1", &e) && h5_attr_write_str(h, "source", "x", &e), &e);
+        good(h5_close(h, &e), &e);
         assert_null(shards_open(file("h.h5"), &no));
         assert_int_equal(no.code, EXIT_DATA);
         assert_non_null(strstr(no.where, "h.h5"));
     }
     MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* A frame that unpacks to more or less than it should, or is none, or lies nowhere, although its hash is right. */
+static void test_hostile_frame(void **state)
+{
+    (void)state;
+    enum { RAW = 100000 };
+    char path[512], *zeros = some(RAW, 1), *packed = some(4096, 1), *raw = some(RAW, 1);
+    snprintf(path, sizeof path, "%s/frame-%d", dir, rank);
+    int64_t size = (int64_t)ZSTD_compress(packed, 4096, zeros, RAW, 3);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    assert_int_equal(pwrite(fd, packed, (size_t)size, 0), size);
+    const struct { int64_t offset, size, bytes; bool loads, unpacks; } c[] = {
+        { 0, size, RAW, true, true },      { 0, size, RAW - 1, true, false }, { 0, size, 8, true, false },
+        { 0, size - 1, RAW, true, false }, { 1, size - 1, RAW, true, false }, { 1, size, RAW, false, false },
+        { 0, 4097, RAW, false, false },    { 0, 0, RAW, false, false },       { -1, size, RAW, false, false },
+        { INT64_MAX - 1, size, RAW, false, false },
+    };
+    Frame f;
+    frame_open(&f, 4096);
+    for (size_t k = 0; k < sizeof c / sizeof *c; k++) {
+        Err load = { 0 }, unpack = { 0 };
+        H5Chunk chunk = { .dataset = "pixels", .offset = c[k].offset, .size = c[k].size };
+        assert_true(frame_load(&f, fd, path, &chunk, &chunk.xxh64, &load) == c[k].loads);
+        assert_int_equal(load.code, c[k].loads ? 0 : EXIT_DATA);
+        memset(raw, 1, RAW);
+        assert_true(frame_read(&f, fd, path, &chunk, raw, c[k].bytes, &unpack) == c[k].unpacks);
+        assert_int_equal(unpack.code, c[k].unpacks ? 0 : EXIT_DATA);
+        assert_true(c[k].bytes == RAW || raw[c[k].bytes] == 1);         /* nothing behind the buffer is touched */
+    }
+    frame_close(&f);
+    close(fd);
+    unlink(path);
+    free(zeros);
+    free(packed);
+    free(raw);
 }
 
 static void test_limits(void **state)
@@ -399,8 +457,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_any_number_of_ranks), cmocka_unit_test(test_fingerprint_knows_all),
         cmocka_unit_test(test_several_files),       cmocka_unit_test(test_flipped_bytes),
         cmocka_unit_test(test_truncated),           cmocka_unit_test(test_nonsense),
-        cmocka_unit_test(test_hostile_header),      cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_hostile_header),      cmocka_unit_test(test_hostile_frame),
+        cmocka_unit_test(test_limits),              cmocka_unit_test(test_full_disk),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     MPI_Barrier(MPI_COMM_WORLD);
