@@ -9,7 +9,7 @@
  * shards_verify use HDF5: main thread only; a ShardReader belongs to one thread, a Shards may be shared.
  * Malformed data are EXIT_DATA and name file, dataset and byte offset; a failing disk is EXIT_IO.
  *
- * Tests   tests/io/test_shard.c
+ * Tests   tests/io/test_shard.c, tests/io/test_damage.c
  */
 #pragma once
 #include "io/shard.h"

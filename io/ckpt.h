@@ -21,7 +21,7 @@
  *
  * Errors  damaged or unfitting: EXIT_DATA; disk: EXIT_IO; no valid one left among several: EXIT_IO
  * Source  Pillai et al., "All file systems are not created equal", OSDI 2014 (why each fsync)
- * Tests   tests/io/test_ckpt.c, tests/io/test_manifest.c
+ * Tests   tests/io/test_ckpt.c, tests/io/test_ckpt_faults.c, tests/io/test_manifest.c
  */
 #pragma once
 #include "core/slice.h"

@@ -59,7 +59,7 @@ bool frame_unpack(Frame *f, const char *path, const H5Chunk *c, void *raw, int64
 
 bool frame_read(Frame *f, int fd, const char *path, const H5Chunk *c, void *raw, int64_t bytes, Err *e)
 {
-    uint64_t is;
+    uint64_t is = 0;
     if (!frame_load(f, fd, path, c, &is, e))
         return false;
     if (is != c->xxh64) {

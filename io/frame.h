@@ -5,7 +5,7 @@
  * bytes meet the decompressor, and the size of the unpacked bytes is known before, so neither chance nor
  * malice writes outside the buffers.
  *
- * Local; one Frame per thread; nothing is allocated after frame_open.  Tests: tests/io/test_shard.c
+ * Local; one Frame per thread; nothing is allocated after frame_open.  Tests: tests/io/test_damage.c
  */
 #pragma once
 #include <zstd.h>

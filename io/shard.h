@@ -23,7 +23,7 @@
  * per dataset the sum over its rows of XXH64(row, seed = index of the row), then XXH64 of those sums and of the
  * attributes.  Addition commutes, so ranks add what they hold.
  *
- * Tests   tests/io/test_shard.c (1 to 4 ranks, every byte of the chunks flipped, truncation)
+ * Tests   tests/io/test_shard.c (1 to 4 ranks), tests/io/test_damage.c
  */
 #pragma once
 #include "io/h5.h"

@@ -60,7 +60,7 @@ static bool open_eval(Eval *v, const Config *c, Err *e)
     v->samples = c->eval.samples ? min64(c->eval.samples, m->samples) : m->samples;
     memcpy(v->names, m->tasks, sizeof v->names);
     memcpy(v->majority, m->baseline, sizeof v->majority);
-    v->tasks = m->eval ? split(v->names, ',', v->task, MAX_TASKS) : 0;
+    v->tasks = m->eval && c->train.stage >= STAGE_PRETRAIN ? split(v->names, ',', v->task, MAX_TASKS) : 0;
     split(v->majority, '\n', v->common, v->tasks);
     gather_open(&v->batch, r->shards, shape.micro_batch, shape.max_images, m->depth);
     v->reader = reader_open(r->shards, e);

@@ -50,7 +50,12 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
             return 0;
     const Turn caption = { r.turns[0].human, r.turns[0].answer };
     const bool plain = s->c->data.template == TEMPLATE_PLAIN;
-    return prompt_build(&out->prompt, s->text, s->c->data.template, plain ? &caption : r.turns, plain ? 1 : r.n, r.images, e);
+    if (prompt_build(&out->prompt, s->text, s->c->data.template, plain ? &caption : r.turns, plain ? 1 : r.n, r.images, e))
+        return 1;
+    if (!e->where[0])
+        snprintf(e->where, sizeof e->where, "%.400s: record %lld, byte %lld", s->c->data.json, (long long)r.record,
+                 (long long)r.offset);
+    return 0;
 }
 
 /* Writes s without its line breaks. */

@@ -204,7 +204,7 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
     option_parse(o, &c, o->def, "", &e);
     option_print(o, &c, value);
     option_range(o, range, sizeof range);
-    snprintf(left, size, "%s = %s", o->key, value);
+    snprintf(left, size, "%s = %.200s", o->key, value);
     snprintf(right, right_size, "%s%s", TYPE_NAME[o->type], o->type == STRING ? "" : range);
 }
 

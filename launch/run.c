@@ -1,5 +1,6 @@
 #include "launch/run.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,7 +60,10 @@ bool run_agree(const Run *r, Err *e)
 bool run_text(Run *r, Err *e)
 {
     const Config *c = r->c;
-    r->text = text_open(c->text.model, e);
+    if (access(c->text.model, F_OK) != 0 && errno == ENOENT)
+        err_set(e, EXIT_DATA, c->text.model, "`asvr pack` makes one, or correct text.model", "there is no such text model");
+    else
+        r->text = text_open(c->text.model, e);
     if (r->text && text_size(r->text) > c->model.decoder.vocab) {
         err_expected(e, "at most model.decoder.vocab = %d pieces", c->model.decoder.vocab);
         err_got(e, "%d pieces", text_size(r->text));

@@ -45,6 +45,8 @@ void ref_code_update(float *e, float *count, float *sum, const float *n, const f
         count[s] = (float)(d * count[s] + (1 - d) * n[s]);
         total += count[s];
     }
+    if (total == 0)                 /* no step has met a vector yet */
+        return;
     for (int s = 0; s < S; s++) {
         double smooth = total * ((double)count[s] + eps) / (total + (double)S * eps);
         for (int64_t i = (int64_t)s * C; i < (int64_t)(s + 1) * C; i++) {

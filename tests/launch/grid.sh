@@ -42,7 +42,7 @@ stage pretrain --set train.init=tokenizer
 says 0 2 pack "$config" "${small[@]}" --set data.codes=tokenizer
 stage instruct --set train.init=pretrain
 close_losses instruct instruct.one loss_visual
-grep -q '^starts from pretrain/ckpt/step-00000004$' out || { cat out; fail "every part should come from pretrain"; }
+grep -q "^starts from pretrain/ckpt/step-00000004; steps" out || { cat out; fail "every part should come from pretrain"; }
 says 0 2 eval "$config" "${small[@]}" --set run.dir=instruct
 # ---- each stage can be evaluated by what it trained ----
 says 0 0 eval "$config" "${small[@]}" --set train.stage=contrast --set run.dir=contrast
