@@ -271,22 +271,23 @@ static void add_time(Line *o, double seconds)
         add(o, "%d:%02d", (int)(s / 60), (int)(s % 60));
 }
 
-static void sentence(const Log *l, Line *o, const StepLog *s, int64_t total)
+/* brief: for a terminal of 80 columns. */
+static void sentence(const Log *l, Line *o, const StepLog *s, int64_t total, bool brief)
 {
-    enum { CELLS = 20 };
+    const int cells = brief ? 12 : 20;
     int64_t done = s->step - l->first;
     double each = done > 0 ? (l->shown - l->start) / (double)done : s->t_step;
-    int full = total > 0 ? (int)(CELLS * min64(s->step, total) / total) : 0;
+    int full = total > 0 ? (int)(cells * min64(s->step, total) / total) : 0;
     o->n = 0;
     add(o, "%s%s%" PRId64 "/%" PRId64, s->stage ? s->stage : "", s->stage ? "  " : "", s->step, total);
     if (l->bar) {
         add(o, " [");
-        for (int i = 0; i < CELLS; i++)
+        for (int i = 0; i < cells; i++)
             add(o, i < full ? "#" : ".");
         add(o, "]");
     }
     add(o, "  loss %.4f", s->loss);
-    if (s->loss_visual != 0)
+    if (s->loss_visual != 0 && !brief)
         add(o, "  text %.4f  visual %.4f", s->loss_text, s->loss_visual);
     if (s->skipped)
         add(o, "  skipped %" PRId64, s->skipped);
@@ -324,8 +325,10 @@ void log_step(Log *l, const StepLog *s, int64_t total_steps)
     if (first)
         l->first = s->step, l->start = t;
     l->shown = t;
-    sentence(l, &o, s, total_steps);
+    sentence(l, &o, s, total_steps, false);
     if (l->bar) {
+        if (o.n >= (size_t)terminal_width())
+            sentence(l, &o, s, total_steps, true);
         draw(l, &o, last);
     } else {
         add(&o, "\n");

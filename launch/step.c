@@ -46,9 +46,9 @@ static void say_start(Run *r)
     const ShardMeta *s = shards_meta(r->shards);
     const double mib = 1 << 20;
     const Model *m = &r->model;
-    log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters, %.2f M trainable; %d ranks; %.0f MiB a rank",
+    log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters, %.2f M trainable; %d rank%s; %.0f MiB each",
              (long long)s->samples, (long long)s->images, 1e-6 * (double)m->table.weights, 1e-6 * (double)m->table.grads,
-             r->grid.size, (double)mem_total() / mib);
+             r->grid.size, r->grid.size == 1 ? "" : "s", (double)mem_total() / mib);
     log_line(r->log, "%s; steps %lld to %lld of %s", r->started, (long long)r->step + 1, (long long)r->steps, r->c->run.dir);
 }
 

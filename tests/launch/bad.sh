@@ -4,7 +4,7 @@
 
 small+=(--set run.dir=run)
 llava=(--set data.source=llava --set data.json=x.json --set data.images=. --set model.decoder.vocab=300 --set text.model=none/text.model)
-half_written() { find . -name '*.tmp' -o -name '.tmp-*' -o -name '*.corpus' -o -name '*.h5' -size -1k; }
+half_written() { find . -path './ompi*' -prune -o \( -name '*.tmp' -o -name '.tmp-*' -o -name '*.corpus' -o -name '*.h5' -size -1k \) -print 2>/dev/null; }
 clean() { [ -z "$(half_written)" ] || fail "half-written: $(half_written)"; }
 # bad CODE VERB TEXT... -- ARGS...: on one rank and on two
 bad() {
@@ -80,9 +80,6 @@ says 0 2 pack "$config" "${small[@]}" "${llava[@]}" --set data.on_bad=skip
 grep -q '1 samples' out && grep -q 'skipped   1 bad' out && grep -q 'warning: sample 1 is skipped: .*half.png' err ||
     { cat out err; fail "a bad picture is not passed over as it should be"; }
 clean
-# no text model of what would be too little text, and none left behind
-packs 65 pack 'text model' -- "${llava[@]}" --set data.on_bad=skip --set text.model=new/text.model --set "data.shards=packed2/*.h5"
-[ ! -e new/text.model ] || fail "half a text model"
 
 # ---- a damaged shard ----
 cp -r shards good
@@ -100,7 +97,7 @@ rm -r shards && mv good shards
 # ---- checkpoints of another model, shards of another tokenizer ----
 bad 78 train 'another configuration' 'model.decoder.layers: 2 -> 1' 'run/config.cfg' -- --set model.decoder.layers=1
 bad 78 train 'train.lr: 0.002 -> 0.003' -- --set train.lr=3e-3
-bad 65 train 'tensor "decoder' 'the model wants' -- --set run.dir=wide --set train.init=run --set model.decoder.width=128
+bad 65 train 'tensor "' 'the model wants' 'hint' -- --set run.dir=wide --set train.init=run --set model.decoder.width=128
 bad 65 eval 'the model wants' -- --set model.decoder.width=128
 bad 74 train 'no such folder' nowhere -- --set run.dir=wide --set train.init=nowhere
 says 0 0 pack "$config" "${small[@]}" --set data.codes=run --set "data.shards=coded/t-*.h5" --set "data.val=coded/v-*.h5"

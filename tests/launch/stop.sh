@@ -37,7 +37,7 @@ ended 75
 stopped launcher
 goes_on 2 launcher
 
-begin 2 train "$config" "${small[@]}" --set run.dir=term
+OMPI_MCA_odls_base_sigkill_timeout=1 begin 2 train "$config" "${small[@]}" --set run.dir=term
 at_step 5 term
 kill -TERM $job
 ended any
