@@ -14,7 +14,7 @@
  *     model_forward(&m, &batch, &targets, draw, &losses);   losses are added up
  *     model_backward(&m, &batch, door);         adds to the gradients
  *
- * Source  ASVR, arXiv:2506.09040; ASVR.md 1.1, 1.12
+ * Source  ASVR, arXiv:2506.09040; docs/MATH.md
  * Tests   tests/core/test_model.c (finite differences of every parameter), tests/golden (PyTorch)
  */
 #pragma once

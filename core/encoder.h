@@ -7,7 +7,7 @@
  * Distributed over tp: q, k, v, w1 column-parallel (heads, ffn), wo and w2 row-parallel: two tp->sum a block.
  *
  * Dims    C width   F ffn   H heads   L layers   N packed rows of B sequences
- * Source  SigLIP, arXiv:2303.15343; ASVR.md 1.2
+ * Source  SigLIP, arXiv:2303.15343; docs/MATH.md
  * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
  */
 #pragma once

@@ -94,8 +94,8 @@ typedef struct {
     /* sum over n of max + log sum - target, in double */
     double (*xent_loss)(const float *max, const float *sum, const float *target, int64_t N);
     /* Sigmoid contrastive loss: z (B,B) are cosines; logit = z * scale + bias, label +1 on the diagonal, else -1.
-       Returns -sum_ij log sigmoid(label * logit); z <- d loss / d z * factor (in place; not if dscale is NULL);
-       *dscale += d loss / d scale * factor; *dbias likewise.  scale and bias point to parameters: scale = exp(*logscale). */
+       Returns -sum_ij log sigmoid(label * logit); z <- d loss / d z * factor (in place; not if dlogscale is NULL);
+       *dlogscale += d loss / d *logscale * factor, *dbias likewise.  scale = exp(*logscale), bias = *bias. */
     double (*sigmoid_contrast)(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B, float factor);
 
     /* ---- residual quantization ---- */
@@ -107,15 +107,12 @@ typedef struct {
     void (*code_stats)(float *count /*(S)*/, float *sum /*(S,C)*/, const float *x, const int32_t *code, int64_t N, int C);
     /* EMA: count <- d count + (1-d) n, sum <- d sum + (1-d) m, e = sum / smoothed count (docs/MATH.md) */
     void (*code_update)(float *e, float *count, float *sum, const float *n, const float *m, int S, int C, float decay, float eps);
+    /* Codes whose moving count is below 1 start again from their candidate (S,C), if it is not all zero: e = sum =
+       candidate, count = 1.  n (S): how often each was chosen.  Returns how many started again; *used = #(n > 0). */
+    int64_t (*code_restart)(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C, int *used);
 
-    /* Codes whose moving count is below 1 start again from their candidate (S,C): e = sum = candidate, count = 1; an
-       all-zero candidate is none.  n (S): how often each was chosen.  Returns how many started again; *used = #(n > 0). */
-    int64_t (*code_restart)(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C,
-                            int *used);
-
-    /* ---- generation ---- */
-    /* One id from logits (V): the largest (ties to the lowest id) at temperature 0, else drawn from softmax(z / temperature)
-       by the uniform number 0 <= u < 1. */
+    /* One id from logits (V): the largest (ties to the lowest) at temperature 0, else drawn from softmax(z / temperature)
+       by 0 <= u < 1. */
     int (*pick)(const float *z, int V, float temperature, double u);
 
     /* ---- optimizer ---- */
@@ -126,9 +123,8 @@ typedef struct {
 } Ops;
 
 extern Ops op;
-
 extern const Ops OPS_REF;           /* complete */
 extern const Ops OPS_CPU;           /* some members are NULL */
 
-/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads = OpenMP and BLAS threads of this process. */
+/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: of OpenMP and BLAS in this process. */
 void ops_use(const Ops *fast, int threads);

@@ -6,7 +6,7 @@
  * Replicated over tp (it is small next to the decoder).
  *
  * Dims    Cv vision width   C model width   N image rows
- * Source  LLaVA-1.5, arXiv:2310.03744; ASVR.md 1.3
+ * Source  LLaVA-1.5, arXiv:2310.03744; docs/MATH.md
  * Tests   tests/core/test_model.c, tests/golden (PyTorch)
  */
 #pragma once

@@ -13,7 +13,7 @@
  * Distributed over tp: attention by heads, FFN by its inner width, code heads by codebook (code-parallel loss).
  *
  * Dims    C model width  E head width  H heads  L layers  Q depth  S codes  Cv codebook width  M target rows
- * Source  ASVR, arXiv:2506.09040; ASVR.md 1.6
+ * Source  ASVR, arXiv:2506.09040; docs/MATH.md
  * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
  */
 #pragma once

@@ -10,7 +10,7 @@
  * the global batch, drawn by (seed, step, depth, code): the result does not depend on the number of ranks.
  *
  * Dims    Q depth   S codebook size   Cv width   N = I P vectors
- * Source  RQ-VAE, arXiv:2203.01941; DualToken, arXiv:2503.14324; ASVR.md 1.5, 5.2
+ * Source  RQ-VAE, arXiv:2203.01941; DualToken, arXiv:2503.14324; docs/MATH.md
  * Tests   tests/core/test_rq.c
  */
 #pragma once

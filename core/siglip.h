@@ -10,7 +10,7 @@
  * Distributed over tp: the blocks (encoder.h); embeddings, pooling and loss are replicated.
  *
  * Dims    C width  P = (image / patch)^2 patches, a remainder of the picture is dropped  I images
- * Source  SigLIP, arXiv:2303.15343; ASVR.md 1.2
+ * Source  SigLIP, arXiv:2303.15343; docs/MATH.md
  * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
  */
 #pragma once

@@ -11,7 +11,7 @@
  * A sample without image, and rows that were cut, have no visual target.
  *
  * Dims    N packed rows   P patches an image   text, vis: numbers of targets
- * Source  ASVR.md 1.7, 1.8
+ * Source  ASVR, arXiv:2506.09040, equation (2); docs/MATH.md
  * Tests   tests/core/test_splice.c
  */
 #pragma once

@@ -52,8 +52,8 @@ typedef struct Config {
         ConfigString init, trainable;
     } train;
     struct { int threads; } parallel;
-    struct { int64_t every; double minutes; int keep; bool verify; } ckpt;
-    struct { int64_t every, samples; } eval;
+    struct { int64_t every; double minutes; int keep; } ckpt;
+    struct { int64_t samples; } eval;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
 } Config;
 

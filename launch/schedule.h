@@ -5,7 +5,7 @@
  *     cosine      lr (1 + cos(pi (step - W) / (steps - W))) / 2
  *     constant    lr
  *
- * Steps count from 0.  Local.  Source: ASVR.md 2 (linear warm-up, cosine to 0).
+ * Steps count from 0.  Local.  Source: ASVR, arXiv:2506.09040, section 4.1 (linear warm-up, cosine to 0).
  */
 #pragma once
 #include "launch/config.h"

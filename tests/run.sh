@@ -73,7 +73,7 @@ for t in $(tests core); do case_run "$t" "$build/tests/$t"; done
 for t in $(tests dist); do ranks "$t" 1 2 3 4; done
 for t in $(tests io); do
     case $t in
-    io/test_shard | io/test_h5 | io/test_loader | io/test_ckpt) ranks "$t" 1 2 4 ;;
+    io/test_shard | io/test_h5 | io/test_loader | io/test_ckpt | io/test_ckpt_faults) ranks "$t" 1 2 4 ;;
     *) ranks "$t" 1 ;;
     esac
 done

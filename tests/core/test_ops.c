@@ -1,5 +1,5 @@
 /* Ops with a gradient that work row by row: reference vs differences, fast backend vs reference. */
-#include "tests/core/op_check.h"
+#include "tests/core/op_slope.h"
 
 static void linear_make(Job *j)
 {

@@ -1,5 +1,5 @@
 /* Attention over packed sequences, attention over depth, rotary embedding. */
-#include "tests/core/op_check.h"
+#include "tests/core/op_slope.h"
 
 /* index 0, 1: where the sequences start in q and in k; returns the rows in all */
 static int starts(Job *j, int k, const int *length)

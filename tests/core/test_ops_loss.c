@@ -1,5 +1,5 @@
 /* Softmax cross-entropy in three passes, sigmoid contrastive loss. */
-#include "tests/core/op_check.h"
+#include "tests/core/op_slope.h"
 
 /* N rows over the columns [S, S + C) of a vocabulary; some labels lie outside.  One loss a row, all with one scale. */
 static void xent_make(Job *j)

@@ -31,7 +31,7 @@ train: {
     decay = { a = 1; };  steps = (1, 2);  global_batch = 0;
 };
 C
-echo 'eval: { every = -1; }; ckpt: { verify = 1; };' >part/eval.cfg
+echo 'eval: { samples = -1; }; ckpt: { keep = true; };' >part/eval.cfg
 {
     echo "== all at once"
     show bad.cfg --set train.lr=abc --set lr=3 --set train.steps --set data.fit=padd --set train.lr=nan \
@@ -63,7 +63,7 @@ echo 'eval: { every = -1; }; ckpt: { verify = 1; };' >part/eval.cfg
          --set model.codes.layer=-9 --set model.head.heads=7
     show empty.cfg --set model.decoder.width=12 --set model.vision.patch=65 --set model.decoder.kv_heads=3
     show empty.cfg --set model.vision.image=4096
-    show empty.cfg --set model.codes.depth=64 --set model.codes.size=65536 --set model.vision.width=65536 \
+    show empty.cfg --set model.codes.depth=16 --set model.codes.size=65536 --set model.vision.width=65536 \
          --set model.decoder.vocab=1048576 --set model.decoder.width=4096
 } >said
 [ -z "${UPDATE:-}" ] || cp said "$here/config.expected"          # UPDATE=1 tests/run.sh BUILD config, then read git diff
@@ -94,7 +94,7 @@ done
 # ---- the hash knows what determines the result, and nothing else ----
 hash_of() { show good.cfg "$@" | grep '^# hash'; }
 plain=$(hash_of)
-for same in run.dir=other ckpt.every=7 parallel.threads=3 chat.max_new=1 eval.every=2 train.clip=2; do
+for same in run.dir=other ckpt.every=7 parallel.threads=3 chat.max_new=1 eval.samples=2 train.clip=2; do
     [ "$(hash_of --set $same)" = "$plain" ] || fail "the hash depends on $same"
 done
 for other in run.seed=1 train.lr=1 model.head.layers=1 data.shards=x train.supervision=none; do
