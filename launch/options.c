@@ -66,7 +66,7 @@ const Option options[] = {
     STRING(data.shards, "training shards, a glob"),
     STRING(data.val, "evaluation shards, a glob"),
     INT   (data.shard_samples, 4096, 1, MANY, "samples in a shard"),
-    INT   (data.level, 2, 1, 2, "scenes: 1 large cut-outs on plain backgrounds, 2 two sizes, free places, textures"),
+    INT   (data.level, 2, 1, 2, "scenes: 1 large cut-outs, 2 also small, jittered, textured"),
     STRING(data.codes, "tokenizer checkpoint whose codes pack stores; empty: none"),
     ENUM  (data.on_bad, fail, "fail|skip", "a damaged record or chunk: stop with 65, or skip and count it"),
 
