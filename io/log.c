@@ -320,7 +320,8 @@ void log_step(Log *l, const StepLog *s, int64_t total_steps)
     append(l, &o);
     double t = now();
     bool last = s->step >= total_steps, first = l->first < 0;
-    if (!first && !last && t - l->shown < (l->bar ? 0.1 : 2.0))
+    double gap = l->bar ? 0.1 : fmin(60, fmax(2, (t - l->start) / 10));    /* a log shows when, not only how often */
+    if (!first && !last && t - l->shown < gap)
         return;
     if (first)
         l->first = s->step, l->start = t;

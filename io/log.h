@@ -7,7 +7,7 @@
  *
  *     instruct  412/700 [########......]  loss 1.2340  text 0.9000  visual 2.1000  123.4 samples/s  ETA 3:21
  *
- * elsewhere a plain line every two seconds at most, and the first and the last.  A full disk or a closed
+ * elsewhere plain lines, two seconds apart at first and a minute in the end, and the first and the last.  A full disk or a closed
  * stdout must not end a training run: it is said once on stderr, and training goes on.
  * Local, rank 0 only; a NULL Log says nothing, so that any rank may call.  SIGPIPE is ignored from log_open on.
  * Tests: tests/io/test_log.c
