@@ -6,7 +6,7 @@
 
 #include "io/image.h"
 
-enum { COLUMNS = 5, SIDE = 192, TEXT = 66, FRAME = 4, GAP = 12, FONT = 13 };
+enum { COLUMNS = 5, SIDE = 192, TEXT = 86, FRAME = 4, GAP = 12, FONT = 13 };
 enum { TILE_W = SIDE + 2 * FRAME, TILE_H = SIDE + 2 * FRAME + TEXT };
 
 typedef struct { uint8_t *px; int w, h; } Canvas;
