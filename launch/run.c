@@ -14,6 +14,8 @@
 #include "dist/tp.h"
 #include "io/files.h"
 
+const char *const STAGE_NAME[] = { "contrast", "tokenizer", "pretrain", "instruct" };
+
 void run_open(Run *r, const Config *c)
 {
     *r = (Run){ .c = c, .lock = -1 };

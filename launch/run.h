@@ -42,6 +42,9 @@ typedef struct {
     char     started[256];         /* where the weights came from, for the first line of a run */
 } Run;
 
+/* By Stage: "contrast", "tokenizer", "pretrain", "instruct". */
+extern const char *const STAGE_NAME[];
+
 /* What a model is opened for. */
 typedef struct {
     Stage stage;

@@ -178,7 +178,6 @@ static double wall_clock(void)
 void step_log(Run *r, StepState *s)
 {
     const Model *m = &r->model;
-    static const char *const names[] = { "contrast", "tokenizer", "pretrain", "instruct" };
     const double t = now() - s->began;
     if (s->ok)
         s->skipped_in_a_row = 0;
@@ -198,7 +197,7 @@ void step_log(Run *r, StepState *s)
         .t_step = t, .t_data = s->t_data, .t_forward = s->t_forward, .t_backward = s->t_backward,
         .t_reduce = s->t_reduce, .t_optim = s->t_optim, .t_ckpt = s->t_ckpt, .rss_mb = run_peak_mb(),
         .restart = r->restart, .world = r->grid.size, .dp = r->grid.dp_size, .tp = r->grid.tp_size,
-        .stage = names[m->c.stage],
+        .stage = STAGE_NAME[m->c.stage],
     };
     for (int k = 0; k < l.depths; k++)
         l.loss_visual_depth[k] = m->c.stage == STAGE_TOKENIZER ? s->sum.energy[k + 1] / s->sum.energy[0]

@@ -152,8 +152,7 @@ static CkptMeta meta(const Run *r)
                    .fingerprint = params_fingerprint(&r->model.table, r->model.weights, NULL),
                    .dp = r->grid.dp_size, .tp = r->grid.tp_size, .global_batch = c->train.global_batch,
                    .samples = r->step * c->train.global_batch };
-    static const char *const stage[] = { "contrast", "tokenizer", "pretrain", "instruct" };
-    snprintf(m.stage, sizeof m.stage, "%s", stage[c->train.stage]);
+    snprintf(m.stage, sizeof m.stage, "%s", STAGE_NAME[c->train.stage]);
     data_identity(r, m.data);
     return m;
 }
