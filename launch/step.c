@@ -49,7 +49,10 @@ static void say_start(Run *r)
     log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters, %.2f M trainable; %d rank%s; %.0f MiB each",
              (long long)s->samples, (long long)s->images, 1e-6 * (double)m->table.weights, 1e-6 * (double)m->table.grads,
              r->grid.size, r->grid.size == 1 ? "" : "s", (double)mem_total() / mib);
-    log_line(r->log, "%s; steps %lld to %lld of %s", r->started, (long long)r->step + 1, (long long)r->steps, r->c->run.dir);
+    if (r->step < r->steps)
+        log_line(r->log, "%s; steps %lld to %lld of %s", r->started, (long long)r->step + 1, (long long)r->steps, r->c->run.dir);
+    else
+        log_line(r->log, "%s: all %lld steps are done already", r->started, (long long)r->steps);
 }
 
 bool step_open(Run *r, Err *e)
