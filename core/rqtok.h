@@ -40,7 +40,7 @@ typedef struct {
 
 void codes_params(Codes *w, Binder *b);
 void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t rows);
-/* t->code from features x (N,Cv), and the energy |r|^2 left after each depth, energy[0..Q], energy[0] = |x|^2 (NULL: not wanted). */
+/* t->code from features x (N,Cv); energy[k], k = 0 .. Q: the |r|^2 left after k depths, energy[0] = |x|^2 (NULL: not wanted). */
 void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N);
 /* As codes_quantize, and gathers statistics and candidates into the gradients dw. */
 void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const float *x, const int32_t *image_start,

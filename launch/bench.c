@@ -1,7 +1,6 @@
 /* bench.c -- `asvr bench`: what this machine gives on this model, all ratios measured in the same run */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/ops.h"
 #include "core/prof.h"

@@ -5,7 +5,6 @@
 #include <libconfig.h>
 #include <limits.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 

@@ -183,9 +183,11 @@ static void print_tasks(const Eval *v)
     const double a = 100 * mean_of(v, s->right), b = 100 * mean_of(v, s->baseline);
     printf("%-14s %6.1f %% %7.1f %% %+6.1f         %d of %d tasks 5 points or more above\n", "mean", a, b, a - b, above, v->tasks);
     printf("baseline: always giving the task's most frequent training answer\n\n");
-    for (int i = 0; i < v->n_shown && i < 12; i++)
-        printf("  %-52s %-16s %s%s\n", v->shown[i].question, v->shown[i].answer,
-               strcmp(v->shown[i].answer, v->shown[i].right) ? "  right: " : "", strcmp(v->shown[i].answer, v->shown[i].right) ? v->shown[i].right : "");
+    for (int i = 0; i < v->n_shown && i < 12; i++) {
+        const Shown *x = &v->shown[i];
+        const bool right = strcmp(x->answer, x->right) == 0;
+        printf("  %-52s %-16s %s%s\n", x->question, x->answer, right ? "" : "  right: ", right ? "" : x->right);
+    }
 }
 
 static bool write_json(const Eval *v, Err *e)

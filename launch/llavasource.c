@@ -1,6 +1,5 @@
 /* llavasource.c -- LLaVA-style JSON with its pictures as a source of pack (source.h) */
 #include <stdlib.h>
-#include <string.h>
 
 #include "dist/comm.h"
 #include "io/image.h"

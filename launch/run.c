@@ -2,17 +2,13 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/ops.h"
-#include "core/prof.h"
 #include "dist/comm.h"
 #include "dist/tp.h"
-#include "io/files.h"
 
 const char *const STAGE_NAME[] = { "contrast", "tokenizer", "pretrain", "instruct" };
 

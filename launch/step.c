@@ -3,10 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-#include "core/ops.h"
 #include "core/prof.h"
 #include "dist/comm.h"
 #include "dist/stop.h"

@@ -1,7 +1,5 @@
 /* train.c -- the training loop: the first file to read (docs/TOUR.md walks through one step) */
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "core/ops.h"
 #include "dist/comm.h"

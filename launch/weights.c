@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include "dist/comm.h"
-#include "io/files.h"
 #include "launch/run.h"
 
 enum { PATH = 2 * CONFIG_STRING };
