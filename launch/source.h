@@ -4,7 +4,7 @@
  * A source says how many samples it has, for training and for evaluation, and makes any of them; samples of a
  * split are asked for in ascending order by each rank.  Local, but for the opening of a LLaVA source, which rank 0
  * reads once to count.
- * Tests  tests/launch/{pack,llava}.sh
+ * Tests  tests/launch/{train,llava}.sh
  */
 #pragma once
 #include "io/prompt.h"

@@ -96,7 +96,7 @@ void step_close(Run *r, int code)
 }
 
 /* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
-typedef struct { Losses targets; double failed, stop, twice, minutes, bad; } Tally;
+typedef struct { Losses targets; double failed, stop, twice, minutes; } Tally;
 
 static void warn_bad(const Run *r, const StepData *d)
 {
@@ -152,10 +152,11 @@ void step_update(Run *r, StepState *s)
     s->lr = schedule_lr(c, r->step, r->steps);
     const OptimConf conf = { .lr = (float)s->lr, .beta1 = (float)c->train.betas[0], .beta2 = (float)c->train.betas[1],
                              .eps = (float)c->train.eps, .decay = (float)c->train.decay, .clip = (float)c->train.clip };
+    r->optim.step = r->step;                                /* skipped steps count: a resume knows r->step alone */
     optim_step(&r->optim, r->model.weights, r->model.grads, &conf, s->norm);
     int used[MAX_DEPTH];
     if (r->model.c.stage == STAGE_TOKENIZER)
-        s->restarted = codes_update(&r->model.w.codes, &r->model.dw.codes, (float)c->train.ema_decay, used);
+        codes_update(&r->model.w.codes, &r->model.dw.codes, (float)c->train.ema_decay, used);
 }
 
 static void warn_skipped(const Run *r, const StepState *s)

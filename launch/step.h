@@ -3,7 +3,7 @@
  *
  * launch/train.c is the loop; these are its verbs, in the order in which it uses them.  All are collective over
  * all ranks and give the same result on each.
- * Tests  tests/launch/{train,resume,stop}.sh
+ * Tests  tests/launch/{train,resume,stop,numbers}.sh
  */
 #pragma once
 #include "launch/run.h"
@@ -13,7 +13,7 @@ typedef struct {
     double  loss, norm, lr;
     bool    ok;                    /* finite: the update was made */
     int     skipped_in_a_row;
-    int64_t skipped, restarted;    /* steps in all; codes in the last step */
+    int64_t skipped;               /* steps, since this start */
     int     stop;                  /* requests on the rank that got most: 1 save and stop, 2 stop at once */
     bool    minutes_due;           /* ckpt.minutes have passed since the last save */
     double  began, flops, saved;   /* of this step; when the last checkpoint was written */

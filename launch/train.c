@@ -46,8 +46,10 @@ static int train(Run *r, Err *e)
                            "%d steps in a row had a loss or gradient that is not finite", s.skipped_in_a_row), e->code;
         r->step++;
         mem_freeze();
-        if (s.stop > 1)
+        if (s.stop > 1) {
+            log_line(r->log, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
             return EXIT_UNSAVED;
+        }
         const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s.minutes_due;
         if ((due || s.stop || r->step == r->steps) && !step_save(r, &s, e))
             return e->code;

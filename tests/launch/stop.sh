@@ -58,3 +58,15 @@ for at in 5 12; do
 done
 goes_on 0 alone
 column restart alone | awk '$1 == 24 && $2 != 2 { exit 1 }' || fail "restarts are not counted"
+
+# ---- asked twice: it stops at once and saves nothing; the next start is exact all the same ----
+begin 0 train "$config" "${small[@]}" --set run.dir=twice
+at_step 5 twice
+kill -STOP $job                                 # so that both signals are there before the next step
+kill -INT $job
+kill -USR1 $job
+kill -CONT $job
+ended 76
+grep -q '^stopped at once' out || { cat out; fail "nobody says that it stopped unsaved"; }
+! ls twice/ckpt 2>/dev/null | grep step || fail "asked twice, it saved"
+goes_on 0 twice
