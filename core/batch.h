@@ -15,7 +15,9 @@ typedef struct {
     const int32_t  *labels;          /* (M) */
     const int32_t  *token_start;     /* (B+1) */
     const int32_t  *image_start;     /* (B+1): images of sequence b */
-    const uint8_t  *pixels;          /* (I, image, image, 3) */
-    const uint16_t *codes;           /* (I, P, Q), or NULL where the shards have none */
+    const uint8_t  *pixels;          /* (I, size, size, 3) */
+    const uint16_t *codes;           /* (I, P, Q or 2 Q), or NULL where the shards have none */
     const int64_t  *sample;          /* (B) global sample ids, for messages */
+    int64_t         step, first, global_batch;   /* whatever is drawn in a step is drawn by these: first = index in the
+                                        global batch of the first sequence */
 } Batch;

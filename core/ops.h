@@ -18,29 +18,24 @@
 
 enum { GELU_TANH, GELU_ERF };       /* kinds of gelu: tanh approximation (SigLIP), exact erf (projector, head) */
 enum { FULL = 0, CAUSAL = 1 };      /* attention masks */
+typedef struct { int m; const int32_t *id; const float *p; } XentSoft;      /* (V,m): what each class stands for */
 
 typedef struct {
     const char *name;
-
     /* ---- linear: out = x w^T + b ---- */
     void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const float *w /*(O,I)*/,
                        const float *b /*(O)*/, int64_t N, int I, int O);
     void (*linear_bwd)(float *dx /*(N,I)*/, float *dw, float *db, const float *dout /*(N,O)*/, const float *x,
                        const float *w, int64_t N, int I, int O);
-
     /* ---- normalisation ---- */
-    void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C,
-                        float eps);
-    void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w,
-                        int64_t N, int C);
-    void (*layernorm_fwd)(float *out, float *mean /*(N)*/, float *rstd /*(N)*/, const float *x, const float *w,
-                          const float *b, int64_t N, int C, float eps);
+    void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
+    void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);
+    void (*layernorm_fwd)(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C, float eps);
     void (*layernorm_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
                           const float *rstd, const float *w, int64_t N, int C);
     /* out = x / max(|x|, eps) per row; norm = |x|; dx may be dout */
     void (*l2norm_fwd)(float *out, float *norm /*(N)*/, const float *x, int64_t N, int C, float eps);
     void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
-
     /* ---- elementwise ---- */
     void (*gelu_fwd)(float *out, const float *x, int64_t n, int kind);
     void (*gelu_bwd)(float *dx, const float *dout, const float *x, int64_t n, int kind);   /* dx may be dout */
@@ -48,12 +43,12 @@ typedef struct {
     void (*swiglu_bwd)(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
     void (*add_fwd)(float *out, const float *a, const float *b, int64_t n);                /* out may be a or b */
     void (*scale)(float *x, int64_t n, float factor);                                      /* in place */
+    void (*fill)(float *x, int64_t n, float value);
     void (*zero)(float *x, int64_t n);
     void (*copy)(float *out, const float *x, int64_t n);
     /* x += w (T,C) repeated over rows: row n gets w[pos[n]]; in place.  bwd: dw[pos[n]] += dout[n]. */
     void (*add_rows_fwd)(float *x, const float *w, const int32_t *pos, int64_t N, int C);
     void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);
-
     /* ---- rows ---- */
     /* out[n] = table[id[n]]; ids outside [0, rows) give a zero row (another tp rank holds them). */
     void (*embed_fwd)(float *out, const float *table /*(rows,C)*/, const int32_t *id, int64_t N, int C, int rows);
@@ -61,7 +56,6 @@ typedef struct {
     void (*gather)(float *out /*(n,C)*/, const float *x, const int32_t *row /*(n)*/, int64_t n, int C);
     void (*scatter)(float *x, const float *in /*(n,C)*/, const int32_t *row, int64_t n, int C);      /* x[row[i]] = in[i] */
     void (*scatter_add)(float *x, const float *in, const int32_t *row, int64_t n, int C);            /* x[row[i]] += in[i] */
-
     /* ---- attention over packed sequences, H query heads of D, K kv heads (H % K == 0) ----
        q (Nq,H,D), k v (Nk,K,D), att (Nq,H,D), lse (Nq,H) = log sum exp of the scaled scores.
        CAUSAL: query i of a sequence with tq queries and tk keys sees keys j <= i + tk - tq.  scale 1/sqrt(D). */
@@ -70,37 +64,46 @@ typedef struct {
     void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse,
                           const float *q, const float *k, const float *v, int B, const int32_t *qstart,
                           const int32_t *kstart, int H, int K, int D, int mask);
-    /* Causal attention over depth: tensors are (Q,N,H,D); each of the N rows is a sequence of Q depths.
-       prob (N,H,Q,Q) is what the backward needs. */
-    void (*depth_attention_fwd)(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N,
-                                int H, int D);
+    /* Causal attention over depth: tensors are (Q,N,H,D), each of the N rows is a sequence of Q depths; prob (N,H,Q,Q) */
+    void (*depth_attention_fwd)(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
     void (*depth_attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q,
                                 const float *k, const float *v, int Q, int64_t N, int H, int D);
-    /* Rotary embedding in place (Hugging Face pairing: element d with d + D/2), angle pos * theta^(-2d/D).
-       sign +1 forward, -1 backward. */
+    /* Rotary embedding in place (pairs as Hugging Face's: d with d + D/2), angle pos * theta^(-2d/D); sign +1 forward, -1 backward */
     void (*rope)(float *x /*(N,H,D)*/, const int32_t *pos /*(N)*/, int64_t N, int H, int D, float theta, int sign);
-
     /* ---- pictures ---- */
     /* uint8 (I,size,size,3) -> patches (I*P, 3*patch*patch), channel-major (c,y,x), v/127.5 - 1; P = (size/patch)^2, row-major */
     void (*patches)(float *out, const uint8_t *pixels, int I, int size, int patch);
-
     /* ---- losses ---- */
     /* Vocabulary-parallel softmax cross-entropy in three passes (xent.h); this rank holds columns [v0, v0+Vl). */
     void (*xent_max)(float *max /*(N)*/, const float *z /*(N,Vl)*/, int64_t N, int Vl);
     /* sum[n] = sum_v exp(z[n,v] - max[n]);  target[n] = z[n, y[n]-v0] where it is here, else 0 */
     void (*xent_sum)(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);
-    /* z <- (exp(z - max) / sum - [v0 + v == y]) * scale, in place */
+    /* z <- (exp(z - max) / sum - [v0 + v == y]) * scale, in place; y NULL: without the second term */
     void (*xent_bwd)(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);
+    /* Class y stands for the distribution p[y] over the classes id[y]; over those that are here,
+       target[n] = sum_i p[y,i] z[n, id[y,i]-v0],  and, in place,  z[n, id[y,i]-v0] -= p[y,i] * scale */
+    void (*xent_soft_target)(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0);
+    void (*xent_soft_bwd)(float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, float scale);
     /* sum over n of max + log sum - target, in double */
     double (*xent_loss)(const float *max, const float *sum, const float *target, int64_t N);
     /* Sigmoid contrastive loss: z (B,B) are cosines; logit = z * scale + bias, label +1 on the diagonal, else -1.
        Returns -sum_ij log sigmoid(label * logit); z <- d loss / d z * factor (in place; not if dlogscale is NULL);
        *dlogscale += d loss / d *logscale * factor, *dbias likewise.  scale = exp(*logscale), bias = *bias. */
     double (*sigmoid_contrast)(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B, float factor);
-
+    /* Returns sum_n mean_c (x - want)^2; dx = its gradient * scale; dx may be x */
+    double (*mse)(float *dx, const float *x /*(N,C)*/, const float *want, int64_t N, int C, float scale);
+    /* ---- diffusion ---- */
+    /* out[n,c] = rng_normal(seed, stream[n], key[n] C + c) (rng.h), rounded to float: equal bits in every backend */
+    void (*noise)(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
+    /* out[n] = sqrt(kept[n]) x[row[n]] + sqrt(1 - kept[n]) noise[n] */
+    void (*noise_mix)(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
     /* ---- residual quantization ---- */
     /* code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C), e (S,C) */
     void (*nearest)(int32_t *code, const float *x, const float *e, int64_t N, int C, int S);
+    /* id (S,m): each code, then the others that are nearest to it, ties to the lowest; d (S,m): |e_s - e_id|^2;  m <= min(S,32) */
+    void (*nearest_m)(int32_t *id, float *d, const float *e /*(S,C)*/, int S, int C, int m);
+    /* p (S,m) <- exp(-p / (tau * mean of column 1)), each row then divided by its sum; in place */
+    void (*soft_targets)(float *p, int S, int m, float tau);
     /* x[n] -= e[code[n]] in place */
     void (*residual)(float *x, const float *e, const int32_t *code, int64_t N, int C);
     /* count[code[n]] += 1, sum[code[n]] += x[n] */
@@ -111,10 +114,8 @@ typedef struct {
        candidate, count = 1.  n (S): how often each was chosen.  Returns how many started again; *used = #(n > 0). */
     int64_t (*code_restart)(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C, int *used);
 
-    /* One id from logits (V): the largest (ties to the lowest) at temperature 0, else drawn from softmax(z / temperature)
-       by 0 <= u < 1. */
+    /* An id: of the largest logit (ties to the lowest) at temperature 0, else drawn from softmax(z / temperature) by 0 <= u < 1 */
     int (*pick)(const float *z, int V, float temperature, double u);
-
     /* ---- optimizer ---- */
     double (*sumsq)(const float *x, int64_t n);                     /* a fixed summation order; inf/NaN pass through */
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
@@ -123,8 +124,7 @@ typedef struct {
 } Ops;
 
 extern Ops op;
-extern const Ops OPS_REF;           /* complete */
-extern const Ops OPS_CPU;           /* some members are NULL */
+extern const Ops OPS_REF /* complete */, OPS_CPU /* some members are NULL */;
 
 /* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: of OpenMP and BLAS in this process. */
 void ops_use(const Ops *fast, int threads);

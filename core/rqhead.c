@@ -1,5 +1,7 @@
 #include "core/rqhead.h"
 
+#include <math.h>
+
 #include "core/ops.h"
 
 void rqhead_params(RqHead *w, Binder *b)
@@ -8,37 +10,44 @@ void rqhead_params(RqHead *w, Binder *b)
     const unsigned matrix = INIT_FAN_IN | DECAY | MUON;
     CHECK(w->d.L <= 16 && Q <= MAX_DEPTH, "a visual head has at most 16 layers and %d depths", MAX_DEPTH);
     w->first = b->next;
-    w->p0   = param(b, E, C, -1, matrix, "head.p0.w");      w->b0   = param(b, E, 1, -1, INIT_ZERO, "head.p0.b");
-    w->p2   = param(b, E, E, -1, matrix, "head.p2.w");      w->b2   = param(b, E, 1, -1, INIT_ZERO, "head.p2.b");
-    w->in   = param(b, E, w->d.Cv, -1, matrix, "head.in.w"); w->in_b = param(b, E, 1, -1, INIT_ZERO, "head.in.b");
+    w->p0   = param(b, E, C, -1, matrix, "%s.p0.w", w->part);      w->b0   = param(b, E, 1, -1, INIT_ZERO, "%s.p0.b", w->part);
+    w->p2   = param(b, E, E, -1, matrix, "%s.p2.w", w->part);      w->b2   = param(b, E, 1, -1, INIT_ZERO, "%s.p2.b", w->part);
+    w->in   = param(b, E, w->d.Cv, -1, matrix, "%s.in.w", w->part); w->in_b = param(b, E, 1, -1, INIT_ZERO, "%s.in.b", w->part);
     w->front_last = b->next;
     for (int l = 0; l < w->d.L; l++) {
         RqHeadBlock *k = &w->block[l];
         k->first = b->next;
-        k->norm1 = param(b, E, 1, -1, INIT_ONE,  "head.%d.norm1", l);
-        k->wq    = param(b, E, E,  0, matrix,    "head.%d.attn.wq", l);
-        k->bq    = param(b, E, 1,  0, INIT_ZERO, "head.%d.attn.bq", l);
-        k->wk    = param(b, E, E,  0, matrix,    "head.%d.attn.wk", l);
-        k->bk    = param(b, E, 1,  0, INIT_ZERO, "head.%d.attn.bk", l);
-        k->wv    = param(b, E, E,  0, matrix,    "head.%d.attn.wv", l);
-        k->bv    = param(b, E, 1,  0, INIT_ZERO, "head.%d.attn.bv", l);
-        k->wo    = param(b, E, E,  1, matrix,    "head.%d.attn.wo", l);
-        k->bo    = param(b, E, 1, -1, INIT_ZERO, "head.%d.attn.bo", l);
-        k->norm2 = param(b, E, 1, -1, INIT_ONE,  "head.%d.norm2", l);
+        k->norm1 = param(b, E, 1, -1, INIT_ONE,  "%s.%d.norm1", w->part, l);
+        k->wq    = param(b, E, E,  0, matrix,    "%s.%d.attn.wq", w->part, l);
+        k->bq    = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bq", w->part, l);
+        k->wk    = param(b, E, E,  0, matrix,    "%s.%d.attn.wk", w->part, l);
+        k->bk    = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bk", w->part, l);
+        k->wv    = param(b, E, E,  0, matrix,    "%s.%d.attn.wv", w->part, l);
+        k->bv    = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bv", w->part, l);
+        k->wo    = param(b, E, E,  1, matrix,    "%s.%d.attn.wo", w->part, l);
+        k->bo    = param(b, E, 1, -1, INIT_ZERO, "%s.%d.attn.bo", w->part, l);
+        k->norm2 = param(b, E, 1, -1, INIT_ONE,  "%s.%d.norm2", w->part, l);
         for (int q = 0; q < Q; q++) {
-            k->w1[q] = param(b, 2 * E, E, 0, matrix, "head.%d.ffn.%d.w1", l, q);
-            k->w2[q] = param(b, E, 2 * E, 1, matrix, "head.%d.ffn.%d.w2", l, q);
+            k->w1[q] = param(b, 2 * E, E, 0, matrix, "%s.%d.ffn.%d.w1", w->part, l, q);
+            k->w2[q] = param(b, E, 2 * E, 1, matrix, "%s.%d.ffn.%d.w2", w->part, l, q);
         }
         k->last = b->next;
     }
     w->tail_first = b->next;
-    w->norm = param(b, E, 1, -1, INIT_ONE, "head.norm");
+    w->norm = param(b, E, 1, -1, INIT_ONE, "%s.norm", w->part);
+    if (w->d.tied) {
+        w->tie   = param(b, w->d.Cv, E, -1, matrix, "%s.tie.w", w->part);
+        w->tie_b = param(b, w->d.Cv, 1, -1, INIT_ZERO, "%s.tie.b", w->part);
+    }
     for (int q = 0; q < Q; q++) {
-        w->head[q]   = param(b, w->d.S, E, 0, INIT_FAN_IN | DECAY, "head.code.%d.w", q);
-        w->head_b[q] = param(b, w->d.S, 1, 0, INIT_ZERO, "head.code.%d.b", q);
+        if (!w->d.tied)
+            w->head[q] = param(b, w->d.S, E, 0, INIT_FAN_IN | DECAY, "%s.code.%d.w", w->part, q);
+        w->head_b[q] = param(b, w->d.S, 1, 0, INIT_ZERO, "%s.code.%d.b", w->part, q);
     }
     w->last = b->next;
 }
+
+static int soft_codes(const RqHeadDims *d) { return (int)min64(SOFT_CODES, d->S); }
 
 void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const Tp *tp)
 {
@@ -59,8 +68,18 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
     t->norm = TAKE(a, float, R * E); t->hid    = TAKE(a, float, R * Fl);
     t->dq   = TAKE(a, float, R * El); t->dk = TAKE(a, float, R * El); t->dv = TAKE(a, float, R * El);
     t->datt = TAKE(a, float, R * El); t->part = TAKE(a, float, R * E); t->dx = TAKE(a, float, R * E);
+    t->y  = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
+    t->dy = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
+    for (int q = 0; q < Q && d->soft > 0; q++) {
+        t->near[q]   = TAKE(a, int32_t, (int64_t)d->S * soft_codes(d));
+        t->near_p[q] = TAKE(a, float, (int64_t)d->S * soft_codes(d));
+    }
+    t->soft_ready = false;
     xent_work(&t->xent, a, d->S, tp);
 }
+
+/* The codebook of depth k. */
+static int book(const Codes *c, int k) { return c->shared ? 0 : k; }
 
 /* x = (e0, u_0 .. u_(Q-2)) from the hidden rows and the codes above each depth */
 static void inputs(RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g, const int32_t *code, int64_t M)
@@ -71,7 +90,7 @@ static void inputs(RqHeadTape *t, const RqHead *w, const Codes *codes, const flo
     op.linear_fwd(t->x, t->act, w->p2, w->b2, M, E, E);
     for (int k = 0; k + 1 < w->d.Q; k++) {
         float *s = t->emb + k * M * Cv;
-        op.embed_fwd(s, codes->table[codes->shared ? 0 : k], code + k * M, M, Cv, codes->S);
+        op.embed_fwd(s, codes->table[book(codes, k)], code + k * M, M, Cv, codes->S);
         if (k > 0)
             op.add_fwd(s, s, s - M * Cv, M * Cv);
     }
@@ -101,6 +120,42 @@ static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *
     op.add_fwd(s->out, s->out, s->res, R * E);
 }
 
+static void soften(RqHeadTape *t, const RqHeadDims *d, const Codes *codes)
+{
+    const int m = soft_codes(d);
+    for (int k = 0; k < (codes->shared ? 1 : d->Q); k++) {
+        op.nearest_m(t->near[k], t->near_p[k], codes->table[k], d->S, d->Cv, m);
+        op.soft_targets(t->near_p[k], d->S, m, d->soft);
+    }
+    t->soft_ready = true;
+}
+
+/* The loss of depth q, and with dw the gradients of its normed rows and of what makes logits of them. */
+static double depth_loss(RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const int32_t *code, int q,
+                         int64_t M, float scale, Tp *tp)
+{
+    const int E = w->d.E, S = w->d.S, Cv = w->d.Cv;
+    const int k = book(codes, q);
+    const float *normed = t->normed + q * M * E;
+    float *dnormed = dw ? t->dnormed + q * M * E : NULL, *db = dw ? dw->head_b[q] : NULL;
+    const XentSoft near = { soft_codes(&w->d), t->near[k], t->near_p[k] };
+    const XentSoft *soft = dw && w->d.soft > 0 ? &near : NULL;
+    if (!w->d.tied)
+        return xent_rows(dnormed, dw ? dw->head[q] : NULL, db, normed, w->head[q], w->head_b[q], code, soft, M, E, S, scale,
+                         &t->xent, tp);
+    const float *rows = codes->table[k] + (int64_t)tp->rank * (S / tp->size) * Cv;
+    const float root = (float)(1 / sqrt(Cv));
+    op.linear_fwd(t->y, normed, w->tie, w->tie_b, M, E, Cv);
+    op.scale(t->y, M * Cv, root);
+    const double loss = xent_rows(dw ? t->dy : NULL, NULL, db, t->y, rows, w->head_b[q], code, soft, M, Cv, S, scale,
+                                  &t->xent, tp);
+    if (dw) {
+        op.scale(t->dy, M * Cv, root);
+        op.linear_bwd(dnormed, dw->tie, dw->tie_b, t->dy, normed, w->tie, M, E, Cv);
+    }
+    return loss;
+}
+
 void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g,
                     const int32_t *code, int64_t M, float scale, Tp *tp)
 {
@@ -112,10 +167,10 @@ void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, co
         x = t->layer[l].out;
     }
     op.rmsnorm_fwd(t->normed, t->rstd, x, w->norm, M * Q, E, w->d.eps);
+    if (dw && w->d.soft > 0 && !t->soft_ready)
+        soften(t, &w->d, codes);
     for (int q = 0; q < Q; q++)
-        loss[q] += xent_rows(dw ? t->dnormed + q * M * E : NULL, dw ? dw->head[q] : NULL, dw ? dw->head_b[q] : NULL,
-                             t->normed + q * M * E, w->head[q], w->head_b[q], code + q * M, M, E, w->d.S, scale,
-                             &t->xent, tp);
+        loss[q] += depth_loss(dw, t, w, codes, code + q * M, q, M, scale, tp);
 }
 
 static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHeadLayerTape *s, const RqHeadBlock *k,

@@ -7,21 +7,35 @@
  *     L times:  r = RMSNorm2(x + attention(RMSNorm1(x)))         causal over depth; r is also the FFN's residual
  *               x_k = r_k + w2_k gelu_erf(w1_k r_k)              its own FFN weights for each depth
  *     logits_k = head_k RMSNorm(x_k) + b_k                       (S) for each depth
+ * or, tied,
+ *     y_k = tie RMSNorm(x_k) + tb;   logits_k[j] = <y_k, E_k[j]> / sqrt(Cv) + b_k[j]     tie (Cv,E) serves all depths
+ *
+ * With soft = tau > 0 the target c of depth k is, in training, the distribution over the m = min(8,S) codes nearest to it
+ *     p_i ~ exp(-|E_k[c] - E_k[i]|^2 / (tau a_k)),   a_k = mean over codes of |E_k[j] - its nearest other code|^2
+ * and the loss is the cross-entropy with p.  Without gradients (evaluation) targets are c alone: losses compare.
  *
  * Tensors are depth-major, (Q,M,.): each depth is one dense matrix.  Only the M rows with a visual target are
  * computed, and the logits of one depth's chunk of rows live at once (xent.h).
- * Distributed over tp: attention by heads, FFN by its inner width, code heads by codebook (code-parallel loss).
+ * Distributed over tp: attention by heads, FFN by its inner width, code heads by codebook (code-parallel loss);
+ * tied, every rank has the whole codebook and takes its rows of it.
  *
  * Dims    C model width  E head width  H heads  L layers  Q depth  S codes  Cv codebook width  M target rows
  * Source  ASVR, arXiv:2506.09040; docs/MATH.md
- * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
+ * Tests   tests/core/test_rqhead.c, test_model.c (finite differences), tests/golden (PyTorch)
  */
 #pragma once
 #include "core/encoder.h"
 #include "core/rqtok.h"
 #include "core/xent.h"
 
-typedef struct { int C, E, H, L, Q, S, Cv; float eps; } RqHeadDims;
+enum { SOFT_CODES = 8 };
+
+typedef struct {
+    int   C, E, H, L, Q, S, Cv;
+    float eps;
+    bool  tied;                                    /* logits are products with the frozen codebooks */
+    float soft;                                    /* tau; 0: each target is one code */
+} RqHeadDims;
 
 typedef struct {
     float *norm1, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *bo, *norm2;
@@ -31,8 +45,10 @@ typedef struct {
 
 typedef struct {
     RqHeadDims  d;
+    const char *part;                              /* "head", "app_head": what its tensors' names begin with */
     float      *p0, *b0, *p2, *b2, *in, *in_b, *norm;
-    float      *head[MAX_DEPTH], *head_b[MAX_DEPTH];
+    float      *head[MAX_DEPTH], *head_b[MAX_DEPTH];   /* (S,E), NULL if tied; (S) */
+    float      *tie, *tie_b;                       /* (Cv,E) (Cv), NULL if not tied */
     int         first, front_last, tail_first, last;
     RqHeadBlock block[16];
 } RqHead;
@@ -48,13 +64,18 @@ typedef struct {
     float *rstd, *normed, *dnormed;                /* (QM) (QM,E) (QM,E) */
     RqHeadLayerTape layer[16];
     float *norm, *hid, *dq, *dk, *dv, *datt, *part, *dx;
+    float   *y, *dy;                               /* tied: (M,Cv) of one depth */
+    int32_t *near[MAX_DEPTH];                      /* soft: (S,m); all depths with one codebook use the first */
+    float   *near_p[MAX_DEPTH];
+    bool     soft_ready;                           /* the two are computed at the first forward pass that learns */
     XentWork xent;
 } RqHeadTape;
 
 void rqhead_params(RqHead *w, Binder *b);
 void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t rows, const Tp *tp);
 /* g (M,C) hidden rows, code (Q,M).  loss[k] += sum over rows of the cross-entropy of depth k.  With dw given the code
-   heads' gradients, times scale, are computed on the way.  Collective over tp. */
+   heads' gradients, times scale, are computed on the way, and targets are soft if asked for: the codebooks must have
+   their final values before the first such call.  Collective over tp. */
 void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g,
                     const int32_t *code, int64_t M, float scale, Tp *tp);
 /* After rqhead_forward with dw: dg (M,C), overwritten. */

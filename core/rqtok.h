@@ -20,6 +20,7 @@
 enum { MAX_DEPTH = 16 };
 
 typedef struct {
+    const char *part;                              /* "codes", "app_codes": what its tensors' names begin with */
     int    Q, S, Cv;
     bool   shared;                                 /* one codebook serves all depths */
     float *table[MAX_DEPTH];                       /* (S,Cv) */

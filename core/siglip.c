@@ -7,11 +7,11 @@ void vision_params(Vision *w, Binder *b)
     const int C = w->enc.d.C, side = w->image / w->patch;
     w->P = side * side;
     w->first = b->next;
-    w->wp  = param(b, C, 3 * w->patch * w->patch, -1, INIT_FAN_IN | DECAY, "vision.patch.w");
-    w->bp  = param(b, C, 1, -1, INIT_ZERO, "vision.patch.b");
-    w->pos = param(b, w->P, C, -1, INIT_NORMAL, "vision.pos");
+    w->wp  = param(b, C, 3 * w->patch * w->patch, -1, INIT_FAN_IN | DECAY, "%s.patch.w", w->part);
+    w->bp  = param(b, C, 1, -1, INIT_ZERO, "%s.patch.b", w->part);
+    w->pos = param(b, w->P, C, -1, INIT_NORMAL, "%s.pos", w->part);
     w->last = b->next;
-    encoder_params(&w->enc, b, "vision");
+    encoder_params(&w->enc, b, w->part);
 }
 
 void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, const Tp *tp)

@@ -17,6 +17,7 @@
 #include "core/encoder.h"
 
 typedef struct {
+    const char *part;                      /* "vision", "tokenizer": what its tensors' names begin with */
     int     image, patch, P;
     Encoder enc;
     float  *wp, *bp, *pos;                 /* (C, 3 patch^2) (C) (P,C) */

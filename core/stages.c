@@ -32,52 +32,132 @@ static void contrast_backward(Model *m, const Batch *b, const OnGrad *g)
     vision_backward(m->dfeat, &m->dw.vision, &m->vision, &m->w.vision, L, b->I, m->tp, g);
 }
 
+/* ---- what pictures give: features, codes ---- */
+
+enum { SEE_SEMANTIC = 1 << SEMANTIC, SEE_APPEARANCE = 1 << APPEARANCE, SEE_FEATURES = 1 << BRANCHES, SEE_CLEAN = 2 << BRANCHES };
+
+static int layer_of(const Model *m, unsigned what)
+{
+    switch (what) {
+    case SEE_FEATURES:   return m->feature_layers;
+    case SEE_APPEARANCE: return m->code_layers[APPEARANCE];
+    default:             return m->code_layers[SEMANTIC];
+    }
+}
+
+static void take(Model *m, unsigned what, const float *x, int64_t rows)
+{
+    const int64_t n = rows * m->c.vision.C;
+    if (what & (SEE_FEATURES | SEE_CLEAN))
+        op.copy(what == SEE_FEATURES ? m->feat : m->clean, x, n);
+    else
+        codes_quantize(&m->codes[what == SEE_APPEARANCE], NULL, &m->w.codes[what == SEE_APPEARANCE], x, rows);
+}
+
+/* One pass through a tower, with a stop at the layer of each thing that is wanted. */
+static void look(Model *m, VisionTape *t, const Vision *w, int I, unsigned want)
+{
+    int at = 0;
+    while (want) {
+        int next = MAX_LAYERS;
+        for (unsigned what = 1; what <= want; what <<= 1)
+            if ((want & what) && layer_of(m, what) < next)
+                next = layer_of(m, what);
+        const float *x = vision_forward(t, w, at, next, I, m->tp);
+        for (unsigned what = 1; what <= want; what <<= 1)
+            if ((want & what) && layer_of(m, what) == next) {
+                take(m, what, x, rows_of(m, I));
+                want &= ~what;
+            }
+        at = next;
+    }
+}
+
+/* Features are the tower's; codes, of the picture in the tower's own resolution, are the tower's or its copy's. */
+static void see(Model *m, const uint8_t *pixels, int I, unsigned want)
+{
+    const unsigned codes = want & (SEE_SEMANTIC | SEE_APPEARANCE);
+    if (m->c.scales > 1 && (want & SEE_FEATURES)) {
+        scales_features(m->feat, &m->vision, &m->w.vision, pixels, I, m->c.scales, m->feature_layers, &m->scales, m->tp);
+        want &= ~(unsigned)SEE_FEATURES;
+    }
+    if (codes && model_has(m, PART_TOKENIZER)) {
+        vision_embed_down(&m->tower, &m->w.tower, pixels, I, m->c.scales);
+        look(m, &m->tower, &m->w.tower, I, codes);
+        want &= ~codes;
+    }
+    if (want) {
+        vision_embed_down(&m->vision, &m->w.vision, pixels, I, m->c.scales);
+        look(m, &m->vision, &m->w.vision, I, want);
+    }
+}
+
 /* ---- tokenizer ---- */
 
-static void tokenizer_forward(Model *m, const Batch *b, const CodesDraw *draw, Losses *sum)
+static void tokenizer_forward(Model *m, const Batch *b, Losses *sum)
 {
-    double energy[MAX_DEPTH + 1];
+    const CodesDraw draw = { m->c.seed, b->step, b->global_batch, b->first };
     if (b->I == 0)
         return;
-    vision_embed(&m->vision, &m->w.vision, b->pixels, b->I);
-    const float *x = vision_forward(&m->vision, &m->w.vision, 0, m->code_layers, b->I, m->tp);
-    if (m->c.train)
-        codes_gather(&m->dw.codes, &m->codes, energy, &m->w.codes, x, b->image_start, b->B, m->w.vision.P, draw);
-    else
-        codes_quantize(&m->codes, energy, &m->w.codes, x, rows_of(m, b->I));
-    for (int k = 0; k <= m->c.codes_depth; k++)
-        sum->energy[k] += energy[k];
+    vision_embed_down(&m->vision, &m->w.vision, b->pixels, b->I, m->c.scales);
+    for (int k = BRANCHES - 1, at = 0; k >= 0; k--) {           /* the early layer first */
+        double energy[MAX_DEPTH + 1];
+        if (!m->code_layers[k])
+            continue;
+        const float *x = vision_forward(&m->vision, &m->w.vision, at, m->code_layers[k], b->I, m->tp);
+        at = m->code_layers[k];
+        if (m->c.train)
+            codes_gather(&m->dw.codes[k], &m->codes[k], energy, &m->w.codes[k], x, b->image_start, b->B, m->w.vision.P, &draw);
+        else
+            codes_quantize(&m->codes[k], energy, &m->w.codes[k], x, rows_of(m, b->I));
+        for (int q = 0; q <= m->c.codes_depth; q++)
+            sum->energy[k][q] += energy[q];
+    }
 }
 
 /* ---- pretrain, instruct ---- */
 
-/* Features of the pictures to m->feat and, where nobody gave them, codes to m->codes: one pass through the tower,
-   with a stop at the layer of each. */
-static void see(Model *m, const uint8_t *pixels, int I, bool want_codes)
-{
-    const int features = m->feature_layers, codes = want_codes ? m->code_layers : features;
-    const int stop[2] = { codes < features ? codes : features, codes < features ? features : codes };
-    const int64_t rows = rows_of(m, I);
-    vision_embed(&m->vision, &m->w.vision, pixels, I);
-    for (int at = 0, i = stop[0] == stop[1]; i < 2; at = stop[i++]) {
-        const float *x = vision_forward(&m->vision, &m->w.vision, at, stop[i], I, m->tp);
-        if (stop[i] == features)
-            op.copy(m->feat, x, rows * m->c.vision.C);
-        if (want_codes && stop[i] == codes)
-            codes_quantize(&m->codes, NULL, &m->w.codes, x, rows);
-    }
-}
-
-/* Codes of the visual targets, (Q, vis): from the batch (I P, Q) or from the quantizer (Q, I P). */
-static void take_codes(Model *m, const Batch *b)
+/* Codes of the visual targets, (Q, vis): from the batch (I P, all) or from the quantizer (Q, I P). */
+static void take_codes(Model *m, const Batch *b, int branch)
 {
     const Splice *s = &m->splice;
-    const int Q = m->c.codes_depth;
+    const int Q = m->c.codes_depth, all = m->c.codes_given;
     const int64_t rows = rows_of(m, b->I);
     for (int k = 0; k < Q; k++)
         for (int64_t i = 0; i < s->vis; i++)
-            m->code[k * s->vis + i] = m->c.codes_given ? b->codes[(int64_t)s->vis_src[i] * Q + k]
-                                                       : m->codes.code[k * rows + s->vis_src[i]];
+            m->code[k * s->vis + i] = all ? b->codes[(int64_t)s->vis_src[i] * all + branch * Q + k]
+                                          : m->codes[branch].code[k * rows + s->vis_src[i]];
+}
+
+/* m->feat = sum of the code vectors of all pictures, from m->codes[SEMANTIC].code. */
+static void discrete_features(Model *m, int64_t rows)
+{
+    const Codes *w = &m->w.codes[SEMANTIC];
+    for (int k = 0; k < w->Q; k++) {
+        float *to = k ? m->rows : m->feat;
+        op.embed_fwd(to, w->table[w->shared ? 0 : k], m->codes[SEMANTIC].code + k * rows, rows, w->Cv, w->S);
+        if (k)
+            op.add_fwd(m->feat, m->feat, m->rows, rows * w->Cv);
+    }
+}
+
+/* Everything that the pictures of a batch are needed for. */
+static void see_batch(Model *m, const Batch *b)
+{
+    const int64_t rows = rows_of(m, b->I);
+    const bool given = m->c.codes_given;
+    unsigned want = m->c.discrete ? 0 : SEE_FEATURES;
+    if (!given)
+        want |= (model_has(m, PART_CODES) ? SEE_SEMANTIC : 0) | (model_has(m, PART_APP_CODES) ? SEE_APPEARANCE : 0);
+    if (model_has(m, PART_DENOISER))
+        want |= SEE_CLEAN;
+    see(m, b->pixels, b->I, want);
+    if (!m->c.discrete)
+        return;
+    for (int k = 0; given && k < m->c.codes_depth; k++)
+        for (int64_t i = 0; i < rows; i++)
+            m->codes[SEMANTIC].code[k * rows + i] = b->codes[i * given + k];
+    discrete_features(m, rows);
 }
 
 static void text_loss(Model *m, const Losses *global, Losses *sum)
@@ -87,22 +167,70 @@ static void text_loss(Model *m, const Losses *global, Losses *sum)
     const bool train = m->c.train;
     op.gather(m->rows, m->decoder.h, s->text_row, s->text, C);
     sum->text += xent_rows(train ? m->drows : NULL, m->dw.decoder.lm_head, NULL, m->rows, m->w.decoder.lm_head, NULL,
-                           s->text_id, s->text, C, m->c.decoder.V, train ? (float)(1 / global->n_text) : 0, &m->xent,
+                           s->text_id, NULL, s->text, C, m->c.decoder.V, train ? (float)(1 / global->n_text) : 0, &m->xent,
                            m->tp);
     sum->n_text += (double)s->text;
     if (train)
         op.scatter_add(m->dh, m->drows, s->text_row, s->text, C);
 }
 
+static void build_splice(Model *m, const Batch *b)
+{
+    splice_build(&m->splice, b, m->w.vision.P, m->c.max_len, m->c.visual_shift);
+    if (!(m->parts & (PART_HEAD | PART_APP_HEAD | PART_DENOISER)))
+        m->splice.vis = m->splice.vis_images = 0;
+    else if (m->c.train && m->c.visual_share < 1)
+        splice_share(&m->splice, m->c.visual_share, m->c.seed, b->step);
+}
+
+static void visual_loss(Model *m, const Batch *b, const Losses *global, Losses *sum)
+{
+    const Splice *s = &m->splice;
+    const bool train = m->c.train;
+    const double weight = train ? m->c.visual_weight / global->n_visual : 0;
+    const float scale = (float)(weight / m->c.codes_depth);
+    op.gather(m->g, m->decoder.h, s->vis_row, s->vis, m->c.decoder.C);
+    sum->n_visual += (double)s->vis;
+    if (model_has(m, PART_DENOISER)) {
+        const NoiseDraw draw = { m->c.seed, b->step };
+        op.gather(m->z, m->clean, s->vis_src, s->vis, m->c.vision.C);
+        sum->visual[SEMANTIC][0] += denoise_forward(train ? &m->dw.denoiser : NULL, &m->denoiser, &m->w.denoiser, m->g, m->z,
+                                                    s->vis, s->vis_images, s->vis_start, s->vis_key, &draw, (float)weight, m->tp);
+    }
+    for (int k = 0; k < BRANCHES; k++) {
+        if (!model_has(m, k ? PART_APP_HEAD : PART_HEAD))
+            continue;
+        take_codes(m, b, k);
+        rqhead_forward(sum->visual[k], train ? &m->dw.head[k] : NULL, &m->head[k], &m->w.head[k], &m->w.codes[k], m->g, m->code,
+                       s->vis, scale, m->tp);
+    }
+}
+
+static void visual_backward(Model *m, const OnGrad *g)
+{
+    const Splice *s = &m->splice;
+    const int C = m->c.decoder.C;
+    if (model_has(m, PART_DENOISER)) {
+        denoise_backward(m->dg, &m->dw.denoiser, &m->denoiser, &m->w.denoiser, m->g, s->vis, s->vis_images, s->vis_start, m->tp, g);
+        op.scatter_add(m->dh, m->dg, s->vis_row, s->vis, C);
+    }
+    for (int k = BRANCHES - 1; k >= 0; k--) {
+        if (!model_has(m, k ? PART_APP_HEAD : PART_HEAD))
+            continue;
+        rqhead_backward(m->dg, &m->dw.head[k], &m->head[k], &m->w.head[k], m->g, s->vis, m->tp, g);
+        op.scatter_add(m->dh, m->dg, s->vis_row, s->vis, C);
+    }
+}
+
 static void lm_forward(Model *m, const Batch *b, const Losses *global, Losses *sum)
 {
     Splice *s = &m->splice;
     const int C = m->c.decoder.C;
-    splice_build(s, b, m->w.vision.P, m->c.max_len, m->c.visual_shift);
+    build_splice(m, b);
     sum->tokens += (double)s->N;
     llama_embed(m->decoder.x, &m->w.decoder, s->id, m->local, s->N, m->tp);
     if (s->images) {
-        see(m, b->pixels, b->I, m->c.semantic && !m->c.codes_given);
+        see_batch(m, b);
         const float *image = projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, b->I));
         op.gather(m->rows, image, s->image_src, s->images, C);
         op.scatter(m->decoder.x, m->rows, s->image_row, s->images, C);
@@ -112,15 +240,9 @@ static void lm_forward(Model *m, const Batch *b, const Losses *global, Losses *s
         op.zero(m->dh, s->N * C);
     if (s->text)
         text_loss(m, global, sum);
-    m->visual_rows = m->c.semantic ? s->vis : 0;
-    if (m->visual_rows) {
-        const double scale = m->c.train ? m->c.visual_weight / (m->c.codes_depth * global->n_visual) : 0;
-        take_codes(m, b);
-        op.gather(m->g, m->decoder.h, s->vis_row, s->vis, C);
-        rqhead_forward(sum->visual, m->c.train ? &m->dw.head : NULL, &m->head, &m->w.head, &m->w.codes, m->g, m->code,
-                       s->vis, (float)scale, m->tp);
-        sum->n_visual += (double)s->vis;
-    }
+    m->visual_rows = s->vis;
+    if (m->visual_rows)
+        visual_loss(m, b, global, sum);
 }
 
 static void lm_backward(Model *m, const Batch *b, const OnGrad *g)
@@ -128,10 +250,8 @@ static void lm_backward(Model *m, const Batch *b, const OnGrad *g)
     const Splice *s = &m->splice;
     const int C = m->c.decoder.C;
     const int64_t rows = rows_of(m, b->I);
-    if (m->visual_rows) {
-        rqhead_backward(m->dg, &m->dw.head, &m->head, &m->w.head, m->g, s->vis, m->tp, g);
-        op.scatter_add(m->dh, m->dg, s->vis_row, s->vis, C);
-    }
+    if (m->visual_rows)
+        visual_backward(m, g);
     float *dx = llama_backward(&m->dw.decoder, &m->decoder, m->dh, &m->w.decoder, s->N, s->B, s->start, s->pos, m->tp, g);
     llama_embed_backward(&m->dw.decoder, dx, &m->w.decoder, s->id, m->local, s->N, m->tp);
     if (g)
@@ -156,16 +276,16 @@ void model_count(Model *m, const Batch *b, Losses *targets)
         targets->tokens += (double)(b->M + rows_of(m, b->I) - b->I);
         return;
     }
-    splice_build(&m->splice, b, m->w.vision.P, m->c.max_len, m->c.visual_shift);
+    build_splice(m, b);
     targets->n_text += (double)m->splice.text;
-    targets->n_visual += m->c.semantic ? (double)m->splice.vis : 0;
+    targets->n_visual += (double)m->splice.vis;
 }
 
-void model_forward(Model *m, const Batch *b, const Losses *global, const CodesDraw *draw, Losses *sum)
+void model_forward(Model *m, const Batch *b, const Losses *global, Losses *sum)
 {
     switch (m->c.stage) {
     case STAGE_CONTRAST:  contrast_forward(m, b, global, sum); break;
-    case STAGE_TOKENIZER: tokenizer_forward(m, b, draw, sum); break;
+    case STAGE_TOKENIZER: tokenizer_forward(m, b, sum); break;
     default:              lm_forward(m, b, global, sum);
     }
     if (m->c.stage < STAGE_PRETRAIN)
@@ -180,16 +300,15 @@ void model_backward(Model *m, const Batch *b, const OnGrad *g)
         lm_backward(m, b, g);
 }
 
-const int32_t *model_codes(Model *m, const uint8_t *pixels, int I)
+void model_codes(Model *m, const uint8_t *pixels, int I)
 {
-    vision_embed(&m->vision, &m->w.vision, pixels, I);
-    const float *x = vision_forward(&m->vision, &m->w.vision, 0, m->code_layers, I, m->tp);
-    codes_quantize(&m->codes, NULL, &m->w.codes, x, rows_of(m, I));
-    return m->codes.code;
+    see(m, pixels, I, SEE_SEMANTIC | (model_has(m, PART_APP_CODES) ? SEE_APPEARANCE : 0));
 }
 
 const float *model_image_rows(Model *m, const uint8_t *pixels, int I)
 {
-    see(m, pixels, I, false);
+    see(m, pixels, I, m->c.discrete ? SEE_SEMANTIC : SEE_FEATURES);
+    if (m->c.discrete)
+        discrete_features(m, rows_of(m, I));
     return projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, I));
 }

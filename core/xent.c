@@ -1,7 +1,5 @@
 #include "core/xent.h"
 
-#include "core/ops.h"
-
 /* About 4 MB of logits: they stay in the last-level cache between the passes, and the products stay large. */
 enum { CHUNK_LOGITS = 1 << 20, CHUNK_MIN = 64, CHUNK_MAX = 1024 };
 
@@ -16,7 +14,7 @@ void xent_work(XentWork *t, Arena *a, int V, const Tp *tp)
 }
 
 double xent_rows(float *dx, float *dw, float *db, const float *x, const float *w, const float *b, const int32_t *y,
-                 int64_t N, int I, int V, float scale, XentWork *t, Tp *tp)
+                 const XentSoft *soft, int64_t N, int I, int V, float scale, XentWork *t, Tp *tp)
 {
     const int Vl = V / tp->size, v0 = tp->rank * Vl;
     double loss = 0;
@@ -27,12 +25,16 @@ double xent_rows(float *dx, float *dw, float *db, const float *x, const float *w
         op.xent_max(t->max, t->z, n, Vl);
         tp->max(tp, t->max, n);
         op.xent_sum(t->sum, t->target, t->z, t->max, y + n0, n, Vl, v0);
+        if (soft)
+            op.xent_soft_target(t->target, t->z, y + n0, soft, n, Vl, v0);
         tp->sum(tp, t->sum, n);
         tp->sum(tp, t->target, n);
         loss += op.xent_loss(t->max, t->sum, t->target, n);
         if (!dx)
             continue;
-        op.xent_bwd(t->z, t->max, t->sum, y + n0, n, Vl, v0, scale);
+        op.xent_bwd(t->z, t->max, t->sum, soft ? NULL : y + n0, n, Vl, v0, scale);
+        if (soft)
+            op.xent_soft_bwd(t->z, y + n0, soft, n, Vl, v0, scale);
         op.linear_bwd(dx + n0 * I, dw, db, t->z, xn, w, n, I, Vl);
         tp->sum(tp, dx + n0 * I, n * I);
     }

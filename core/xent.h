@@ -6,15 +6,19 @@
  *     dz[n,v] = (exp(z[n,v]) / sum_u exp(z[n,u]) - [v == y[n]]) * scale
  *     dx = dz w,   dw += dz^T x,   db += sum_n dz
  *
+ * With soft targets class y stands for a distribution p over m classes (rqhead.h):
+ *     loss  = sum_n log sum_v exp(z[n,v]) - sum_i p[y,i] z[n,id[y,i]],   and p takes the place of [v == y[n]] in dz
+ *
  * Rank r holds the rows v0 <= v < v0 + Vl of w, v0 = r * Vl.  Nobody ever sees a whole row of z: three numbers
  * per row cross the network (max, sum of exp, the target's logit), and dx is summed.
  *
  * Dims    N rows     I input width     V vocabulary or codebook     Vl = V / tp->size
  * Source  Megatron-LM, arXiv:1909.08053, section 3
- * Tests   tests/core/test_model.c (finite differences), tests/core/test_ops.c (two halves = whole)
+ * Tests   tests/core/test_model.c, test_rqhead.c (finite differences), tests/core/test_ops_loss.c (two halves = whole)
  */
 #pragma once
 #include "core/arena.h"
+#include "core/ops.h"
 #include "core/par.h"
 
 typedef struct {
@@ -25,7 +29,7 @@ typedef struct {
 /* Work space for vocabularies up to V. */
 void xent_work(XentWork *t, Arena *a, int V, const Tp *tp);
 
-/* Sum of the rows' losses.  Every y is a valid id.  dx NULL: forward only; else dx (N,I) is overwritten and dw, db
-   (NULL where frozen) accumulate.  Collective over tp. */
+/* Sum of the rows' losses.  Every y is a valid id; soft (V,m), the same on every rank, or NULL: y itself is the target.
+   dx NULL: forward only; else dx (N,I) is overwritten and dw, db (each NULL where frozen) accumulate.  Collective over tp. */
 double xent_rows(float *dx, float *dw, float *db, const float *x, const float *w, const float *b, const int32_t *y,
-                 int64_t N, int I, int V, float scale, XentWork *t, Tp *tp);
+                 const XentSoft *soft, int64_t N, int I, int V, float scale, XentWork *t, Tp *tp);

@@ -16,9 +16,9 @@ static bool differ(const ShardFile *a, const ShardFile *b, const char *in, Err *
 static bool agree(const ShardFile *first, const ShardFile *f, Err *e)
 {
     const ShardMeta *a = &first->meta, *b = &f->meta;
-    if (a->image != b->image || a->patch != b->patch)
+    if (a->image != b->image || a->patch != b->patch || a->scales != b->scales)
         return differ(first, f, "the size of images or patches", e);
-    if (a->depth != b->depth || a->codes_model != b->codes_model)
+    if (a->depth != b->depth || a->codes_model != b->codes_model || a->appearance_model != b->appearance_model)
         return differ(first, f, "its visual codes (codes_model, depth)", e);
     if (a->text_model != b->text_model)
         return differ(first, f, "text_model", e);

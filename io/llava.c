@@ -102,22 +102,25 @@ static int read_images(Llava *l, LlavaRecord *r, const json_t *j, Err *e)
 
 static int read_turns(Llava *l, LlavaRecord *r, const json_t *j, Err *e)
 {
-    const int n = (int)json_array_size(j);
-    if (n == 0)
+    const char *first = json_string_value(json_object_get(json_array_get(j, 0), "from"));
+    const int system = first && strcmp(first, "system") == 0, n = (int)json_array_size(j) - system;
+    if (n <= 0)
         return bad(l, r, e, "no \"conversations\", or not a list of turns");
+    if (system && !(r->system = json_string_value(json_object_get(json_array_get(j, 0), "value"))))
+        return bad(l, r, e, "a turn without the strings \"from\" and \"value\"");
     if (l->turns_cap < (n + 1) / 2) {
         l->turns_cap = n;
         l->turns = realloc(l->turns, (size_t)n * sizeof *l->turns);
         CHECK(l->turns, "no memory for a conversation of %d turns", n);
     }
     for (int i = 0; i < n; i++) {
-        const json_t *turn = json_array_get(j, (size_t)i);
+        const json_t *turn = json_array_get(j, (size_t)(i + system));
         const char *from = json_string_value(json_object_get(turn, "from"));
         const char *value = json_string_value(json_object_get(turn, "value"));
         if (!from || !value)
             return bad(l, r, e, "a turn without the strings \"from\" and \"value\"");
         if (strcmp(from, i % 2 ? "gpt" : "human") != 0) {
-            err_expected(e, "%s in turn %d", i % 2 ? "gpt" : "human", i);
+            err_expected(e, "%s in turn %d", i % 2 ? "gpt" : "human", i + system);
             err_got(e, "%s", from);
             return bad(l, r, e, "human and gpt do not take turns");
         }

@@ -5,8 +5,8 @@
  *         "conversations": [ {"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A cat."} ] }, ... ]
  *
  * "image" may be absent, null, a path below images_root, or a list of up to 16.  "id" may be a string, an integer or
- * absent.  Conversations begin with human and alternate; a last question without an answer has answer NULL.  Other keys
- * are ignored.
+ * absent.  A conversation may begin with a turn from "system"; then human and gpt take turns.  A last question without
+ * an answer has answer NULL.  Other keys are ignored.
  *
  * The file never lies in memory whole: jsonscan.h finds where a record ends, then jansson parses that record.
  * Records nest at most 64 deep and hold at most 16 MiB (JSON_DEPTH, JSON_BYTES).
@@ -35,6 +35,7 @@ typedef struct {
     int         n;
     int64_t     record, offset;        /* number in the file, byte where it begins; both are set for a bad record too */
     const char *id;                    /* "" where absent */
+    const char *system;                /* of a first turn from "system"; NULL where absent */
 } LlavaRecord;
 
 /* images_root NULL: no picture may be named.  NULL with EXIT_DATA where there is no file, no folder, or no record. */

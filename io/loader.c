@@ -120,6 +120,7 @@ static bool fill_batch(Loader *l, Step *st, int a, int64_t position, Err *e)
     st->batch[a] = (Batch){
         .B = c->micro_batch, .I = I, .M = M, .tokens = tokens, .labels = labels, .token_start = token_start,
         .image_start = image_start, .pixels = pixels, .codes = codes, .sample = st->sample + first,
+        .step = position / c->global_batch, .first = position % c->global_batch, .global_batch = c->global_batch,
     };
     return true;
 }
@@ -207,7 +208,7 @@ static bool sizes(Loader *l, Err *e)
 {
     const LoaderConf *c = &l->c;
     const ShardMeta *m = shards_meta(l->shards);
-    const int64_t share = (int64_t)c->micro_batch * c->dp_size, patches = m->image / m->patch;
+    const int64_t share = (int64_t)c->micro_batch * c->dp_size;
     ASSERT(c->dp_size > 0 && c->dp_rank >= 0 && c->dp_rank < c->dp_size && c->max_len > 0 && c->P > 0 && c->ring > 1);
     if (c->micro_batch < 1 || c->global_batch < 1 || c->global_batch % share)
         return err_set(e, EXIT_CONFIG, "train.global_batch", "make global_batch a multiple of micro_batch times replicas",
@@ -217,7 +218,7 @@ static bool sizes(Loader *l, Err *e)
     l->most_tokens = max64(1, min64(shards_max_tokens(l->shards), c->max_len));
     l->most_images = min64(shards_max_images(l->shards), ceil_div(c->max_len, c->P));
     l->image_bytes = (int64_t)m->image * m->image * 3;
-    l->image_codes = patches * patches * m->depth;
+    l->image_codes = shard_patches(m) * m->depth;
     int64_t bytes, R = (int64_t)c->micro_batch * l->A;
     if (c->micro_batch * l->most_tokens > INT32_MAX || c->micro_batch * l->most_images > INT32_MAX ||
         __builtin_mul_overflow(R * max64(l->most_images, 1), l->image_bytes, &bytes))

@@ -15,7 +15,7 @@
 #pragma once
 #include "io/err.h"
 
-enum { LOG_DEPTHS = 16 };
+enum { LOG_DEPTHS = 32 };
 
 typedef struct {
     int64_t step;                                       /* counts from 1: the step just done */

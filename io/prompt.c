@@ -6,10 +6,6 @@
 static const char image_mark[] = "<image>";
 enum { MARK = sizeof image_mark - 1 };
 
-static const char system_v1[] =
-    "A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user's questions.";
-
 enum Learn { GIVEN, LEARNED };
 
 /* Text is collected in `piece` until it has to be encoded: in front of a picture, an answer, EOS, the end. */
@@ -19,16 +15,8 @@ typedef struct {
     char       *piece;
     size_t      len;
     bool        begun;      /* there is text already: go on, do not begin again */
+    int         start, end; /* ids of <|im_start|> and <|im_end|>; -1: they are spelt */
 } Writer;
-
-int template_find(const char *name)
-{
-    static const char *const names[] = { [TEMPLATE_PLAIN] = "plain", [TEMPLATE_V1] = "v1" };
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
-        if (strcmp(name, names[i]) == 0)
-            return i;
-    return -1;
-}
 
 static void reserve(Prompt *p, int64_t n)
 {
@@ -78,59 +66,156 @@ static void put_human(Writer *w, const char *s)
     w->len = begin + n - blanks;
 }
 
-/* Encodes the piece; its labels are made here and never again. */
-static void encode_piece(Writer *w, enum Learn learn)
+/* The ids of n bytes; their labels are made here and never again. */
+static void encode(Writer *w, const char *s, size_t n, enum Learn learn)
 {
     Prompt *p = w->p;
-    int (*const encode)(const Text *, const char *, size_t, int32_t *, int) = w->begun ? text_continue : text_encode;
+    int (*const ids)(const Text *, const char *, size_t, int32_t *, int) = w->begun ? text_continue : text_encode;
     int k;
-    reserve(p, p->n + (int64_t)w->len + 1);
-    while ((k = encode(w->t, w->piece, w->len, p->tokens + p->n, p->cap - p->n)) > p->cap - p->n)
+    reserve(p, p->n + (int64_t)n + 1);
+    while ((k = ids(w->t, s, n, p->tokens + p->n, p->cap - p->n)) > p->cap - p->n)
         reserve(p, (int64_t)p->n + k);
     for (int j = p->n; j < p->n + k; j++)
         p->labels[j] = learn == LEARNED ? p->tokens[j] : IGNORE;
     p->n += k;
-    w->begun |= w->len > 0;
+    w->begun |= n > 0;
+}
+
+/* Up to and with the '<' of the first "<|im_": a model may take the mark for its id wherever it is written whole. */
+static size_t before_mark(const char *s, size_t n)
+{
+    const char *mark = memmem(s, n, "<|im_", 5);
+    return mark ? (size_t)(mark + 1 - s) : n;
+}
+
+static void encode_piece(Writer *w, enum Learn learn)
+{
+    const char *s = w->piece;
+    size_t n = w->len;
+    for (size_t k; w->start >= 0 && n > 0; s += k, n -= k)
+        encode(w, s, k = before_mark(s, n), learn);
+    encode(w, s, n, learn);
     w->len = 0;
 }
 
-static void build_plain(Writer *w, const Turn *turn, int images)
+static void put_images(Writer *w, int images)
 {
-    for (int i = 0; i < images; i++)
-        put_id(w, IMAGE_TOKEN, GIVEN);
-    if (!turn->answer)
-        return;
-    put(w, turn->answer);
-    put(w, "\n");
-    encode_piece(w, LEARNED);
-}
-
-static void build_v1(Writer *w, const Turn *turns, int n, int images)
-{
-    put(w, system_v1);
-    put(w, " ");
-    for (int i = 0; i < n; i++) {
-        put(w, "USER: ");
-        for (int k = 0; i == 0 && k < images; k++) {
-            encode_piece(w, GIVEN);
-            put_id(w, IMAGE_TOKEN, GIVEN);
-            put(w, "\n");
-        }
-        put_human(w, turns[i].human);
-        put(w, " ASSISTANT:");
+    for (int i = 0; i < images; i++) {
         encode_piece(w, GIVEN);
-        if (!turns[i].answer)
-            return;
-        put(w, " ");
-        put(w, turns[i].answer);
-        encode_piece(w, LEARNED);
-        put_id(w, text_eos(w->t), LEARNED);
+        put_id(w, IMAGE_TOKEN, GIVEN);
+        put(w, "\n");
     }
 }
 
-static bool model_fits(const Text *t, Err *e)
+/* What is in front of the answer has been put; blank answers are written, not learned. */
+static void put_answer(Writer *w, const char *space, const char *answer, int end)
 {
-    if (text_bos(t) >= 0 && text_eos(t) >= 0 && text_newline(t) >= 0)
+    const enum Learn learn = answer[strspn(answer, " \t\r\n")] ? LEARNED : GIVEN;
+    encode_piece(w, GIVEN);
+    put(w, space);
+    put(w, answer);
+    encode_piece(w, learn);
+    put_id(w, end, learn);
+}
+
+static void build_plain(Writer *w, const Talk *k)
+{
+    put_id(w, text_bos(w->t), GIVEN);
+    for (int i = 0; i < k->images; i++)
+        put_id(w, IMAGE_TOKEN, GIVEN);
+    const char *answer = k->turns[0].answer;
+    if (!answer)
+        return;
+    put(w, answer);
+    put(w, "\n");
+    encode_piece(w, answer[strspn(answer, " \t\r\n")] ? LEARNED : GIVEN);
+}
+
+static void build_v1(Writer *w, const Talk *k)
+{
+    put_id(w, text_bos(w->t), GIVEN);
+    put(w, k->system);
+    put(w, k->system[0] ? " " : "");
+    for (int i = 0; i < k->n; i++) {
+        put(w, "USER: ");
+        put_images(w, i == 0 ? k->images : 0);
+        put_human(w, k->turns[i].human);
+        put(w, " ASSISTANT:");
+        if (!k->turns[i].answer)
+            break;
+        put_answer(w, " ", k->turns[i].answer, text_eos(w->t));
+    }
+    encode_piece(w, GIVEN);
+}
+
+/* llama2 and mistral: they differ in the system prompt, and in what begins a turn. */
+static void build_inst(Writer *w, const Talk *k, bool llama2)
+{
+    for (int i = 0; i < k->n; i++) {
+        if (i == 0 || llama2) {
+            put_id(w, text_bos(w->t), GIVEN);
+            w->begun = false;
+        }
+        put(w, "[INST] ");
+        if (i == 0 && k->system[0]) {
+            put(w, llama2 ? "<<SYS>>\n" : "");
+            put(w, k->system);
+            put(w, llama2 ? "\n<</SYS>>\n\n" : "\n\n");
+        }
+        put_images(w, i == 0 ? k->images : 0);
+        put_human(w, k->turns[i].human);
+        put(w, " [/INST]");
+        if (!k->turns[i].answer)
+            break;
+        put_answer(w, " ", k->turns[i].answer, text_eos(w->t));
+    }
+    encode_piece(w, GIVEN);
+}
+
+static void put_mark(Writer *w, int id, const char *spelt)
+{
+    if (id < 0) {
+        put(w, spelt);
+    } else {
+        encode_piece(w, GIVEN);
+        put_id(w, id, GIVEN);
+        w->begun = true;
+    }
+}
+
+static void build_chatml(Writer *w, const Talk *k)
+{
+    const bool spelt = w->start < 0;
+    if (spelt)
+        put_id(w, text_bos(w->t), GIVEN);
+    if (k->system[0]) {
+        put_mark(w, w->start, CHATML_START);
+        put(w, "system\n");
+        put(w, k->system);
+        put_mark(w, w->end, CHATML_END);
+        put(w, "\n");
+    }
+    for (int i = 0; i < k->n; i++) {
+        put_mark(w, w->start, CHATML_START);
+        put(w, "user\n");
+        put_images(w, i == 0 ? k->images : 0);
+        put_human(w, k->turns[i].human);
+        put_mark(w, w->end, CHATML_END);
+        put(w, "\n");
+        put_mark(w, w->start, CHATML_START);
+        put(w, "assistant\n");
+        if (!k->turns[i].answer)
+            break;
+        put_answer(w, "", k->turns[i].answer, spelt ? text_eos(w->t) : w->end);
+        put(w, "\n");
+    }
+    encode_piece(w, GIVEN);
+}
+
+static bool model_fits(const Writer *w, Err *e)
+{
+    const Text *t = w->t;
+    if (((text_bos(t) >= 0 && text_eos(t) >= 0) || w->start >= 0) && text_newline(t) >= 0)
         return true;
     err_expected(e, "ids of BOS, EOS and a line break");
     err_got(e, "%d, %d, %d", text_bos(t), text_eos(t), text_newline(t));
@@ -161,24 +246,33 @@ static bool turns_fit(int template_, const Turn *turns, int n, int images, Err *
     return true;
 }
 
-bool prompt_build(Prompt *p, const Text *t, int template_, const Turn *turns, int n, int images, Err *e)
+bool prompt_build(Prompt *p, const Text *t, int template_, const Talk *talk, Err *e)
 {
-    ASSERT(template_ == TEMPLATE_PLAIN || template_ == TEMPLATE_V1);
+    ASSERT(template_ >= 0 && template_ < TEMPLATES);
+    Talk k = *talk;
+    Writer w = { .p = p, .t = t, .start = -1, .end = -1 };
     p->n = 0;
-    if (!model_fits(t, e) || !turns_fit(template_, turns, n, images, e))
+    if (template_ == TEMPLATE_CHATML && text_symbol(t, CHATML_START) >= 0 && text_symbol(t, CHATML_END) >= 0) {
+        w.start = text_symbol(t, CHATML_START);
+        w.end = text_symbol(t, CHATML_END);
+    }
+    if (!model_fits(&w, e) || !turns_fit(template_, k.turns, k.n, k.images, e))
         return false;
+    if (!k.system)
+        k.system = templates[template_].system;
 
-    size_t room = sizeof system_v1 + 64;      /* 64: the words of the template around one turn */
-    for (int i = 0; i < n; i++)
-        room += 64 + strlen(turns[i].human) + (turns[i].answer ? strlen(turns[i].answer) : 0);
-    Writer w = { .p = p, .t = t, .piece = malloc(room) };
+    size_t room = 128 + strlen(k.system);     /* 128: the words of the template around one turn */
+    for (int i = 0; i < k.n; i++)
+        room += 128 + strlen(k.turns[i].human) + (k.turns[i].answer ? strlen(k.turns[i].answer) : 0);
+    w.piece = malloc(room);
     CHECK(w.piece, "no memory for a conversation of %zu bytes", room);
-
-    put_id(&w, text_bos(t), GIVEN);
-    if (template_ == TEMPLATE_PLAIN)
-        build_plain(&w, turns, images);
-    else
-        build_v1(&w, turns, n, images);
+    switch (template_) {
+    case TEMPLATE_PLAIN:   build_plain(&w, &k); break;
+    case TEMPLATE_V1:      build_v1(&w, &k); break;
+    case TEMPLATE_LLAMA2:  build_inst(&w, &k, true); break;
+    case TEMPLATE_MISTRAL: build_inst(&w, &k, false); break;
+    case TEMPLATE_CHATML:  build_chatml(&w, &k); break;
+    }
     free(w.piece);
     return true;
 }
@@ -188,9 +282,4 @@ void prompt_free(Prompt *p)
     free(p->tokens);
     free(p->labels);
     *p = (Prompt){ 0 };
-}
-
-const char *template_text(int template_)
-{
-    return template_ == TEMPLATE_V1 ? system_v1 : "";
 }

@@ -146,7 +146,7 @@ static bool check(const ShardReader *r, const ShardFile *f, int64_t i, const Sam
     }
     if (slots != s->n_images)
         return wrong(f, i, e, "the number of image places differs from that of images", slots);
-    int64_t codes = s->codes ? (int64_t)s->n_images * (m->image / m->patch) * (m->image / m->patch) * m->depth : 0;
+    int64_t codes = s->codes ? (int64_t)s->n_images * shard_patches(m) * m->depth : 0;
     for (int64_t j = 0; j < codes && r->codebook; j++)
         if (s->codes[j] >= r->codebook)
             return wrong(f, i, e, "a visual code that does not exist", s->codes[j]);

@@ -10,6 +10,7 @@
 #include <exception>
 #include <fstream>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 /* Exported by the library, declared in none of its installed headers. */
@@ -77,6 +78,14 @@ int  sp_bos(const Sp *s) { return s->p.bos_id(); }
 int  sp_eos(const Sp *s) { return s->p.eos_id(); }
 int  sp_unk(const Sp *s) { return s->p.unk_id(); }
 
+int sp_find(const Sp *s, const char *piece)
+try {
+    const int id = s->p.PieceToId(piece);
+    return id >= 0 && id < s->p.GetPieceSize() && s->p.IdToPiece(id) == piece ? id : -1;
+} catch (...) {
+    return -1;
+}
+
 int sp_encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap)
 try {
     std::vector<int> v;
@@ -106,17 +115,17 @@ try {
     return -1;
 }
 
-void *sp_train(const char *corpus_path, int vocab, size_t *bytes, char *why, size_t cap)
+void *sp_train(const char *corpus_path, int vocab, const char *const *options, size_t *bytes, char *why, size_t cap)
 try {
     sentencepiece::logging::SetMinLogLevel(LOG_NOTHING);
     Lines lines(corpus_path);
     std::string model;
-    const auto status = sentencepiece::SentencePieceTrainer::Train(
-        {{"model_type", "bpe"}, {"vocab_size", std::to_string(vocab)}, {"hard_vocab_limit", "false"},
-         {"byte_fallback", "true"}, {"unk_id", "0"}, {"bos_id", "1"}, {"eos_id", "2"}, {"pad_id", "-1"},
-         {"normalization_rule_name", "identity"}, {"remove_extra_whitespaces", "false"},
-         {"num_threads", "1"}, {"max_sentence_length", "1048576"}, {"minloglevel", std::to_string(LOG_NOTHING)}},
-        &lines, &model);
+    std::unordered_map<std::string, std::string> all = {
+        {"vocab_size", std::to_string(vocab)}, {"hard_vocab_limit", "false"}, {"num_threads", "1"},
+        {"max_sentence_length", "1048576"}, {"minloglevel", std::to_string(LOG_NOTHING)}};
+    for (; options[0]; options += 2)
+        all[options[0]] = options[1];
+    const auto status = sentencepiece::SentencePieceTrainer::Train(all, &lines, &model);
     if (!status.ok()) {
         say(why, cap, status.message(), "there is no text to learn from");
         return nullptr;

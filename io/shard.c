@@ -16,7 +16,7 @@ void shard_layout(const ShardMeta *m, int64_t answer_bytes, ShardArray a[SHARD_A
 {
     static const int64_t elem[] = { [H5_F32] = 4, [H5_U8] = 1, [H5_U16] = 2, [H5_I32] = 4, [H5_I64] = 8 };
     const int64_t N = m->samples, I = m->images, M = m->tokens;
-    const int64_t P = (int64_t)(m->image / m->patch) * (m->image / m->patch);
+    const int64_t P = shard_patches(m);
     const char *codes = m->depth ? "codes" : NULL;
     const char *answers = m->eval ? "answers" : NULL, *starts = m->eval ? "answer_start" : NULL;
     const ShardArray all[SHARD_ARRAYS] = {
@@ -55,6 +55,8 @@ uint64_t shard_fingerprint(const ShardMeta *m, const uint64_t sum[SHARD_ARRAYS])
                      m->eval, (unsigned long long)m->text_model, (unsigned long long)m->codes_model);
     n += snprintf(text + n, sizeof text - (size_t)n, "\n%s\n%s\n%s\n%s", m->template_, m->source,
                   m->eval ? m->tasks : "", m->eval ? m->baseline : "");
+    if (m->scales > 1 || m->appearance_model)
+        n += snprintf(text + n, sizeof text - (size_t)n, "\n%d %016llx", m->scales, (unsigned long long)m->appearance_model);
     for (int k = 0; k < SHARD_ARRAYS; k++)
         n += snprintf(text + n, sizeof text - (size_t)n, "\n%016llx", (unsigned long long)sum[k]);
     return XXH64(text, (size_t)n, 0);
@@ -179,6 +181,8 @@ static bool write_attributes(H5 *h, const ShardMeta *m, uint64_t fingerprint, Er
            write_hex(h, "text_model", m->text_model, e) && write_hex(h, "codes_model", m->codes_model, e) &&
            h5_attr_write_str(h, "template", m->template_, e) && h5_attr_write_str(h, "source", m->source, e) &&
            write_hex(h, "fingerprint", fingerprint, e) &&
+           (m->scales == 1 || h5_attr_write_i64(h, "scales", m->scales, e)) &&
+           (!m->appearance_model || write_hex(h, "appearance_model", m->appearance_model, e)) &&
            (!m->eval || (h5_attr_write_str(h, "tasks", m->tasks, e) &&
                          h5_attr_write_str(h, "baseline", m->baseline, e)));
 }

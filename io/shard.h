@@ -2,7 +2,8 @@
  * shard.h -- a data shard: one HDF5 file of samples, written by any number of ranks
  *
  *     /pixels       uint8  (I, image, image, 3)   one chunk = whole images, about 128 KiB
- *     /codes        uint16 (I, P, Q)              where a tokenizer was given to pack
+ *     /codes        uint16 (I, P, depth)          where a tokenizer was given to pack: Q semantic codes, then, where it
+ *                                                 has them, Q appearance codes; P = (image / scales / patch)^2
  *     /image_start  int64  (N+1)                  images of sample i: rows image_start[i] .. image_start[i+1]
  *     /tokens       int32  (M)                    IMAGE_TOKEN stands where an image's P rows go
  *     /labels       int32  (M)                    the token that this position itself must learn, or IGNORE
@@ -11,7 +12,8 @@
  *                                                 evaluation shards only
  *     /hash         (dataset, row, offset, size, xxh64) of every stored chunk of all of the above
  *     attributes    format "asvr-shard", version 1, samples, images, tokens, image, patch, depth, text_model,
- *                   codes_model (16 hex digits), template, source, fingerprint; tasks, baseline when evaluation
+ *                   codes_model (16 hex digits), template, source, fingerprint; tasks, baseline when evaluation;
+ *                   scales where it is not 1, appearance_model where there are such codes
  *
  * All datasets are chunked and packed with zstd (filter 32015, level 3), so /hash covers every value; one
  * without elements is stored contiguous and has no entry.  HDF5's own metadata carry checksums.
@@ -32,19 +34,26 @@ enum { SHARD_VERSION = 1, SHARD_LEVEL = 3 };
 
 typedef struct {
     int64_t  samples, images, tokens;       /* counted by the writer, filled in by readers */
-    int      image, patch, depth;           /* depth = Q, 0 = no codes */
+    int      image, patch, scales, depth;   /* image = scales times what the tower sees; depth 0: no codes */
     bool     eval;
-    uint64_t text_model, codes_model;
+    uint64_t text_model, codes_model, appearance_model;
     char     template_[16], source[32];
     char     tasks[512];                    /* eval only: names, comma separated */
     char     baseline[1024];                /* eval only: most frequent training answers, '\n' separated, in task order */
 } ShardMeta;
 
+/* P: patches of a picture, a remainder at its edges is dropped. */
+static inline int64_t shard_patches(const ShardMeta *m)
+{
+    const int64_t side = m->image / m->scales / m->patch;
+    return side * side;
+}
+
 /* What one rank contributes. */
 typedef struct {
     int64_t         samples, images, tokens;
     const uint8_t  *pixels;                 /* (images, image, image, 3) */
-    const uint16_t *codes;                  /* (images, P, Q) when depth > 0 */
+    const uint16_t *codes;                  /* (images, P, depth) when depth > 0 */
     const int64_t  *image_start, *token_start;      /* (samples+1), local, from 0 */
     const int32_t  *tokens_, *labels;       /* (tokens) */
     const char     *answers;                /* eval only, as the next two */

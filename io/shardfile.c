@@ -10,7 +10,7 @@
 
 /* What a shard may claim, before anything is allocated for it: products of these stay far below 2^63. */
 static const int64_t SAMPLES_MOST = INT64_C(1) << 28, IMAGES_MOST = INT64_C(1) << 30, TOKENS_MOST = INT64_C(1) << 40;
-static const int64_t SIDE_MOST = 4096, DEPTH_MOST = 64;
+static const int64_t SIDE_MOST = 4096, DEPTH_MOST = 64, SCALES_MOST = 16;
 static const int64_t CHUNK_MOST = INT64_C(64) << 20;        /* bytes of an unpacked chunk: one image of 4096 x 4096 */
 /* Of one sample. */
 static const int64_t SAMPLE_IMAGES = 1024, SAMPLE_TOKENS = INT64_C(1) << 22, SAMPLE_ANSWER = INT64_C(1) << 20;
@@ -42,7 +42,7 @@ static bool read_hex(H5 *h, const ShardFile *f, const char *name, uint64_t *valu
 static bool read_meta(H5 *h, ShardFile *f, Err *e)
 {
     char format[32];
-    int64_t version, image, patch, depth;
+    int64_t version, image, patch, depth, scales = 1;
     ShardMeta *m = &f->meta;
     if (!h5_attr_read_str(h, "format", format, sizeof format, e) || strcmp(format, "asvr-shard"))
         return err_set(e, EXIT_DATA, f->path, "data.shards names other files too?", "this is no shard");
@@ -55,12 +55,17 @@ static bool read_meta(H5 *h, ShardFile *f, Err *e)
         !count(h, f, "tokens", 0, TOKENS_MOST, &m->tokens, e) || !count(h, f, "image", 1, SIDE_MOST, &image, e) ||
         !count(h, f, "patch", 1, image, &patch, e) || !count(h, f, "depth", 0, DEPTH_MOST, &depth, e))
         return false;
-    if (image % patch)
-        return err_set(e, EXIT_DATA, f->path, again, "images of %d pixels are not whole patches of %d",
-                       (int)image, (int)patch);
+    if (h5_attr_exists(h, "scales") && !count(h, f, "scales", 1, SCALES_MOST, &scales, e))
+        return false;
+    if (image % scales || image / scales < patch)
+        return err_set(e, EXIT_DATA, f->path, again, "images of %d pixels are not %d scales of whole patches of %d",
+                       (int)image, (int)scales, (int)patch);
+    if (h5_attr_exists(h, "appearance_model") && !read_hex(h, f, "appearance_model", &m->appearance_model, e))
+        return false;
     m->image = (int)image;
     m->patch = (int)patch;
     m->depth = (int)depth;
+    m->scales = (int)scales;
     m->eval = h5_attr_exists(h, "tasks");
     return read_hex(h, f, "text_model", &m->text_model, e) && read_hex(h, f, "codes_model", &m->codes_model, e) &&
            read_hex(h, f, "fingerprint", &f->fingerprint, e) &&

@@ -67,6 +67,7 @@ int      text_bos(const Text *t)     { return sp_bos(t->first); }
 int      text_eos(const Text *t)     { return sp_eos(t->first); }
 int      text_unk(const Text *t)     { return sp_unk(t->first); }
 int      text_newline(const Text *t) { return t->newline; }
+int      text_symbol(const Text *t, const char *piece) { return sp_find(t->first, piece); }
 uint64_t text_hash(const Text *t)    { return t->hash; }
 
 static int encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap)
@@ -93,13 +94,18 @@ int text_decode(const Text *t, const int32_t *ids, int n, char *out, int cap)
     return len;
 }
 
-bool text_train(const char *corpus_path, int vocab, const char *model_path, Err *e)
+bool text_train(const char *corpus_path, int vocab, const char *symbols, const char *model_path, Err *e)
 {
+    const char *const options[] = {
+        "model_type", "bpe", "byte_fallback", "true", "unk_id", "0", "bos_id", "1", "eos_id", "2", "pad_id", "-1",
+        "normalization_rule_name", "identity", "remove_extra_whitespaces", "false",
+        "control_symbols", symbols ? symbols : "", NULL,
+    };
     char why[256];
     size_t n;
     if (access(corpus_path, R_OK) != 0)
         return file_error(e, corpus_path, "read the corpus of the text model");
-    void *model = sp_train(corpus_path, vocab, &n, why, sizeof why);
+    void *model = sp_train(corpus_path, vocab, options, &n, why, sizeof why);
     if (!model)
         return err_set(e, EXIT_DATA, corpus_path, "more text, or a larger model.decoder.vocab",
                        "cannot train a text model of %d pieces: %s", vocab, why);

@@ -26,6 +26,7 @@ int      text_bos(const Text *t);        /* -1 where the model has none; so text
 int      text_eos(const Text *t);
 int      text_unk(const Text *t);
 int      text_newline(const Text *t);    /* the one id of "\n", or -1 where the model drops or changes line breaks */
+int      text_symbol(const Text *t, const char *piece);      /* the id of a piece, as "<|im_end|>"; -1 where there is none */
 uint64_t text_hash(const Text *t);       /* XXH64 of the file */
 
 /* s (len bytes) -> ids; no BOS, no EOS.  Returns the number of ids; where that exceeds cap only cap were written. */
@@ -37,10 +38,11 @@ int text_continue(const Text *t, const char *s, size_t len, int32_t *ids, int ca
 int text_decode(const Text *t, const int32_t *ids, int n, char *out, int cap);
 
 /*
- * Trains a BPE model from a corpus of one sentence a line: ids unk 0, bos 1, eos 2, then the 256 bytes, then pieces.
+ * Trains a BPE model from a corpus of one sentence a line: ids unk 0, bos 1, eos 2, then the symbols ("a,b"; NULL: none),
+ * then the 256 bytes, then pieces.  Symbols are control symbols: no text becomes them, and they write no text.
  * Text is taken as it is (identity normalisation, all spaces kept); a character outside the vocabulary is spelt in
  * bytes, so "\n" is one id, the byte 0x0A.  A corpus with little in it gives fewer pieces than `vocab`.  The same
  * corpus gives the same file: one thread, no sampling.  Written aside and renamed.
  * EXIT_DATA: the corpus has no text, or its characters alone exceed `vocab`;  EXIT_IO: a file cannot be read or written.
  */
-bool text_train(const char *corpus_path, int vocab, const char *model_path, Err *e);
+bool text_train(const char *corpus_path, int vocab, const char *symbols, const char *model_path, Err *e);

@@ -6,9 +6,10 @@
 
 #include "core/rng.h"
 
-void answer_open(Answerer *a, Model *m, const Text *text, int max_len, int max_new)
+void answer_open(Answerer *a, Model *m, const Text *text, int template_, int max_len, int max_new)
 {
-    *a = (Answerer){ .text = text, .max_new = max_new, .open = true };
+    *a = (Answerer){ .text = text, .max_new = max_new, .template_ = template_, .stop = template_stop(template_, text),
+                     .open = true };
     decode_open(&a->d, m, max_len);
     a->ids = calloc((size_t)max_new, sizeof *a->ids);
     CHECK(a->ids, "no memory for %d tokens", max_new);
@@ -42,7 +43,7 @@ bool answer_prompt(Answerer *a, const int32_t *tokens, int n, const uint8_t *pix
         return false;
     while (made < a->max_new) {
         const int t = decode_pick(&a->d, temperature, rng_uniform(seed, rng_stream("answer"), (uint64_t)made));
-        if (t == text_eos(a->text))
+        if (t == a->stop || t == text_eos(a->text))
             break;
         a->ids[made++] = t;
         if (!decode_token(&a->d, t))
@@ -53,25 +54,14 @@ bool answer_prompt(Answerer *a, const int32_t *tokens, int n, const uint8_t *pix
     return true;
 }
 
-/* What stands between "USER:" and "ASSISTANT:" in the decoded prompt. */
-static void human_turn(const Text *t, const int32_t *tokens, int n, char *out, int cap)
-{
-    char all[4096], *from, *to;
-    text_decode(t, tokens, n, all, sizeof all);
-    from = strstr(all, "USER:");
-    from = from ? from + 5 : all;
-    to = strstr(from, "ASSISTANT:");
-    if (to)
-        *to = '\0';
-    trim(from);
-    snprintf(out, (size_t)cap, "%s", from);
-}
-
 void answer_sample(Answerer *a, const Sample *s, char *question, int q_cap, char *out, int cap)
 {
+    char prompt[4096];
     int n = 0;
     while (n < s->n_tokens && s->labels[n] == IGNORE)
         n++;
-    human_turn(a->text, s->tokens, n, question, q_cap);
+    text_decode(a->text, s->tokens, n, prompt, sizeof prompt);
+    template_question(a->template_, prompt);
+    snprintf(question, (size_t)q_cap, "%s", prompt);
     answer_prompt(a, s->tokens, n, s->pixels, s->n_images, 0, 0, out, cap);
 }

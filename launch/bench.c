@@ -27,11 +27,14 @@ static void *room(int64_t n, size_t elem)
     return p;
 }
 
+/* Codes a patch: both kinds, where both are learned. */
+static int codes_of(const Config *c) { return c->model.codes.depth * (c->train.supervision >= SUPERVISE_APPEARANCE ? 2 : 1); }
+
 /* Each sample: one picture and text up to model.decoder.max_len rows, every token supervised. */
 static void make_batch(Synthetic *s, const Config *c, int P, int rank)
 {
-    const int B = c->train.micro_batch, text = c->model.decoder.max_len - P, T = text + 1, Q = c->model.codes.depth;
-    const int64_t pixels = (int64_t)B * c->model.vision.image * c->model.vision.image * 3;
+    const int B = c->train.micro_batch, text = c->model.decoder.max_len - P, T = text + 1, Q = codes_of(c);
+    const int64_t pixels = (int64_t)B * config_picture(c) * config_picture(c) * 3;
     CHECK(text > 1, "model.decoder.max_len = %d leaves no text beside a picture of %d rows", c->model.decoder.max_len, P);
     s->tokens = room(B * T, sizeof *s->tokens);
     s->labels = room(B * T, sizeof *s->labels);
@@ -54,7 +57,7 @@ static void make_batch(Synthetic *s, const Config *c, int P, int rank)
         s->codes[i] = (uint16_t)rng_below(c->model.codes.size, (uint64_t)rank, 3, (uint64_t)i);
     s->batch = (Batch){ .B = B, .I = B, .M = (int64_t)B * T, .tokens = s->tokens, .labels = s->labels,
                         .token_start = s->token_start, .image_start = s->image_start, .pixels = s->pixels,
-                        .codes = s->codes, .sample = s->sample };
+                        .codes = s->codes, .sample = s->sample, .global_batch = B };
 }
 
 static void free_batch(Synthetic *s)
@@ -76,7 +79,7 @@ static void step(Run *r, const Synthetic *s, Times *t)
     model_count(m, &s->batch, &global);
     comm_sum_f64(r->grid.dp, (double *)&global, sizeof global / sizeof(double));
     op.zero(m->grads, m->table.grads);
-    span(&t->forward, model_forward(m, &s->batch, &global, NULL, &sum));
+    span(&t->forward, model_forward(m, &s->batch, &global, &sum));
     buckets_begin(r->buckets);
     span(&t->backward, model_backward(m, &s->batch, &r->door));
     span(&t->reduce, buckets_wait(r->buckets));
@@ -158,7 +161,7 @@ static void print_result(const Run *r, const Times *t, double sgemm)
 static bool bench(Run *r, Err *e)
 {
     const Config *c = r->c;
-    const RunShape shape = { .stage = (Stage)c->train.stage, .train = true, .codes_given = true,
+    const RunShape shape = { .stage = (Stage)c->train.stage, .train = true, .codes_given = codes_of(c),
                              .micro_batch = c->train.micro_batch, .max_images = c->train.micro_batch,
                              .max_len = c->model.decoder.max_len };
     Synthetic s = { 0 };

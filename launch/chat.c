@@ -22,12 +22,12 @@ static bool open_chat(Chat *h, const Config *c, Err *e)
 {
     Run *r = &h->r;
     int64_t step;
-    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = true, .micro_batch = 1, .max_images = 1, .max_len = 1 };
+    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = 1, .max_len = 1 };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, &step, e))
         return false;
-    answer_open(&h->a, &r->model, r->text, c->model.decoder.max_len, c->chat.max_new);
+    answer_open(&h->a, &r->model, r->text, c->data.template, c->model.decoder.max_len, c->chat.max_new);
     if (c->chat.image[0]) {
-        const int size = c->model.vision.image;
+        const int size = config_picture(c);
         const ImageOps *ops = image_ops(e);
         h->pixels = malloc((size_t)size * (size_t)size * 3);
         CHECK(h->pixels, "no memory for a picture of %d x %d", size, size);
@@ -42,7 +42,8 @@ static bool ask(Chat *h, const char *question, Err *e)
     const Config *c = h->r.c;
     const Turn turn = { question, NULL };
     const int images = h->pixels != NULL;
-    if (!prompt_build(&h->prompt, h->r.text, TEMPLATE_V1, &turn, 1, images, e))
+    const Talk talk = { &turn, 1, images, c->data.system[0] ? c->data.system : NULL };
+    if (!prompt_build(&h->prompt, h->r.text, c->data.template, &talk, e))
         return false;
     if (!answer_prompt(&h->a, h->prompt.tokens, h->prompt.n, h->pixels, images, (float)c->chat.temperature,
                        (uint64_t)c->run.seed, h->answer, sizeof h->answer)) {

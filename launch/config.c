@@ -208,14 +208,36 @@ static void check_model(const Config *c, ErrList *errs)
     if (-c->model.vision.select_layer > c->model.vision.layers)
         wrong(errs, "-1 is the last block", "model.vision.select_layer = %d, but the vision tower has %d blocks",
               c->model.vision.select_layer, c->model.vision.layers);
+    if (-c->model.codes.appearance_layer > c->model.vision.layers)
+        wrong(errs, "-1 is the last block", "model.codes.appearance_layer = %d, but the vision tower has %d blocks",
+              c->model.codes.appearance_layer, c->model.vision.layers);
+    if (c->model.codes.appearance_layer && c->model.codes.appearance_layer >= c->model.codes.layer)
+        wrong(errs, "appearance is what the early blocks see", "model.codes.appearance_layer = %d is not before model.codes.layer = %d",
+              c->model.codes.appearance_layer, c->model.codes.layer);
     if (-c->model.codes.layer > c->model.vision.layers)
         wrong(errs, "-1 is the last block", "model.codes.layer = %d, but the vision tower has %d blocks",
               c->model.codes.layer, c->model.vision.layers);
 }
 
+static void check_method(const Config *c, ErrList *errs)
+{
+    const int how = c->train.supervision;
+    if ((how == SUPERVISE_APPEARANCE || how == SUPERVISE_BOTH) && !c->model.codes.appearance_layer)
+        wrong(errs, "e.g. appearance_layer = -22 of 27 blocks", "train.supervision wants appearance codes, but model.codes.appearance_layer is 0");
+    if (how == SUPERVISE_DENOISING && c->model.head.width % 2)
+        wrong(errs, "", "the denoising head wants an even model.head.width, not %d", c->model.head.width);
+    if (c->model.vision.scales > 1 && c->model.vision.input == INPUT_DISCRETE)
+        wrong(errs, "codes are of one scale", "model.vision.input = \"discrete\" goes with model.vision.scales = 1, not %d",
+              c->model.vision.scales);
+    if (c->model.vision.scales > 1 && c->train.stage >= STAGE_PRETRAIN && strstr(c->train.trainable, "vision"))
+        wrong(errs, "", "the vision tower learns with model.vision.scales = 1 only");
+    if (c->model.vision.scales > 1 && c->train.stage == STAGE_CONTRAST)
+        wrong(errs, "train the towers on pictures of one scale", "stage contrast wants model.vision.scales = 1");
+}
+
 static void check_sizes(const Config *c, ErrList *errs)
 {
-    const int64_t side = c->model.vision.image / c->model.vision.patch, P = side * side, image = c->model.vision.image;
+    const int64_t side = c->model.vision.image / c->model.vision.patch, P = side * side, image = config_picture(c);
     const int64_t Cv = c->model.vision.width, C = c->model.decoder.width, E = c->model.head.width;
     const int64_t Q = c->model.codes.depth, S = c->model.codes.size, batch = c->train.micro_batch;
     fits(errs, "the decoder's embedding (vocab x width)", c->model.decoder.vocab, C, 1);
@@ -224,7 +246,7 @@ static void check_sizes(const Config *c, ErrList *errs)
     fits(errs, "the text tower's feed-forward layer (width x ffn)", c->model.text.width, c->model.text.ffn, 1);
     fits(errs, "the vision tower's feed-forward layer (width x ffn)", Cv, c->model.vision.ffn, 1);
     fits(errs, "the vision tower's positions (patches x width)", P, Cv, 1);
-    fits(errs, "the projector (vision.width x decoder.width)", Cv, C, 1);
+    fits(errs, "the projector (scales vision.width x decoder.width)", Cv * c->model.vision.scales, C, 1);
     fits(errs, "the codebooks (depth x size x vision.width)", Q, S, Cv);
     fits(errs, "the visual head's feed-forward layer (2 width x depth width)", 2 * E, Q, E);
     fits(errs, "the visual head's classifiers (depth x size x width)", Q, S, E);
@@ -260,6 +282,12 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "data.val", c->data.val[0]);
+    } else if (!strcmp(verb, "import")) {
+        needed(errs, verb, "import.from", c->import.from[0]);
+        needed(errs, verb, "import.to", c->import.to[0]);
+    } else if (!strcmp(verb, "export")) {
+        needed(errs, verb, "export.from", c->export.from[0]);
+        needed(errs, verb, "export.to", c->export.to[0]);
     } else if (!strcmp(verb, "chat")) {
         needed(errs, verb, "chat.image", c->chat.image[0]);
     }
@@ -269,6 +297,7 @@ bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
     int before = errs->n;
     check_model(c, errs);
+    check_method(c, errs);
     check_sizes(c, errs);
     check_verb(c, verb, ranks, errs);
     return errs->n == before;

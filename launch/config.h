@@ -20,42 +20,50 @@
 
 enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32 };
 
-/* Values of ENUM keys; data.fit, data.template and train.stage are FIT_* of io/image.h, TEMPLATE_* of io/prompt.h and Stage. */
+/* Values of ENUM keys; data.fit, data.template and train.stage are FIT_* of io/image.h, TEMPLATE_* of io/templates.h and Stage. */
 enum { SOURCE_LLAVA, SOURCE_SCENES };                                       /* data.source */
 enum { BAD_FAIL, BAD_SKIP };                                                /* data.on_bad */
 enum { OPTIMIZER_ADAMW };                                                   /* train.optimizer */
+enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* export.dtype */
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
-enum { SUPERVISION_NONE, SUPERVISION_SEMANTIC };                            /* train.supervision */
+enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
+enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
 
 typedef char ConfigString[CONFIG_STRING];
 
 typedef struct Config {
     struct { ConfigString dir; int64_t seed; } run;
     struct {
-        struct { int image, patch, width, layers, heads, ffn, select_layer; } vision;
+        struct { int image, patch, scales, width, layers, heads, ffn, select_layer, input; } vision;
         struct { int width, layers, heads, ffn, max_len; } text;
         struct { int layers; } projector;
         struct { int width, layers, heads, kv_heads, ffn, vocab, max_len; double rope_theta, eps; bool qkv_bias; } decoder;
-        struct { int depth, size, layer; bool shared; } codes;
-        struct { int width, layers, heads; } head;
+        struct { int depth, size, layer, appearance_layer, tower; bool shared; } codes;
+        struct { int width, layers, heads; bool tied; } head;
     } model;
     struct { ConfigString model; } text;
     struct {
         int source, max_cutouts, fit, template, shard_samples, level, on_bad;
         int64_t samples, val_samples;
-        ConfigString json, images, cutouts, shards, val, codes;
+        ConfigString json, images, cutouts, system, shards, val, codes;
     } data;
     struct {
-        int stage, global_batch, micro_batch, optimizer, schedule, visual_shift, supervision, skip_limit;
+        int stage, global_batch, micro_batch, optimizer, schedule, visual_shift, supervision, skip_limit, denoise_draws;
         int64_t steps;
-        double epochs, lr, warmup, betas[2], eps, decay, clip, visual_weight, ema_decay;
+        double epochs, lr, warmup, betas[2], eps, decay, clip, visual_weight, visual_share, soft_targets, ema_decay, distill,
+            distill_pool, commit;
         ConfigString init, trainable;
     } train;
     struct { int threads; } parallel;
     struct { int64_t every; double minutes; int keep; } ckpt;
     struct { int64_t samples; } eval;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
+    struct { ConfigString from, to; } import;
+    struct { ConfigString from, to, base; int dtype, shard_mb; } export;
 } Config;
+
+/* Side of the pictures in the shards: the tower's, times the scales that S2 sees. */
+static inline int config_picture(const Config *c) { return c->model.vision.image * c->model.vision.scales; }
 
 /* Every error found, in the order of the file; `lost` counts those that did not fit. */
 typedef struct {

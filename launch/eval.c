@@ -66,8 +66,13 @@ static bool open_eval(Eval *v, const Config *c, Err *e)
     v->reader = reader_open(r->shards, e);
     if (v->reader)
         reader_limits(v->reader, c->model.decoder.vocab, c->model.codes.size);
-    if (v->tasks)
-        answer_open(&v->answerer, &r->model, r->text, c->model.decoder.max_len, c->chat.max_new);
+    const int kind = template_find(m->template_);
+    if (v->tasks && kind < 0) {
+        err_got(e, "\"%s\"", m->template_);
+        err_set(e, EXIT_DATA, c->data.val, "", "the shards are of an unknown template");
+    } else if (v->tasks) {
+        answer_open(&v->answerer, &r->model, r->text, kind, c->model.decoder.max_len, c->chat.max_new);
+    }
     return run_agree(r, e);
 }
 
@@ -79,7 +84,7 @@ static void flush(Eval *v)
     Losses one = { .n_text = 1, .n_visual = 1, .pairs = 1 };
     if (b->B == 0)
         return;
-    model_forward(m, b, &one, NULL, &v->sum);
+    model_forward(m, b, &one, &v->sum);
     if (m->c.stage == STAGE_CONTRAST) {
         v->score.pairs += b->B;
         for (int i = 0; i < b->B; i++)
@@ -105,10 +110,11 @@ static void answer(Eval *v, const Sample *s)
         same += v->shown[i].task == t;
     if (same > v->n_shown / v->tasks)                   /* one of each task before the second of any */
         return;
+    const size_t picture = (size_t)config_picture(v->r.c) * (size_t)config_picture(v->r.c) * 3;
     it.task = t;
-    it.pixels = malloc((size_t)v->r.model.c.image * (size_t)v->r.model.c.image * 3);
+    it.pixels = malloc(picture);
     CHECK(it.pixels, "no memory for a picture");
-    memcpy(it.pixels, s->pixels, (size_t)v->r.model.c.image * (size_t)v->r.model.c.image * 3);
+    memcpy(it.pixels, s->pixels, picture);
     v->shown[v->n_shown++] = it;
 }
 
@@ -139,19 +145,24 @@ static void print_losses(const Eval *v)
 {
     const Model *m = &v->r.model;
     const Losses *s = &v->sum;
+    double depth[BRANCHES * MAX_DEPTH];
+    const int depths = model_visual_depths(m, s, depth);
     printf("\nstep %lld, %lld samples\n", (long long)v->step, (long long)v->samples);
     if (m->c.stage == STAGE_CONTRAST)
         printf("contrastive loss %.4f; own caption nearest among %d: %.1f %%\n", share(s->contrast, s->pairs),
                m->c.micro_batch, 100 * share(v->score.nearest, v->score.pairs));
     if (m->c.stage == STAGE_TOKENIZER)
-        for (int k = 1; k <= m->c.codes_depth; k++)
-            printf("energy left after depth %d: %.1f %%\n", k, 100 * share(s->energy[k], s->energy[0]));
+        for (int k = 0; k < depths; k++)
+            printf("%senergy left after depth %d: %.1f %%\n", k < m->c.codes_depth ? "" : "appearance: ", k % m->c.codes_depth + 1,
+                   100 * depth[k]);
     if (m->c.stage >= STAGE_PRETRAIN)
         printf("text loss %.4f\n", share(s->text, s->n_text));
-    if (m->c.stage >= STAGE_PRETRAIN && m->c.semantic) {
+    if (m->c.stage >= STAGE_PRETRAIN && model_has(m, PART_DENOISER))
+        printf("visual loss %.4f (of noise of variance 1)\n", model_visual_loss(m, s));
+    else if (m->c.stage >= STAGE_PRETRAIN && depths) {
         printf("visual loss %.4f (by depth", model_visual_loss(m, s));
-        for (int k = 0; k < m->c.codes_depth; k++)
-            printf(" %.3f", share(s->visual[k], s->n_visual));
+        for (int k = 0; k < depths; k++)
+            printf("%s %.3f", k == m->c.codes_depth ? "; appearance" : "", depth[k]);
         printf("; chance %.3f)\n", log(m->c.codes_size));
     }
 }
@@ -225,7 +236,7 @@ static void report(Eval *v, Err *e)
     printf("\n%s/eval.json%s", v->r.c->run.dir, v->n_shown ? "" : "\n");
     if (v->n_shown) {
         snprintf(path, sizeof path, "%s/eval.png", v->r.c->run.dir);
-        if (sheet_write(path, v->shown, v->n_shown, v->r.model.c.image, e))
+        if (sheet_write(path, v->shown, v->n_shown, config_picture(v->r.c), e))
             printf("  %s\n", path);
     }
 }

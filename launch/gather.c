@@ -13,9 +13,8 @@ static void *room(int64_t n, size_t elem)
 void gather_open(Gather *g, const Shards *s, int samples, int images, int depth)
 {
     const ShardMeta *m = shards_meta(s);
-    const int side = m->image / m->patch;
     *g = (Gather){ .cap = samples, .images_cap = images, .depth = depth,
-                   .picture = (size_t)m->image * (size_t)m->image * 3, .codes_row = (size_t)(side * side * depth) * 2,
+                   .picture = (size_t)m->image * (size_t)m->image * 3, .codes_row = (size_t)(shard_patches(m) * depth) * 2,
                    .tokens_cap = samples * shards_max_tokens(s) };
     g->tokens = room(g->tokens_cap, sizeof *g->tokens);
     g->labels = room(g->tokens_cap, sizeof *g->labels);

@@ -35,21 +35,22 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
 {
     Ctx *x = s->ctx;
     LlavaRecord r;
-    const int size = s->c->model.vision.image;
+    const int size = config_picture(s->c);
     if (!seek(x, s->c, record_of(s, split, i), e))
         return -1;
     x->at++;
     const int got = llava_next(x->json, &r, e);
     if (got <= 0)
         return got < 0 && r.record == x->at - 1 ? 0 : -1;
+    snprintf(out->record, sizeof out->record, "record %lld%s%.80s", (long long)r.record, r.id[0] ? ", id " : "", r.id);
     pack_sample_room(out, r.images, size);
     out->images = r.images;
     for (int k = 0; k < r.images; k++)
         if (!x->image->load_square(out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, r.image[k], size, s->c->data.fit, e))
             return 0;
-    const Turn caption = { r.turns[0].human, r.turns[0].answer };
-    const bool plain = s->c->data.template == TEMPLATE_PLAIN;
-    if (prompt_build(&out->prompt, s->text, s->c->data.template, plain ? &caption : r.turns, plain ? 1 : r.n, r.images, e))
+    const int n = s->c->data.template == TEMPLATE_PLAIN ? 1 : r.n;
+    const Talk talk = { r.turns, n, r.images, r.system ? r.system : source_system(s) };
+    if (prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e))
         return 1;
     if (!e->where[0])
         snprintf(e->where, sizeof e->where, "%.400s: record %lld, byte %lld", s->c->data.json, (long long)r.record,
@@ -68,6 +69,7 @@ static void put_line(FILE *f, const char *s)
 static bool corpus(Source *s, FILE *f, Err *e)
 {
     Ctx *x = s->ctx;
+    const Template *t = &templates[s->c->data.template];
     LlavaRecord r;
     if (!seek(x, s->c, 0, e))
         return false;
@@ -75,11 +77,11 @@ static bool corpus(Source *s, FILE *f, Err *e)
         Err bad = { 0 };
         if (llava_next(x->json, &r, &bad) <= 0)
             continue;
-        put_line(f, template_text(s->c->data.template));
+        put_line(f, r.system ? r.system : source_system(s) ? source_system(s) : t->system);
         for (int i = 0; i < r.n; i++) {
-            fprintf(f, "USER: ");
+            fprintf(f, "%s ", t->human);
             put_line(f, r.turns[i].human);
-            fprintf(f, "ASSISTANT: ");
+            fprintf(f, "%s ", t->answer);
             put_line(f, r.turns[i].answer);
         }
     }

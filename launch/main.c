@@ -59,6 +59,25 @@ static const Verb VERBS[] = {
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
       "                 --set chat.question=\"How many cats are there?\"\n" },
+    { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
+      "Reads the safetensors of import.from: LLaVA with a SigLIP tower, LLaMA, Mistral,\n"
+      "Qwen2 or SigLIP. Every tensor has its place or is named; config.json and the\n"
+      "model.* keys must say the same. The checkpoint serves as train.init.\n"
+      "\n"
+      "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
+      "  keys      import.*  model.*\n"
+      "  example   asvr import configs/llm.cfg --set import.from=vicuna-7b-v1.5 \\\n"
+      "                 --set import.to=runs/vicuna\n" },
+    { "export", export_main, NULL, "a checkpoint -> Hugging Face safetensors",
+      "Writes safetensors and config.json, in the layout of LLaVA, of a language model\n"
+      "or of SigLIP. With export.base, an imported run, files are as they were there:\n"
+      "same names, order and types; what export.from lacks comes from there, too. An\n"
+      "imported run is its own base.\n"
+      "\n"
+      "  writes    export.to/\n"
+      "  keys      export.*  model.*  text.model\n"
+      "  example   asvr export configs/tiny.cfg --set export.from=runs/tiny \\\n"
+      "                 --set export.to=tiny-hf\n" },
     { "verify", NULL, verify_main, "checks a shard or a checkpoint whole",
       "Reads every byte of a shard (a file) or a checkpoint (a folder), compares them\n"
       "with the stored hashes, and prints `ok` and a fingerprint, or what is wrong and\n"

@@ -23,11 +23,13 @@ const Option options[] = {
 
     INT   (model.vision.image, 64, 8, 4096, "side of the square picture, in pixels"),
     INT   (model.vision.patch, 8, 1, 256, "side of a patch, in pixels; a remainder of the picture is dropped"),
+    INT   (model.vision.scales, 1, 1, 4, "S2: pictures of scales x image pixels, seen at 1 to `scales` times image"),
     INT   (model.vision.width, 128, 1, 65536, "width of the vision tower"),
     INT   (model.vision.layers, 4, 1, 128, "blocks of the vision tower"),
     INT   (model.vision.heads, 4, 1, 1024, "attention heads; divides the width"),
     INT   (model.vision.ffn, 512, 1, 262144, "width of the feed-forward layer"),
     INT   (model.vision.select_layer, -2, -512, -1, "block whose output the decoder sees, from the end: -1 the last"),
+    ENUM  (model.vision.input, continuous, "continuous|discrete", "what the decoder sees: features, or the vectors of their codes"),
     INT   (model.text.width, 128, 1, 65536, "width of the text tower (stage contrast) and of the shared space"),
     INT   (model.text.layers, 4, 1, 128, "blocks of the text tower"),
     INT   (model.text.heads, 4, 1, 1024, "attention heads; divides the width"),
@@ -48,9 +50,12 @@ const Option options[] = {
     INT   (model.codes.size, 256, 2, 65536, "entries of a codebook"),
     BOOL  (model.codes.shared, false, "one codebook for all depths"),
     INT   (model.codes.layer, -2, -512, -1, "block of the vision tower that is quantized, counted from the end"),
+    INT   (model.codes.appearance_layer, 0, -512, 0, "early block, for the appearance codes; 0: there are none"),
+    ENUM  (model.codes.tower, shared, "shared|own", "features of the vision tower, or of a copy that the tokenizer stage distills"),
     INT   (model.head.width, 128, 1, 65536, "width of the visual head"),
     INT   (model.head.layers, 3, 1, 16, "blocks of the visual head"),
     INT   (model.head.heads, 0, 0, 1024, "attention heads of the visual head; 0: width / 128, at least 1"),
+    BOOL  (model.head.tied, false, "code logits are products with the codebook's vectors"),
 
     STRING(text.model, "a SentencePiece .model file"),
 
@@ -62,7 +67,8 @@ const Option options[] = {
     LONG  (data.samples, 0, 0, LOTS, "samples for data.shards; 0: all of the JSON (scenes need a number)"),
     LONG  (data.val_samples, 0, 0, LOTS, "samples for data.val, disjoint from the others"),
     ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
-    ENUM  (data.template, v1, "plain|v1", "how a conversation becomes text: caption alone, or USER: ... ASSISTANT:"),
+    ENUM  (data.template, v1, "plain|v1|llama2|mistral|chatml", "how a conversation becomes text; plain: the caption alone"),
+    STRING(data.system, "system prompt; empty: the template's own.  A conversation's own goes before it"),
     STRING(data.shards, "training shards, a glob"),
     STRING(data.val, "evaluation shards, a glob"),
     INT   (data.shard_samples, 4096, 1, MANY, "samples in a shard"),
@@ -86,9 +92,16 @@ const Option options[] = {
     FLOAT (train.clip, 1.0, 0, 1e9, "largest norm of the gradient; 0: no clipping"),
     FLOAT (train.visual_weight, 1.0, 0, 1e6, "weight of the visual loss; the text loss has 1"),
     INT   (train.visual_shift, 0, 0, 1, "row i - shift predicts patch i: 0 the released code, 1 the paper"),
-    ENUM  (train.supervision, semantic, "none|semantic", "visual targets: none (plain LLaVA), or the semantic codes"),
+    ENUM  (train.supervision, semantic, "none|semantic|appearance|both|denoising",
+           "visual targets: none (plain LLaVA), semantic codes, codes of an early layer, both, features from noise"),
+    FLOAT (train.visual_share, 1.0, 0.001, 1, "share of the image rows, drawn in each step, that have a visual target"),
+    FLOAT (train.soft_targets, 0.0, 0, 1000, "spread of a code's target over the nearest codes; 0: the code alone"),
+    INT   (train.denoise_draws, 4, 1, 64, "noise levels that a picture is denoised from in a step (denoising)"),
     STRING(train.trainable, "parts to train, as \"projector,decoder\"; empty: the stage's own"),
     FLOAT (train.ema_decay, 0.99, 0, 0.999999, "decay of the codebooks' running means (stage tokenizer)"),
+    FLOAT (train.distill, 5.0, 0, 1e6, "weight of the distance to the vision tower's features (tokenizer with its own tower)"),
+    FLOAT (train.distill_pool, 1.0, 0, 1e6, "weight of the distance between pooled features, quantized and true"),
+    FLOAT (train.commit, 40.0, 0, 1e6, "weight of the distance to the codes' vectors"),
     INT   (train.skip_limit, 10, 1, MANY, "skipped steps in a row that end the run with 79"),
 
     INT   (parallel.threads, 0, 0, 4096, "threads of a rank; 0: the node's cores / its ranks"),
@@ -103,6 +116,15 @@ const Option options[] = {
     STRING(chat.question, "the question; empty: lines of standard input"),
     FLOAT (chat.temperature, 0.0, 0, 100, "0: the likeliest token; 1: as learned"),
     INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),
+
+    STRING(import.from, "a Hugging Face folder: safetensors, config.json"),
+    STRING(import.to, "folder of the run that import makes"),
+
+    STRING(export.from, "a checkpoint, or a run: its newest one"),
+    STRING(export.to, "new folder for safetensors and config.json"),
+    STRING(export.base, "an imported run: names, dtypes and small files as there, and the tensors that export.from lacks"),
+    ENUM  (export.dtype, float32, "float32|float16|bfloat16", "type of the tensors, without a base"),
+    INT   (export.shard_mb, 5000, 1, 1048576, "megabytes of a file at most, without a base"),
 };
 
 const int n_options = sizeof options / sizeof *options;

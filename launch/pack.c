@@ -63,7 +63,7 @@ static bool need_text_model(Run *r, Source *s, Err *e)
         bool ok = s->corpus(s, f, e);
         if (fclose(f) != 0)
             ok = file_error(e, corpus, "write the corpus for the text model");
-        if (ok && text_train(corpus, c->model.decoder.vocab, c->text.model, e))
+        if (ok && text_train(corpus, c->model.decoder.vocab, templates[c->data.template].symbols, c->text.model, e))
             printf("text      %s: trained on the source's text\n", c->text.model);
     }
     unlink(corpus);
@@ -87,7 +87,27 @@ static bool open_tokenizer(Run *r, Err *e)
     return true;
 }
 
-typedef struct { int64_t samples, images, tokens, bad; } Totals;
+typedef struct { int64_t samples, images, tokens, bad, unlabelled, cut; } Totals;
+
+enum { TOTALS = 6, NAMED = 5 };            /* NAMED: samples with nothing to learn that a rank names, of each kind */
+
+/* A sample without a text target teaches nothing: it is left out, counted and named.  Stages that read no labels take
+   it all the same; only the decoder's stages cut at model.decoder.max_len. */
+static bool teaches(const Config *c, const PackSample *p, int64_t i, Totals *sum)
+{
+    const int side = c->model.vision.image / c->model.vision.patch, max_len = c->model.decoder.max_len;
+    const Prompt *x = &p->prompt;
+    if (c->train.stage == STAGE_TOKENIZER || splice_text_targets(x->tokens, x->labels, x->n, side * side,
+                                                                 c->train.stage == STAGE_CONTRAST ? INT32_MAX : max_len))
+        return true;
+    const bool cut = splice_text_targets(x->tokens, x->labels, x->n, side * side, INT32_MAX) > 0;
+    if (cut && ++sum->cut <= NAMED)
+        fprintf(stderr, "asvr: warning: sample %lld (%s) is left out: its answers lie beyond model.decoder.max_len = %d rows\n",
+                (long long)i, p->record, max_len);
+    else if (!cut && ++sum->unlabelled <= NAMED)
+        fprintf(stderr, "asvr: warning: sample %lld (%s) is left out: it has no answer to learn\n", (long long)i, p->record);
+    return false;
+}
 
 /* One shard: each rank makes a contiguous part of its samples. */
 static bool write_shard(Run *r, Source *s, int split, int64_t file, const ShardMeta *meta, Totals *sum, Err *e)
@@ -104,7 +124,8 @@ static bool write_shard(Run *r, Source *s, int split, int64_t file, const ShardM
         Err bad = { 0 };
         const int got = s->make(s, split, i, &p, &bad);
         if (got == 1) {
-            parts_add(&b, &p);
+            if (teaches(c, &p, i, sum))
+                parts_add(&b, &p);
         } else if (got == 0 && c->data.on_bad == BAD_SKIP) {
             sum->bad++;
             fprintf(stderr, "asvr: warning: sample %lld is skipped: %s (%s)\n", (long long)i, bad.what, bad.where);
@@ -128,6 +149,19 @@ static bool write_shard(Run *r, Source *s, int split, int64_t file, const ShardM
     return ok;
 }
 
+static void say_totals(const Config *c, int split, const double totals[TOTALS], int64_t files, double seconds)
+{
+    printf("%-9s %s: %.0f samples, %.0f pictures, %.0f tokens%s in %lld file%s, %.1f s\n",
+           split == SPLIT_TRAIN ? "training" : "held out", split == SPLIT_TRAIN ? c->data.shards : c->data.val, totals[0],
+           totals[1], totals[2], c->data.codes[0] ? ", with codes" : "", (long long)files, files == 1 ? "" : "s", seconds);
+    if (totals[3] > 0)
+        printf("skipped   %.0f bad samples\n", totals[3]);
+    if (totals[4] + totals[5] > 0)
+        printf("left out  %.0f samples without an answer to learn, %.0f with all answers beyond %d rows\n", totals[4],
+               totals[5], c->model.decoder.max_len);
+    fflush(stdout);
+}
+
 static bool pack_split(Run *r, Source *s, int split, Err *e)
 {
     const Config *c = r->c;
@@ -138,10 +172,12 @@ static bool pack_split(Run *r, Source *s, int split, Err *e)
     if (!strchr(pattern, '*') && files > 1)
         return err_set(e, EXIT_CONFIG, pattern, "write a * where the file's number goes, or raise data.shard_samples",
                        "%lld samples need %lld files, but the pattern names one", (long long)s->samples[split], (long long)files);
-    ShardMeta meta = { .image = c->model.vision.image, .patch = c->model.vision.patch,
-                       .depth = c->data.codes[0] ? c->model.codes.depth : 0, .eval = split == SPLIT_VAL && s->answers,
-                       .text_model = text_hash(r->text), .codes_model = c->data.codes[0] ? run_codes_model(r) : 0 };
-    snprintf(meta.template_, sizeof meta.template_, "%s", c->data.template == TEMPLATE_V1 ? "v1" : "plain");
+    const int kinds = c->data.codes[0] ? 1 + (c->model.codes.appearance_layer != 0) : 0;
+    ShardMeta meta = { .image = config_picture(c), .patch = c->model.vision.patch, .scales = c->model.vision.scales,
+                       .depth = kinds * c->model.codes.depth, .eval = split == SPLIT_VAL && s->answers,
+                       .text_model = text_hash(r->text), .codes_model = kinds > 0 ? run_codes_model(r, SEMANTIC) : 0,
+                       .appearance_model = kinds > 1 ? run_codes_model(r, APPEARANCE) : 0 };
+    snprintf(meta.template_, sizeof meta.template_, "%s", templates[c->data.template].name);
     snprintf(meta.source, sizeof meta.source, "%s", c->data.source == SOURCE_SCENES ? "scenes" : "llava");
     if (meta.eval) {
         memcpy(meta.tasks, s->tasks, sizeof meta.tasks);
@@ -154,16 +190,12 @@ static bool pack_split(Run *r, Source *s, int split, Err *e)
     bool ok = run_agree(r, e);
     for (int64_t i = 0; i < files && ok; i++)
         ok = write_shard(r, s, split, i, &meta, &sum, e);
-    double totals[4] = { (double)sum.samples, (double)sum.images, (double)sum.tokens, (double)sum.bad };
-    comm_sum_f64(r->grid.world, totals, 4);
+    double totals[TOTALS] = { (double)sum.samples, (double)sum.images, (double)sum.tokens, (double)sum.bad,
+                              (double)sum.unlabelled, (double)sum.cut };
+    comm_sum_f64(r->grid.world, totals, TOTALS);
     if (r->grid.rank == 0 && ok) {
         remove_older(pattern, files);
-        printf("%-9s %s: %.0f samples, %.0f pictures, %.0f tokens%s in %lld file%s, %.1f s\n",
-               split == SPLIT_TRAIN ? "training" : "held out", pattern, totals[0], totals[1], totals[2],
-               meta.depth ? ", with codes" : "", (long long)files, files == 1 ? "" : "s", now() - t);
-        if (totals[3] > 0)
-            printf("skipped   %.0f bad samples\n", totals[3]);
-        fflush(stdout);
+        say_totals(c, split, totals, files, now() - t);
     }
     if (ok && totals[0] == 0)
         ok = err_set(e, EXIT_DATA, pattern, "", "no sample of the source was usable");

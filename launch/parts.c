@@ -24,6 +24,11 @@ void pack_sample_room(PackSample *p, int n, int size)
     CHECK(p->pixels, "no memory for %d pictures of %d x %d", n, size, size);
 }
 
+const char *source_system(const Source *s)
+{
+    return s->c->data.system[0] ? s->c->data.system : NULL;
+}
+
 void parts_begin(PartBuilder *b, const ShardMeta *meta)
 {
     const int64_t zero = 0;
@@ -59,10 +64,10 @@ void parts_codes(PartBuilder *b, Model *m)
     const size_t picture = (size_t)b->meta->image * (size_t)b->meta->image * 3;
     for (int64_t i = 0; i < b->part.images; i += m->c.max_images) {
         const int n = (int)min64(m->c.max_images, b->part.images - i);
-        const int32_t *code = model_codes(m, (const uint8_t *)b->pixels.at + (size_t)i * picture, n);
+        model_codes(m, (const uint8_t *)b->pixels.at + (size_t)i * picture, n);
         for (int64_t p = 0; p < (int64_t)n * P; p++)
-            for (int k = 0; k < Q; k++) {                  /* depth-major in the model, patch by patch in the shard */
-                const uint16_t c = (uint16_t)code[k * (int64_t)n * P + p];
+            for (int k = 0; k < b->meta->depth; k++) {     /* depth-major in the model, patch by patch in the shard */
+                const uint16_t c = (uint16_t)m->codes[k / Q].code[k % Q * (int64_t)n * P + p];
                 grow(&b->codes, &c, sizeof c);
             }
     }

@@ -75,8 +75,8 @@ static bool shards_fit(const Run *r, const char *key, Err *e)
     const Config *c = r->c;
     const ShardMeta *m = shards_meta(r->shards);
     const char *hint = "pack again with this configuration, or train with the one that packed";
-    if (m->image != c->model.vision.image || m->patch != c->model.vision.patch) {
-        err_expected(e, "pictures of %d, patches of %d (model.vision)", c->model.vision.image, c->model.vision.patch);
+    if (m->image != config_picture(c) || m->patch != c->model.vision.patch) {
+        err_expected(e, "pictures of %d, patches of %d (model.vision)", config_picture(c), c->model.vision.patch);
         err_got(e, "pictures of %d, patches of %d", m->image, m->patch);
         return err_set(e, EXIT_DATA, key, hint, "the shards were packed for another vision tower");
     }
@@ -96,100 +96,125 @@ bool run_shards(Run *r, const char *glob, const char *key, Err *e)
     return run_agree(r, e);
 }
 
-bool run_codes_given(const Run *r)
-{
-    return r->shards && shards_meta(r->shards)->depth > 0;
-}
-
 RunShape run_shape(const Run *r, bool train)
 {
     const Config *c = r->c;
     const int side = c->model.vision.image / c->model.vision.patch, images = shards_max_images(r->shards);
     const int64_t rows = shards_max_tokens(r->shards) + (int64_t)images * (side * side - 1);
-    return (RunShape){ .stage = (Stage)c->train.stage, .train = train, .codes_given = run_codes_given(r),
+    return (RunShape){ .stage = (Stage)c->train.stage, .train = train, .codes_given = shards_meta(r->shards)->depth,
                        .micro_batch = c->train.micro_batch,
                        .max_images = (int)max64(1, (int64_t)c->train.micro_batch * images),
                        .max_len = (int)max64(1, min64(rows, c->model.decoder.max_len)) };
 }
 
-static const char *trainable_parts(const Config *c)
+/* Parts that learn: the configured ones, or what the stage is for. */
+static void trainable_parts(const Config *c, Stage stage, char out[CONFIG_STRING])
 {
-    static const char *const by_stage[] = { "vision,pool,text,contrast", "codes", "projector,head",
-                                            "projector,decoder,head" };
-    static const char *const text_alone[] = { "vision,pool,text,contrast", "codes", "projector", "projector,decoder" };
+    static const char *const heads[] = { [SUPERVISE_NONE] = "", [SUPERVISE_SEMANTIC] = ",head", [SUPERVISE_APPEARANCE] = ",app_head",
+                                         [SUPERVISE_BOTH] = ",head,app_head", [SUPERVISE_DENOISING] = ",denoiser" };
+    const char *head = heads[c->train.supervision];
     if (c->train.trainable[0])
-        return c->train.trainable;
-    return (c->train.supervision == SUPERVISION_NONE ? text_alone : by_stage)[c->train.stage];
+        snprintf(out, CONFIG_STRING, "%s", c->train.trainable);
+    else if (stage == STAGE_CONTRAST)
+        snprintf(out, CONFIG_STRING, "vision,pool,text,contrast");
+    else if (stage == STAGE_TOKENIZER)
+        snprintf(out, CONFIG_STRING, "codes%s%s", c->model.codes.appearance_layer ? ",app_codes" : "",
+                 c->model.codes.tower == TOWER_OWN ? ",tokenizer" : "");
+    else
+        snprintf(out, CONFIG_STRING, "projector%s%s", stage == STAGE_INSTRUCT ? ",decoder" : "", head);
 }
 
-bool run_model(Run *r, const RunShape *s, Err *e)
+ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STRING])
 {
-    const Config *c = r->c;
     const int visual = c->model.head.heads ? c->model.head.heads : (int)max64(1, c->model.head.width / 128);
-    ModelConf conf = {
-        .stage = s->stage, .train = s->train, .semantic = c->train.supervision == SUPERVISION_SEMANTIC,
-        .codes_given = s->codes_given, .trainable = trainable_parts(c),
-        .image = c->model.vision.image, .patch = c->model.vision.patch,
+    trainable_parts(c, s->stage, trainable);
+    return (ModelConf){
+        .stage = s->stage, .train = s->train, .bare = s->bare, .parts = s->parts,
+        .supervision = (Supervision)c->train.supervision, .codes_given = s->codes_given, .trainable = trainable,
+        .image = c->model.vision.image, .patch = c->model.vision.patch, .scales = c->model.vision.scales,
         .vision = { .C = c->model.vision.width, .F = c->model.vision.ffn, .H = c->model.vision.heads,
                     .L = c->model.vision.layers, .eps = 1e-6f },
         .text = { .C = c->model.text.width, .F = c->model.text.ffn, .H = c->model.text.heads,
                   .L = c->model.text.layers, .eps = 1e-6f },
-        .select_layer = c->model.vision.select_layer, .codes_layer = c->model.codes.layer,
+        .select_layer = c->model.vision.select_layer, .discrete = c->model.vision.input == INPUT_DISCRETE,
         .text_max_len = c->model.text.max_len, .projector_layers = c->model.projector.layers,
         .decoder = { .C = c->model.decoder.width, .F = c->model.decoder.ffn, .H = c->model.decoder.heads,
                      .K = c->model.decoder.kv_heads, .L = c->model.decoder.layers, .V = c->model.decoder.vocab,
                      .theta = (float)c->model.decoder.rope_theta, .eps = (float)c->model.decoder.eps,
                      .qkv_bias = c->model.decoder.qkv_bias },
+        .codes_layer = { c->model.codes.layer, c->model.codes.appearance_layer },
         .codes_depth = c->model.codes.depth, .codes_size = c->model.codes.size, .codes_shared = c->model.codes.shared,
+        .own_tower = c->model.codes.tower == TOWER_OWN, .distill = (float)c->train.distill,
+        .distill_pool = (float)c->train.distill_pool, .commit = (float)c->train.commit,
         .head_width = c->model.head.width, .head_layers = c->model.head.layers, .head_heads = visual,
-        .visual_weight = (float)c->train.visual_weight, .visual_shift = c->train.visual_shift,
+        .head_tied = c->model.head.tied, .denoise_draws = c->train.denoise_draws,
+        .visual_weight = (float)c->train.visual_weight, .visual_share = (float)c->train.visual_share,
+        .soft_targets = (float)c->train.soft_targets, .visual_shift = c->train.visual_shift,
         .micro_batch = s->micro_batch, .max_images = s->max_images, .max_len = s->max_len,
         .seed = (uint64_t)c->run.seed,
     };
+}
+
+bool run_model(Run *r, const RunShape *s, Err *e)
+{
+    char trainable[CONFIG_STRING];
+    const ModelConf conf = run_conf(r->c, s, trainable);
     if (!model_open(&r->model, &conf, &r->tp)) {
-        err_got(e, "\"%s\"", conf.trainable);
+        err_got(e, "\"%.200s\"", conf.trainable);
         err_expected(e, "parts of this stage's model, e.g. \"projector,decoder\"");
         model_close(&r->model);
         return err_set(e, EXIT_CONFIG, "train.trainable", "", "train.trainable names a part that the model does not have");
     }
+    r->model.c.trainable = r->c->train.trainable;           /* the text above ends with this function */
     r->has_model = true;
     return true;
 }
 
 /* The codebooks name the tokenizer: they were learned on its tower's features, and the visual head reads them.  The
    tower itself may have learned on since (it is a copy in the released code, too). */
-static bool codebook(const Param *p)
+static bool semantic_table(const Param *p) { return param_in_part(p, "codes") && strstr(p->name, ".table"); }
+static bool appearance_table(const Param *p) { return param_in_part(p, "app_codes") && strstr(p->name, ".table"); }
+
+uint64_t run_codes_model(const Run *r, int branch)
 {
-    return param_in_part(p, "codes") && strstr(p->name, ".table");
+    if (!model_has(&r->model, branch ? PART_APP_CODES : PART_CODES))
+        return 0;
+    return params_fingerprint(&r->model.table, r->model.weights, branch ? appearance_table : semantic_table);
 }
 
-uint64_t run_codes_model(const Run *r)
+/* The codes of one kind in the shards are those of the model. */
+static bool branch_matches(const Run *r, int branch, uint64_t stored, Err *e)
 {
-    return params_fingerprint(&r->model.table, r->model.weights, codebook);
+    const uint64_t own = run_codes_model(r, branch);
+    if (own == 0 || own == stored)
+        return true;
+    err_expected(e, "tokenizer %016llx (the model's codebooks)", (unsigned long long)own);
+    err_got(e, "tokenizer %016llx", (unsigned long long)stored);
+    if (stored == 0)
+        return err_set(e, EXIT_DATA, "data.shards", "pack with model.codes.appearance_layer set and data.codes a tokenizer that has them",
+                       "the shards have no appearance codes");
+    return err_set(e, EXIT_DATA, "data.shards", "pack with data.codes = the checkpoint that train.init descends from",
+                   "the shards' visual codes were made by another tokenizer");
 }
 
 bool run_codes_match(const Run *r, Err *e)
 {
     const Model *m = &r->model;
     const ShardMeta *s = shards_meta(r->shards);
-    if (m->c.stage < STAGE_PRETRAIN || !m->c.semantic)
+    const int kinds = s->appearance_model ? 2 : 1;
+    if (m->c.stage < STAGE_PRETRAIN || !(m->parts & (PART_CODES | PART_APP_CODES)))
         return true;
-    if (!m->c.codes_given && m->dw.vision.wp)
+    if (!m->c.codes_given && m->dw.vision.wp && !model_has(m, PART_TOKENIZER))
         return err_set(e, EXIT_CONFIG, "train.trainable", "pack with data.codes, so that the codes stay what they are",
                        "the vision tower is to learn, and the shards have no codes: the targets would move with it");
     if (!m->c.codes_given)
         return true;
-    if (s->depth != m->c.codes_depth) {
+    if (s->depth != m->c.codes_depth * kinds) {
         err_expected(e, "%d codes a patch (model.codes.depth)", m->c.codes_depth);
-        err_got(e, "%d codes a patch", s->depth);
+        err_got(e, "%d codes a patch", s->depth / kinds);
         return err_set(e, EXIT_DATA, "data.shards", "pack again, or set model.codes.depth", "the shards' codes have another depth");
     }
-    if (s->codes_model == run_codes_model(r))
-        return true;
-    err_expected(e, "tokenizer %016llx (the model's codebooks)", (unsigned long long)run_codes_model(r));
-    err_got(e, "tokenizer %016llx", (unsigned long long)s->codes_model);
-    return err_set(e, EXIT_DATA, "data.shards", "pack with data.codes = the checkpoint that train.init descends from",
-                   "the shards' visual codes were made by another tokenizer");
+    return branch_matches(r, SEMANTIC, s->codes_model, e) && branch_matches(r, APPEARANCE, s->appearance_model, e);
 }
 
 double run_sgemm_rate(void)

@@ -47,9 +47,11 @@ extern const char *const STAGE_NAME[];
 
 /* What a model is opened for. */
 typedef struct {
-    Stage stage;
-    bool  train, codes_given;
-    int   micro_batch, max_images, max_len;
+    Stage    stage;
+    bool     train, bare;          /* gradients; weights alone */
+    unsigned parts;                /* PART_..., or 0: what the stage needs */
+    int      codes_given;          /* codes a patch in the shards */
+    int      micro_batch, max_images, max_len;
 } RunShape;
 
 void run_open(Run *r, const Config *c);
@@ -61,6 +63,8 @@ bool run_text(Run *r, Err *e);                                         /* opens 
 /* Opens the shards of a glob and checks that they were packed for this configuration. */
 bool run_shards(Run *r, const char *glob, const char *key, Err *e);
 bool run_model(Run *r, const RunShape *s, Err *e);
+/* The model's configuration, as run_model opens it.  Local. */
+ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STRING]);
 /* The shape of the shards' micro-batches for the configured stage. */
 RunShape run_shape(const Run *r, bool train);
 
@@ -76,9 +80,8 @@ bool run_resume(Run *r, Err *e);
 bool run_save(Run *r, Err *e);
 /* Are the shards' codes those of this model's tower and codebooks? */
 bool run_codes_match(const Run *r, Err *e);
-uint64_t run_codes_model(const Run *r);
-/* Codes in the shards are used; without them the quantizer runs in each step. */
-bool run_codes_given(const Run *r);
+/* Names the codebooks of one kind; 0 if the model has none. */
+uint64_t run_codes_model(const Run *r, int branch);
 
 /* Flops per second of a 512^3 sgemm on this rank, a few milliseconds. */
 double run_sgemm_rate(void);

@@ -65,6 +65,12 @@ static void find_baseline(Source *s, Ctx *x)
     free(count);
 }
 
+static bool build(const Source *s, const Turn *turns, int n, PackSample *out, Err *e)
+{
+    const Talk talk = { turns, n, 1, source_system(s) };
+    return prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e);
+}
+
 /* All questions in their order, and the caption as one more turn at a drawn place. */
 static bool build_turns(Source *s, Ctx *x, int64_t i, PackSample *out, Err *e)
 {
@@ -73,7 +79,7 @@ static bool build_turns(Source *s, Ctx *x, int64_t i, PackSample *out, Err *e)
     int n = 0;
     if (s->c->data.template == TEMPLATE_PLAIN) {
         turn[n++] = (Turn){ "<image>", scene->caption };
-        return prompt_build(&out->prompt, s->text, TEMPLATE_PLAIN, turn, n, 1, e);
+        return build(s, turn, n, out, e);
     }
     const int at = (int)rng_below(scene->n + 1, (uint64_t)s->c->run.seed, rng_stream("pack.caption"), (uint64_t)i);
     for (int q = 0; q <= scene->n; q++) {
@@ -82,13 +88,14 @@ static bool build_turns(Source *s, Ctx *x, int64_t i, PackSample *out, Err *e)
         if (q < scene->n)
             turn[n++] = (Turn){ scene->q[q].question, scene->q[q].answer };
     }
-    return prompt_build(&out->prompt, s->text, s->c->data.template, turn, n, 1, e);
+    return build(s, turn, n, out, e);
 }
 
 static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
 {
     Ctx *x = s->ctx;
-    const int size = s->c->model.vision.image;
+    const int size = config_picture(s->c);
+    snprintf(out->record, sizeof out->record, "scene %lld", (long long)i);
     pack_sample_room(out, 1, size);
     out->images = 1;
     if (split == SPLIT_TRAIN || !s->answers) {
@@ -100,18 +107,21 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
     snprintf(out->answer, sizeof out->answer, "%s", q->answer);
     out->task = q->task;
     const Turn turn = { q->question, q->answer };
-    return prompt_build(&out->prompt, s->text, s->c->data.template, &turn, 1, 1, e) ? 1 : -1;
+    return build(s, &turn, 1, out, e) ? 1 : -1;
 }
 
 static bool corpus(Source *s, FILE *f, Err *e)
 {
     Ctx *x = s->ctx;
+    const int kind = s->c->data.template;
+    const Template *t = &templates[kind == TEMPLATE_PLAIN ? TEMPLATE_V1 : kind];     /* later stages use the same text model */
+    const char *system = source_system(s) ? source_system(s) : t->system;
     (void)e;
     for (int64_t i = 0; i < CORPUS_SCENES; i++) {
         scenes_make(x->scenes, false, i, &x->scene, NULL);
-        fprintf(f, "%s\n%s USER: ASSISTANT: %s\n", x->scene.caption, template_text(TEMPLATE_V1), CAPTION_QUESTION);
+        fprintf(f, "%s\n%s %s %s %s\n", x->scene.caption, system, t->human, t->answer, CAPTION_QUESTION);
         for (int q = 0; q < x->scene.n; q++)
-            fprintf(f, "USER: %s ASSISTANT: %s\n", x->scene.q[q].question, x->scene.q[q].answer);
+            fprintf(f, "%s %s %s %s\n", t->human, x->scene.q[q].question, t->answer, x->scene.q[q].answer);
     }
     return true;
 }
@@ -129,8 +139,8 @@ bool source_scenes(Source *s, const Config *c, Err *e)
     Ctx *x = calloc(1, sizeof *x);
     CHECK(x, "no memory for the scenes");
     *s = (Source){ .samples = { c->data.samples, c->data.val_samples }, .make = make, .corpus = corpus,
-                   .close = close_scenes, .c = c, .ctx = x, .answers = c->data.template == TEMPLATE_V1 };
-    x->scenes = scenes_open(c->data.cutouts, c->data.max_cutouts, c->model.vision.image, (uint64_t)c->run.seed,
+                   .close = close_scenes, .c = c, .ctx = x, .answers = c->data.template != TEMPLATE_PLAIN };
+    x->scenes = scenes_open(c->data.cutouts, c->data.max_cutouts, config_picture(c), (uint64_t)c->run.seed,
                             c->data.level, e);
     if (!x->scenes)
         return false;

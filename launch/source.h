@@ -22,6 +22,7 @@ typedef struct {
     uint8_t *pixels;               /* (images, size, size, 3) */
     char     answer[64];           /* evaluation questions alone, as is task */
     int      task;
+    char     record[128];          /* where it comes from, for messages */
 } PackSample;
 
 typedef struct Source Source;
@@ -42,5 +43,7 @@ struct Source {
 /* False with e set on this rank; the caller agrees. */
 bool source_scenes(Source *s, const Config *c, Err *e);
 bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e);
+/* data.system, or NULL: the template's own. */
+const char *source_system(const Source *s);
 /* Room for n pictures. */
 void pack_sample_room(PackSample *p, int n, int size);

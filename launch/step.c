@@ -108,6 +108,25 @@ static void warn_bad(const Run *r, const StepData *d)
     }
 }
 
+/* Samples whose answers were all cut off teach no text; each is named the first time it comes, once a pass is enough. */
+static void warn_unlabelled(const Run *r, const StepData *d)
+{
+    const Model *m = &r->model;
+    if (m->c.stage < STAGE_PRETRAIN || r->step * r->c->train.global_batch >= shards_meta(r->shards)->samples)
+        return;
+    for (int i = 0; i < d->n; i++)
+        for (int b = 0; b < d->batch[i].B; b++) {
+            const Batch *x = &d->batch[i];
+            const int32_t from = x->token_start[b], n = x->token_start[b + 1] - from;
+            if (n == 1 || splice_text_targets(x->tokens + from, x->labels + from, n, m->w.vision.P, m->c.max_len) > 0)
+                continue;                           /* one token: a malformed sample, named above */
+            char text[200];
+            snprintf(text, sizeof text, "step %lld: sample %lld has no answer to learn within model.decoder.max_len = %d rows",
+                     (long long)r->step + 1, (long long)x->sample[b], m->c.max_len);
+            log_warn(text);
+        }
+}
+
 const StepData *step_data(Run *r, StepState *s, Err *e)
 {
     Tally t = { 0 };
@@ -119,6 +138,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     span(&s->t_data, s->data = loader_next(r->loader, e));
     if (s->data) {
         warn_bad(r, s->data);
+        warn_unlabelled(r, s->data);
         for (int i = 0; i < s->data->n; i++)
             model_count(&r->model, &s->data->batch[i], &t.targets);
     }
@@ -138,14 +158,6 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     return s->data;
 }
 
-CodesDraw step_draw(const Run *r, int i)
-{
-    const Config *c = r->c;
-    const int64_t per_rank = c->train.global_batch / r->grid.dp_size;
-    return (CodesDraw){ .seed = (uint64_t)c->run.seed, .step = r->step, .global_batch = c->train.global_batch,
-                        .first = r->grid.dp_rank * per_rank + (int64_t)i * c->train.micro_batch };
-}
-
 void step_update(Run *r, StepState *s)
 {
     const Config *c = r->c;
@@ -155,8 +167,9 @@ void step_update(Run *r, StepState *s)
     r->optim.step = r->step;                                /* skipped steps count: a resume knows r->step alone */
     optim_step(&r->optim, r->model.weights, r->model.grads, &conf, s->norm);
     int used[MAX_DEPTH];
-    if (r->model.c.stage == STAGE_TOKENIZER)
-        codes_update(&r->model.w.codes, &r->model.dw.codes, (float)c->train.ema_decay, used);
+    for (int k = 0; k < BRANCHES && r->model.c.stage == STAGE_TOKENIZER; k++)
+        if (model_has(&r->model, k ? PART_APP_CODES : PART_CODES))
+            codes_update(&r->model.w.codes[k], &r->model.dw.codes[k], (float)c->train.ema_decay, used);
 }
 
 static void warn_skipped(const Run *r, const StepState *s)
@@ -193,7 +206,6 @@ void step_log(Run *r, StepState *s)
         .step = r->step + 1, .time = wall_clock(), .samples = (r->step + 1) * r->c->train.global_batch,
         .tokens = (int64_t)s->sum.tokens, .loss = s->loss,
         .loss_text = s->sum.n_text > 0 ? s->sum.text / s->sum.n_text : 0, .loss_visual = model_visual_loss(m, &s->sum),
-        .depths = m->c.semantic || m->c.stage == STAGE_TOKENIZER ? m->c.codes_depth : 0,
         .grad_norm = s->norm, .lr = s->lr, .skipped = s->skipped, .tokens_per_s = s->sum.tokens / t,
         .samples_per_s = r->c->train.global_batch / t, .flops_share = (prof_flops - s->flops) / t / r->sgemm,
         .t_step = t, .t_data = s->t_data, .t_forward = s->t_forward, .t_backward = s->t_backward,
@@ -201,9 +213,7 @@ void step_log(Run *r, StepState *s)
         .restart = r->restart, .world = r->grid.size, .dp = r->grid.dp_size, .tp = r->grid.tp_size,
         .stage = STAGE_NAME[m->c.stage],
     };
-    for (int k = 0; k < l.depths; k++)
-        l.loss_visual_depth[k] = m->c.stage == STAGE_TOKENIZER ? s->sum.energy[k + 1] / s->sum.energy[0]
-                               : s->sum.n_visual > 0           ? s->sum.visual[k] / s->sum.n_visual : 0;
+    l.depths = model_visual_depths(m, &s->sum, l.loss_visual_depth);
     log_step(r->log, &l, r->steps);
     s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */
 }

@@ -29,8 +29,6 @@ bool step_open(Run *r, Err *e);
 void step_close(Run *r, int code);
 /* The next step's micro-batches; sums targets, stop requests and loader errors over ranks. */
 const StepData *step_data(Run *r, StepState *s, Err *e);
-/* Where micro-batch i of this rank stands in the global batch. */
-CodesDraw step_draw(const Run *r, int i);
 /* AdamW, and where codebooks are trained their moving averages. */
 void step_update(Run *r, StepState *s);
 void step_log(Run *r, StepState *s);

@@ -17,8 +17,7 @@ static bool step(Run *r, StepState *s, Err *e)
     op.zero(m->grads, m->table.grads);
     for (int i = 0; i < data->n; i++) {
         const bool last = i == data->n - 1;                 /* earlier ones only add up */
-        const CodesDraw draw = step_draw(r, i);
-        span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &draw, &s->sum));
+        span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &s->sum));
         if (last)
             buckets_begin(r->buckets);
         span(&s->t_backward, model_backward(m, &data->batch[i], last ? &r->door : NULL));

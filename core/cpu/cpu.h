@@ -7,7 +7,7 @@
  *             on how many there are; matrix products get OpenBLAS's own threads, except inside cpu_attention and
  *             cpu_rq, where the threads take (sequence, head) or rows and each calls a one-thread sgemm
  *   memory    nothing is allocated; tiles lie on the stack, some 128 KiB at most
- *   absent    code_update and sigmoid_contrast: small and rare, the reference serves
+ *   absent    code_update, sigmoid_contrast, soft_targets, xent_soft_...: small and rare, the reference serves
  *
  * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_simd.c; speed: tests/bench/bench_ops.c
  */
@@ -77,8 +77,15 @@ double cpu_xent_loss(const float *max, const float *sum, const float *target, in
 
 /* cpu_rq.c */
 void cpu_nearest(int32_t *code, const float *x, const float *e, int64_t N, int C, int S);
+void cpu_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m);
 void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int C);
 void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C);
+
+/* cpu_noise.c */
+void   cpu_fill(float *x, int64_t n, float value);
+void   cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
+void   cpu_noise_mix(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
+double cpu_mse(float *dx, const float *x, const float *want, int64_t N, int C, float scale);
 
 /* cpu_optim.c */
 double cpu_sumsq(const float *x, int64_t n);

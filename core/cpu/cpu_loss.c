@@ -39,7 +39,7 @@ void cpu_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y
 #pragma omp simd
         for (int v = 0; v < Vl; v++)
             row[v] = simd_exp(row[v] - m) * factor;
-        if (y[n] >= v0 && y[n] < v0 + Vl)
+        if (y && y[n] >= v0 && y[n] < v0 + Vl)
             row[y[n] - v0] -= scale;
     }
 }

@@ -1,4 +1,4 @@
-/* cpu_rq.c -- residual quantization: the nearest code, exactly */
+/* cpu_rq.c -- residual quantization: the nearest code, and the nearest codes of a code, exactly */
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
 #include "core/prof.h"
@@ -6,6 +6,7 @@
 #include <float.h>
 
 enum { ROWS = 256, CODES = 128 };       /* a tile of products: 128 KiB on the stack */
+enum { NEAR_ROWS = 128, NEAR_MOST = 32 };
 
 static double distance(const float *x, const float *e, int C)
 {
@@ -43,9 +44,35 @@ static void search(int32_t *code, double *least, const float *x, const float *e,
         }
 }
 
+/* near[r,j] = 2 x_r.e_j - |e_j|^2 (search) of a tile; returns the largest |e_j|^2. */
+static double products(float *near, const float *x, const float *e, int rows, int wide, int C)
+{
+    float square_e[CODES];
+    double most = 0;
+    for (int j = 0; j < wide; j++) {
+        const double s = square(e + (int64_t)j * C, C);
+        square_e[j] = (float)s;
+        most = s > most ? s : most;
+    }
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, wide, C, 2, x, C, e, C, 0, near, CODES);
+    for (int r = 0; r < rows; r++) {
+        float *row = near + r * CODES;
+#pragma omp simd
+        for (int j = 0; j < wide; j++)
+            row[j] -= square_e[j];
+    }
+    return most;
+}
+
+/* A dot product of length C errs by C u |x| |e| at most, u = FLT_EPSILON / 2; doubled for the rest. */
+static double slack_of(double square_x, double most, int C)
+{
+    return (C + 8) * (double)FLT_EPSILON * (2 * sqrt(square_x * most) + most);
+}
+
 static void nearest_rows(int32_t *code, const float *x, const float *e, int rows, int C, int S)
 {
-    float near[ROWS * CODES], square_e[CODES];
+    float near[ROWS * CODES];
     double least[ROWS], square_x[ROWS];
     for (int r = 0; r < rows; r++) {
         code[r] = 0;
@@ -54,22 +81,10 @@ static void nearest_rows(int32_t *code, const float *x, const float *e, int rows
     }
     for (int j0 = 0; j0 < S; j0 += CODES) {
         const int wide = (int)min64(CODES, S - j0);
-        double most = 0;
-        for (int j = 0; j < wide; j++) {
-            const double s = square(e + (int64_t)(j0 + j) * C, C);
-            square_e[j] = (float)s;
-            most = s > most ? s : most;
-        }
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, wide, C, 2, x, C, e + (int64_t)j0 * C, C, 0, near, CODES);
-        for (int r = 0; r < rows; r++) {
-            float *row = near + r * CODES;
-#pragma omp simd
-            for (int j = 0; j < wide; j++)
-                row[j] -= square_e[j];
-            /* A dot product of length C errs by C u |x| |e| at most, u = FLT_EPSILON / 2; doubled for the rest. */
-            const double slack = (C + 8) * (double)FLT_EPSILON * (2 * sqrt(square_x[r] * most) + most);
-            search(code + r, least + r, x + (int64_t)r * C, e, row, square_x[r], slack, j0, wide, C);
-        }
+        const double most = products(near, x, e + (int64_t)j0 * C, rows, wide, C);
+        for (int r = 0; r < rows; r++)
+            search(code + r, least + r, x + (int64_t)r * C, e, near + r * CODES, square_x[r],
+                   slack_of(square_x[r], most, C), j0, wide, C);
     }
 }
 
@@ -80,6 +95,56 @@ void cpu_nearest(int32_t *code, const float *x, const float *e, int64_t N, int C
 #pragma omp parallel for if (N > ROWS)
     for (int64_t n = 0; n < N; n += ROWS)
         nearest_rows(code + n, x + n * C, e, (int)min64(ROWS, N - n), C, S);
+    blas_alone_end(threads);
+}
+
+/* Codes [j0, j0 + wide) for code s: those that may be nearer than the m-th so far are compared in double, as in search. */
+static void search_m(int32_t *id, double *exact, const float *e, const float *near, double square_s, double slack, int s,
+                     int j0, int wide, int C, int m)
+{
+    for (int j = 0; j < wide; j++) {
+        if (j0 + j == s || near[j] < square_s - exact[m - 1] - slack)
+            continue;
+        const double d = distance(e + (int64_t)s * C, e + (int64_t)(j0 + j) * C, C);
+        if (!(d < exact[m - 1]))
+            continue;
+        int at = m - 1;
+        for (; at > 1 && d < exact[at - 1]; at--)
+            exact[at] = exact[at - 1], id[at] = id[at - 1];
+        exact[at] = d, id[at] = j0 + j;
+    }
+}
+
+/* Rows [s0, s0 + rows) of a codebook; the first place is the code's own. */
+static void nearest_m_rows(int32_t *id, float *d, const float *e, int s0, int rows, int S, int C, int m)
+{
+    float near[NEAR_ROWS * CODES];
+    double exact[NEAR_ROWS][NEAR_MOST], square_s[NEAR_ROWS];
+    for (int r = 0; r < rows; r++) {
+        square_s[r] = square(e + (int64_t)(s0 + r) * C, C);
+        for (int i = 0; i < m; i++)
+            exact[r][i] = i ? INFINITY : 0, id[(int64_t)r * m + i] = s0 + r;
+    }
+    for (int j0 = 0; j0 < S && m > 1; j0 += CODES) {
+        const int wide = (int)min64(CODES, S - j0);
+        const double most = products(near, e + (int64_t)s0 * C, e + (int64_t)j0 * C, rows, wide, C);
+        for (int r = 0; r < rows; r++)
+            search_m(id + (int64_t)r * m, exact[r], e, near + r * CODES, square_s[r], slack_of(square_s[r], most, C), s0 + r,
+                     j0, wide, C, m);
+    }
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < m; i++)
+            d[(int64_t)r * m + i] = (float)exact[r][i];
+}
+
+void cpu_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m)
+{
+    ASSERT(m <= NEAR_MOST);
+    prof_gemm(S, S, C);
+    const int threads = blas_alone_start();
+#pragma omp parallel for if (S > NEAR_ROWS)
+    for (int s = 0; s < S; s += NEAR_ROWS)
+        nearest_m_rows(id + (int64_t)s * m, d + (int64_t)s * m, e, s, (int)min64(NEAR_ROWS, S - s), S, C, m);
     blas_alone_end(threads);
 }
 

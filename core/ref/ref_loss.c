@@ -28,8 +28,32 @@ void ref_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y
     for (int64_t n = 0; n < N; n++)
         for (int v = 0; v < Vl; v++) {
             double p = exp((double)z[n * Vl + v] - max[n]) / sum[n];
-            z[n * Vl + v] = (float)((p - (v0 + v == y[n])) * scale);
+            z[n * Vl + v] = (float)((p - (y && v0 + v == y[n])) * scale);
         }
+}
+
+void ref_xent_soft_target(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0)
+{
+    for (int64_t n = 0; n < N; n++) {
+        const int32_t *id = soft->id + (int64_t)y[n] * soft->m;
+        const float *p = soft->p + (int64_t)y[n] * soft->m;
+        double s = 0;
+        for (int i = 0; i < soft->m; i++)
+            if (id[i] >= v0 && id[i] < v0 + Vl)
+                s += (double)p[i] * z[n * Vl + id[i] - v0];
+        target[n] = (float)s;
+    }
+}
+
+void ref_xent_soft_bwd(float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, float scale)
+{
+    for (int64_t n = 0; n < N; n++) {
+        const int32_t *id = soft->id + (int64_t)y[n] * soft->m;
+        const float *p = soft->p + (int64_t)y[n] * soft->m;
+        for (int i = 0; i < soft->m; i++)
+            if (id[i] >= v0 && id[i] < v0 + Vl)
+                z[n * Vl + id[i] - v0] -= p[i] * scale;
+    }
 }
 
 double ref_xent_loss(const float *max, const float *sum, const float *target, int64_t N)

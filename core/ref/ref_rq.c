@@ -2,6 +2,9 @@
 #include "core/prof.h"
 #include "core/ref/ref.h"
 
+#include <math.h>
+#include <stdlib.h>
+
 static double distance(const float *x, const float *e, int C)
 {
     double s = 0;
@@ -21,6 +24,48 @@ void ref_nearest(int32_t *code, const float *x, const float *e, int64_t N, int C
             if (d < least)
                 least = d, code[n] = j;
         }
+    }
+}
+
+/* Puts code j at its place among the m nearest so far, behind those as near; the first place is the code's own. */
+static void insert(int32_t *id, float *d, double *exact, double distance_j, int j, int m)
+{
+    int at = m - 1;
+    for (; at > 1 && distance_j < exact[at - 1]; at--)
+        exact[at] = exact[at - 1], d[at] = d[at - 1], id[at] = id[at - 1];
+    exact[at] = distance_j, d[at] = (float)distance_j, id[at] = j;
+}
+
+void ref_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m)
+{
+    double *exact = ref_buffer(m);
+    prof_gemm(S, S, C);
+    for (int s = 0; s < S; s++) {
+        int32_t *id_s = id + (int64_t)s * m;
+        float *d_s = d + (int64_t)s * m;
+        for (int i = 0; i < m; i++)
+            exact[i] = i ? INFINITY : 0, d_s[i] = (float)exact[i], id_s[i] = s;
+        for (int j = 0; j < S && m > 1; j++) {
+            double far = distance(e + (int64_t)s * C, e + (int64_t)j * C, C);
+            if (j != s && far < exact[m - 1])
+                insert(id_s, d_s, exact, far, j, m);
+        }
+    }
+    free(exact);
+}
+
+void ref_soft_targets(float *p, int S, int m, float tau)
+{
+    double mean = 0;
+    for (int s = 0; s < S && m > 1; s++)
+        mean += (double)p[(int64_t)s * m + 1] / S;
+    for (int s = 0; s < S; s++) {
+        float *row = p + (int64_t)s * m;
+        double total = 0;
+        for (int i = 0; i < m; i++)                    /* codes that are equal share alike, even if all have a twin */
+            total += row[i] > 0 ? exp(-row[i] / (tau * mean)) : 1;
+        for (int i = 0; i < m; i++)
+            row[i] = (float)((row[i] > 0 ? exp(-row[i] / (tau * mean)) : 1) / total);
     }
 }
 

@@ -9,7 +9,7 @@ enum { CASE_B = 3, CASE_M = 24, CASE_I = 3 };
 typedef struct {
     int32_t  tokens[CASE_M], labels[CASE_M], token_start[CASE_B + 1], image_start[CASE_B + 1];
     uint8_t  pixels[CASE_I * 13 * 13 * 3];
-    uint16_t codes[CASE_I * 9 * 3];
+    uint16_t codes[CASE_I * 9 * 6];           /* enough for both kinds */
     int64_t  sample[CASE_B];
     Batch    batch;
 } BatchCase;
@@ -18,14 +18,14 @@ typedef struct {
 static inline ModelConf case_conf(Stage stage, const char *trainable)
 {
     return (ModelConf){
-        .stage = stage, .train = true, .semantic = true, .codes_given = true, .trainable = trainable,
-        .image = 13, .patch = 4,
+        .stage = stage, .train = true, .supervision = SUPERVISE_SEMANTIC, .codes_given = 3, .trainable = trainable,
+        .image = 13, .patch = 4, .scales = 1,
         .vision = { .C = 12, .F = 20, .H = 2, .L = 3, .eps = 1e-6f },
         .text = { .C = 16, .F = 24, .H = 2, .L = 2, .eps = 1e-6f },
-        .select_layer = -2, .codes_layer = -3, .text_max_len = 6, .projector_layers = 2,
+        .select_layer = -2, .codes_layer = { -3, 0 }, .text_max_len = 6, .projector_layers = 2,
         .decoder = { .C = 24, .F = 36, .H = 4, .K = 2, .L = 2, .V = 40, .theta = 10000, .eps = 1e-5f, .qkv_bias = true },
         .codes_depth = 3, .codes_size = 10, .head_width = 16, .head_layers = 2, .head_heads = 2,
-        .visual_weight = 0.7f, .visual_shift = 0, .micro_batch = CASE_B, .max_images = CASE_I, .max_len = 18, .seed = 5,
+        .denoise_draws = 2, .visual_weight = 0.7f, .visual_share = 1, .micro_batch = CASE_B, .max_images = CASE_I, .max_len = 18, .seed = 5,
     };
 }
 
@@ -56,7 +56,7 @@ static inline void case_batch(BatchCase *c, bool one_each)
         c->codes[i] = (uint16_t)rng_below(10, 1, 3, i);
     c->batch = (Batch){ .B = CASE_B, .I = CASE_I, .M = CASE_M, .tokens = c->tokens, .labels = c->labels,
                         .token_start = c->token_start, .image_start = c->image_start, .pixels = c->pixels,
-                        .codes = c->codes, .sample = c->sample };
+                        .codes = c->codes, .sample = c->sample, .global_batch = CASE_B };
 }
 
 /* Weights away from their tidy initial values, so that no gradient is zero by symmetry. */
@@ -73,10 +73,9 @@ static inline void case_shake(Model *m, float size)
 static inline double case_loss(Model *m, const Batch *b, bool backward, const OnGrad *door)
 {
     Losses global = { 0 }, sum = { 0 };
-    CodesDraw draw = { .seed = 1, .step = 0, .global_batch = b->B, .first = 0 };
     model_count(m, b, &global);
     m->c.train = backward;
-    model_forward(m, b, &global, &draw, &sum);
+    model_forward(m, b, &global, &sum);
     if (backward)
         model_backward(m, b, door);
     return model_loss(m, &sum);

@@ -79,7 +79,7 @@ static void compare_codes(const Model *m, const Golden *want)
     const int Q = m->c.codes_depth, rows = CASE_I * m->w.vision.P;
     for (int k = 0; k < Q; k++)
         for (int i = 0; i < rows; i++)
-            assert_int_equal(m->codes.code[k * rows + i], want->codes[i * Q + k]);
+            assert_int_equal(m->codes[SEMANTIC].code[k * rows + i], want->codes[i * Q + k]);
 }
 
 static void compare_losses(const Model *m, const Losses *sum, const Golden *want)
@@ -90,7 +90,7 @@ static void compare_losses(const Model *m, const Losses *sum, const Golden *want
     if (want->contrast > 0)
         assert_close("the loss", "contrast", sum->contrast / sum->pairs, want->contrast, want->contrast);
     for (int k = 0; k < 3 && want->visual[k] > 0; k++)
-        assert_close("the loss", "a depth", sum->visual[k] / sum->n_visual, want->visual[k], want->visual[k]);
+        assert_close("the loss", "a depth", sum->visual[SEMANTIC][k] / sum->n_visual, want->visual[k], want->visual[k]);
     assert_true((want->visual[0] > 0) == (sum->n_visual > 0));
 }
 
@@ -103,7 +103,7 @@ static void compare(const ModelConf *conf, const Golden *want)
     assert_true(model_open(&m, conf, &TP_ALONE));
     case_shake(&m, 0.1f);
     model_count(&m, &c.batch, &global);
-    model_forward(&m, &c.batch, &global, NULL, &sum);
+    model_forward(&m, &c.batch, &global, &sum);
     model_backward(&m, &c.batch, NULL);
     compare_losses(&m, &sum, want);
     compare_gradients(&m, want);
@@ -132,7 +132,7 @@ static void no_supervision(void **s)
 {
     (void)s;
     ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,vision");
-    conf.semantic = false;
+    conf.supervision = SUPERVISE_NONE;
     compare(&conf, &golden_text_alone);
 }
 
@@ -140,7 +140,7 @@ static void codes_found(void **s)
 {
     (void)s;
     ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head,vision");
-    conf.codes_given = false;
+    conf.codes_given = 0;
     compare(&conf, &golden_quantized);
     conf.codes_shared = true;
     compare(&conf, &golden_shared_codes);

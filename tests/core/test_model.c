@@ -69,6 +69,55 @@ static void gradients_of(Stage stage, const char *trainable, int shift, bool one
     model_close(&m);
 }
 
+/* Each supervision and each way to vary it; what learns are projector, decoder and the heads that there are. */
+static void check_conf(ModelConf conf, const char *what)
+{
+    Model m;
+    BatchCase c;
+    case_batch(&c, false);
+    assert_true(model_open(&m, &conf, &TP_ALONE));
+    case_shake(&m, 0.1f);
+    check_gradients(&m, &c.batch, what);
+    model_close(&m);
+}
+
+static void supervision_gradients(void **s)
+{
+    (void)s;
+    for (int given = 0; given < 2; given++)
+        for (int shift = 0; shift < 2; shift++) {
+            ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,app_head");
+            conf.supervision = SUPERVISE_APPEARANCE;
+            conf.codes_layer[APPEARANCE] = -4;
+            conf.codes_given = given ? 6 : 0;
+            conf.visual_shift = shift;
+            check_conf(conf, "appearance");
+            conf.trainable = "projector,decoder,head,app_head";
+            conf.supervision = SUPERVISE_BOTH;
+            conf.visual_weight /= 2;                       /* two losses: as large together as one in the other cases */
+            check_conf(conf, "both");
+        }
+    ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,denoiser");
+    conf.supervision = SUPERVISE_DENOISING;
+    check_conf(conf, "denoising");
+}
+
+static void variant_gradients(void **s)
+{
+    (void)s;
+    ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head");
+    conf.head_tied = true;
+    check_conf(conf, "tied");
+    conf.head_tied = false;
+    conf.discrete = true;
+    check_conf(conf, "discrete, codes given");
+    conf.codes_given = 0;
+    check_conf(conf, "discrete, codes made");
+    conf.supervision = SUPERVISE_NONE;
+    conf.trainable = "projector,decoder";
+    check_conf(conf, "discrete alone");
+}
+
 static void contrast_gradients(void **s) { (void)s; gradients_of(STAGE_CONTRAST, "vision,pool,text,contrast", 0, true); }
 static void instruct_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT, "projector,decoder,head,vision", 0, false); }
 static void shifted_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT, "projector,decoder,head", 1, false); }
@@ -96,8 +145,8 @@ static void accumulation(void **s)
         int first = c.image_start[b];
         Batch one = { .B = 1, .I = image_start[1], .M = 8, .tokens = c.tokens + 8 * b, .labels = c.labels + 8 * b,
                       .token_start = token_start, .image_start = image_start, .pixels = c.pixels + first * 507,
-                      .codes = c.codes + first * 27, .sample = c.sample + b };
-        model_forward(&m, &one, &global, NULL, &sum);
+                      .codes = c.codes + first * 27, .sample = c.sample + b, .first = b, .global_batch = CASE_B };
+        model_forward(&m, &one, &global, &sum);
         model_backward(&m, &one, NULL);
     }
     assert_true(fabs(model_loss(&m, &sum) - whole) < 1e-6 * whole);
@@ -124,11 +173,10 @@ static void hear(void *ctx, int first, int last)
     }
 }
 
-static void door_hears(Stage stage, const char *trainable, bool one_each)
+static void conf_door_hears(ModelConf conf, bool one_each)
 {
     Model m;
     BatchCase c;
-    ModelConf conf = case_conf(stage, trainable);
     case_batch(&c, one_each);
     assert_true(model_open(&m, &conf, &TP_ALONE));
     Ear ear = { &m, calloc((size_t)m.table.n, sizeof(int)), calloc((size_t)m.table.grads, sizeof(float)) };
@@ -143,10 +191,23 @@ static void door_hears(Stage stage, const char *trainable, bool one_each)
     model_close(&m);
 }
 
+static void door_hears(Stage stage, const char *trainable, bool one_each)
+{
+    conf_door_hears(case_conf(stage, trainable), one_each);
+}
+
 static void door(void **s)
 {
     (void)s;
     door_hears(STAGE_INSTRUCT, "projector,decoder,head,vision", false);
+    ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head,app_head");
+    conf.supervision = SUPERVISE_BOTH;
+    conf.codes_layer[APPEARANCE] = -4;
+    conf.codes_given = 6;
+    conf_door_hears(conf, false);
+    conf = case_conf(STAGE_INSTRUCT, "projector,decoder,denoiser");
+    conf.supervision = SUPERVISE_DENOISING;
+    conf_door_hears(conf, false);
     door_hears(STAGE_CONTRAST, "vision,pool,text,contrast", true);
 }
 
@@ -164,7 +225,7 @@ static void text_only(void **s)
                   .image_start = image_start, .sample = c.sample };
     Losses global = { 0 }, sum = { 0 };
     model_count(&m, &one, &global);
-    model_forward(&m, &one, &global, NULL, &sum);
+    model_forward(&m, &one, &global, &sum);
     model_backward(&m, &one, NULL);
     assert_true(sum.n_text == 5 && sum.n_visual == 0 && model_visual_loss(&m, &sum) == 0);
     for (int i = 0; i < m.table.n; i++)
@@ -203,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contrast_gradients), cmocka_unit_test(instruct_gradients), cmocka_unit_test(shifted_gradients),
         cmocka_unit_test(frozen_gradients),   cmocka_unit_test(accumulation),       cmocka_unit_test(door),
+        cmocka_unit_test(supervision_gradients), cmocka_unit_test(variant_gradients),
         cmocka_unit_test(text_only),          cmocka_unit_test(overfit),
     };
     ops_use(NULL, 1);

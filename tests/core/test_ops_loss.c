@@ -30,6 +30,45 @@ static void xent_bwd(const Ops *o, Job *j)
     o->xent_bwd(j->dx[0], j->y[1], j->y[2], j->index[0], j->s.N, j->s.C, j->s.S, 0.7f);
 }
 
+/* As xent, with soft targets of a vocabulary of S + C + 3 classes: some of their codes lie outside, too. */
+enum { SOFT = 4 };
+
+static void soft_make(Job *j)
+{
+    const int64_t V = j->s.S + j->s.C + 3;
+    input(j, j->s.N * j->s.C, SET);
+    output(j, j->s.N);
+    output(j, 3 * j->s.N);
+    output(j, V * SOFT);
+    for (int64_t n = 0; n < j->s.N; n++)
+        j->dy[n] = 0.7f;
+    for (int64_t i = 0; i < V * SOFT; i++)
+        j->y[2][i] = (float)rng_uniform(7, 8, (uint64_t)i) / 2;
+    indices(j, 0, j->s.N, 0, (int)V);
+    indices(j, 1, V * SOFT, j->s.S > 3 ? j->s.S - 3 : 0, (int)V);
+}
+
+static void soft_fwd(const Ops *o, Job *j)
+{
+    const XentSoft soft = { SOFT, j->index[1], j->y[2] };
+    float *max = j->y[1], *sum = max + j->s.N, *target = sum + j->s.N;
+    o->xent_max(max, j->x[0], j->s.N, j->s.C);
+    o->xent_sum(sum, target, j->x[0], max, j->index[0], j->s.N, j->s.C, j->s.S);
+    o->xent_soft_target(target, j->x[0], j->index[0], &soft, j->s.N, j->s.C, j->s.S);
+    for (int n = 0; n < j->s.N; n++)
+        j->y[0][n] = (float)o->xent_loss(max + n, sum + n, target + n, 1);
+}
+
+static void soft_bwd(const Ops *o, Job *j)
+{
+    const XentSoft soft = { SOFT, j->index[1], j->y[2] };
+    if (!j->dx[0])
+        return;
+    o->copy(j->dx[0], j->x[0], j->nx[0]);
+    o->xent_bwd(j->dx[0], j->y[1], j->y[1] + j->s.N, NULL, j->s.N, j->s.C, j->s.S, 0.7f);
+    o->xent_soft_bwd(j->dx[0], j->index[0], &soft, j->s.N, j->s.C, j->s.S, 0.7f);
+}
+
 static void contrast_make(Job *j)
 {
     input(j, j->s.N * j->s.N, SET);
@@ -55,6 +94,9 @@ static void contrast_bwd(const Ops *o, Job *j)
 
 static const OpCase CASES[] = {
     { "xent", xent_make, xent_fwd, xent_bwd,
+      SHAPES({ .N = 0, .C = 5 }, { .N = 1, .C = 1 }, { .N = 3, .C = 17 }, { .N = 33, .C = 67, .S = 40 },
+             { .N = 131, .C = 1009, .S = 1009 }) },
+    { "soft xent", soft_make, soft_fwd, soft_bwd,
       SHAPES({ .N = 0, .C = 5 }, { .N = 1, .C = 1 }, { .N = 3, .C = 17 }, { .N = 33, .C = 67, .S = 40 },
              { .N = 131, .C = 1009, .S = 1009 }) },
     { "sigmoid contrast", contrast_make, contrast_fwd, contrast_bwd, SHAPES({ .N = 1 }, { .N = 3 }, { .N = 17 }, { .N = 33 }) },
@@ -109,6 +151,52 @@ static void halves_make_the_whole(void **state)
     for (int n = 0; n < N; n++)
         for (int r = 0; r < 2; r++)
             assert_near("halves", "dz", part[r] + n * HALF, z + n * V + r * HALF, HALF);
+}
+
+/* The same with soft targets whose codes lie in both halves; one code each is the target of before. */
+static void soft_halves_make_the_whole(void **state)
+{
+    const Ops *o = *state;
+    float z[N * V], part[2][N * HALF], max[N], sum[N], target[N], t[2][N], p[V * SOFT];
+    int32_t y[N], id[V * SOFT];
+    const XentSoft soft = { SOFT, id, p };
+    fill(z, N * V, 1);
+    for (int i = 0; i < V * SOFT; i++) {
+        id[i] = (i / SOFT + i % SOFT * (HALF - 3)) % V;
+        p[i] = 0.1f * (float)(i % SOFT + 1);
+    }
+    for (int i = 0; i < N * V; i++)
+        part[i % V / HALF][i / V * HALF + i % V % HALF] = z[i];
+    for (int n = 0; n < N; n++)
+        y[n] = 2 * n + 1;
+    o->xent_max(max, z, N, V);
+    o->xent_sum(sum, target, z, max, y, N, V, 0);
+    int32_t self[V];
+    float one[V];
+    for (int v = 0; v < V; v++)
+        self[v] = v, one[v] = 1;
+    o->xent_soft_target(t[0], z, y, &(XentSoft){ 1, self, one }, N, V, 0);
+    assert_memory_equal(t[0], target, sizeof target);
+    o->xent_soft_target(target, z, y, &soft, N, V, 0);
+    for (int r = 0; r < 2; r++)
+        o->xent_soft_target(t[r], part[r], y, &soft, N, HALF, r * HALF);
+    for (int n = 0; n < N; n++)
+        t[0][n] += t[1][n];
+    assert_near("soft halves", "target", t[0], target, N);
+    o->xent_bwd(z, max, sum, NULL, N, V, 0, 0.5f);
+    o->xent_soft_bwd(z, y, &soft, N, V, 0, 0.5f);
+    for (int r = 0; r < 2; r++) {
+        o->xent_bwd(part[r], max, sum, NULL, N, HALF, r * HALF, 0.5f);
+        o->xent_soft_bwd(part[r], y, &soft, N, HALF, r * HALF, 0.5f);
+        for (int n = 0; n < N; n++)
+            assert_near("soft halves", "dz", part[r] + n * HALF, z + n * V + r * HALF, HALF);
+    }
+    for (int n = 0; n < N; n++) {
+        double total = 0;                                 /* softmax and targets both sum to 1 */
+        for (int v = 0; v < V; v++)
+            total += z[n * V + v];
+        assert_true(fabs(total) < 1e-6);
+    }
 }
 
 /* Equal logits of any size: loss log V, gradients 1/V and 1/V - 1. */
@@ -182,7 +270,7 @@ static int laws(const char *name, const Ops *o)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(halves_make_the_whole, s), cmocka_unit_test_prestate(equal_logits, s),
         cmocka_unit_test_prestate(nan_passes, s),            cmocka_unit_test_prestate(contrast_by_hand, s),
-        cmocka_unit_test_prestate(contrast_far_out, s),
+        cmocka_unit_test_prestate(contrast_far_out, s),      cmocka_unit_test_prestate(soft_halves_make_the_whole, s),
     };
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ static inline int drawn_answer(int64_t i) { return (int)draw(i, 1, 9); }
 
 static inline ShardMeta drawn_meta(bool eval)
 {
-    ShardMeta m = { .image = T_IMAGE, .patch = T_PATCH, .depth = T_DEPTH, .eval = eval, .text_model = 0x1234,
+    ShardMeta m = { .image = T_IMAGE, .patch = T_PATCH, .scales = 1, .depth = T_DEPTH, .eval = eval, .text_model = 0x1234,
                     .codes_model = 0xfedcba9876543210u, .template_ = "v1", .source = "drawn" };
     if (eval) {
         strcpy(m.tasks, "count,colour");

@@ -11,16 +11,35 @@
 #include <unistd.h>
 
 #include "core/rng.h"
+#include "io/sentencepiece.h"
 #include "io/text.h"
 
 static char dir[] = "/tmp/asvr-text-XXXXXX", model_path[64], corpus_path[64];
-static Text *text;
+static Text *text, *unigram;
 
 static char *file(const char *name)
 {
     static char path[128];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     return path;
+}
+
+/* As T5's model: unigram, NFKC and single spaces, no bytes. */
+static Text *train_unigram(const char *corpus)
+{
+    static const char *const options[] = { "model_type", "unigram", "normalization_rule_name", "nmt_nfkc", NULL };
+    char why[256];
+    size_t n;
+    void *bytes = sp_train(corpus, 384, options, &n, why, sizeof why);
+    assert_non_null(bytes);
+    FILE *f = fopen(file("bad.model"), "wb");
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    fclose(f);
+    free(bytes);
+    Err e = { 0 };
+    Text *t = text_open(file("bad.model"), &e);
+    unlink(file("bad.model"));
+    return t;
 }
 
 /* 480 captions of few words, always the same. */
@@ -43,35 +62,82 @@ static int setup(void **state)
     strcpy(corpus_path, file("corpus.txt"));
     strcpy(model_path, file("text.model"));
     write_corpus(corpus_path);
-    assert_true(text_train(corpus_path, 384, model_path, &e));
+    assert_true(text_train(corpus_path, 384, NULL, model_path, &e));
     text = text_open(model_path, &e);
-    return text ? 0 : -1;
+    unigram = train_unigram(corpus_path);
+    return text && unigram ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
     (void)state;
     text_close(text);
+    text_close(unigram);
     static const char *const names[] = { "corpus.txt", "text.model", "again.model", "empty", "bad.model" };
     for (int i = 0; i < 5; i++)
         unlink(file(names[i]));
     return rmdir(dir);      /* fails where a temporary file was left */
 }
 
-/* Written by `spm_encode --model=text.model --output_format=id` (SentencePiece 0.1.97), one line each. */
-static const struct { const char *s; int n; int32_t id[40]; } golden[] = {
+/* Ids of two models: ours (BPE, bytes, text as it is), and one like T5's (unigram, NFKC, an unknown id, no bytes). */
+typedef struct { const char *s; int len; struct { int n; const int32_t *id; } want[2]; } Golden;
+typedef struct { int len; struct { int n; uint64_t fnv; } want[2]; } LongGolden;
 #include "tests/golden/text_ids.h"
-};
 
 static void test_ids_of_spm_encode(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
-        int32_t id[64];
-        const int n = text_encode(text, golden[i].s, strlen(golden[i].s), id, 64);
-        assert_int_equal(n, golden[i].n);
-        assert_memory_equal(id, golden[i].id, (size_t)n * sizeof *id);
+    const Text *models[] = { text, unigram };
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++)
+        for (int m = 0; m < 2; m++) {
+            int32_t id[256];
+            const int n = text_encode(models[m], golden[i].s, (size_t)golden[i].len, id, 256), want = golden[i].want[m].n;
+            if (n != want || memcmp(id, golden[i].want[m].id, (size_t)n * sizeof *id) != 0)
+                fail_msg("model %d, \"%s\": other ids (%d, golden %d)", m, golden[i].s, n, want);
+        }
+}
+
+/* A word of 100,000 letters, emoji and ideographs without a space, one letter under 50,000 accents, noise, short words. */
+static int long_text(int kind, uint8_t *s)
+{
+    static const char some[] = "👩‍👩‍👧🇩🇪日本語", cat[] = "A cat ";
+    const int n = kind == 1 ? 100000 / (int)(sizeof some - 1) * (int)(sizeof some - 1) : kind == 2 ? 100001
+                : kind == 3 ? 20000 : kind == 4 ? 17000 * (int)(sizeof cat - 1) : 100000;
+    uint32_t x = 1;
+    for (int i = 0; i < n; i++) {
+        x = x * 1664525 + 1013904223;
+        switch (kind) {
+        case 0:  s[i] = (uint8_t)('a' + ((int64_t)i * i / 3 + i) % 26); break;
+        case 1:  s[i] = (uint8_t)some[i % (int)(sizeof some - 1)]; break;
+        case 2:  s[i] = i == 0 ? 'e' : i % 2 ? 0xCC : 0x81; break;
+        case 3:  s[i] = x >> 24 == 0 || x >> 24 == '\n' ? 'A' : (uint8_t)(x >> 24); break;
+        default: s[i] = (uint8_t)cat[i % (int)(sizeof cat - 1)];
+        }
     }
+    return n;
+}
+
+static void test_long_texts(void **state)
+{
+    (void)state;
+    enum { ROOM = 102001, IDS = 300000 };
+    const Text *models[] = { text, unigram };
+    uint8_t *s = malloc(ROOM);
+    int32_t *id = malloc(IDS * sizeof *id);
+    for (int i = 0; i < (int)(sizeof long_golden / sizeof *long_golden); i++) {
+        const int len = long_text(i, s);
+        assert_int_equal(len, long_golden[i].len);
+        for (int m = 0; m < 2; m++) {
+            const int n = text_encode(models[m], (const char *)s, (size_t)len, id, IDS);
+            uint64_t fnv = 0xcbf29ce484222325u;
+            for (int j = 0; j < n && j < IDS; j++)
+                fnv = (fnv ^ (uint64_t)id[j]) * 0x100000001b3u;
+            if (n != long_golden[i].want[m].n || fnv != long_golden[i].want[m].fnv)
+                fail_msg("model %d, long text %d: other ids (%d, golden %d)", m, i, n, long_golden[i].want[m].n);
+        }
+    }
+    free(s);
+    free(id);
 }
 
 static void test_special_ids(void **state)
@@ -179,7 +245,7 @@ static void test_same_corpus_same_model(void **state)
     static char a[1 << 20], b[1 << 20];
     size_t n, m;
     Err e = { 0 };
-    assert_true(text_train(corpus_path, 384, file("again.model"), &e));
+    assert_true(text_train(corpus_path, 384, NULL, file("again.model"), &e));
     read_all(model_path, a, &n);
     read_all(file("again.model"), b, &m);
     assert_int_equal(n, m);
@@ -193,19 +259,19 @@ static void test_cannot_train(void **state)
 {
     (void)state;
     Err e = { 0 };
-    assert_false(text_train(corpus_path, 260, file("bad.model"), &e));      /* 259 symbols and bytes, then the letters */
+    assert_false(text_train(corpus_path, 260, NULL, file("bad.model"), &e));      /* 259 symbols and bytes, then the letters */
     assert_int_equal(e.code, EXIT_DATA);
     e = (Err){ 0 };
     fclose(fopen(file("empty"), "w"));
     char empty[64];
     strcpy(empty, file("empty"));
-    assert_false(text_train(empty, 384, file("bad.model"), &e));
+    assert_false(text_train(empty, 384, NULL, file("bad.model"), &e));
     assert_int_equal(e.code, EXIT_DATA);
     e = (Err){ 0 };
-    assert_false(text_train(file("none"), 384, model_path, &e));
+    assert_false(text_train(file("none"), 384, NULL, model_path, &e));
     assert_int_equal(e.code, EXIT_IO);
     e = (Err){ 0 };
-    assert_false(text_train(corpus_path, 384, "/nowhere/at/all.model", &e));
+    assert_false(text_train(corpus_path, 384, NULL, "/nowhere/at/all.model", &e));
     assert_int_equal(e.code, EXIT_IO);
     assert_int_equal(access(file("bad.model"), F_OK), -1);
 }
@@ -247,7 +313,7 @@ int main(void)
         cmocka_unit_test(test_ids_of_spm_encode),      cmocka_unit_test(test_special_ids),
         cmocka_unit_test(test_round_trip),             cmocka_unit_test(test_cut_in_front_of_a_space),
         cmocka_unit_test(test_small_buffers),          cmocka_unit_test(test_random_bytes),
-        cmocka_unit_test(test_long_word),              cmocka_unit_test(test_same_corpus_same_model),
+        cmocka_unit_test(test_long_texts),             cmocka_unit_test(test_long_word),              cmocka_unit_test(test_same_corpus_same_model),
         cmocka_unit_test(test_cannot_train),           cmocka_unit_test(test_damaged_models),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
