@@ -4,6 +4,7 @@
 #   make            the program: build/asvr, and the picture decoders beside it
 #   make test       all tests (builds the debug variant)        make core-test   core alone: plain cc, no MPI
 #   make demo       pictures -> a trained model, a table, a contact sheet
+#   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
 #   VARIANT=release|debug|san     CC=gcc|clang     ARCH=native (the -march of this build)
 
@@ -44,7 +45,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test programs core-test demo asan docs clean
+.PHONY: all test programs core-test demo reproduce asan docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -110,6 +111,11 @@ demo:
 	@launch/setup.sh demo
 	@+$(MAKE) --no-print-directory -j2 all
 	@launch/demo.sh
+
+reproduce:
+	@launch/setup.sh demo
+	@+$(MAKE) --no-print-directory -j2 all
+	@launch/reproduce.sh
 
 docs: all
 	$(OUT)/asvr help options --markdown > docs/OPTIONS.md

@@ -75,6 +75,9 @@ static void bind_all(const Model *m, Modules *w, Binder *b)
 
 static int max_int(int a, int b) { return a > b ? a : b; }
 
+/* The codes' own tower learns by what it pools to, too. */
+static bool pools(const ModelConf *c) { return c->stage == STAGE_TOKENIZER && c->own_tower && c->distill_pool > 0; }
+
 /* Blocks of the tower and of the codes' own tower that are ever run. */
 static void set_depths(Model *m, int *vision, int *tower)
 {
@@ -87,9 +90,8 @@ static void set_depths(Model *m, int *vision, int *tower)
         m->code_layers[k] = wanted ? all + 1 + c->codes_layer[k] : 0;
         codes = max_int(codes, m->code_layers[k]);
     }
-    const bool pooled = c->stage == STAGE_TOKENIZER && c->own_tower && c->distill_pool > 0;
-    *vision = c->stage == STAGE_CONTRAST || c->parts || pooled ? all : max_int(m->feature_layers, codes);
-    *tower = c->parts || pooled ? all : codes;
+    *vision = c->stage == STAGE_CONTRAST || c->parts || pools(c) ? all : max_int(m->feature_layers, codes);
+    *tower = c->parts || pools(c) ? all : codes;
 }
 
 static void set_dims(Model *m, Modules *w)
@@ -168,17 +170,19 @@ static void lay_tape(Model *m, Arena *a)
 {
     const ModelConf *c = &m->c;
     const int64_t IP = (int64_t)c->max_images * m->w.vision.P;
-    const bool vision_learns = learns(m, "vision");
+    const bool vision_learns = learns(m, "vision"), tower_learns = c->stage == STAGE_TOKENIZER && learns(m, "tokenizer");
     vision_tape(&m->vision, a, &m->w.vision, c->max_images, vision_learns, m->tp);
     if (model_has(m, PART_TOKENIZER))
-        vision_tape(&m->tower, a, &m->w.tower, c->max_images, learns(m, "tokenizer"), m->tp);
+        vision_tape(&m->tower, a, &m->w.tower, c->max_images, tower_learns, m->tp);
     m->feat = TAKE(a, float, IP * c->vision.C * c->scales);
-    m->dfeat = vision_learns ? TAKE(a, float, IP * c->vision.C) : NULL;
+    m->dfeat = vision_learns || tower_learns ? TAKE(a, float, IP * c->vision.C) : NULL;
     for (int k = 0; k < BRANCHES; k++)
         if (model_has(m, k ? PART_APP_CODES : PART_CODES))
-            codes_tape(&m->codes[k], a, &m->w.codes[k], IP);
-    if (c->stage == STAGE_CONTRAST) {
+            codes_tape(&m->codes[k], a, &m->w.codes[k], IP, tower_learns);
+    if (c->stage == STAGE_CONTRAST || pools(c))
         pool_tape(&m->pool, a, &m->w.vision, c->max_images);
+    m->pooled = pools(c) ? TAKE(a, float, (int64_t)c->max_images * c->vision.C) : NULL;
+    if (c->stage == STAGE_CONTRAST) {
         text_tape(&m->text, a, &m->w.text, c->micro_batch, m->tp);
         contrast_tape(&m->contrast, a, c->micro_batch, c->vision.C);
     }
@@ -233,6 +237,8 @@ void model_close(Model *m)
 
 double model_visual_loss(const Model *m, const Losses *s)
 {
+    if (m->c.stage == STAGE_TOKENIZER)
+        return s->n_distill > 0 ? s->distill / s->n_distill : 0;
     const int depth = model_has(m, PART_DENOISER) ? 1 : m->c.codes_depth;
     double sum = 0;
     for (int i = 0; i < BRANCHES; i++)
@@ -264,7 +270,8 @@ double model_loss(const Model *m, const Losses *s)
         return s->pairs > 0 ? s->contrast / s->pairs : 0;
     case STAGE_TOKENIZER:
         if (m->c.own_tower)
-            return s->n_distill > 0 ? (m->c.distill * s->distill + m->c.distill_pool * s->pooled + m->c.commit * s->commit) / s->n_distill : 0;
+            return s->n_distill > 0 ? (m->c.distill * s->distill + m->c.distill_pool * s->pooled + m->c.commit * s->commit)
+                                    / s->n_distill : 0;
         return e[0] > 0 ? e[m->c.codes_depth] / e[0] : 0;
     default:
         return (s->n_text > 0 ? s->text / s->n_text : 0) + m->c.visual_weight * model_visual_loss(m, s);

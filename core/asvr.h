@@ -63,6 +63,7 @@ typedef struct {
     ScalesWork    scales;
     XentWork      xent;
     float   *feat, *dfeat;                     /* (I P,Cf) features, Cf = scales Cv, and their gradient */
+    float   *pooled;                           /* (I,Cv) what an own tower of the codes is to pool to, or NULL */
     float   *clean;                            /* (I P,Cv) features of the codes' layer, what denoising aims at */
     float   *rows, *drows;                     /* (N,C) image or target rows on their way */
     float   *dh;                               /* (N,C) gradient of the hidden rows */

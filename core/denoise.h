@@ -75,4 +75,4 @@ double denoise_forward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, const fl
                        const int32_t *start, const int64_t *key, const NoiseDraw *draw, float scale, Tp *tp);
 /* After denoise_forward with dw: dg (M,C), overwritten.  door may be NULL.  Collective over tp. */
 void denoise_backward(float *dg, Denoiser *dw, DenoiseTape *t, const Denoiser *w, const float *g, int64_t M, int n,
-                      const int32_t *start, Tp *tp, const OnGrad *door);
+                      Tp *tp, const OnGrad *door);

@@ -120,10 +120,10 @@ static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, cons
     op.add_fwd(dx, dx, t->norm, N * C);
 }
 
-void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int layers, int64_t N, int B,
-                      const int32_t *start, Tp *tp, const OnGrad *g)
+void encoder_backward_part(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int from, int to, int64_t N, int B,
+                           const int32_t *start, Tp *tp, const OnGrad *g)
 {
-    for (int l = layers - 1; l >= 0; l--) {
+    for (int l = to - 1; l >= from; l--) {
         const float *x = l ? t->layer[l - 1].out : t->x;
         ffn_backward(dx, &dw->block[l], t, &t->layer[l], &w->block[l], &w->d, N, tp);
         if (g)
@@ -132,4 +132,10 @@ void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, 
         if (g)
             g->final(g->ctx, w->block[l].first, w->block[l].last);
     }
+}
+
+void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int layers, int64_t N, int B,
+                      const int32_t *start, Tp *tp, const OnGrad *g)
+{
+    encoder_backward_part(dx, dw, t, w, 0, layers, N, B, start, tp, g);
 }

@@ -49,3 +49,6 @@ float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, int64
 /* dx (N,C): gradient of the output on entry, of the input on return.  dw: NULL pointers where frozen. */
 void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int layers, int64_t N, int B,
                       const int32_t *start, Tp *tp, const OnGrad *g);
+/* The same through layers [from, to) only. */
+void encoder_backward_part(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int from, int to, int64_t N, int B,
+                           const int32_t *start, Tp *tp, const OnGrad *g);

@@ -49,8 +49,7 @@ typedef struct {
     /* x += w (T,C) repeated over rows: row n gets w[pos[n]]; in place.  bwd: dw[pos[n]] += dout[n]. */
     void (*add_rows_fwd)(float *x, const float *w, const int32_t *pos, int64_t N, int C);
     void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);
-    /* ---- rows ---- */
-    /* out[n] = table[id[n]]; ids outside [0, rows) give a zero row (another tp rank holds them). */
+    /* ---- rows ----  embed: out[n] = table[id[n]]; ids outside [0, rows) give a zero row (another tp rank holds them). */
     void (*embed_fwd)(float *out, const float *table /*(rows,C)*/, const int32_t *id, int64_t N, int C, int rows);
     void (*embed_bwd)(float *dtable, const float *dout, const int32_t *id, int64_t N, int C, int rows);
     void (*gather)(float *out /*(n,C)*/, const float *x, const int32_t *row /*(n)*/, int64_t n, int C);
@@ -70,11 +69,12 @@ typedef struct {
                                 const float *k, const float *v, int Q, int64_t N, int H, int D);
     /* Rotary embedding in place (pairs as Hugging Face's: d with d + D/2), angle pos * theta^(-2d/D); sign +1 forward, -1 backward */
     void (*rope)(float *x /*(N,H,D)*/, const int32_t *pos /*(N)*/, int64_t N, int H, int D, float theta, int sign);
-    /* ---- pictures ---- */
-    /* uint8 (I,size,size,3) -> patches (I*P, 3*patch*patch), channel-major (c,y,x), v/127.5 - 1; P = (size/patch)^2, row-major */
-    void (*patches)(float *out, const uint8_t *pixels, int I, int size, int patch);
-    /* ---- losses ---- */
-    /* Vocabulary-parallel softmax cross-entropy in three passes (xent.h); this rank holds columns [v0, v0+Vl). */
+    /* ---- pictures, uint8 (.,size,size,3), resized and cut into s x s tiles: [tile0, tile0+tiles) of them (resize.h) ---- */
+    /* -> patches (tiles*P, 3*patch*patch), channel-major (c,y,x), v/127.5 - 1; P = (tile/patch)^2, row-major */
+    void (*patches)(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind);
+    /* Stitches the tiles' rows x (tiles, side*side, C) to (s side)^2 a picture; out (.,wide)[at, at+C) += means of s x s blocks */
+    void (*area_mean)(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at);
+    /* ---- losses ----  xent: vocabulary-parallel softmax cross-entropy (xent.h); this rank holds columns [v0, v0+Vl). */
     void (*xent_max)(float *max /*(N)*/, const float *z /*(N,Vl)*/, int64_t N, int Vl);
     /* sum[n] = sum_v exp(z[n,v] - max[n]);  target[n] = z[n, y[n]-v0] where it is here, else 0 */
     void (*xent_sum)(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);
@@ -113,7 +113,7 @@ typedef struct {
     /* Codes whose moving count is below 1 start again from their candidate (S,C), if it is not all zero: e = sum =
        candidate, count = 1.  n (S): how often each was chosen.  Returns how many started again; *used = #(n > 0). */
     int64_t (*code_restart)(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C, int *used);
-
+    double (*entropy)(const float *n, int S);                       /* of p = n / sum n, in nats; 0 where nothing was counted */
     /* An id: of the largest logit (ties to the lowest) at temperature 0, else drawn from softmax(z / temperature) by 0 <= u < 1 */
     int (*pick)(const float *z, int V, float temperature, double u);
     /* ---- optimizer ---- */

@@ -1,5 +1,7 @@
 #include "core/rqtok.h"
 
+#include <math.h>
+
 #include "core/ops.h"
 #include "core/rng.h"
 
@@ -17,10 +19,23 @@ void codes_params(Codes *w, Binder *b)
     w->last = b->next;
 }
 
-void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t N)
+void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t N, bool left)
 {
     t->r    = TAKE(a, float, N * w->Cv);
     t->code = TAKE(a, int32_t, N * w->Q);
+    t->left = left ? TAKE(a, float, N * w->Cv) : NULL;
+}
+
+/* One depth is done: takes its vectors off the residuals. */
+static void depth_done(CodesTape *t, double *energy, const float *e, int k, int64_t N, int Cv)
+{
+    op.residual(t->r, e, t->code + k * N, N, Cv);
+    if (energy)
+        energy[k + 1] = op.sumsq(t->r, N * Cv);
+    if (t->left && k == 0)
+        op.copy(t->left, t->r, N * Cv);
+    else if (t->left)
+        op.add_fwd(t->left, t->left, t->r, N * Cv);
 }
 
 void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N)
@@ -31,9 +46,7 @@ void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x
     for (int k = 0; k < w->Q; k++) {
         const float *e = w->table[book(w, k)];
         op.nearest(t->code + k * N, t->r, e, N, w->Cv, w->S);
-        op.residual(t->r, e, t->code + k * N, N, w->Cv);
-        if (energy)
-            energy[k + 1] = op.sumsq(t->r, N * w->Cv);
+        depth_done(t, energy, e, k, N, w->Cv);
     }
 }
 
@@ -67,19 +80,18 @@ void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const
             candidates(dw->table[i], t->r, k, w, image_start, B, P, draw);
         op.nearest(t->code + k * N, t->r, w->table[i], N, w->Cv, w->S);
         op.code_stats(dw->count[i], dw->sum[i], t->r, t->code + k * N, N, w->Cv);
-        op.residual(t->r, w->table[i], t->code + k * N, N, w->Cv);
-        energy[k + 1] = op.sumsq(t->r, N * w->Cv);
+        depth_done(t, energy, w->table[i], k, N, w->Cv);
     }
 }
 
-int64_t codes_update(Codes *w, const Codes *dw, float decay, int *used)
+void codes_update(CodesUse *use, Codes *w, const Codes *dw, float decay)
 {
     const float eps = 1e-5f;
-    int64_t restarted = 0;
-    for (int k = 0; k < books(w); k++) {
+    *use = (CodesUse){ .books = books(w) };
+    for (int k = 0; k < use->books; k++) {
         op.code_update(w->table[k], w->count[k], w->sum[k], dw->count[k], dw->sum[k], w->S, w->Cv, decay, eps);
-        restarted += op.code_restart(w->table[k], w->count[k], w->sum[k], dw->table[k], dw->count[k], w->S, w->Cv,
-                                     &used[k]);
+        use->restarts += op.code_restart(w->table[k], w->count[k], w->sum[k], dw->table[k], dw->count[k], w->S, w->Cv,
+                                         &use->used[k]);
+        use->perplexity[k] = exp(op.entropy(dw->count[k], w->S));
     }
-    return restarted;
 }

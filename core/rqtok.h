@@ -31,7 +31,15 @@ typedef struct {
 typedef struct {
     float   *r;                                    /* (N,Cv) residuals */
     int32_t *code;                                 /* (Q,N) depth-major */
+    float   *left;                                 /* (N,Cv) the residuals of depths 1 .. Q added up, or NULL: not wanted */
 } CodesTape;
+
+/* What a step did to the codebooks (one if shared). */
+typedef struct {
+    int     books, used[MAX_DEPTH];                /* codes that were chosen in the step */
+    double  perplexity[MAX_DEPTH];                 /* exp of the entropy of how often: S if all alike, 1 if only one */
+    int64_t restarts;                              /* codes that started again */
+} CodesUse;
 
 /* Where a micro-batch stands in its step, for the drawing of candidates. */
 typedef struct {
@@ -40,12 +48,13 @@ typedef struct {
 } CodesDraw;
 
 void codes_params(Codes *w, Binder *b);
-void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t rows);
-/* t->code from features x (N,Cv); energy[k], k = 0 .. Q: the |r|^2 left after k depths, energy[0] = |x|^2 (NULL: not wanted). */
+/* left: does t->left belong to it, the gradient of sum_k |r_k|^2 / 2 with the codes held? */
+void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t rows, bool left);
+/* t->code from features x (N,Cv), and t->r, what is left in the end: x - t->r is the quantized x.
+   energy[k], k = 0 .. Q: the |r|^2 left after k depths, energy[0] = |x|^2 (NULL: not wanted). */
 void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N);
 /* As codes_quantize, and gathers statistics and candidates into the gradients dw. */
 void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const float *x, const int32_t *image_start,
                   int B, int P, const CodesDraw *draw);
-/* Moves the codebooks by what was gathered (reduced over ranks).  Returns the number of codes that started again;
-   used[k] becomes the number of codes of codebook k that were chosen in this step. */
-int64_t codes_update(Codes *w, const Codes *dw, float decay, int *used);
+/* Moves the codebooks by what was gathered (reduced over ranks). */
+void codes_update(CodesUse *use, Codes *w, const Codes *dw, float decay);

@@ -1,6 +1,7 @@
 #include "core/siglip.h"
 
 #include "core/ops.h"
+#include "core/resize.h"
 
 void vision_params(Vision *w, Binder *b)
 {
@@ -23,21 +24,33 @@ void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, con
     encoder_tape(&t->enc, a, &w->enc.d, N, keep, tp);
 }
 
-void vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I)
+void vision_embed_tiles(VisionTape *t, const Vision *w, const uint8_t *pixels, int tile0, int tiles, int size, int scaled,
+                        int kind)
 {
-    const int64_t N = (int64_t)I * w->P;
-    for (int i = 0; i <= I; i++)
+    const int64_t N = (int64_t)tiles * w->P;
+    for (int i = 0; i <= tiles; i++)
         t->start[i] = i * w->P;
     for (int64_t n = 0; n < N; n++)
         t->pos[n] = (int32_t)(n % w->P);
-    op.patches(t->patches, pixels, I, w->image, w->patch);
+    op.patches(t->patches, pixels, tile0, tiles, size, scaled, w->image, w->patch, kind);
     op.linear_fwd(t->enc.x, t->patches, w->wp, w->bp, N, 3 * w->patch * w->patch, w->enc.d.C);
     op.add_rows_fwd(t->enc.x, w->pos, t->pos, N, w->enc.d.C);
+}
+
+void vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I)
+{
+    vision_embed_tiles(t, w, pixels, 0, I, w->image, w->image, RESIZE_BILINEAR);
 }
 
 float *vision_forward(VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp)
 {
     return encoder_forward(&t->enc, &w->enc, from, to, (int64_t)I * w->P, I, t->start, tp);
+}
+
+void vision_backward_part(float *dx, Vision *dw, VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp,
+                          const OnGrad *g)
+{
+    encoder_backward_part(dx, &dw->enc, &t->enc, &w->enc, from, to, (int64_t)I * w->P, I, t->start, tp, g);
 }
 
 void vision_backward(float *dx, Vision *dw, VisionTape *t, const Vision *w, int layers, int I, Tp *tp, const OnGrad *g)

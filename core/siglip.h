@@ -65,10 +65,16 @@ void   vision_params(Vision *w, Binder *b);
 void   vision_tape(VisionTape *t, Arena *a, const Vision *w, int images, bool keep, const Tp *tp);
 /* Patches and position embeddings: fills the tower's input.  Local. */
 void   vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I);
+/* The same of tiles, each a picture to the tower, of pictures of size x size resized to `scaled` (resize.h).  Local. */
+void   vision_embed_tiles(VisionTape *t, const Vision *w, const uint8_t *pixels, int tile0, int tiles, int size, int scaled,
+                          int kind);
 /* Runs blocks [from, to) and returns the features (I P, C) after them.  vision_embed first.  Collective over tp. */
 float *vision_forward(VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp);
 /* dx (I P, C), overwritten: gradient of the features. */
 void   vision_backward(float *dx, Vision *dw, VisionTape *t, const Vision *w, int layers, int I, Tp *tp, const OnGrad *g);
+/* Through blocks [from, to) only: where more is added to dx on the way. */
+void   vision_backward_part(float *dx, Vision *dw, VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp,
+                            const OnGrad *g);
 
 void   pool_params(Pool *w, Binder *b, const Vision *v);
 void   pool_tape(PoolTape *t, Arena *a, const Vision *v, int images);

@@ -1,5 +1,6 @@
 /* stages.c -- forward and backward of each stage (asvr.h) */
 #include "core/asvr.h"
+#include "core/distill.h"
 #include "core/ops.h"
 
 static int rows_of(const Model *m, int I) { return I * m->w.vision.P; }
@@ -92,29 +93,6 @@ static void see(Model *m, const uint8_t *pixels, int I, unsigned want)
     }
 }
 
-/* ---- tokenizer ---- */
-
-static void tokenizer_forward(Model *m, const Batch *b, Losses *sum)
-{
-    const CodesDraw draw = { m->c.seed, b->step, b->global_batch, b->first };
-    if (b->I == 0)
-        return;
-    vision_embed_down(&m->vision, &m->w.vision, b->pixels, b->I, m->c.scales);
-    for (int k = BRANCHES - 1, at = 0; k >= 0; k--) {           /* the early layer first */
-        double energy[MAX_DEPTH + 1];
-        if (!m->code_layers[k])
-            continue;
-        const float *x = vision_forward(&m->vision, &m->w.vision, at, m->code_layers[k], b->I, m->tp);
-        at = m->code_layers[k];
-        if (m->c.train)
-            codes_gather(&m->dw.codes[k], &m->codes[k], energy, &m->w.codes[k], x, b->image_start, b->B, m->w.vision.P, &draw);
-        else
-            codes_quantize(&m->codes[k], energy, &m->w.codes[k], x, rows_of(m, b->I));
-        for (int q = 0; q <= m->c.codes_depth; q++)
-            sum->energy[k][q] += energy[q];
-    }
-}
-
 /* ---- pretrain, instruct ---- */
 
 /* Codes of the visual targets, (Q, vis): from the batch (I P, all) or from the quantizer (Q, I P). */
@@ -145,7 +123,7 @@ static void discrete_features(Model *m, int64_t rows)
 static void see_batch(Model *m, const Batch *b)
 {
     const int64_t rows = rows_of(m, b->I);
-    const bool given = m->c.codes_given;
+    const int given = m->c.codes_given;
     unsigned want = m->c.discrete ? 0 : SEE_FEATURES;
     if (!given)
         want |= (model_has(m, PART_CODES) ? SEE_SEMANTIC : 0) | (model_has(m, PART_APP_CODES) ? SEE_APPEARANCE : 0);
@@ -211,7 +189,7 @@ static void visual_backward(Model *m, const OnGrad *g)
     const Splice *s = &m->splice;
     const int C = m->c.decoder.C;
     if (model_has(m, PART_DENOISER)) {
-        denoise_backward(m->dg, &m->dw.denoiser, &m->denoiser, &m->w.denoiser, m->g, s->vis, s->vis_images, s->vis_start, m->tp, g);
+        denoise_backward(m->dg, &m->dw.denoiser, &m->denoiser, &m->w.denoiser, m->g, s->vis, s->vis_images, m->tp, g);
         op.scatter_add(m->dh, m->dg, s->vis_row, s->vis, C);
     }
     for (int k = BRANCHES - 1; k >= 0; k--) {
@@ -273,6 +251,7 @@ void model_count(Model *m, const Batch *b, Losses *targets)
 {
     if (m->c.stage < STAGE_PRETRAIN) {
         targets->pairs += b->B;
+        targets->n_distill += b->I;
         targets->tokens += (double)(b->M + rows_of(m, b->I) - b->I);
         return;
     }
@@ -285,7 +264,7 @@ void model_forward(Model *m, const Batch *b, const Losses *global, Losses *sum)
 {
     switch (m->c.stage) {
     case STAGE_CONTRAST:  contrast_forward(m, b, global, sum); break;
-    case STAGE_TOKENIZER: tokenizer_forward(m, b, sum); break;
+    case STAGE_TOKENIZER: tokenizer_forward(m, b, global, sum); break;
     default:              lm_forward(m, b, global, sum);
     }
     if (m->c.stage < STAGE_PRETRAIN)
@@ -296,7 +275,9 @@ void model_backward(Model *m, const Batch *b, const OnGrad *g)
 {
     if (m->c.stage == STAGE_CONTRAST)
         contrast_backward(m, b, g);
-    else if (m->c.stage >= STAGE_PRETRAIN)
+    else if (m->c.stage == STAGE_TOKENIZER)
+        tokenizer_backward(m, b, g);
+    else
         lm_backward(m, b, g);
 }
 

@@ -207,15 +207,20 @@ int hfconfig_compare(const char *text, size_t bytes, const char *path, HfNumber 
 
 /* ---- writing ---- */
 
-static json_t *section(HfNumber *number, const void *config, int which, const char *model_type)
+static void set_token(json_t *j, const char *key, int id)
+{
+    json_object_set_new(j, key, id < 0 ? json_null() : json_integer(id));
+}
+
+static json_t *section(HfNumber *number, const void *config, int which, const char *model_type, const HfExport *x)
 {
     json_t *j = json_pack("{s:s}", "model_type", model_type);
     for (int i = 0; i < NUMBERS; i++) {
         if (NUMBER[i].section != which)
             continue;
-        const double x = NUMBER[i].ours ? number(config, NUMBER[i].ours) : NUMBER[i].constant;
+        const double value = NUMBER[i].ours ? number(config, NUMBER[i].ours) : NUMBER[i].constant;
         const bool real = strstr(NUMBER[i].theirs, "eps") || strstr(NUMBER[i].theirs, "theta");
-        json_object_set_new(j, NUMBER[i].theirs, real ? json_real(x) : json_integer((json_int_t)x));
+        json_object_set_new(j, NUMBER[i].theirs, real ? json_real(value) : json_integer((json_int_t)value));
     }
     for (int i = 0; i < WORDS; i++)
         if (WORD[i].section == which)
@@ -223,8 +228,8 @@ static json_t *section(HfNumber *number, const void *config, int which, const ch
     if (which == DECODER) {
         json_object_set_new(j, "max_position_embeddings", json_integer((json_int_t)number(config, "model.decoder.max_len")));
         json_object_set_new(j, "tie_word_embeddings", json_false());
-        json_object_set_new(j, "bos_token_id", json_integer(1));
-        json_object_set_new(j, "eos_token_id", json_integer(2));
+        set_token(j, "bos_token_id", x->bos);
+        set_token(j, "eos_token_id", x->eos);
     }
     return j;
 }
@@ -263,17 +268,21 @@ static json_t *llava(HfNumber *number, const void *config, const HfExport *x, js
 char *hfconfig_write(HfNumber *number, const void *config, const HfExport *x)
 {
     const bool bias = number(config, "model.decoder.qkv_bias") != 0;
-    json_t *vision = section(number, config, VISION, "siglip_vision_model");
+    json_t *vision = section(number, config, VISION, "siglip_vision_model", x);
     json_object_set_new(vision, "num_hidden_layers", json_integer(x->vision_layers));
     json_object_set_new(vision, "vision_use_head", json_boolean(x->pool));
-    json_t *decoder = section(number, config, DECODER, bias ? "qwen2" : "llama");
+    json_t *decoder = section(number, config, DECODER, bias ? "qwen2" : "llama", x);
     json_t *root;
     if (x->layout == HF_LLAVA) {
         root = llava(number, config, x, vision, decoder);
         vision = decoder = NULL;
+    } else if (x->layout == HF_SIGLIP && !x->text) {
+        root = vision;
+        json_object_set_new(root, "architectures", json_pack("[s]", "SiglipVisionModel"));
+        vision = NULL;
     } else if (x->layout == HF_SIGLIP) {
         root = json_pack("{s:[s], s:s, s:o, s:o}", "architectures", "SiglipModel", "model_type", "siglip", "vision_config",
-                         vision, "text_config", section(number, config, TEXT, "siglip_text_model"));
+                         vision, "text_config", section(number, config, TEXT, "siglip_text_model", x));
         vision = NULL;
     } else {
         root = decoder;

@@ -36,8 +36,8 @@ int hfconfig_compare(const char *text, size_t bytes, const char *path, HfNumber 
 typedef struct {
     HfLayout    layout;
     int         vision_layers;      /* blocks of the tower in the files */
-    bool        pool;               /* is the pooling there, too? */
-    int         image_token;
+    bool        pool, text;         /* are the pooling, the text tower there? */
+    int         image_token, bos, eos;      /* bos, eos -1: none */
     const char *dtype;              /* "float32", ... */
     const char *supervision;        /* NULL: no "asvr" object */
 } HfExport;

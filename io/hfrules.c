@@ -130,6 +130,8 @@ const HfRule HF_RULE[] = {
     { SET_HEAD,  "headnorm.weight",                          "norm",    WHOLE, 0, 0 },
     { SET_HEAD,  "heads.%d.weight",                          "code.%d.w", WHOLE, 0, 0 },
     { SET_HEAD,  "heads.%d.bias",                            "code.%d.b", WHOLE, 0, 0 },
+    { SET_HEAD,  "tie.weight",                               "tie.w",   WHOLE, 0, 0 },
+    { SET_HEAD,  "tie.bias",                                 "tie.b",   WHOLE, 0, 0 },
     { SET_BOOKS, "codebooks.%d.weight",                      "%d.table", WHOLE, 0, 0 },
 
     { SET_SAME,  "*",                                        "*",       WHOLE, 0, 0 },

@@ -7,8 +7,8 @@
  *
  *     load_square   compose on grey 127 -> pad to a square of grey 127 (FIT_PAD) or not (FIT_STRETCH) -> bicubic resize
  *
- * The resize is Pillow's, bit for bit: separable, a = -1/2, widened by the scale where it shrinks, 22-bit fixed-point
- * weights, rounded to 8 bits between the two passes.
+ * CMYK becomes RGB as in Pillow, without profiles.  The resize is Pillow's, bit for bit: separable, a = -1/2, widened
+ * by the scale where it shrinks, 22-bit fixed-point weights, rounded to 8 bits between the two passes.
  *
  * Pictures are untrusted.  Size is judged by the header before a pixel is decoded: a side over IMAGE_SIDE or more than
  * IMAGE_PIXELS pixels, a file cut short, or no picture at all: EXIT_DATA with the path; no memory: EXIT_INTERNAL.  Local.  Single-threaded; not

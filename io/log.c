@@ -178,6 +178,16 @@ static void add_count(Line *o, const char *key, int64_t x)
     add(o, ", \"%s\": %" PRId64, key, x);
 }
 
+static void add_list(Line *o, const char *key, const double *x, int n)
+{
+    add(o, ", \"%s\": [", key);
+    for (int i = 0; i < n && i < LOG_DEPTHS; i++) {
+        add(o, i ? ", " : "");
+        add_number(o, x[i]);
+    }
+    add(o, "]");
+}
+
 static void object(Line *o, const StepLog *s)
 {
     o->n = 0;
@@ -187,16 +197,15 @@ static void object(Line *o, const StepLog *s)
     add_field(o, "loss", s->loss);
     add_field(o, "loss_text", s->loss_text);
     add_field(o, "loss_visual", s->loss_visual);
-    add(o, ", \"loss_visual_depth\": [");
-    for (int d = 0; d < s->depths && d < LOG_DEPTHS; d++) {
-        add(o, d ? ", " : "");
-        add_number(o, s->loss_visual_depth[d]);
-    }
+    add_list(o, "loss_visual_depth", s->loss_visual_depth, s->depths);
     /* printf would show the sign of a NaN, which means nothing and differs between machines */
     if (isnan(s->loss))
-        add(o, "], \"loss_hex\": \"nan\"");
+        add(o, ", \"loss_hex\": \"nan\"");
     else
-        add(o, "], \"loss_hex\": \"%a\"", s->loss);
+        add(o, ", \"loss_hex\": \"%a\"", s->loss);
+    add_list(o, "code_usage", s->code_usage, s->books);
+    add_list(o, "code_perplexity", s->code_perplexity, s->books);
+    add_count(o, "code_restarts", s->code_restarts);
     add_field(o, "grad_norm", s->grad_norm);
     add_field(o, "lr", s->lr);
     add_count(o, "skipped", s->skipped);
@@ -287,7 +296,9 @@ static void sentence(const Log *l, Line *o, const StepLog *s, int64_t total, boo
         add(o, "]");
     }
     add(o, "  loss %.4f", s->loss);
-    if (s->loss_visual != 0 && !brief)
+    if (s->terms && !brief)
+        add(o, "  %s", s->terms);
+    else if (s->loss_visual != 0 && !brief)
         add(o, "  text %.4f  visual %.4f", s->loss_text, s->loss_visual);
     if (s->skipped)
         add(o, "  skipped %" PRId64, s->skipped);

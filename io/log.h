@@ -24,6 +24,9 @@ typedef struct {
     double  loss, loss_text, loss_visual;
     double  loss_visual_depth[LOG_DEPTHS];
     int     depths;                                     /* how many of them */
+    double  code_usage[LOG_DEPTHS], code_perplexity[LOG_DEPTHS];
+    int     books;                                      /* how many of these */
+    int64_t code_restarts;
     double  grad_norm, lr;
     int64_t skipped;
     double  tokens_per_s, samples_per_s, flops_share;
@@ -31,6 +34,7 @@ typedef struct {
     double  rss_mb;
     int     restart, world, dp, tp;
     const char *stage;                                  /* for the human line only; may be NULL */
+    const char *terms;                                  /* likewise: the loss's terms where they are not text and visual */
 } StepLog;
 
 typedef struct Log Log;

@@ -86,7 +86,7 @@ StTensor st_tensor(const char *name, StType type, int dims, const int64_t *shape
 bool st_create(const St *s, int file, const char *dir, Err *e);
 /* Opens it for writing: a descriptor, or -1. */
 int  st_open_write(const St *s, int file, const char *dir, Err *e);
-/* The inverse of st_read, rounding to the tensor's type. */
+/* The inverse of st_read, rounding to the tensor's type; a finite number that it cannot hold is EXIT_DATA. */
 bool st_write(const St *s, const StTensor *t, int fd, int64_t row, int64_t rows, int64_t col, int64_t cols, const float *x,
               int64_t ld, Err *e);
 bool st_write_bytes(const St *s, const StTensor *t, int fd, int64_t at, int64_t n, const void *in, Err *e);

@@ -147,18 +147,24 @@ int st_open_write(const St *s, int file, const char *dir, Err *e)
     return fd;
 }
 
-static void narrow(void *raw, const float *x, int64_t n, StType type)
+/* The index of the first finite number that would become infinite, or -1. */
+static int64_t narrow(void *raw, const float *x, int64_t n, StType type)
 {
     uint16_t *h = raw;
     uint32_t bits;
+    int64_t lost = -1;
     if (type == ST_F32) {
         memcpy(raw, x, (size_t)n * sizeof *x);
-        return;
+        return -1;
     }
     for (int64_t i = 0; i < n; i++) {
         memcpy(&bits, x + i, sizeof bits);
         h[i] = type == ST_F16 ? f16_narrow(bits) : bf16_narrow(bits);
+        const uint32_t top = type == ST_F16 ? 0x7c00 : 0x7f80;
+        if ((h[i] & 0x7fff) == top && (bits & 0x7fffffff) != 0x7f800000 && lost < 0)
+            lost = i;
     }
+    return lost;
 }
 
 bool st_write_bytes(const St *s, const StTensor *t, int fd, int64_t at, int64_t n, const void *in, Err *e)
@@ -177,7 +183,10 @@ bool st_write(const St *s, const StTensor *t, int fd, int64_t row, int64_t rows,
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j += CHUNK) {
             const int64_t n = min64(CHUNK, cols - j);
-            narrow(raw, x + i * ld + j, n, t->type);
+            const int64_t lost = narrow(raw, x + i * ld + j, n, t->type);
+            if (lost >= 0)
+                return err_set(e, EXIT_DATA, s->file[t->file].name, "bfloat16 and float32 reach further",
+                               "%g of tensor \"%s\" is too large for %s", (double)x[i * ld + j + lost], t->name, t->dtype);
             if (!st_write_bytes(s, t, fd, ((row + i) * t->cols + col + j) * t->elem, n * t->elem, raw, e))
                 return false;
         }

@@ -42,7 +42,8 @@ static char *behind(char *s, const char *word)
 void template_question(int template_, char *prompt)
 {
     const bool chatml = template_ == TEMPLATE_CHATML;
-    char *from = behind(prompt, template_ == TEMPLATE_LLAMA2 ? "\n<</SYS>>\n\n" : chatml ? "\nuser\n" : templates[template_].human);
+    const char *system_end = template_ == TEMPLATE_LLAMA2 ? "\n<</SYS>>\n\n" : chatml ? "\nuser\n" : templates[template_].human;
+    char *from = behind(prompt, system_end);
     if (from == prompt)                       /* chatml that spells its symbols, or without a system prompt */
         from = behind(prompt, chatml ? "user\n" : templates[template_].human);
     char *to = strstr(from, templates[template_].answer);

@@ -18,7 +18,7 @@ typedef struct {
 
 void answer_open(Answerer *a, Model *m, const Text *text, int template_, int max_len, int max_new);
 void answer_close(Answerer *a);
-/* Generates from the prompt's tokens over `images` pictures until the template's end; without leading and trailing blanks.  False when
+/* Generates from the prompt's tokens over `images` pictures until the template's end; without blanks around it.  False when
    the prompt is longer than max_len.  temperature 0: the likeliest token each time; seed counts otherwise. */
 bool answer_prompt(Answerer *a, const int32_t *tokens, int n, const uint8_t *pixels, int images, float temperature,
                    uint64_t seed, char *out, int cap);

@@ -151,6 +151,9 @@ static void print_losses(const Eval *v)
     if (m->c.stage == STAGE_CONTRAST)
         printf("contrastive loss %.4f; own caption nearest among %d: %.1f %%\n", share(s->contrast, s->pairs),
                m->c.micro_batch, 100 * share(v->score.nearest, v->score.pairs));
+    if (m->c.stage == STAGE_TOKENIZER && s->n_distill > 0)
+        printf("distance to the vision tower's features %.4f, to what they pool to %.4f, to the codes %.4f\n",
+               s->distill / s->n_distill, s->pooled / s->n_distill, s->commit / s->n_distill);
     if (m->c.stage == STAGE_TOKENIZER)
         for (int k = 0; k < depths; k++)
             printf("%senergy left after depth %d: %.1f %%\n", k < m->c.codes_depth ? "" : "appearance: ", k % m->c.codes_depth + 1,

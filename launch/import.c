@@ -187,8 +187,6 @@ static bool fill_one(const Import *m, int i, Err *e)
     const int64_t rows = slice_extent(&here, 0), cols = vector ? p->cols : slice_extent(&here, 1);
     float *x = model->weights + p->offset;
     int64_t row = here.start[0], col = vector ? 0 : here.start[1];
-    if (s->piece.form == HF_PROBE)                             /* (1,1,C): a row of the file is one number's row */
-        return st_read(&m->files, s->tensor, 0, 1, col, cols, x, cols, e);
     row += (int64_t)s->piece.row_block * p->rows;
     col += (int64_t)s->piece.col_block * p->cols;
     return st_read(&m->files, s->tensor, row, rows, col, cols, x, cols, e);
@@ -222,7 +220,7 @@ static bool fill(Import *m, Err *e)
 
 static bool write_unused(const Import *m, const char *dir, Err *e)
 {
-    char path[TRAVEL_PATH];
+    char path[TRAVEL_PATH + 32];
     StTensor *list = calloc((size_t)m->files.tensors + 1, sizeof *list);
     St plan = { 0 };
     int n = 0;

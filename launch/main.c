@@ -91,6 +91,15 @@ static const Verb VERBS[] = {
       "\n"
       "  keys      model.*  train.*  parallel.*\n"
       "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n" },
+    { "plan", plan_main, NULL, "parameters, bytes and flops, without running",
+      "Lists the parts of the model that train would have, each with its parameters and\n"
+      "the bytes of its weights, gradients and moments; then the memory of a rank and\n"
+      "the flops of a sample. Nothing is allocated and no data is read: pictures are\n"
+      "one a sample, sequences as long as model.decoder.max_len, and the shards have\n"
+      "codes if data.codes is set.\n"
+      "\n"
+      "  keys      model.*  train.*  data.codes\n"
+      "  example   asvr plan configs/llava15-7b/instruct.cfg\n" },
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 

@@ -68,7 +68,7 @@ const Option options[] = {
     LONG  (data.val_samples, 0, 0, LOTS, "samples for data.val, disjoint from the others"),
     ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
     ENUM  (data.template, v1, "plain|v1|llama2|mistral|chatml", "how a conversation becomes text; plain: the caption alone"),
-    STRING(data.system, "system prompt; empty: the template's own.  A conversation's own goes before it"),
+    STRING(data.system, "system prompt; empty: the template's own"),
     STRING(data.shards, "training shards, a glob"),
     STRING(data.val, "evaluation shards, a glob"),
     INT   (data.shard_samples, 4096, 1, MANY, "samples in a shard"),
@@ -122,7 +122,7 @@ const Option options[] = {
 
     STRING(export.from, "a checkpoint, or a run: its newest one"),
     STRING(export.to, "new folder for safetensors and config.json"),
-    STRING(export.base, "an imported run: names, dtypes and small files as there, and the tensors that export.from lacks"),
+    STRING(export.base, "imported run: names, types, small files, and what export.from lacks"),
     ENUM  (export.dtype, float32, "float32|float16|bfloat16", "type of the tensors, without a base"),
     INT   (export.shard_mb, 5000, 1, 1048576, "megabytes of a file at most, without a base"),
 };

@@ -81,9 +81,12 @@ static bool open_tokenizer(Run *r, Err *e)
     const RunShape shape = { .stage = STAGE_TOKENIZER, .micro_batch = IMAGES, .max_images = IMAGES, .max_len = 1 };
     if (!run_model(r, &shape, e) || !run_find(r, r->c->data.codes, path, sizeof path, &m, e) || !run_load_parts(r, path, e))
         return false;
-    if (strstr(r->started, "fresh"))
+    if (!r->whole) {
+        err_got(e, "%s", r->started);
         return err_set(e, EXIT_DATA, path, "data.codes names a checkpoint of the tokenizer stage",
-                       "the checkpoint has no codebooks");
+                       model_has(&r->model, PART_TOKENIZER) ? "the checkpoint lacks codebooks or the codes' own tower"
+                                                            : "the checkpoint has no codebooks");
+    }
     return true;
 }
 

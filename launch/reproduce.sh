@@ -1,20 +1,27 @@
 #!/bin/sh
 # launch/reproduce.sh: the paper's comparisons at small scale, from one common start, and the table of what came out.
 #
-#   launch/reproduce.sh                every variant with seeds 1 2 3
-#   FAST=1 launch/reproduce.sh         one seed, a third of the steps
+#   launch/reproduce.sh                every variant with seeds 1 2 3: about two and a half hours on two cores
+#   FAST=1 launch/reproduce.sh         the paper's variants with one seed and fewer steps: a quarter of an hour
 #   SEEDS="1 2" VARIANTS="none semantic" JOBS=4 launch/reproduce.sh
 #
 # JOBS runs work side by side, each with one thread (default: as many as there are cores).  What is finished is not
-# repeated: a run with an eval.json is done, and one that was cut off goes on where it was.
+# repeated: a run with an eval.json is done, and one that was cut off goes on where it was.  The table goes to
+# RUNS/table.md; docs/REPRODUCTION.md reads it.
 set -eu
 cd "$(dirname "$0")/.."
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 ASVR=${ASVR:-build/asvr} c=configs/reproduce runs=runs/reproduce
-PRETRAIN=1200 INSTRUCT=500 SEEDS=${SEEDS:-1 2 3}
-[ -z "${FAST:-}" ] || { PRETRAIN=400 INSTRUCT=170 SEEDS=1 runs=runs/reproduce-fast; }
+CONTRAST=1200 PRETRAIN=1000 INSTRUCT=400 SEEDS=${SEEDS:-1 2 3}
+[ -z "${FAST:-}" ] || { CONTRAST=500 PRETRAIN=250 INSTRUCT=80 SEEDS=1 runs=runs/reproduce-fast; }
 JOBS=${JOBS:-$(nproc)}
-export ASVR c runs PRETRAIN INSTRUCT
+export ASVR FAST
+
+# The same folders for both sizes of the experiment.
+data="text.model=$runs/text.model data.codes=$runs/tokenizer"
+sets_of() {    # captions | questions: where a stage's shards lie
+    echo "$data data.shards=$runs/$1/train-*.h5 data.val=$runs/$1/val-*.h5"
+}
 
 # What a variant changes in a stage.  The order is the table's.
 variants='none semantic appearance both denoising discrete-none discrete-semantic shift-1 instruct-only share-0.25 tied soft'
@@ -39,22 +46,29 @@ overrides() {
 # The supervision, and what learns: projector, decoder, and the heads that it has.
 supervise() { echo "train.supervision=$1 train.trainable=projector,decoder${2:-}"; }
 
-asvr() {    # verb, stage, variant, seed
-    dir=$runs/$3-$4 sets=
-    case $2 in
-    pretrain) sets="train.steps=$PRETRAIN" ;;
-    instruct) sets="train.steps=$INSTRUCT train.init=$dir/pretrain" ;;
+# asvr VERB STAGE [key=value ...]: with the folders of this size of the experiment
+asvr() {
+    verb=$1 stage=$2
+    shift 2
+    case $stage in
+    contrast)  set -- $(sets_of captions) data.codes= run.dir=$runs/contrast train.steps=$CONTRAST "$@" ;;
+    tokenizer) set -- $(sets_of captions) data.codes= run.dir=$runs/tokenizer train.init=$runs/contrast "$@" ;;
+    pretrain)  set -- $(sets_of captions) data.codes= train.init=$runs/tokenizer train.steps=$PRETRAIN "$@" ;;
+    instruct)  set -- $(sets_of questions) train.steps=$INSTRUCT "$@" ;;
     esac
-    for set in run.seed=$4 run.dir=$dir/$2 parallel.threads=1 $sets $(overrides $3 $2); do printf -- '--set\n%s\n' "$set"; done |
-        xargs $ASVR $1 $c/$2.cfg
+    for set; do printf -- '--set\n%s\n' "$set"; done | xargs ${RANKS:-} $ASVR $verb $c/$stage.cfg
 }
 
 # One run: pretrain, instruct, evaluation; its output goes to runs/reproduce/VARIANT-SEED.log
 one() {
     [ ! -e $runs/$1-$2/instruct/eval.json ] || return 0
     mkdir -p $runs
-    asvr train pretrain $1 $2 >$runs/$1-$2.log 2>&1 && asvr train instruct $1 $2 >>$runs/$1-$2.log 2>&1 &&
-        asvr eval instruct $1 $2 >>$runs/$1-$2.log 2>&1 || { echo "reproduce: $1, seed $2 failed; see $runs/$1-$2.log" >&2; exit 1; }
+    one="parallel.threads=1 run.seed=$2 run.dir=$runs/$1-$2"
+    {
+        asvr train pretrain $one/pretrain $(overrides $1 pretrain) &&
+            asvr train instruct $one/instruct train.init=$runs/$1-$2/pretrain $(overrides $1 instruct) &&
+            asvr eval instruct $one/instruct train.init=$runs/$1-$2/pretrain $(overrides $1 instruct)
+    } >$runs/$1-$2.log 2>&1 || { echo "reproduce: $1, seed $2 failed; see $runs/$1-$2.log" >&2; exit 1; }
     printf '%s  %-20s seed %s  %s\n' "$(date +%T)" $1 $2 "$(grep '^mean ' $runs/$1-$2.log | tail -n 1)"
 }
 
@@ -62,6 +76,20 @@ if [ "${1:-}" = one ]; then
     one "$2" "$3"
     exit
 fi
+# The common start, on all cores: captions, towers, codebooks, questions with the codes of their pictures.
+once() { [ -e $runs/.$1 ] || { "$@" && touch $runs/.$1; }; }
+captions()  { asvr pack contrast; }
+towers()    { asvr train contrast; }
+codebooks() { asvr train tokenizer && asvr eval tokenizer; }
+questions() { asvr pack instruct; }
+mkdir -p $runs
+RANKS="mpirun -n $JOBS --oversubscribe"
+for part in captions towers codebooks questions; do once $part; done
+unset RANKS
+
+[ -z "${FAST:-}" ] || variants=$(echo $variants | cut -d' ' -f1-9)
 for s in $SEEDS; do
     for v in ${VARIANTS:-$variants}; do printf '%s %s\n' $v $s; done
 done | xargs -P "$JOBS" -n 2 "$0" one
+for v in ${VARIANTS:-$variants}; do ls $runs/$v-[0-9]*/instruct/eval.json; done | xargs awk -f launch/table.awk >$runs/table.md
+cat $runs/table.md

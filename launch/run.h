@@ -40,6 +40,7 @@ typedef struct {
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
     char     started[256];         /* where the weights came from, for the first line of a run */
+    bool     whole;                /* all of them came from a checkpoint */
 } Run;
 
 /* By Stage: "contrast", "tokenizer", "pretrain", "instruct". */
@@ -70,8 +71,8 @@ RunShape run_shape(const Run *r, bool train);
 
 /* A checkpoint as users name it: a checkpoint's folder, a RUN, or a RUN/ckpt (then its newest valid one). */
 bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta *m, Err *e);
-/* Loads the parts of the model that the checkpoint has, whole or not at all; the others keep their fresh values.
-   Which is which goes to r->started. */
+/* Loads the parts of the model that the checkpoint has, whole or not at all; the others keep their fresh values, but
+   the codes' own tower, which then is a copy of the vision tower.  Which is which goes to r->started and r->whole. */
 bool run_load_parts(Run *r, const char *path, Err *e);
 /* Weights for eval and chat: the newest checkpoint of run.dir, which must have every part. */
 bool run_weights(Run *r, int64_t *step, Err *e);

@@ -114,7 +114,7 @@ static bool corpus(Source *s, FILE *f, Err *e)
 {
     Ctx *x = s->ctx;
     const int kind = s->c->data.template;
-    const Template *t = &templates[kind == TEMPLATE_PLAIN ? TEMPLATE_V1 : kind];     /* later stages use the same text model */
+    const Template *t = &templates[kind == TEMPLATE_PLAIN ? TEMPLATE_V1 : kind];     /* later stages use its text model */
     const char *system = source_system(s) ? source_system(s) : t->system;
     (void)e;
     for (int64_t i = 0; i < CORPUS_SCENES; i++) {

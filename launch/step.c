@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "core/prof.h"
@@ -11,7 +12,7 @@
 #include "io/files.h"
 #include "launch/schedule.h"
 
-enum { BUCKET_BYTES = 2 << 20, RING = 2 };
+enum { BUCKET_BYTES = 2 << 20, RING = 2, NAMED = 5 };
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
 static void write_config(const Run *r, Err *e)
@@ -108,21 +109,24 @@ static void warn_bad(const Run *r, const StepData *d)
     }
 }
 
-/* Samples whose answers were all cut off teach no text; each is named the first time it comes, once a pass is enough. */
-static void warn_unlabelled(const Run *r, const StepData *d)
+/* Samples whose answers were all cut off teach no text.  The first few of a rank are named, in the first pass alone. */
+static void warn_unlabelled(const Run *r, StepState *s)
 {
     const Model *m = &r->model;
+    const StepData *d = s->data;
     if (m->c.stage < STAGE_PRETRAIN || r->step * r->c->train.global_batch >= shards_meta(r->shards)->samples)
         return;
     for (int i = 0; i < d->n; i++)
         for (int b = 0; b < d->batch[i].B; b++) {
             const Batch *x = &d->batch[i];
             const int32_t from = x->token_start[b], n = x->token_start[b + 1] - from;
-            if (n == 1 || splice_text_targets(x->tokens + from, x->labels + from, n, m->w.vision.P, m->c.max_len) > 0)
+            if (n == 1 || splice_text_targets(x->tokens + from, x->labels + from, n, m->w.vision.P, m->c.max_len) > 0 ||
+                ++s->unlabelled > NAMED)
                 continue;                           /* one token: a malformed sample, named above */
             char text[200];
-            snprintf(text, sizeof text, "step %lld: sample %lld has no answer to learn within model.decoder.max_len = %d rows",
-                     (long long)r->step + 1, (long long)x->sample[b], m->c.max_len);
+            snprintf(text, sizeof text, "step %lld: sample %lld has no answer to learn within model.decoder.max_len = %d rows%s",
+                     (long long)r->step + 1, (long long)x->sample[b], r->c->model.decoder.max_len,
+                     s->unlabelled == NAMED ? "; no more are named" : "");
             log_warn(text);
         }
 }
@@ -138,7 +142,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     span(&s->t_data, s->data = loader_next(r->loader, e));
     if (s->data) {
         warn_bad(r, s->data);
-        warn_unlabelled(r, s->data);
+        warn_unlabelled(r, s);
         for (int i = 0; i < s->data->n; i++)
             model_count(&r->model, &s->data->batch[i], &t.targets);
     }
@@ -155,6 +159,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     s->stop = t.twice > 0 ? 2 : t.stop > 0;
     s->minutes_due = t.minutes > 0;
     s->sum = (Losses){ 0 };
+    memset(s->use, 0, sizeof s->use);
     return s->data;
 }
 
@@ -166,10 +171,9 @@ void step_update(Run *r, StepState *s)
                              .eps = (float)c->train.eps, .decay = (float)c->train.decay, .clip = (float)c->train.clip };
     r->optim.step = r->step;                                /* skipped steps count: a resume knows r->step alone */
     optim_step(&r->optim, r->model.weights, r->model.grads, &conf, s->norm);
-    int used[MAX_DEPTH];
     for (int k = 0; k < BRANCHES && r->model.c.stage == STAGE_TOKENIZER; k++)
-        if (model_has(&r->model, k ? PART_APP_CODES : PART_CODES))
-            codes_update(&r->model.w.codes[k], &r->model.dw.codes[k], (float)c->train.ema_decay, used);
+        if (model_has(&r->model, k ? PART_APP_CODES : PART_CODES) && r->model.dw.codes[k].table[0])
+            codes_update(&s->use[k], &r->model.w.codes[k], &r->model.dw.codes[k], (float)c->train.ema_decay);
 }
 
 static void warn_skipped(const Run *r, const StepState *s)
@@ -188,6 +192,24 @@ static double wall_clock(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Share of the codes that the step chose, their perplexity, how many started again; and the terms of the loss. */
+static void log_codes(StepLog *l, char terms[80], const Model *m, const StepState *s)
+{
+    const Losses *x = &s->sum;
+    for (int k = 0; k < BRANCHES; k++) {
+        for (int i = 0; i < s->use[k].books; i++, l->books++) {
+            l->code_usage[l->books] = (double)s->use[k].used[i] / m->c.codes_size;
+            l->code_perplexity[l->books] = s->use[k].perplexity[i];
+        }
+        l->code_restarts += s->use[k].restarts;
+    }
+    if (m->c.stage != STAGE_TOKENIZER || x->n_distill == 0)
+        return;
+    snprintf(terms, 80, "distill %.4f  pooled %.4f  commit %.4f", x->distill / x->n_distill, x->pooled / x->n_distill,
+             x->commit / x->n_distill);
+    l->terms = terms;
 }
 
 void step_log(Run *r, StepState *s)
@@ -213,6 +235,8 @@ void step_log(Run *r, StepState *s)
         .restart = r->restart, .world = r->grid.size, .dp = r->grid.dp_size, .tp = r->grid.tp_size,
         .stage = STAGE_NAME[m->c.stage],
     };
+    char terms[80];
+    log_codes(&l, terms, m, s);
     l.depths = model_visual_depths(m, &s->sum, l.loss_visual_depth);
     log_step(r->log, &l, r->steps);
     s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */

@@ -12,6 +12,7 @@ int train_main(const Config *c);
 int eval_main(const Config *c);
 int chat_main(const Config *c);
 int bench_main(const Config *c);
+int plan_main(const Config *c);
 int import_main(const Config *c);
 int export_main(const Config *c);
 int verify_main(const char *path);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/distill.h"
 #include "dist/comm.h"
 #include "launch/run.h"
 
@@ -93,6 +94,7 @@ bool run_load_parts(Run *r, const char *path, Err *e)
     CkptTensor *list = NULL;
     int in_file = 0, n, kept = 0;
     char (*names)[CKPT_NAME], fresh[128] = "", last[PARAM_NAME] = "";
+    bool copy = false;
     if (!ckpt_tensors(r->grid.world, path, &list, &in_file, e))
         return false;
     Piece *all = pieces(r, false, &n, &names);
@@ -102,14 +104,20 @@ bool run_load_parts(Run *r, const char *path, Err *e)
         has = has_part(t, part, list, in_file, path, e);
         if (has > 0)
             all[kept++] = all[i];
-        if (has == 0 && strcmp(part, last) != 0) {
+        if (has == 0 && strcmp(part, "tokenizer") == 0 && model_has(&r->model, PART_VISION)) {
+            copy = true;
+        } else if (has == 0 && strcmp(part, last) != 0) {
             size_t at = strlen(fresh);
             snprintf(fresh + at, sizeof fresh - at, "%s%s", at ? ", " : "", part);
             snprintf(last, sizeof last, "%s", part);
         }
     }
     bool ok = !e->code && ckpt_load(r->grid.world, path, all, kept, e);
-    snprintf(r->started, sizeof r->started, "starts from %.150s%s%s", path, fresh[0] ? "; fresh: " : "", fresh);
+    if (ok && copy)
+        distill_start(&r->model);
+    r->whole = !copy && !fresh[0];
+    snprintf(r->started, sizeof r->started, "starts from %.120s%s%s%s", path, fresh[0] ? "; fresh: " : "", fresh,
+             copy ? "; tokenizer: a copy of vision" : "");
     free(all);
     free(names);
     free(list);
@@ -224,7 +232,11 @@ bool run_resume(Run *r, Err *e)
         return ok;
     }
     if (!r->c->train.init[0]) {
-        snprintf(r->started, sizeof r->started, "starts from seed %lld", (long long)r->c->run.seed);
+        const bool copy = model_has(&r->model, PART_TOKENIZER);
+        if (copy)
+            distill_start(&r->model);
+        snprintf(r->started, sizeof r->started, "starts from seed %lld%s", (long long)r->c->run.seed,
+                 copy ? "; tokenizer: a copy of vision" : "");
         return true;
     }
     return run_find(r, r->c->train.init, path, sizeof path, &m, e) && run_load_parts(r, path, e);

@@ -55,7 +55,8 @@ void cpu_gather(float *out, const float *x, const int32_t *row, int64_t n, int C
 void cpu_scatter(float *x, const float *in, const int32_t *row, int64_t n, int C);
 void cpu_scatter_add(float *x, const float *in, const int32_t *row, int64_t n, int C);
 void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta, int sign);
-void cpu_patches(float *out, const uint8_t *pixels, int I, int size, int patch);
+void cpu_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind);
+void cpu_area_mean(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at);
 
 /* cpu_attention.c */
 void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart,

@@ -1,6 +1,7 @@
-/* cpu_rows.c -- ops that pick rows, turn them by their position or cut them from pictures */
+/* cpu_rows.c -- ops that pick rows, turn them by their position, cut them from pictures or average them */
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
+#include "core/resize.h"
 
 #include <limits.h>
 #include <omp.h>
@@ -111,22 +112,85 @@ void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta
     }
 }
 
-void cpu_patches(float *out, const uint8_t *pixels, int I, int size, int patch)
+/* One patch of the picture as it is, from its corner; to (3, patch, patch). */
+static void plain_patch(float *to, const uint8_t *corner, int size, int patch)
 {
-    const int side = size / patch, square = patch * patch;
-#pragma omp parallel for collapse(2) if ((int64_t)I * size * size >= PARALLEL)
-    for (int i = 0; i < I; i++)
-        for (int p = 0; p < side * side; p++) {
-            const uint8_t *corner = pixels + (((int64_t)i * size + p / side * patch) * size + p % side * patch) * 3;
-            float *to = out + ((int64_t)i * side * side + p) * 3 * square;
-            for (int y = 0; y < patch; y++) {
-                const uint8_t *from = corner + (int64_t)y * size * 3;
+    const int square = patch * patch;
+    for (int y = 0; y < patch; y++) {
+        const uint8_t *from = corner + (int64_t)y * size * 3;
 #pragma omp simd
-                for (int j = 0; j < patch; j++) {
-                    to[y * patch + j] = from[3 * j] / 127.5f - 1.f;
-                    to[y * patch + j + square] = from[3 * j + 1] / 127.5f - 1.f;
-                    to[y * patch + j + 2 * square] = from[3 * j + 2] / 127.5f - 1.f;
-                }
-            }
+        for (int j = 0; j < patch; j++) {
+            to[y * patch + j] = from[3 * j] / 127.5f - 1.f;
+            to[y * patch + j + square] = from[3 * j + 1] / 127.5f - 1.f;
+            to[y * patch + j + 2 * square] = from[3 * j + 2] / 127.5f - 1.f;
         }
+    }
+}
+
+/* One patch of the resized picture, (y0, x0) is its corner there; CHUNK columns at a time, whose taps serve all rows. */
+static void resized_patch(float *to, const uint8_t *picture, int size, int scaled, int patch, int y0, int x0, int kind)
+{
+    enum { CHUNK = 16 };
+    for (int first = 0; first < patch; first += CHUNK) {
+        const int wide = (int)min64(CHUNK, patch - first);
+        int at[CHUNK][4];
+        float w[CHUNK][4];
+        for (int x = 0; x < wide; x++) {
+            const Taps h = resize_taps(x0 + first + x, size, scaled, kind);
+            for (int i = 0; i < 4; i++)
+                at[x][i] = 3 * h.at[i], w[x][i] = (float)h.w[i];
+        }
+        for (int y = 0; y < patch; y++) {
+            const Taps v = resize_taps(y0 + y, size, scaled, kind);
+            float sum[CHUNK][3] = { { 0 } };
+            for (int j = 0; j < 4; j++) {
+                const uint8_t *line = picture + (int64_t)v.at[j] * size * 3;
+                const float down = (float)v.w[j];
+                for (int x = 0; down != 0 && x < wide; x++)
+                    for (int c = 0; c < 3; c++)
+                        sum[x][c] += down * (w[x][0] * line[at[x][0] + c] + w[x][1] * line[at[x][1] + c] +
+                                             w[x][2] * line[at[x][2] + c] + w[x][3] * line[at[x][3] + c]);
+            }
+            for (int c = 0; c < 3; c++)
+                for (int x = 0; x < wide; x++)
+                    to[(c * patch + y) * patch + first + x] = sum[x][c] / 127.5f - 1.f;
+        }
+    }
+}
+
+void cpu_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind)
+{
+    const int s = scaled / tile, side = tile / patch;
+#pragma omp parallel for collapse(2) if ((int64_t)tiles * tile * tile >= PARALLEL)
+    for (int k = 0; k < tiles; k++)
+        for (int p = 0; p < side * side; p++) {
+            const int in = (tile0 + k) % (s * s);
+            const int y = in / s * tile + p / side * patch, x = in % s * tile + p % side * patch;
+            const uint8_t *picture = pixels + (int64_t)((tile0 + k) / (s * s)) * size * size * 3;
+            float *to = out + ((int64_t)k * side * side + p) * 3 * patch * patch;
+            if (scaled == size)
+                plain_patch(to, picture + ((int64_t)y * size + x) * 3, size, patch);
+            else
+                resized_patch(to, picture, size, scaled, patch, y, x, kind);
+        }
+}
+
+/* A thread takes some columns of all rows: blocks reach over tiles. */
+void cpu_area_mean(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at)
+{
+    const int share = (int)(16 * ceil_div(C, 16 * omp_get_max_threads()));
+    const float count = (float)(s * s);
+#pragma omp parallel for if ((int64_t)tiles * side * side * C >= PARALLEL)
+    for (int c0 = 0; c0 < C; c0 += share) {
+        const int c1 = (int)min64(C, c0 + share);
+        for (int64_t n = 0; n < (int64_t)tiles * side * side; n++) {
+            const int k = tile0 + (int)(n / (side * side)), p = (int)(n % (side * side));
+            const int row = k % (s * s) / s * side + p / side, column = k % s * side + p % side;
+            float *to = out + ((int64_t)(k / (s * s)) * side * side + row / s * side + column / s) * wide + at;
+            const float *in = x + n * C;
+#pragma omp simd
+            for (int c = c0; c < c1; c++)
+                to[c] += in[c] / count;
+        }
+    }
 }

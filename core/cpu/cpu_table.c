@@ -32,6 +32,7 @@ const Ops OPS_CPU = {
     .depth_attention_bwd = cpu_depth_attention_bwd,
     .rope = cpu_rope,
     .patches = cpu_patches,
+    .area_mean = cpu_area_mean,
     .xent_max = cpu_xent_max,
     .xent_sum = cpu_xent_sum,
     .xent_bwd = cpu_xent_bwd,

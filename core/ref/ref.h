@@ -15,10 +15,10 @@
     _(gelu_fwd) _(gelu_bwd) _(swiglu_fwd) _(swiglu_bwd) _(add_fwd) _(scale) _(zero) _(fill) _(copy)                  \
     _(add_rows_fwd) _(add_rows_bwd) _(embed_fwd) _(embed_bwd) _(gather) _(scatter) _(scatter_add)                      \
     _(attention_fwd) _(attention_bwd) _(depth_attention_fwd) _(depth_attention_bwd) _(rope)                            \
-    _(patches)                                                                                                         \
+    _(patches) _(area_mean)                                                                                            \
     _(xent_max) _(xent_sum) _(xent_bwd) _(xent_loss) _(xent_soft_target) _(xent_soft_bwd) _(sigmoid_contrast)          \
     _(nearest) _(nearest_m) _(soft_targets) _(residual) _(code_stats) _(code_update) _(code_restart) _(pick)         \
-    _(mse) _(noise) _(noise_mix)                                                                                       \
+    _(entropy) _(mse) _(noise) _(noise_mix)                                                                            \
     _(sumsq) _(adamw)
 
 #define REF_PROTOTYPE(f) __typeof__(*((Ops *)0)->f) ref_##f;

@@ -1,5 +1,6 @@
-/* ref_rows.c -- rows by index, rotary embedding, patches */
+/* ref_rows.c -- rows by index, rotary embedding, patches, means over patches */
 #include "core/ref/ref.h"
+#include "core/resize.h"
 
 #include <math.h>
 
@@ -75,20 +76,37 @@ void ref_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta
             }
 }
 
-/* One patch: (y0, x0) is its corner, out (3, patch, patch). */
-static void one_patch(float *out, const uint8_t *picture, int size, int patch, int y0, int x0)
+/* One patch of the resized picture: (y0, x0) is its corner there, out (3, patch, patch). */
+static void one_patch(float *out, const uint8_t *picture, int size, int scaled, int patch, int y0, int x0, int kind)
 {
     for (int c = 0; c < 3; c++)
         for (int y = 0; y < patch; y++)
-            for (int x = 0; x < patch; x++)
-                *out++ = (float)(picture[((int64_t)(y0 + y) * size + x0 + x) * 3 + c] / 127.5 - 1);
+            for (int x = 0; x < patch; x++) {
+                Taps v = resize_taps(y0 + y, size, scaled, kind), h = resize_taps(x0 + x, size, scaled, kind);
+                double value = 0;
+                for (int j = 0; j < 16; j++)
+                    value += v.w[j / 4] * h.w[j % 4] * picture[((int64_t)v.at[j / 4] * size + h.at[j % 4]) * 3 + c];
+                *out++ = (float)(value / 127.5 - 1);
+            }
 }
 
-void ref_patches(float *out, const uint8_t *pixels, int I, int size, int patch)
+void ref_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind)
 {
-    int side = size / patch;                    /* what is left over at the right and below is not seen */
-    for (int64_t i = 0; i < I; i++)
-        for (int p = 0; p < side * side; p++)
-            one_patch(out + (i * side * side + p) * 3 * patch * patch, pixels + i * size * size * 3, size, patch,
-                      p / side * patch, p % side * patch);
+    const int s = scaled / tile, side = tile / patch;       /* what is left over at a tile's right and below is not seen */
+    for (int k = tile0; k < tile0 + tiles; k++)
+        for (int p = 0; p < side * side; p++, out += 3 * patch * patch)
+            one_patch(out, pixels + (int64_t)(k / (s * s)) * size * size * 3, size, scaled, patch,
+                      k % (s * s) / s * tile + p / side * patch, k % s * tile + p % side * patch, kind);
+}
+
+/* Tile after tile in float: any partition of the tiles into calls gives equal bits. */
+void ref_area_mean(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at)
+{
+    for (int k = tile0; k < tile0 + tiles; k++)
+        for (int p = 0; p < side * side; p++, x += C) {
+            int row = k % (s * s) / s * side + p / side, column = k % s * side + p % side;      /* in the stitched grid */
+            float *to = out + ((int64_t)(k / (s * s)) * side * side + row / s * side + column / s) * wide + at;
+            for (int c = 0; c < C; c++)
+                to[c] += x[c] / (float)(s * s);
+        }
 }

@@ -117,10 +117,30 @@ static bool become(VipsImage **im, bool failed, VipsImage **next)
     return !failed;
 }
 
+/* Four inks -> the light they leave, as Pillow does it: no profile, which would give other colours on other machines. */
+static bool from_inks(VipsImage **im)
+{
+    VipsImage *x = vips_image_copy_memory(*im);
+    if (!become(im, x == NULL, &x))
+        return false;
+    uint8_t *px = VIPS_IMAGE_ADDR(*im, 0, 0);
+    for (int64_t n = (int64_t)(*im)->Xsize * (*im)->Ysize; n > 0; n--, px += 4) {
+        const int white = 255 - px[3];
+        for (int b = 0; b < 3; b++) {
+            const int ink = px[b] * white + 128;
+            px[b] = (uint8_t)(white - ((ink >> 8) + ink) / 256);
+        }
+    }
+    return become(im, vips_extract_band(*im, &x, 0, "n", 3, NULL), &x) &&
+           become(im, vips_copy(*im, &x, "interpretation", VIPS_INTERPRETATION_sRGB, NULL), &x);
+}
+
 /* Any colour, any depth -> 8-bit sRGB with 3 bands, or 4 with alpha; whole in memory; upright; at most max_side. */
 static bool normalise(VipsImage **im, int max_side)
 {
     VipsImage *x = NULL;
+    if ((*im)->Type == VIPS_INTERPRETATION_CMYK && (*im)->Bands == 4 && (*im)->BandFmt == VIPS_FORMAT_UCHAR && !from_inks(im))
+        return false;
     if (!become(im, vips_colourspace(*im, &x, VIPS_INTERPRETATION_sRGB, NULL), &x) ||
         !become(im, vips_cast_uchar(*im, &x, NULL), &x))
         return false;

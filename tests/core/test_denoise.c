@@ -97,7 +97,7 @@ static double slope_of(Head *h, const NoiseDraw *draw, float scale, const OnGrad
 {
     const int64_t M = h->start[h->n];
     double loss = denoise_forward(&h->dw, &h->t, &h->w, h->g, h->z, M, h->n, h->start, h->key, draw, scale, &TP_ALONE);
-    denoise_backward(h->dg, &h->dw, &h->t, &h->w, h->g, M, h->n, h->start, &TP_ALONE, door);
+    denoise_backward(h->dg, &h->dw, &h->t, &h->w, h->g, M, h->n, &TP_ALONE, door);
     return loss;
 }
 

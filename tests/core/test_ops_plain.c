@@ -1,4 +1,5 @@
 /* Ops without a gradient, each against what ops.h says, in the reference and in the backend of the program. */
+#include "core/resize.h"
 #include "tests/core/op_check.h"
 
 /* Ops is a name and pointers: no member of the reference may be missing, and an overlay must leave none out. */
@@ -78,7 +79,7 @@ static void patches_are_channel_major(void **state)
                 for (int c = 0; c < 3; c++)
                     pixels[i][y][x][c] = (uint8_t)(100 * i + 40 * c + 5 * y + x);
     pixels[0][0][0][0] = 255;
-    o->patches(&out[0][0][0][0][0][0], &pixels[0][0][0][0], I, SIZE, PATCH);
+    o->patches(&out[0][0][0][0][0][0], &pixels[0][0][0][0], 0, I, SIZE, SIZE, SIZE, PATCH, RESIZE_BICUBIC);
     assert_float_equal(out[0][0][0][0][0][0], 1, 1e-6);
     assert_float_equal(out[0][0][0][0][0][1], 1 / 127.5 - 1, 1e-6);
     for (int at = 1; at < I * SIDE * SIDE * LEN; at++) {
@@ -208,6 +209,15 @@ static void dead_codes_restart(void **state)
     assert_memory_equal(count, want_count, sizeof count);
 }
 
+/* Shares 1/2, 1/4, 1/4: 1.5 bits.  A code alone tells nothing, and no counts at all are no error. */
+static void entropy_by_hand(void **state)
+{
+    const Ops *o = *state;
+    const float n[] = { 6, 0, 3, 3 }, one[] = { 0, 7 }, none[] = { 0, 0, 0 };
+    assert_true(fabs(o->entropy(n, 4) - 1.5 * log(2)) < 1e-15);         /* four double roundings of order 1 */
+    assert_true(o->entropy(one, 2) == 0 && o->entropy(none, 3) == 0);
+}
+
 /* softmax(log p / 1) = p: u walks through the cumulative shares .1 .6 .6 1; at temperature 1/2 shares go as p^2. */
 static void pick_draws_its_shares(void **state)
 {
@@ -295,6 +305,7 @@ static int suite(const char *name, const Ops *o)
         cmocka_unit_test_prestate(residual_subtracts, s),
         cmocka_unit_test_prestate(code_stats_count_and_add, s),
         cmocka_unit_test_prestate(code_update_by_hand, s),
+        cmocka_unit_test_prestate(entropy_by_hand, s),
         cmocka_unit_test_prestate(dead_codes_restart, s),
         cmocka_unit_test_prestate(pick_draws_its_shares, s),
         cmocka_unit_test_prestate(sumsq_is_exact_enough, s),

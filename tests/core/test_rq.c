@@ -24,14 +24,14 @@ typedef struct {
     Arena     arena;
     float     x[N * C];
     double    energy[Q + 1];
-    int       used[Q];
+    CodesUse  use;
 } Rq;
 
 static void lay_rq(Rq *r)
 {
     r->weights = TAKE(&r->arena, float, r->table.weights);
     r->grads   = TAKE(&r->arena, float, r->table.grads);
-    codes_tape(&r->t, &r->arena, &r->w, N);
+    codes_tape(&r->t, &r->arena, &r->w, N, true);
 }
 
 /* Random codebooks, and features like normal numbers of their own stream. */
@@ -39,7 +39,7 @@ static Rq *open_rq(bool shared)
 {
     Rq *r = calloc(1, sizeof *r);
     r->arena.name = "test";
-    r->w = r->dw = (Codes){ .Q = Q, .S = S, .Cv = C, .shared = shared };
+    r->w = r->dw = (Codes){ .part = "codes", .Q = Q, .S = S, .Cv = C, .shared = shared };
     Binder b = binder_declare(&r->table, &TP_ALONE);
     codes_params(&r->w, &b);
     assert_true(params_seal(&r->table, "codes"));
@@ -120,6 +120,21 @@ static void check_quantized(const Rq *r)
     free(v);
 }
 
+/* What the last depth left, and the sum over depths of what each left. */
+static void check_left(const Rq *r)
+{
+    Naive *v = naive(r);
+    for (int n = 0; n < N; n++)
+        for (int c = 0; c < C; c++) {
+            double left = 0;
+            for (int k = 1; k <= Q; k++)
+                left += v->r[k][n][c];
+            assert_close(r->t.left[n * C + c], left);
+            assert_close(r->t.r[n * C + c], v->r[Q][n][c]);
+        }
+    free(v);
+}
+
 static void quantizes(void **state)
 {
     (void)state;
@@ -132,8 +147,11 @@ static void quantizes(void **state)
         memcpy(code, r->t.code, sizeof(int32_t) * Q * N);
         codes_quantize(&r->t, NULL, &r->w, r->x, N);       /* the energy is optional */
         assert_memory_equal(code, r->t.code, sizeof(int32_t) * Q * N);
+        check_left(r);
+        op.fill(r->t.left, N * C, 9);
         gather(r, 0);                                      /* gathering chooses the same codes */
         check_quantized(r);
+        check_left(r);
         free(code);
         close_rq(r);
     }
@@ -165,6 +183,12 @@ static int64_t check_book(const Rq *r, const float *count0, const float *sum0, i
     for (int j = 0; j < S; j++)
         total += count[j] = decay * (double)count0[j] + (1 - (double)decay) * n[j];
     int used = 0;
+    double chosen = 0, perplexity = 1;
+    for (int j = 0; j < S; j++)
+        chosen += n[j];
+    for (int j = 0; j < S; j++)                            /* exp(-sum p log p) = prod p^-p */
+        perplexity *= n[j] > 0 ? pow(n[j] / chosen, -n[j] / chosen) : 1;
+    assert_close(r->use.perplexity[book], perplexity);
     for (int j = 0; j < S; j++) {
         used += n[j] > 0;
         const float *e = r->w.table[book] + j * C;
@@ -188,7 +212,7 @@ static int64_t check_book(const Rq *r, const float *count0, const float *sum0, i
             assert_close(e[c], sum / smooth);
         }
     }
-    assert_int_equal(r->used[book], used);
+    assert_int_equal(r->use.used[book], used);
     return dead;
 }
 
@@ -205,10 +229,12 @@ static void averages_and_restarts(void **state)
             memcpy(before, r->weights, bytes);
             Naive *v = naive(r);
             gather(r, step);
-            int64_t want = 0, restarted = codes_update(&r->w, &r->dw, 0.8f, r->used);
+            int64_t want = 0;
+            codes_update(&r->use, &r->w, &r->dw, 0.8f);
+            assert_int_equal(r->use.books, shared ? 1 : Q);
             for (int k = 0; k < (shared ? 1 : Q); k++)
                 want += check_book(r, before + (r->w.count[k] - r->weights), before + (r->w.sum[k] - r->weights), k, v, 0.8f);
-            assert_int_equal(restarted, want);
+            assert_int_equal(r->use.restarts, want);
             dead += want;
             alive += (shared ? 1 : Q) * S - want;
             free(v);
@@ -228,7 +254,7 @@ static void learns(void **state)
         const double untrained = r->energy[Q];
         for (int step = 0; step < 60; step++) {
             gather(r, step);
-            codes_update(&r->w, &r->dw, 0.8f, r->used);
+            codes_update(&r->use, &r->w, &r->dw, 0.8f);
         }
         codes_quantize(&r->t, r->energy, &r->w, r->x, N);
         for (int k = 0; k < Q; k++)                        /* each depth explains some more of what is left */
@@ -278,6 +304,49 @@ static void micro_batches(void **state)
     }
 }
 
+/* 1, 2 and 4 ranks, each with a gradient of its own, the gradients then added: after the update the codes that started
+   again are the same ones with the same bits, and the others are the same numbers (sums of floats in another order). */
+static void ranks(void **state)
+{
+    (void)state;
+    float *table[3] = { 0 };
+    CodesUse use[3];
+    for (int i = 0; i < 3; i++) {
+        Rq *r = open_rq(false);
+        float *sum = calloc((size_t)r->table.grads, sizeof *sum);
+        const int size = 1 << i, *bound = (const int[3][5]){ { 0, B }, { 0, 3, B }, { 0, 2, 3, 4, B } }[i];
+        for (int rank = 0; rank < size; rank++) {
+            const int first = bound[rank], n = bound[rank + 1] - first;
+            const CodesDraw draw = { .seed = 8, .step = 5, .global_batch = B, .first = first };
+            int32_t start[B + 1];
+            for (int b = 0; b <= n; b++)
+                start[b] = image_start[first + b] - image_start[first];
+            op.zero(r->grads, r->table.grads);
+            codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x + image_start[first] * P * C, start, n, P, &draw);
+            op.add_fwd(sum, sum, r->grads, r->table.grads);
+        }
+        memcpy(r->grads, sum, (size_t)r->table.grads * sizeof *sum);
+        codes_update(&use[i], &r->w, &r->dw, 0.8f);
+        table[i] = malloc(Q * S * C * sizeof(float));
+        for (int k = 0; k < Q; k++)
+            memcpy(table[i] + k * S * C, r->w.table[k], S * C * sizeof(float));
+        assert_int_equal(use[i].restarts, use[0].restarts);
+        assert_memory_equal(use[i].used, use[0].used, sizeof use[0].used);
+        for (int k = 0; k < Q; k++)
+            assert_true(use[i].perplexity[k] == use[0].perplexity[k]);
+        for (int j = 0; j < Q * S * C; j++)
+            assert_close(table[i][j], table[0][j]);
+        for (int j = 0; j < Q * S; j++)
+            if (r->w.count[j / S][j % S] == 1)
+                assert_memory_equal(table[i] + j * C, table[0] + j * C, C * sizeof(float));
+        free(sum);
+        close_rq(r);
+    }
+    assert_in_range(use[0].restarts, 1, Q * S - 1);
+    for (int i = 0; i < 3; i++)
+        free(table[i]);
+}
+
 /* Each step draws other candidates. */
 static void candidates_vary(void **state)
 {
@@ -320,7 +389,8 @@ static void nothing_to_learn_from(void **state)
     const CodesDraw draw = { .seed = 8, .step = 0, .global_batch = 2, .first = 0 };
     memcpy(before, r->weights, bytes);
     codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x, (const int32_t[]){ 0, 0, 0 }, 2, P, &draw);
-    assert_int_equal(codes_update(&r->w, &r->dw, 0.99f, r->used), 0);
+    codes_update(&r->use, &r->w, &r->dw, 0.99f);
+    assert_true(r->use.restarts == 0 && r->use.used[0] == 0 && r->use.perplexity[0] == 1);
     assert_memory_equal(before, r->weights, bytes);
     free(before);
     close_rq(r);
@@ -337,6 +407,7 @@ int main(void)
         cmocka_unit_test_setup(averages_and_restarts, reference), cmocka_unit_test_setup(averages_and_restarts, fast),
         cmocka_unit_test_setup(learns, reference),                cmocka_unit_test_setup(learns, fast),
         cmocka_unit_test_setup(micro_batches, reference),         cmocka_unit_test_setup(micro_batches, fast),
+        cmocka_unit_test_setup(ranks, reference),                 cmocka_unit_test_setup(ranks, fast),
         cmocka_unit_test_setup(candidates_vary, reference),       cmocka_unit_test_setup(every_vector_has_a_chance, fast),
         cmocka_unit_test_setup(nothing_to_learn_from, reference),
     };

@@ -227,6 +227,53 @@ static void too_many_placeholders(void **state)
     arena_free(&w.arena);
 }
 
+/* Which targets a share keeps depends on a patch's number in the global batch alone; what is kept stays in order. */
+static void share(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    const int32_t tokens[2 * N] = { 1, IMG, 1, IMG, 1, IMG, 1, IMG }, labels[2 * N] = { NO, NO, NO, NO, NO, NO, NO, NO };
+    int64_t whole[N * P], apart[N * P], kept = 0, total = 0, drawn = 0;
+    for (int64_t step = 0; step < 50; step++) {
+        Work w;
+        Splice *s = build(&w, N, tokens, labels, TOKENS(0, 2, 4, 6, 8), TOKENS(0, 1, 2, 3, 4), ROOM, 0);
+        assert_int_equal(s->vis_images, N);
+        for (int64_t i = 0; i < s->vis; i++)
+            assert_int_equal(s->vis_key[i], i / P * 65536 * P + i % P);
+        splice_share(s, 0.4f, 7, step);
+        const int64_t n = s->vis;
+        memcpy(whole, s->vis_key, (size_t)n * sizeof *whole);
+        assert_int_equal(s->vis_start[s->vis_images], n);
+        for (int i = 0; i < s->vis_images; i++) {          /* each picture's targets lie together, in order */
+            assert_true(s->vis_start[i] < s->vis_start[i + 1]);
+            for (int32_t v = s->vis_start[i]; v < s->vis_start[i + 1]; v++) {
+                assert_int_equal(s->vis_src[v] / P, s->vis_src[s->vis_start[i]] / P);
+                assert_int_equal(s->vis_row[v], s->vis_src[v] / P * (1 + P) + 1 + s->vis_src[v] % P);
+            }
+        }
+        arena_free(&w.arena);
+        int64_t m = 0;
+        for (int b = 0; b < N; b++) {                      /* each sequence as a micro-batch of its own */
+            const int64_t sample = 10 + b;
+            Batch one = { .B = 1, .I = 1, .M = 2, .tokens = tokens, .labels = labels, .token_start = TOKENS(0, 2),
+                          .image_start = TOKENS(0, 1), .sample = &sample, .first = b, .global_batch = N };
+            open_work(&w);
+            splice_build(&w.s, &one, P, ROOM, 0);
+            splice_share(&w.s, 0.4f, 7, step);
+            memcpy(apart + m, w.s.vis_key, (size_t)w.s.vis * sizeof *apart);
+            m += w.s.vis;
+            arena_free(&w.arena);
+        }
+        assert_int_equal(m, n);
+        assert_memory_equal(whole, apart, (size_t)n * sizeof *whole);
+        kept += n;
+        total += N * P;
+        drawn |= (int64_t)1 << n;
+    }
+    assert_true(kept > 0.3 * (double)total && kept < 0.5 * (double)total);     /* 600 draws: 0.4 +- 0.02 */
+    assert_true((drawn & (drawn - 1)) != 0);               /* not the same in every step */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +284,7 @@ int main(void)
         cmocka_unit_test(cut_inside_an_image),       cmocka_unit_test(cut_before_an_image),
         cmocka_unit_test(image_without_placeholder), cmocka_unit_test(empty_sequence),
         cmocka_unit_test(built_again),               cmocka_unit_test(too_many_placeholders),
+        cmocka_unit_test(share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

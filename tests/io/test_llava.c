@@ -201,6 +201,7 @@ static void test_bad_records(void **state)
     bad_text("{\"conversations\": []}", "no \"conversations\"");
     bad_text("{\"conversations\": [1]}", "without the strings");
     bad_text("{\"conversations\": [{\"from\": \"human\", \"value\": 3}]}", "without the strings");
+    bad_text("{\"conversations\": [{\"from\": \"system\", \"value\": \"Be.\"}]}", "no \"conversations\"");
     bad_text("{\"conversations\": [{\"from\": \"gpt\", \"value\": \"Ho\"}]}", "take turns");
     bad_text("{\"conversations\": [{\"from\": \"human\", \"value\": \"Hi\"}, {\"from\": \"human\", \"value\": \"Hi\"}]}", "take turns");
     bad_text("{\"id\": [], " TALK "}", "\"id\"");
@@ -237,7 +238,7 @@ static void test_pictures(void **state)
 static void test_what_may_be_left_out(void **state)
 {
     (void)state;
-    static const char fine[] = "[{\"conversations\": [{\"from\": \"human\", \"value\": \"Hi\"}]}, {\"image\": null, " TALK "},"
+    static const char fine[] = "[{\"conversations\": [{\"from\": \"system\", \"value\": \"Be.\"}, {\"from\": \"human\", \"value\": \"Hi\"}]}, {\"image\": null, " TALK "},"
                                "{\"image\": \"inside.png\", " TALK "}, {\"image\": \"sub/./a b.png\", " TALK "}]";
     write_bytes(json, fine, strlen(fine));
     for (int with_root = 0; with_root < 2; with_root++) {
@@ -245,13 +246,12 @@ static void test_what_may_be_left_out(void **state)
         LlavaRecord r;
         Llava *l = llava_open(json, with_root ? root : NULL, &e);
         assert_int_equal(llava_next(l, &r, &e), 1);
-        assert_string_equal(r.id, "");
-        assert_string_equal(r.turns[0].human, "Hi");
+        assert_true(r.n == 1 && !r.id[0] && strcmp(r.system, "Be.") == 0 && strcmp(r.turns[0].human, "Hi") == 0);
         assert_null(r.turns[0].answer);      /* a question for the model */
         assert_int_equal(llava_next(l, &r, &e), 1);
-        assert_int_equal(r.images, 0);
-        assert_int_equal(llava_next(l, &r, &e), with_root ? 1 : -1);
-        assert_int_equal(llava_next(l, &r, &e), with_root ? 1 : -1);
+        assert_true(r.images == 0 && !r.system);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(llava_next(l, &r, &e), with_root ? 1 : -1);
         assert_int_equal(r.images, with_root);
         llava_close(l);
     }

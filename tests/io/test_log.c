@@ -37,7 +37,8 @@ static int fresh(void **state)
 static StepLog step_of(int64_t step)
 {
     return (StepLog){ .step = step, .time = 1.7e9 + 0.125, .samples = 32 * step, .tokens = 1000 * step, .loss = 1.0 / 3, .loss_text = 0.25,
-                      .loss_visual = 2, .loss_visual_depth = { 1, 2, 3, 4 }, .depths = 4, .grad_norm = 1.5, .lr = 1e-3,
+                      .loss_visual = 2, .loss_visual_depth = { 1, 2, 3, 4 }, .depths = 4, .code_usage = { 0.5, 0.75 },
+                      .code_perplexity = { 2, 6.5 }, .books = 2, .code_restarts = 3, .grad_norm = 1.5, .lr = 1e-3,
                       .samples_per_s = 123.4, .t_step = 0.5, .restart = 0, .world = 2, .dp = 2, .tp = 1, .stage = "instruct" };
 }
 
@@ -126,7 +127,7 @@ static void has_the_keys(void **state)
     static const char *const key[] = {
         "step", "time", "samples", "tokens", "loss", "loss_text", "loss_visual", "loss_visual_depth", "loss_hex", "grad_norm", "lr",
         "skipped", "tokens_per_s", "samples_per_s", "flops_share", "t_step", "t_data", "t_forward", "t_backward", "t_reduce",
-        "t_optim", "t_ckpt", "rss_mb", "restart", "world", "dp", "tp",
+        "t_optim", "t_ckpt", "rss_mb", "restart", "world", "dp", "tp", "code_usage", "code_perplexity", "code_restarts",
     };
     enum { KEYS = sizeof key / sizeof *key };
     lives(7, 7);
@@ -136,6 +137,10 @@ static void has_the_keys(void **state)
     for (int i = 0; i < KEYS; i++)
         assert_non_null(json_object_get(o, key[i]));
     assert_int_equal(json_array_size(json_object_get(o, "loss_visual_depth")), 4);
+    assert_int_equal(json_array_size(json_object_get(o, "code_usage")), 2);
+    assert_true(json_real_value(json_array_get(json_object_get(o, "code_usage"), 1)) == 0.75);
+    assert_true(json_real_value(json_array_get(json_object_get(o, "code_perplexity"), 1)) == 6.5);
+    assert_int_equal(json_integer_value(json_object_get(o, "code_restarts")), 3);
     double back = strtod(json_string_value(json_object_get(o, "loss_hex")), NULL);
     assert_true(back == 1.0 / 3);                       /* to the bit */
     assert_true(json_real_value(json_object_get(o, "time")) == 1.7e9 + 0.125);

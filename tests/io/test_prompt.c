@@ -266,25 +266,22 @@ static const Golden golden[] = {
 };
 enum { GOLDEN = sizeof golden / sizeof *golden, P = 3, ROOM = 1000 };
 
-static void test_golden(void **state)
+static void compare_targets(const Golden *g, Splice *s)
 {
-    (void)state;
-    for (int i = 0; i < GOLDEN; i++) {
-        const Golden *g = &golden[i];
-        Err e = { 0 };
-        const Talk talk = { g->turns, g->n_turns, g->images, g->system };
-        assert_true(prompt_build(&p, g->symbols ? symbols : text, g->template_, &talk, &e));
-        for (int j = 0; j < g->n || j < p.n; j++) {
-            if (j >= p.n || j >= g->n || p.tokens[j] != g->tokens[j])
-                fail_msg("%s: token %d of %d (golden %d) differs", g->what, j, p.n, g->n);
-            if (p.labels[j] != (g->learned[j] == 'L' ? p.tokens[j] : IGNORE))
-                fail_msg("%s: label %d differs", g->what, j);
-        }
+    const int32_t token_start[2] = { 0, p.n }, image_start[2] = { 0, g->images };
+    const Batch b = { .B = 1, .I = g->images, .M = p.n, .tokens = p.tokens, .labels = p.labels, .token_start = token_start,
+                      .image_start = image_start };
+    splice_build(s, &b, P, g->max_len, 0);
+    if (s->text != g->targets || splice_text_targets(p.tokens, p.labels, p.n, P, g->max_len) != g->targets)
+        fail_msg("%s: %d targets, golden %d", g->what, (int)s->text, g->targets);
+    for (int j = 0; j < s->text; j++) {
+        assert_int_equal(s->text_row[j], g->target[2 * j]);
+        assert_int_equal(s->text_id[j], g->target[2 * j + 1]);
     }
 }
 
-/* What is left to learn when a sequence is cut, picture rows counted. */
-static void test_golden_targets(void **state)
+/* Tokens, labels, and what is left to learn when the sequence is cut, picture rows counted. */
+static void test_golden(void **state)
 {
     (void)state;
     Splice s;
@@ -297,16 +294,13 @@ static void test_golden_targets(void **state)
         Err e = { 0 };
         const Talk talk = { g->turns, g->n_turns, g->images, g->system };
         assert_true(prompt_build(&p, g->symbols ? symbols : text, g->template_, &talk, &e));
-        const int32_t token_start[2] = { 0, p.n }, image_start[2] = { 0, g->images };
-        const Batch b = { .B = 1, .I = g->images, .M = p.n, .tokens = p.tokens, .labels = p.labels, .token_start = token_start,
-                          .image_start = image_start };
-        splice_build(&s, &b, P, g->max_len, 0);
-        if (s.text != g->targets || splice_text_targets(p.tokens, p.labels, p.n, P, g->max_len) != g->targets)
-            fail_msg("%s: %d targets, golden %d", g->what, (int)s.text, g->targets);
-        for (int j = 0; j < s.text; j++) {
-            assert_int_equal(s.text_row[j], g->target[2 * j]);
-            assert_int_equal(s.text_id[j], g->target[2 * j + 1]);
+        for (int j = 0; j < g->n || j < p.n; j++) {
+            if (j >= p.n || j >= g->n || p.tokens[j] != g->tokens[j])
+                fail_msg("%s: token %d of %d (golden %d) differs", g->what, j, p.n, g->n);
+            if (p.labels[j] != (g->learned[j] == 'L' ? p.tokens[j] : IGNORE))
+                fail_msg("%s: label %d differs", g->what, j);
         }
+        compare_targets(g, &s);
     }
     arena_free(&a);
 }
@@ -417,9 +411,9 @@ int main(void)
         cmocka_unit_test(test_v1_without_picture),  cmocka_unit_test(test_places_of_the_mark),
         cmocka_unit_test(test_inference_is_training), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_long_conversation),   cmocka_unit_test(test_template_names),
-        cmocka_unit_test(test_golden),              cmocka_unit_test(test_golden_targets),
-        cmocka_unit_test(test_marks_in_text),       cmocka_unit_test(test_stops),
-        cmocka_unit_test(test_blank_answers),       cmocka_unit_test(test_question),
+        cmocka_unit_test(test_golden),              cmocka_unit_test(test_marks_in_text),
+        cmocka_unit_test(test_stops),               cmocka_unit_test(test_blank_answers),
+        cmocka_unit_test(test_question),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -49,3 +49,29 @@ says 0 0 eval "$config" "${small[@]}" --set train.stage=contrast --set run.dir=c
 grep -q '^contrastive loss' out && grep -q '"retrieval": ' contrast/eval.json || { cat out; fail "no contrastive loss"; }
 says 0 0 eval "$config" "${small[@]}" --set train.stage=tokenizer --set run.dir=tokenizer
 grep -q '^energy left after depth 2' out || { cat out; fail "no energies"; }
+
+# ---- the codes' own tower: 1, 2 and 4 ranks, the same codes chosen and started again ----
+own=("$config" "${small[@]}" --set model.codes.tower=own --set model.codes.layer=-2)
+chosen() { grep -oE '"code_(usage|perplexity)": \[[^]]+\]|"code_restarts": [0-9]+' $1/run.jsonl; }
+for ranks in 0 2 4; do
+    says 0 $ranks train "${own[@]}" --set train.stage=tokenizer --set train.init=contrast --set run.dir=own$ranks --set train.micro_batch=2
+    close_losses own0 own$ranks loss
+    diff <(chosen own0) <(chosen own$ranks) || fail "the codes of own0 and own$ranks differ"
+done
+[ "$(chosen own0 | wc -l)" = 12 ] || fail "the codes of own0 are not logged"
+grep -q 'fresh: codes; tokenizer: a copy of vision' out || { cat out; fail "it does not say where the tower comes from"; }
+[ "$(column loss_hex own2 | cut -d' ' -f2 | sort -u | wc -l)" = 4 ] || fail "own2: the loss does not move"
+[ "$(column code_restarts own2 | head -1)" != '1 0' ] || fail "no code started again in the first step"
+# Without a checkpoint to start from it is a copy, too.
+says 0 0 train "${own[@]}" --set train.stage=tokenizer --set run.dir=own.seed --set train.steps=1
+grep -q 'starts from seed 1; tokenizer: a copy of vision' out || { cat out; fail "the tower is not a copy"; }
+[ "$(column loss_visual own.seed)" = '1 0' ] || fail "a copy's features have a distance"
+
+says 0 2 pack "${own[@]}" --set data.template=plain --set data.codes=own2
+"$ASVR" verify shards/train-00000.h5 >codes
+says 0 0 pack "${own[@]}" --set data.template=plain --set data.codes=own2
+"$ASVR" verify shards/train-00000.h5 | cmp - codes || fail "the own tower's codes depend on the number of ranks"
+says 65 0 pack "${own[@]}" --set data.template=plain --set data.codes=tokenizer
+blames "the codes' own tower" 'a copy of vision'
+says 0 0 eval "${own[@]}" --set train.stage=tokenizer --set run.dir=own2
+grep -q "^distance to the vision tower's features" out && grep -q '^energy left after depth 2' out || { cat out; fail "no distances"; }

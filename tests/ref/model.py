@@ -364,14 +364,19 @@ def write_case(out, name, w, total, text, visual, contrast, codes):
               % (name, total, text, contrast, numbers(visual or [0]), name, "NULL" if codes is None else name + "_codes"))
 
 
-out = open("tests/golden/model_golden.h", "w")
-out.write("/* Written by tests/ref/model.py with PyTorch %s: losses, and for each trainable tensor its number of elements, the\n"
-          "   norm of its gradient and the gradient's components along %d random unit vectors.  All in float64. */\n\n"
-          % (torch.__version__.split("+")[0], DIRECTIONS))
-contrast_case(out, "contrast", "vision,pool,text,contrast")
-language_case(out, "aligned", "projector,decoder,head,vision")
-language_case(out, "shifted", "projector,decoder,head,vision", shift=1)
-language_case(out, "text_alone", "projector,decoder,vision", semantic=False)
-language_case(out, "quantized", "projector,decoder,head,vision", given=False)
-language_case(out, "shared_codes", "projector,decoder,head,vision", given=False, shared=True)
-out.close()
+def main():
+    out = open("tests/golden/model_golden.h", "w")
+    out.write("/* Written by tests/ref/model.py with PyTorch %s: losses, and for each trainable tensor its number of elements, the\n"
+              "   norm of its gradient and the gradient's components along %d random unit vectors.  All in float64. */\n\n"
+              % (torch.__version__.split("+")[0], DIRECTIONS))
+    contrast_case(out, "contrast", "vision,pool,text,contrast")
+    language_case(out, "aligned", "projector,decoder,head,vision")
+    language_case(out, "shifted", "projector,decoder,head,vision", shift=1)
+    language_case(out, "text_alone", "projector,decoder,vision", semantic=False)
+    language_case(out, "quantized", "projector,decoder,head,vision", given=False)
+    language_case(out, "shared_codes", "projector,decoder,head,vision", given=False, shared=True)
+    out.close()
+
+
+if __name__ == "__main__":
+    main()

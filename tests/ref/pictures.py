@@ -53,8 +53,8 @@ out.write("static const Picture pictures[] = {\n")
 emit("rgb.jpg", saved(rgb, "JPEG", quality=95), (8, 4), 3, (200, 40, 60), 2)
 emit("progressive.jpg", saved(rgb, "JPEG", quality=95, progressive=True), (8, 4), 3, (200, 40, 60), 2)
 emit("grey.jpg", saved(Image.new("L", (8, 4), 90), "JPEG"), (8, 4), 3, (90, 90, 90), 2)
-# Pure magenta and yellow ink: red.  How red is a matter of the ink's profile.
-emit("cmyk.jpg", saved(Image.new("CMYK", (8, 4), (0, 255, 255, 0)), "JPEG", quality=95), (8, 4), 3, (245, 20, 20), 45)
+cmyk = saved(Image.new("CMYK", (8, 4), (20, 200, 120, 40)), "JPEG", quality=95)
+emit("cmyk.jpg", cmyk, (8, 4), 3, Image.open(io.BytesIO(cmyk)).convert("RGB").getpixel((1, 1)), 2)
 turned = Image.new("RGB", (16, 8), (10, 10, 10))
 turned.paste((250, 0, 0), (0, 0, 8, 8))
 exif = turned.getexif()
@@ -92,6 +92,38 @@ def square(px, size, pad):
         im = canvas
     return np.asarray(im.resize((size, size), Image.BICUBIC))
 
+
+# A picture like a photograph, in integers: `photograph` in tests/io/test_image.c.
+def photograph(w, h, bands):
+    y, x, b = np.mgrid[0:h, 0:w, 0:bands].astype(np.int64)
+
+    def wave(t, half):
+        return np.abs(t % (2 * half) - half) * 255 // half
+    light = (2 * wave(x + 2 * y + 40 * b, 197) + wave(3 * x - y + 5000, 61 + 10 * b) + wave(x * y // 64, 331)) // 4
+    noise = (x * 374761393 + y * 668265263 + b * 2246822519) % 2**32
+    noise = (noise ^ noise >> 13) * 1274126177 % 2**32
+    return np.clip(light + (noise >> 24) % 25 - 12, 0, 255).astype(np.uint8)
+
+
+SIDE = 15
+out.write("/* width, height, bands, pad, the square that Pillow makes of the photograph; or width 0 and bytes of a file */\n")
+out.write("static const Photo photos[] = {\n")
+
+
+def photo(head, px, pad, data=b""):
+    values = square(px, SIDE, pad).reshape(-1, 27)
+    rows = ",\n    ".join(", ".join(map(str, row)) for row in values)
+    out.write("{ %s, %d, %d,\n%s, {\n    %s } },\n" % (head, pad, len(data), c_string(data), rows))
+
+
+for w, h, bands, pad in ((1023, 517, 3, 1), (1023, 517, 3, 0), (300, 451, 4, 1), (20, 13, 3, 1)):
+    photo("%d, %d, %d" % (w, h, bands), photograph(w, h, bands), pad)
+smooth = Image.fromarray(photograph(96, 64, 3)).resize((72, 48), Image.BICUBIC)
+for mode, pad, options in (("RGB", 1, {"quality": 85}), ("L", 0, {"quality": 85}), ("CMYK", 1, {"quality": 80}),
+                           ("RGB", 0, {"quality": 75, "progressive": True})):
+    data = saved(smooth.convert(mode), "JPEG", **options)
+    photo("0, 0, 0", np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), pad, data)
+out.write("};\n\n")
 
 out.write("/* width, height, bands, pad, size, the square that Pillow makes of it */\n")
 out.write("static const Square squares[] = {\n")

@@ -1,0 +1,296 @@
+#include "launch/export.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dist/comm.h"
+#include "io/files.h"
+#include "launch/verbs.h"
+
+enum { PIECES = 256, BUFFER = 1 << 25 /* floats of a rank */ };
+
+/* Rows on their way from one checkpoint. */
+typedef struct {
+    Export  *x;
+    int     *fd;                   /* by file of the plan */
+    float   *buffer;
+    int64_t  room, used;           /* floats; used by the rank that has most */
+    int      n, from;
+    Piece    piece[PIECES];
+    struct { const ExportItem *item; int64_t row, rows; float *at; } part[PIECES];
+} Stream;
+
+/* ---- what is asked ---- */
+
+/* The small files beside a checkpoint RUN/ckpt/step-N, if its run was imported; "" if not. */
+static void find_hf(const Export *x, const char *ckpt, char hf[TRAVEL_PATH])
+{
+    int there = 0;
+    snprintf(hf, TRAVEL_PATH, "%.*s/../../" TRAVEL_DIR, TRAVEL_PATH - 16, ckpt);
+    if (x->r.grid.rank == 0)
+        there = access(hf, F_OK) == 0;
+    comm_bcast(x->r.grid.world, &there, sizeof there, 0);
+    if (!there)
+        hf[0] = 0;
+}
+
+static bool open_sources(Export *x, Err *e)
+{
+    const Config *c = x->r.c;
+    CkptMeta m;
+    if (!run_find(&x->r, c->export.from, x->path[FROM_RUN], TRAVEL_PATH, &m, e)
+        || !ckpt_tensors(x->r.grid.world, x->path[FROM_RUN], &x->list[FROM_RUN], &x->n[FROM_RUN], e))
+        return false;
+    if (!c->export.base[0]) {
+        find_hf(x, x->path[FROM_RUN], x->hf);
+        return true;
+    }
+    if (!run_find(&x->r, c->export.base, x->path[FROM_BASE], TRAVEL_PATH, &m, e)
+        || !ckpt_tensors(x->r.grid.world, x->path[FROM_BASE], &x->list[FROM_BASE], &x->n[FROM_BASE], e))
+        return false;
+    find_hf(x, x->path[FROM_BASE], x->hf);
+    return x->hf[0] || err_set(e, EXIT_CONFIG, "export.base", "name a run that `asvr import` made", "%s was not imported", c->export.base);
+}
+
+/* The folder that the files are written to before it gets its name. */
+static bool target(const Export *x, char final[TRAVEL_PATH], char temp[TRAVEL_PATH], Err *e)
+{
+    snprintf(final, TRAVEL_PATH, "%s", x->r.c->export.to);
+    size_t n = strlen(final);
+    while (n > 1 && final[n - 1] == '/')
+        final[--n] = 0;
+    const char *slash = strrchr(final, '/');
+    const int folder = slash ? (int)(slash - final) + 1 : 0;
+    snprintf(temp, TRAVEL_PATH, "%.*s.tmp-%s", folder, final, final + folder);
+    if (x->r.grid.rank == 0 && !travel_is_free(final))
+        err_set(e, EXIT_CONFIG, final, "name a new folder", "export.to is not empty");
+    if (x->r.grid.rank == 0 && !e->code && dir_remove(temp, e) && dir_make(temp, e))
+        for (int i = 0; i < x->plan.files && !e->code; i++)
+            st_create(&x->plan, i, temp, e);
+    return run_agree(&x->r, e);
+}
+
+/* ---- the tensors ---- */
+
+static bool flush(Stream *s, Err *e)
+{
+    const Export *x = s->x;
+    if (s->n && !ckpt_load(x->r.grid.world, x->path[s->from], s->piece, s->n, e))
+        return false;
+    for (int i = 0; i < s->n; i++) {
+        const ExportItem *it = s->part[i].item;
+        const HfPiece *p = &it->piece;
+        const int64_t rows = it->tensor->size[0], cols = it->tensor->dims == 1 ? 1 : it->tensor->size[1];
+        if (s->part[i].rows && !st_write(&x->plan, it->to, s->fd[it->to->file], p->row_block * rows + s->part[i].row,
+                                         s->part[i].rows, p->col_block * cols, cols, s->part[i].at, cols, e))
+            break;
+    }
+    s->n = 0, s->used = 0;
+    return run_agree(&x->r, e);
+}
+
+/* Rows [row, row + n) of an item, divided among the ranks. */
+static bool send(Stream *s, const ExportItem *it, int64_t row, int64_t n, Err *e)
+{
+    const int rank = s->x->r.grid.rank, size = s->x->r.grid.size;
+    const CkptTensor *t = it->tensor;
+    const int64_t cols = t->dims == 1 ? 1 : t->size[1], most = ceil_div(n, size) * cols;
+    const int64_t first = row + n * rank / size, last = row + n * (rank + 1) / size;
+    if ((s->n == PIECES || s->used + most > s->room || s->from != it->from) && !flush(s, e))
+        return false;
+    float *at = s->buffer + s->used;
+    s->from = it->from;
+    s->piece[s->n] = (Piece){ t->name, slice_range(slice_whole(t->dims, t->size), 0, first, last - first), last > first ? at : NULL, false };
+    s->part[s->n].item = it;
+    s->part[s->n].row = first, s->part[s->n].rows = last - first, s->part[s->n].at = at;
+    s->n++;
+    s->used += most;
+    return true;
+}
+
+/* What is not in a checkpoint: rank 0 writes it. */
+static bool send_small(const Stream *s, const ExportItem *it, Err *e)
+{
+    const Export *x = s->x;
+    const int fd = s->fd[it->to->file];
+    const int64_t bytes = it->to->bytes, count = it->to->rows * it->to->cols;
+    void *data = calloc((size_t)bytes + (size_t)count * sizeof(float) + 1, 1);
+    bool ok;
+    CHECK(data, "no memory for %lld bytes", (long long)bytes);
+    if (it->from == FROM_FILE) {
+        ok = st_read_bytes(&x->unused, it->file, 0, bytes, data, e) && st_write_bytes(&x->plan, it->to, fd, 0, bytes, data, e);
+    } else {
+        for (int64_t i = 0; i < count; i++)
+            ((float *)data)[i] = it->from == FROM_ONES;
+        ok = st_write(&x->plan, it->to, fd, 0, it->to->rows, 0, it->to->cols, data, it->to->cols, e);
+    }
+    free(data);
+    return ok;
+}
+
+static bool send_all(Stream *s, Err *e)
+{
+    const Export *x = s->x;
+    for (int i = 0; i < x->items; i++) {
+        const ExportItem *it = &x->item[i];
+        if (it->from > FROM_BASE)
+            continue;
+        const int64_t rows = it->tensor->size[0], cols = it->tensor->dims == 1 ? 1 : it->tensor->size[1];
+        const int64_t at_once = max64(1, s->room / cols) * x->r.grid.size;
+        for (int64_t row = 0; row < rows; row += at_once)
+            if (!send(s, it, row, min64(at_once, rows - row), e))
+                return false;
+    }
+    if (!flush(s, e))
+        return false;
+    for (int i = 0; i < x->items && x->r.grid.rank == 0; i++)
+        if (x->item[i].from > FROM_BASE && !send_small(s, &x->item[i], e))
+            break;
+    return run_agree(&x->r, e);
+}
+
+/* Every rank writes its rows and syncs its files: on a parallel file system each has a cache of its own. */
+static bool write_tensors(Export *x, const char *dir, Err *e)
+{
+    Stream *s = calloc(1, sizeof *s);
+    const int files = x->plan.files;
+    CHECK(s, "no memory for a stream of tensors");
+    s->x = x;
+    s->room = BUFFER;
+    for (int i = 0; i < x->items; i++)
+        if (x->item[i].from <= FROM_BASE && x->item[i].tensor->dims > 1)
+            s->room = max64(s->room, x->item[i].tensor->size[1]);
+    s->buffer = malloc((size_t)s->room * sizeof *s->buffer);
+    s->fd = malloc((size_t)files * sizeof *s->fd);
+    CHECK(s->buffer && s->fd, "no memory for %lld numbers", (long long)s->room);
+    for (int i = 0; i < files; i++)
+        s->fd[i] = e->code ? -1 : st_open_write(&x->plan, i, dir, e);
+    bool ok = run_agree(&x->r, e) && send_all(s, e);
+    for (int i = 0; i < files; i++) {
+        if (s->fd[i] >= 0 && ok && fsync(s->fd[i]))
+            ok = file_error(e, x->plan.file[i].name, "fsync");
+        if (s->fd[i] >= 0 && close(s->fd[i]) && ok)
+            ok = file_error(e, x->plan.file[i].name, "close");
+    }
+    free(s->fd);
+    free(s->buffer);
+    free(s);
+    return run_agree(&x->r, e);
+}
+
+/* ---- what lies beside them, rank 0 ---- */
+
+static int image_token(const Export *x)
+{
+    /* A row of the embedding that is no piece of the text model; without one, "unknown". */
+    return x->r.text && text_size(x->r.text) < x->r.c->model.decoder.vocab ? text_size(x->r.text) : 0;
+}
+
+static bool write_config(const Export *x, const char *dir, Err *e)
+{
+    static const char *const DTYPE[] = { "float32", "float16", "bfloat16" };
+    static const char *const SUPERVISION[] = { "none", "semantic", "appearance", "both", "denoising" };
+    const Config *c = x->r.c;
+    const bool visual = export_find(x, FROM_RUN, "head.norm") || export_find(x, FROM_RUN, "app_head.norm")
+                     || export_find(x, FROM_RUN, "denoiser.in.w") || export_find(x, FROM_RUN, "codes.0.table");
+    const HfExport h = { .layout = x->layout, .vision_layers = export_count(x, "vision.%d.ln1.w"),
+                         .pool = export_find(x, FROM_RUN, "pool.probe"), .text = export_find(x, FROM_RUN, "text.embed"),
+                         .image_token = image_token(x), .bos = x->r.text ? text_bos(x->r.text) : 1,
+                         .eos = x->r.text ? text_eos(x->r.text) : 2, .dtype = DTYPE[c->export.dtype],
+                         .supervision = visual ? SUPERVISION[c->train.supervision] : NULL };
+    char path[TRAVEL_PATH + 32], *text = hfconfig_write(travel_number, c, &h);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    bool ok = file_replace(path, text, strlen(text), e);
+    free(text);
+    if (ok && x->plan.index) {
+        snprintf(path, sizeof path, "%s/" ST_INDEX, dir);
+        ok = file_replace(path, x->plan.index, x->plan.index_bytes, e);
+    }
+    if (ok && x->r.text) {
+        snprintf(path, sizeof path, "%s/tokenizer.model", dir);
+        ok = travel_copy_file(c->text.model, path, e);
+    }
+    return ok;
+}
+
+/* The parts, or single tensors, that the run has and the files have not. */
+static void leftover(const Export *x, char out[256])
+{
+    char last[PARAM_NAME] = "";
+    out[0] = 0;
+    for (int i = 0; i < x->n[FROM_RUN]; i++) {
+        const CkptTensor *t = &x->list[FROM_RUN][i];
+        const char *name = strchr(t->name, '/') + 1;
+        bool used = strncmp(t->name, "weights/", 8) != 0 || (strstr(name, "codes.") && !strstr(name, ".table"));
+        for (int k = 0; k < x->items && !used; k++)
+            used = x->item[k].tensor == t;
+        char part[PARAM_NAME];
+        snprintf(part, sizeof part, "%.*s", strcmp(name, "decoder.lm_head") ? (int)strcspn(name, ".") : PARAM_NAME - 1, name);
+        if (used || !strcmp(part, last))
+            continue;
+        const size_t at = strlen(out);
+        snprintf(out + at, 256 - at, "%s%s", at ? ", " : "", part);
+        strcpy(last, part);
+    }
+}
+
+static void report(const Export *x)
+{
+    char left[256];
+    leftover(x, left);
+    printf("exported %d tensors of %s to %s\n", x->plan.tensors, x->path[FROM_RUN], x->r.c->export.to);
+    if (left[0])
+        printf("not exported, since the base has no place for it: %s\n", left);
+}
+
+/* ---- the verb ---- */
+
+static bool export_all(Export *x, Err *e)
+{
+    const Config *c = x->r.c;
+    char final[TRAVEL_PATH], temp[TRAVEL_PATH];
+    if (!open_sources(x, e))
+        return false;
+    if (!x->hf[0] && c->text.model[0] && !run_text(&x->r, e))
+        return false;
+    if (x->hf[0])
+        plan_from_base(x, e);
+    else
+        plan_own(x, e);
+    if (!run_agree(&x->r, e) || (x->hf[0] && !plan_tied(x, e)))
+        return false;
+    bool ok = target(x, final, temp, e) && write_tensors(x, temp, e);
+    if (ok && x->r.grid.rank == 0) {
+        if (x->hf[0] ? travel_copy(x->hf, temp, e) : write_config(x, temp, e))
+            travel_publish(temp, final, e);
+    }
+    ok = ok && run_agree(&x->r, e);
+    Err left = { 0 };
+    if (!ok && x->r.grid.rank == 0)
+        dir_remove(temp, &left);
+    else if (x->r.grid.rank == 0)
+        report(x);
+    return ok;
+}
+
+int export_main(const Config *c)
+{
+    Export *x = calloc(1, sizeof *x);
+    Err e = { 0 };
+    CHECK(x, "no memory for an export");
+    run_open(&x->r, c);
+    const bool ok = export_all(x, &e);
+    if (!ok && x->r.grid.rank == 0)
+        log_error(&e);
+    st_close(&x->plan);
+    st_close(&x->unused);
+    free(x->list[FROM_RUN]);
+    free(x->list[FROM_BASE]);
+    free(x->item);
+    run_close(&x->r);
+    free(x);
+    return ok ? EXIT_DONE : e.code;
+}

@@ -1,0 +1,50 @@
+# launch/table.awk: eval.json files -> a Markdown table, a row a variant: mean over seeds of each task's accuracy, of their
+# mean with its standard deviation over seeds, and the difference to the first row with its standard error.
+#
+#   awk -f launch/table.awk runs/reproduce/{none,semantic}-[0-9]*/instruct/eval.json
+#
+# The variant's name is the third folder from the file's end without "-SEED"; rows come in the order of the files.
+FNR == 1 {
+    n = split(FILENAME, path, "/")
+    name = path[n - 2]
+    sub(/-[0-9]+$/, "", name)
+    if (!(name in runs)) rows[++n_rows] = name
+    run = ++runs[name]
+    match($0, /"loss_text": [0-9.e+-]+/)
+    text[name] += substr($0, RSTART + 13, RLENGTH - 13)
+    match($0, /"mean": [0-9.e+-]+/)
+    mean[name, run] = 100 * substr($0, RSTART + 8, RLENGTH - 8)
+}
+/"accuracy":/ {
+    split($0, part, "\"")
+    task = part[2]
+    if (!(task in known)) { known[task] = 1; tasks[++n_tasks] = task }
+    match($0, /"accuracy": [0-9.e+-]+/)
+    sum[name, task] += 100 * substr($0, RSTART + 12, RLENGTH - 12)
+    match($0, /"baseline": [0-9.e+-]+/)
+    base[task] = 100 * substr($0, RSTART + 12, RLENGTH - 12)
+}
+function average(name,   i, s) { for (i = 1; i <= runs[name]; i++) s += mean[name, i]; return s / runs[name] }
+function variance(name,   i, s, m) {
+    m = average(name)
+    for (i = 1; i <= runs[name]; i++) s += (mean[name, i] - m) ^ 2
+    return runs[name] > 1 ? s / (runs[name] - 1) : 0
+}
+END {
+    printf "| variant |"
+    for (i = 1; i <= n_tasks; i++) printf " %s |", tasks[i]
+    printf " mean | to %s | text loss | seeds |\n|---|", rows[1]
+    for (i = 1; i <= n_tasks + 4; i++) printf "---:|"
+    printf "\n| *most frequent answer* |"
+    for (i = 1; i <= n_tasks; i++) { printf " %.1f |", base[tasks[i]]; all += base[tasks[i]] }
+    printf " %.1f | | | |\n", all / n_tasks
+    for (r = 1; r <= n_rows; r++) {
+        v = rows[r]
+        printf "| %s |", v
+        for (i = 1; i <= n_tasks; i++) printf " %.1f |", sum[v, tasks[i]] / runs[v]
+        printf " **%.1f** ± %.1f |", average(v), sqrt(variance(v))
+        if (r == 1) printf " |"
+        else printf " %+.1f ± %.1f |", average(v) - average(rows[1]), sqrt(variance(v) / runs[v] + variance(rows[1]) / runs[rows[1]])
+        printf " %.3f | %d |\n", text[v] / runs[v], runs[v]
+    }
+}
