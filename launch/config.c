@@ -231,6 +231,8 @@ static void check_method(const Config *c, ErrList *errs)
               c->model.vision.scales);
     if (c->model.vision.scales > 1 && c->train.stage >= STAGE_PRETRAIN && strstr(c->train.trainable, "vision"))
         wrong(errs, "", "the vision tower learns with model.vision.scales = 1 only");
+    if (c->train.stage == STAGE_TOKENIZER && (strstr(c->train.trainable, "vision") || strstr(c->train.trainable, "pool")))
+        wrong(errs, "codes, app_codes and tokenizer may learn there", "in stage tokenizer the vision tower and the pooling are what is learned from");
     if (c->model.vision.scales > 1 && c->train.stage == STAGE_CONTRAST)
         wrong(errs, "train the towers on pictures of one scale", "stage contrast wants model.vision.scales = 1");
 }

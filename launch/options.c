@@ -77,7 +77,7 @@ const Option options[] = {
     ENUM  (data.on_bad, fail, "fail|skip", "a damaged record or chunk: stop with 65, or skip and count it"),
 
     ENUM  (train.stage, instruct, "contrast|tokenizer|pretrain|instruct", "what is trained"),
-    STRING(train.init, "checkpoint to start from; empty: random weights"),
+    STRING(train.init, "checkpoints to start from, with commas; the first that has a part gives it"),
     LONG  (train.steps, 0, 0, LOTS, "steps of the whole run; 0: train.epochs says"),
     FLOAT (train.epochs, 0.0, 0, 1e6, "passes over the data, where train.steps is 0"),
     INT   (train.global_batch, 32, 1, 16777216, "samples of a step, over all ranks"),
@@ -93,15 +93,15 @@ const Option options[] = {
     FLOAT (train.visual_weight, 1.0, 0, 1e6, "weight of the visual loss; the text loss has 1"),
     INT   (train.visual_shift, 0, 0, 1, "row i - shift predicts patch i: 0 the released code, 1 the paper"),
     ENUM  (train.supervision, semantic, "none|semantic|appearance|both|denoising",
-           "visual targets: none (plain LLaVA), semantic codes, codes of an early layer, both, features from noise"),
+           "visual targets: none, codes of a late or an early block, or denoising"),
     FLOAT (train.visual_share, 1.0, 0.001, 1, "share of the image rows, drawn in each step, that have a visual target"),
     FLOAT (train.soft_targets, 0.0, 0, 1000, "spread of a code's target over the nearest codes; 0: the code alone"),
     INT   (train.denoise_draws, 4, 1, 64, "noise levels that a picture is denoised from in a step (denoising)"),
     STRING(train.trainable, "parts to train, as \"projector,decoder\"; empty: the stage's own"),
     FLOAT (train.ema_decay, 0.99, 0, 0.999999, "decay of the codebooks' running means (stage tokenizer)"),
-    FLOAT (train.distill, 5.0, 0, 1e6, "weight of the distance to the vision tower's features (tokenizer with its own tower)"),
-    FLOAT (train.distill_pool, 1.0, 0, 1e6, "weight of the distance between pooled features, quantized and true"),
-    FLOAT (train.commit, 40.0, 0, 1e6, "weight of the distance to the codes' vectors"),
+    FLOAT (train.distill, 5.0, 0, 1e6, "own tower: weight of the distance to the vision tower's features"),
+    FLOAT (train.distill_pool, 1.0, 0, 1e6, "own tower: weight of the distance of pooled features"),
+    FLOAT (train.commit, 40.0, 0, 1e6, "own tower: weight of the distance to the codes' vectors"),
     INT   (train.skip_limit, 10, 1, MANY, "skipped steps in a row that end the run with 79"),
 
     INT   (parallel.threads, 0, 0, 4096, "threads of a rank; 0: the node's cores / its ranks"),
@@ -238,7 +238,8 @@ void options_help(FILE *f)
         option_describe(o, left, sizeof left, right, sizeof right);
         if (i == 0 || strncmp(o->key, options[i - 1].key, group) || strchr(options[i - 1].key + group, '.'))
             fputc('\n', f);
-        fprintf(f, "%-36s %s\n    %s\n", left, right, o->help);
+        const int column = strlen(right) < 44 ? 36 : 0;      /* a long range follows the value, so that lines fit a terminal */
+        fprintf(f, "%-*s %s\n    %s\n", column, left, right, o->help);
     }
 }
 

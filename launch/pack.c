@@ -74,16 +74,14 @@ static bool need_text_model(Run *r, Source *s, Err *e)
 static bool open_tokenizer(Run *r, Err *e)
 {
     enum { IMAGES = 32 };
-    char path[PATH];
-    CkptMeta m;
     if (!r->c->data.codes[0])
         return true;
     const RunShape shape = { .stage = STAGE_TOKENIZER, .micro_batch = IMAGES, .max_images = IMAGES, .max_len = 1 };
-    if (!run_model(r, &shape, e) || !run_find(r, r->c->data.codes, path, sizeof path, &m, e) || !run_load_parts(r, path, e))
+    if (!run_model(r, &shape, e) || !run_load_parts(r, r->c->data.codes, e))
         return false;
     if (!r->whole) {
         err_got(e, "%s", r->started);
-        return err_set(e, EXIT_DATA, path, "data.codes names a checkpoint of the tokenizer stage",
+        return err_set(e, EXIT_DATA, r->c->data.codes, "data.codes names a checkpoint of the tokenizer stage",
                        model_has(&r->model, PART_TOKENIZER) ? "the checkpoint lacks codebooks or the codes' own tower"
                                                             : "the checkpoint has no codebooks");
     }

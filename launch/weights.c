@@ -88,39 +88,76 @@ static int has_part(const Params *t, const char *part, const CkptTensor *list, i
     return -1;
 }
 
-bool run_load_parts(Run *r, const char *path, Err *e)
+/* Of the tensors that nobody has filled yet, those whose part the checkpoint has. */
+static bool load_from(Run *r, const char *path, const Piece *all, int n, bool *filled, Err *e)
 {
-    const Params *t = &r->model.table;
     CkptTensor *list = NULL;
-    int in_file = 0, n, kept = 0;
-    char (*names)[CKPT_NAME], fresh[128] = "", last[PARAM_NAME] = "";
-    bool copy = false;
+    int in_file = 0, kept = 0;
     if (!ckpt_tensors(r->grid.world, path, &list, &in_file, e))
         return false;
-    Piece *all = pieces(r, false, &n, &names);
-    for (int i = 0, has = 0; i < n && has >= 0; i++) {
+    Piece *mine = malloc((size_t)n * sizeof *mine);
+    CHECK(mine, "no memory for a list of %d tensors", n);
+    for (int i = 0; i < n && !e->code; i++) {
         char part[PARAM_NAME];
-        part_of(t, i, part);
-        has = has_part(t, part, list, in_file, path, e);
-        if (has > 0)
-            all[kept++] = all[i];
-        if (has == 0 && strcmp(part, "tokenizer") == 0 && model_has(&r->model, PART_VISION)) {
+        part_of(&r->model.table, i, part);
+        if (filled[i] || has_part(&r->model.table, part, list, in_file, path, e) <= 0)
+            continue;
+        mine[kept++] = all[i];
+        filled[i] = true;
+    }
+    const bool ok = !e->code && ckpt_load(r->grid.world, path, mine, kept, e);
+    free(mine);
+    free(list);
+    return ok;
+}
+
+/* The parts that no checkpoint filled: "head, codes"; the codes' own tower becomes a copy of the vision tower, if that is there. */
+static bool say_fresh(Run *r, const bool *filled, char fresh[128])
+{
+    char last[PARAM_NAME] = "", part[PARAM_NAME];
+    bool copy = false;
+    for (int i = 0; i < r->model.table.n; i++) {
+        part_of(&r->model.table, i, part);
+        if (filled[i])
+            continue;
+        if (strcmp(part, "tokenizer") == 0 && model_has(&r->model, PART_VISION)) {
             copy = true;
-        } else if (has == 0 && strcmp(part, last) != 0) {
-            size_t at = strlen(fresh);
-            snprintf(fresh + at, sizeof fresh - at, "%s%s", at ? ", " : "", part);
+        } else if (strcmp(part, last) != 0) {
+            const size_t at = strlen(fresh);
+            snprintf(fresh + at, 128 - at, "%s%s", at ? ", " : "", part);
             snprintf(last, sizeof last, "%s", part);
         }
     }
-    bool ok = !e->code && ckpt_load(r->grid.world, path, all, kept, e);
-    if (ok && copy)
+    return copy;
+}
+
+bool run_load_parts(Run *r, const char *names, Err *e)
+{
+    int n;
+    char (*table)[CKPT_NAME], fresh[128] = "", from[PATH], path[PATH];
+    Piece *all = pieces(r, false, &n, &table);
+    bool *filled = calloc((size_t)n, sizeof *filled), ok = true;
+    CHECK(filled, "no memory for a list of %d tensors", n);
+    snprintf(r->started, sizeof r->started, "starts from");
+    for (const char *at = names; *at && ok; at += strspn(at, ",")) {
+        CkptMeta m;
+        const int length = (int)strcspn(at, ",");
+        snprintf(from, sizeof from, "%.*s", length, at);
+        ok = run_find(r, from + strspn(from, " "), path, sizeof path, &m, e) && load_from(r, path, all, n, filled, e);
+        const size_t said = strlen(r->started);
+        snprintf(r->started + said, sizeof r->started - said, "%s %.120s", at == names ? "" : ",", path);
+        at += length;
+    }
+    const bool copy = ok && say_fresh(r, filled, fresh);
+    if (copy)
         distill_start(&r->model);
-    r->whole = !copy && !fresh[0];
-    snprintf(r->started, sizeof r->started, "starts from %.120s%s%s%s", path, fresh[0] ? "; fresh: " : "", fresh,
+    r->whole = ok && !copy && !fresh[0];
+    const size_t said = strlen(r->started);
+    snprintf(r->started + said, sizeof r->started - said, "%s%s%s", fresh[0] ? "; fresh: " : "", fresh,
              copy ? "; tokenizer: a copy of vision" : "");
     free(all);
-    free(names);
-    free(list);
+    free(table);
+    free(filled);
     return ok;
 }
 
@@ -239,7 +276,7 @@ bool run_resume(Run *r, Err *e)
                  copy ? "; tokenizer: a copy of vision" : "");
         return true;
     }
-    return run_find(r, r->c->train.init, path, sizeof path, &m, e) && run_load_parts(r, path, e);
+    return run_load_parts(r, r->c->train.init, e);
 }
 
 bool run_save(Run *r, Err *e)

@@ -59,6 +59,14 @@ for name in denoising share; do
     same_losses $name $name.again
 done
 
+# ---- each part from the first checkpoint that has it ----
+says 0 0 train "$config" "${small[@]}" --set run.dir=two --set "train.init=tokenizer, semantic"
+grep -q '^starts from tokenizer/ckpt/step-00000004, semantic/ckpt/step-00000004; steps' out || { cat out; fail "not every part was found"; }
+says 0 0 train "$config" "${small[@]}" --set run.dir=first --set train.init=semantic
+same_losses two first                            # the tower and the codes are the same in both
+says 74 0 train "$config" "${small[@]}" --set run.dir=no --set "train.init=tokenizer,nowhere"
+blames 'there is no such folder' nowhere
+
 # ---- pictures of twice the tower's size, seen at two scales; the codes are of the small picture ----
 two=("$config" "${small[@]}" --set model.vision.scales=2 --set train.init=tokenizer)
 says 0 2 pack "${two[@]}" --set data.codes=tokenizer
