@@ -110,7 +110,7 @@ static void set_dims(Model *m, Modules *w)
     w->decoder = (Llama){ .d = c->decoder };
     for (int k = 0; k < BRANCHES; k++) {
         w->codes[k] = (Codes){ .part = k ? "app_codes" : "codes", .Q = c->codes_depth, .S = c->codes_size, .Cv = Cv,
-                               .shared = c->codes_shared };
+                               .means = c->parts || (c->stage == STAGE_TOKENIZER && c->train), .shared = c->codes_shared };
         w->head[k] = (RqHead){ .part = k ? "app_head" : "head",
                                .d = { .C = c->decoder.C, .E = c->head_width, .H = c->head_heads, .L = c->head_layers,
                                       .Q = c->codes_depth, .S = c->codes_size, .Cv = Cv, .eps = 1e-6f,

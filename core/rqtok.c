@@ -13,6 +13,8 @@ void codes_params(Codes *w, Binder *b)
     w->first = b->next;
     for (int k = 0; k < books(w); k++) {
         w->table[k] = param(b, w->S, w->Cv, -1, INIT_UNIT | STATE, "%s.%d.table", w->part, k);
+        if (!w->means)
+            continue;
         w->count[k] = param(b, w->S, 1, -1, INIT_ZERO | STATE, "%s.%d.count", w->part, k);
         w->sum[k]   = param(b, w->S, w->Cv, -1, INIT_ZERO | STATE, "%s.%d.sum", w->part, k);
     }

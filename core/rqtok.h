@@ -22,6 +22,7 @@ enum { MAX_DEPTH = 16 };
 typedef struct {
     const char *part;                              /* "codes", "app_codes": what its tensors' names begin with */
     int    Q, S, Cv;
+    bool   means;                                  /* the moving averages are there: to learn, and in whole checkpoints */
     bool   shared;                                 /* one codebook serves all depths */
     float *table[MAX_DEPTH];                       /* (S,Cv) */
     float *count[MAX_DEPTH], *sum[MAX_DEPTH];      /* (S) (S,Cv) moving averages */

@@ -237,16 +237,23 @@ static json_t *section(HfNumber *number, const void *config, int which, const ch
 /* What no library knows: how the visual head is shaped and was trained. */
 static json_t *own(HfNumber *number, const void *config, const HfExport *x)
 {
-    static const char *const KEY[] = { "model.codes.depth", "model.codes.size", "model.codes.layer", "model.codes.shared",
-                                       "model.head.width", "model.head.layers", "model.head.heads", "train.visual_shift" };
+    static const char *const KEY[] = { "model.codes.depth", "model.codes.size", "model.codes.shared", "model.head.width",
+                                       "model.head.layers", "model.head.heads", "model.head.tied", "model.vision.scales",
+                                       "train.visual_shift", "train.denoise_draws" };
     json_t *j = json_object();
+    /* Which of the tower's hidden states is quantized, counted from the embeddings: also right where blocks are missing. */
+    const double states = number(config, "model.vision.layers") + 1, early = number(config, "model.codes.appearance_layer");
+    json_object_set_new(j, "codes_hidden_state", json_integer((json_int_t)(states + number(config, "model.codes.layer"))));
+    json_object_set_new(j, "appearance_hidden_state", early < 0 ? json_integer((json_int_t)(states + early)) : json_null());
+    json_object_set_new(j, "codes_own_tower", json_boolean(number(config, "model.codes.tower") != 0));
+    json_object_set_new(j, "discrete_input", json_boolean(number(config, "model.vision.input") != 0));
     for (size_t i = 0; i < sizeof KEY / sizeof *KEY; i++) {
         char key[64];
         snprintf(key, sizeof key, "%s", strchr(KEY[i], '.') + 1);
         for (char *s = key; *s; s++)
             *s = *s == '.' ? '_' : *s;
         const double v = number(config, KEY[i]);
-        json_object_set_new(j, key, strstr(key, "shared") ? json_boolean(v != 0) : json_integer((json_int_t)v));
+        json_object_set_new(j, key, strstr(key, "shared") || strstr(key, "tied") ? json_boolean(v != 0) : json_integer((json_int_t)v));
     }
     json_object_set_new(j, "supervision", json_string(x->supervision));
     return j;

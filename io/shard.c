@@ -293,7 +293,7 @@ bool shard_write(MPI_Comm comm, const char *path, const ShardMeta *m, const Shar
 {
     char tmp[4096];
     Writer w;
-    ASSERT(m->image > 0 && m->patch > 0 && m->image % m->patch == 0);
+    ASSERT(m->patch > 0 && m->scales > 0 && m->image % m->scales == 0 && m->image / m->scales >= m->patch);
     if (snprintf(tmp, sizeof tmp, "%s.tmp", path) >= (int)sizeof tmp)
         return err_set(e, EXIT_IO, path, "", "the shard's path is too long");
     writer_open(&w, comm, m, mine);

@@ -39,7 +39,7 @@ static Rq *open_rq(bool shared)
 {
     Rq *r = calloc(1, sizeof *r);
     r->arena.name = "test";
-    r->w = r->dw = (Codes){ .part = "codes", .Q = Q, .S = S, .Cv = C, .shared = shared };
+    r->w = r->dw = (Codes){ .part = "codes", .Q = Q, .S = S, .Cv = C, .means = true, .shared = shared };
     Binder b = binder_declare(&r->table, &TP_ALONE);
     codes_params(&r->w, &b);
     assert_true(params_seal(&r->table, "codes"));

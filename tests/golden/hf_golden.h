@@ -1,4 +1,4 @@
-/* Written by tests/ref/hf.py with PyTorch 1.13.0a0 from exported weights: losses; for each trainable tensor, by its
+/* Written by tests/ref/hf.py with PyTorch 1.13.0a0 from exported weights: losses; for each learned tensor, by its
    Hugging Face name, the norm of its gradient and the components along cos(0.1 + 0.7 i) and
    cos(0.3 + 1.9 i), made unit vectors; logits of small LLaVA models.  All in float64. */
 

@@ -19,7 +19,9 @@ static inline double dump_number(const void *config, const char *key)
         { "model.codes.size", c->codes_size }, { "model.codes.shared", c->codes_shared },
         { "model.codes.layer", c->codes_layer[SEMANTIC] }, { "model.head.width", c->head_width },
         { "model.head.layers", c->head_layers }, { "model.head.heads", c->head_heads },
-        { "train.visual_shift", c->visual_shift },
+        { "model.codes.appearance_layer", c->codes_layer[APPEARANCE] }, { "model.codes.tower", c->own_tower },
+        { "model.head.tied", c->head_tied }, { "model.vision.scales", c->scales }, { "model.vision.input", c->discrete },
+        { "train.visual_shift", c->visual_shift }, { "train.denoise_draws", c->denoise_draws },
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].key, key) == 0)

@@ -169,7 +169,8 @@ static double number(const void *config, const char *key)
         { "model.decoder.rope_theta", 5e5 }, { "model.decoder.eps", 1e-5 }, { "model.decoder.qkv_bias", 0 },
         { "model.decoder.max_len", 512 }, { "model.codes.depth", 4 }, { "model.codes.size", 256 }, { "model.codes.layer", -2 },
         { "model.codes.shared", 1 }, { "model.head.width", 32 }, { "model.head.layers", 3 }, { "model.head.heads", 2 },
-        { "train.visual_shift", 1 },
+        { "model.codes.appearance_layer", -5 }, { "model.codes.tower", 1 }, { "model.head.tied", 0 }, { "model.vision.scales", 2 },
+        { "model.vision.input", 0 }, { "train.visual_shift", 1 }, { "train.denoise_draws", 4 },
     };
     const Fake *f = config;
     if (f->changed && !strcmp(f->changed, key))

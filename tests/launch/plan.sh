@@ -61,8 +61,9 @@ says 0 2 plan "$config"
 [ "$(grep -c '^decoder ' out)" = 1 ] || fail "each rank prints the plan"
 
 # ---- what a run then takes ----
-# The plan's sequences are as long as max_len: here the data's are longer, so that the run's are, too.
-small+=(--set model.decoder.max_len=96 --set run.dir=run --set train.steps=1)
+# The plan's sequences are as long as max_len: here the data's are longer, so that the run's are, too.  The wide decoder makes
+# every class of memory several MiB, which is more than the figures are rounded by.
+small+=(--set model.decoder.max_len=96 --set model.decoder.ffn=4096 --set run.dir=run --set train.steps=1)
 for stage in instruct pretrain tokenizer; do
     says 0 0 plan "$config" "${small[@]}" --set train.stage=$stage
     sed -n 's/^  together .* \([0-9.]*\) MiB$/\1/p' out >planned
@@ -70,7 +71,7 @@ for stage in instruct pretrain tokenizer; do
     says 0 0 train "$config" "${small[@]}" --set train.stage=$stage --set run.dir=run-$stage
     # Of the run's figure only the reduction's book-keeping is not planned: some bytes a parameter and bucket.
     sed -n 's/.*; \([0-9]*\) MiB each.*/\1/p' out | paste planned - | awk '
-        { n++; if ($1 <= 0 || $2 - $1 > 1 || $1 - $2 > 1) exit 1 } END { exit n != 1 }' ||
+        { n++; bad += $1 <= 0 || $2 - $1 > 1 || $1 - $2 > 1 } END { exit n != 1 || bad }' ||
         { cat planned out; fail "$stage: planned and taken MiB differ"; }
 done
 
@@ -81,6 +82,6 @@ for stage in pretrain instruct; do
     tail -1 out | awk '{ print $3 / $1, 0.006 + 0.05 / $3 }' >counted
     says 0 0 plan "$config" "${flops[@]}"
     sed -n 's/^  a step  *\([0-9.]*\) MF .*/\1/p' out | paste - counted | awk '
-        { n++; off = $1 / 1000 / $2 - 1; if (off > $3 || off < -$3) exit 1 } END { exit n != 1 }' ||
+        { n++; off = $1 / 1000 / $2 - 1; bad += off > $3 || off < -$3 } END { exit n != 1 || bad }' ||
         { cat out; fail "$stage: $(cat counted) GF a sample are counted in a step"; }
 done

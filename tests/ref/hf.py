@@ -346,7 +346,7 @@ class Seen:
 
 
 def merged(case, b, image_rows, embed):
-    """Sequence b with its pictures in place, cut: rows, labels, of each row (patch, its number in the global batch) or None."""
+    """Sequence b, pictures in place, cut: rows, labels, of each row (patch, its number in the global batch) or None."""
     rows, learn, patch, P = [], [], [], image_rows.shape[1]
     image = case.image_start[b]
     for j in range(case.token_start[b], case.token_start[b + 1]):
@@ -533,7 +533,7 @@ def llava_case(out, name, dtype, bias, root):
 def main(root):
     temporary = "tests/golden/hf_golden.h.tmp"
     out = open(temporary, "w")
-    out.write("/* Written by tests/ref/hf.py with PyTorch %s from exported weights: losses; for each trainable tensor, by its\n"
+    out.write("/* Written by tests/ref/hf.py with PyTorch %s from exported weights: losses; for each learned tensor, by its\n"
               "   Hugging Face name, the norm of its gradient and the components along cos(0.1 + 0.7 i) and\n"
               "   cos(0.3 + 1.9 i), made unit vectors; logits of small LLaVA models.  All in float64. */\n\n"
               % torch.__version__.split("+")[0])
