@@ -64,10 +64,11 @@ one() {
     [ ! -e $runs/$1-$2/instruct/eval.json ] || return 0
     mkdir -p $runs
     one="parallel.threads=1 run.seed=$2 run.dir=$runs/$1-$2"
+    from="train.init=$runs/$1-$2/pretrain,$runs/tokenizer"     # a pretrain stage without codes has no codebooks
     {
         asvr train pretrain $one/pretrain $(overrides $1 pretrain) &&
-            asvr train instruct $one/instruct train.init=$runs/$1-$2/pretrain $(overrides $1 instruct) &&
-            asvr eval instruct $one/instruct train.init=$runs/$1-$2/pretrain $(overrides $1 instruct)
+            asvr train instruct $one/instruct $from $(overrides $1 instruct) &&
+            asvr eval instruct $one/instruct $from $(overrides $1 instruct)
     } >$runs/$1-$2.log 2>&1 || { echo "reproduce: $1, seed $2 failed; see $runs/$1-$2.log" >&2; exit 1; }
     printf '%s  %-20s seed %s  %s\n' "$(date +%T)" $1 $2 "$(grep '^mean ' $runs/$1-$2.log | tail -n 1)"
 }
