@@ -23,7 +23,8 @@ sets_of() {    # captions | questions: where a stage's shards lie
     echo "$data data.shards=$runs/$1/train-*.h5 data.val=$runs/$1/val-*.h5"
 }
 
-# What a variant changes in a stage.  The order is the table's.
+# What a variant changes in a stage.  The order is the table's.  weight-W (another weight of the visual loss) and few-VARIANT
+# (1,024 samples instead of 24,576 and 16,384) are there to find out why, by VARIANTS="few-none few-semantic".
 variants='none semantic appearance both denoising discrete-none discrete-semantic shift-1 instruct-only share-0.25 tied soft'
 overrides() {
     case $1 in
@@ -40,6 +41,8 @@ overrides() {
     tied)              supervise semantic ,head; echo model.head.tied=true ;;
     soft)              supervise semantic ,head; echo train.soft_targets=1 ;;
     weight-*)          supervise semantic ,head; echo train.visual_weight=${1#weight-} ;;
+    few-*)             overrides ${1#few-} $2; [ $2 = pretrain ] && few=captions || few=questions
+                       echo data.shards=$runs/few-$few/train-*.h5 ;;
     *)                 echo "reproduce: no variant $1" >&2; exit 64 ;;
     esac
 }
@@ -83,9 +86,12 @@ captions()  { asvr pack contrast; }
 towers()    { asvr train contrast; }
 codebooks() { asvr train tokenizer && asvr eval tokenizer; }
 questions() { asvr pack instruct; }
+few()       { for part in captions:contrast questions:instruct; do
+                  asvr pack ${part#*:} data.samples=1024 data.val_samples=0 data.val= data.shards=$runs/few-${part%:*}/train-*.h5
+              done; }
 mkdir -p $runs
 RANKS="mpirun -n $JOBS --oversubscribe"
-for part in captions towers codebooks questions; do once $part; done
+for part in captions towers codebooks questions few; do once $part; done
 unset RANKS
 
 [ -z "${FAST:-}" ] || variants=$(echo $variants | cut -d' ' -f1-9)

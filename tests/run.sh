@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.." || exit 1
 build=${OUT:-build/debug}
 if [ $# -gt 0 ] && [ -d "$1" ]; then build=$1; shift; fi
 build=$(cd "$build" && pwd) || { echo "tests/run.sh: there is no build in $build" >&2; exit 1; }
-limit=${LIMIT:-120}                        # seconds a case may take
+limit=${LIMIT:-300}                        # seconds a case may take
 
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # More ranks than cores: idle ranks give way, and nobody is tied to a core that another job holds.

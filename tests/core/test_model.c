@@ -123,6 +123,18 @@ static void instruct_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT,
 static void shifted_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT, "projector,decoder,head", 1, false); }
 static void frozen_gradients(void **s) { (void)s; gradients_of(STAGE_PRETRAIN, "projector,head", 0, false); }
 
+/* The model's gradients are these, but for the order of float sums.  Frees them. */
+static void same_gradients(const Model *m, float *want)
+{
+    double off = 0, norm = 0;
+    for (int64_t e = 0; e < m->table.grads; e++) {
+        off += pow(m->grads[e] - want[e], 2);
+        norm += pow(want[e], 2);
+    }
+    assert_true(sqrt(off) < 1e-5 * sqrt(norm));
+    free(want);
+}
+
 /* Two micro-batches give the sum of their gradients: the same as one batch of both. */
 static void accumulation(void **s)
 {
@@ -150,13 +162,7 @@ static void accumulation(void **s)
         model_backward(&m, &one, NULL);
     }
     assert_true(fabs(model_loss(&m, &sum) - whole) < 1e-6 * whole);
-    double off = 0, norm = 0;
-    for (int64_t e = 0; e < m.table.grads; e++) {
-        off += pow(m.grads[e] - grads[e], 2);
-        norm += pow(grads[e], 2);
-    }
-    assert_true(sqrt(off) < 1e-5 * sqrt(norm));           /* float sums in another order */
-    free(grads);
+    same_gradients(&m, grads);
     model_close(&m);
 }
 
@@ -187,13 +193,7 @@ static void order(void **s)
     memcpy(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
     op.zero(m.grads, m.table.grads);
     assert_true(fabs(case_loss(&m, &d.batch, true, NULL) - loss) < 1e-6 * loss);
-    double off = 0, norm = 0;
-    for (int64_t e = 0; e < m.table.grads; e++) {
-        off += pow(m.grads[e] - grads[e], 2);
-        norm += pow(grads[e], 2);
-    }
-    assert_true(sqrt(off) < 1e-5 * sqrt(norm));           /* float sums in another order */
-    free(grads);
+    same_gradients(&m, grads);
     model_close(&m);
 }
 
