@@ -1,7 +1,7 @@
 #!/bin/sh
 # launch/reproduce.sh: the paper's comparisons at small scale, from one common start, and the table of what came out.
 #
-#   launch/reproduce.sh                every variant with seeds 1 2 3: about two and a half hours on two cores
+#   launch/reproduce.sh                every variant with seeds 1 2 3: about two hours on two cores
 #   FAST=1 launch/reproduce.sh         the paper's variants with one seed and fewer steps: a quarter of an hour
 #   SEEDS="1 2" VARIANTS="none semantic" JOBS=4 launch/reproduce.sh
 #
@@ -12,8 +12,8 @@ set -eu
 cd "$(dirname "$0")/.."
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 ASVR=${ASVR:-build/asvr} c=configs/reproduce runs=runs/reproduce
-CONTRAST=1200 PRETRAIN=1000 INSTRUCT=400 SEEDS=${SEEDS:-1 2 3}
-[ -z "${FAST:-}" ] || { CONTRAST=500 PRETRAIN=250 INSTRUCT=80 SEEDS=1 runs=runs/reproduce-fast; }
+CONTRAST=1200 PRETRAIN=1000 INSTRUCT=400 SEEDS=${SEEDS:-1 2 3} samples=
+[ -z "${FAST:-}" ] || { CONTRAST=400 PRETRAIN=200 INSTRUCT=70 SEEDS=1 samples="data.samples=8192 data.val_samples=700" runs=runs/reproduce-fast; }
 JOBS=${JOBS:-$(nproc)}
 export ASVR FAST
 
@@ -82,16 +82,17 @@ if [ "${1:-}" = one ]; then
 fi
 # The common start, on all cores: captions, towers, codebooks, questions with the codes of their pictures.
 once() { [ -e $runs/.$1 ] || { "$@" && touch $runs/.$1; }; }
-captions()  { asvr pack contrast; }
+captions()  { asvr pack contrast $samples; }
 towers()    { asvr train contrast; }
 codebooks() { asvr train tokenizer && asvr eval tokenizer; }
-questions() { asvr pack instruct; }
+questions() { asvr pack instruct $samples; }
 few()       { for part in captions:contrast questions:instruct; do
                   asvr pack ${part#*:} data.samples=1024 data.val_samples=0 data.val= data.shards=$runs/few-${part%:*}/train-*.h5
               done; }
 mkdir -p $runs
 RANKS="mpirun -n $JOBS --oversubscribe"
-for part in captions towers codebooks questions few; do once $part; done
+for part in captions towers codebooks questions; do once $part; done
+case ${VARIANTS:-} in *few-*) once few ;; esac
 unset RANKS
 
 [ -z "${FAST:-}" ] || variants=$(echo $variants | cut -d' ' -f1-9)

@@ -1,5 +1,6 @@
 # launch/table.awk: eval.json files -> a Markdown table, a row a variant: mean over seeds of each task's accuracy, of their
-# mean with its standard deviation over seeds, and the difference to the first row with its standard error.
+# mean with its standard deviation over seeds, and the difference to the first row with its standard error; then the mean
+# over the tasks that are learned at all (5 points above the baseline, averaged over all rows).
 #
 #   awk -f launch/table.awk runs/reproduce/{none,semantic}-[0-9]*/instruct/eval.json
 #
@@ -30,6 +31,11 @@ BEGIN {
     split("semantic +3.0 appearance -1.8 both +1.7 discrete-none -3.5 discrete-semantic -1.5 instruct-only -1.1 denoising -0.5", p, " ")
     for (i = 1; i in p; i += 2) paper[p[i]] = p[i + 1]
 }
+function learned(name,   i, n, s) {
+    for (i = 1; i <= n_tasks; i++)
+        if (all_rows[tasks[i]] >= base[tasks[i]] + 5) { s += sum[name, tasks[i]] / runs[name]; n++ }
+    return n ? s / n : 0
+}
 function average(name,   i, s) { for (i = 1; i <= runs[name]; i++) s += mean[name, i]; return s / runs[name] }
 function variance(name,   i, s, m) {
     m = average(name)
@@ -37,13 +43,15 @@ function variance(name,   i, s, m) {
     return runs[name] > 1 ? s / (runs[name] - 1) : 0
 }
 END {
+    for (r = 1; r <= n_rows; r++)
+        for (i = 1; i <= n_tasks; i++) all_rows[tasks[i]] += sum[rows[r], tasks[i]] / runs[rows[r]] / n_rows
     printf "| variant |"
     for (i = 1; i <= n_tasks; i++) printf " %s |", tasks[i]
-    printf " mean | to %s | paper | text loss | seeds |\n|---|", rows[1]
-    for (i = 1; i <= n_tasks + 5; i++) printf "---:|"
+    printf " mean | to %s | paper | learned tasks | text loss | seeds |\n|---|", rows[1]
+    for (i = 1; i <= n_tasks + 6; i++) printf "---:|"
     printf "\n| *most frequent answer* |"
     for (i = 1; i <= n_tasks; i++) { printf " %.1f |", base[tasks[i]]; all += base[tasks[i]] }
-    printf " %.1f | | | | |\n", all / n_tasks
+    printf " %.1f | | | | | |\n", all / n_tasks
     for (r = 1; r <= n_rows; r++) {
         v = rows[r]
         printf "| %s |", v
@@ -52,6 +60,6 @@ END {
         if (r == 1) printf " | |"
         else printf " %+.1f ± %.1f | %s |", average(v) - average(rows[1]),
                     sqrt(variance(v) / runs[v] + variance(rows[1]) / runs[rows[1]]), paper[v]
-        printf " %.3f | %d |\n", text[v] / runs[v], runs[v]
+        printf " %.1f | %.3f | %d |\n", learned(v), text[v] / runs[v], runs[v]
     }
 }
