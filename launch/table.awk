@@ -37,6 +37,7 @@ function learned(name,   i, n, s) {
     return n ? s / n : 0
 }
 function average(name,   i, s) { for (i = 1; i <= runs[name]; i++) s += mean[name, i]; return s / runs[name] }
+function spread(known, x) { return known ? sprintf(" ± %.1f", x) : "" }     # one seed has none
 function variance(name,   i, s, m) {
     m = average(name)
     for (i = 1; i <= runs[name]; i++) s += (mean[name, i] - m) ^ 2
@@ -56,10 +57,10 @@ END {
         v = rows[r]
         printf "| %s |", v
         for (i = 1; i <= n_tasks; i++) printf " %.1f |", sum[v, tasks[i]] / runs[v]
-        printf " **%.1f** ± %.1f |", average(v), sqrt(variance(v))
+        printf " **%.1f**%s |", average(v), spread(runs[v] > 1, sqrt(variance(v)))
         if (r == 1) printf " | |"
-        else printf " %+.1f ± %.1f | %s |", average(v) - average(rows[1]),
-                    sqrt(variance(v) / runs[v] + variance(rows[1]) / runs[rows[1]]), paper[v]
+        else printf " %+.1f%s | %s |", average(v) - average(rows[1]),
+                    spread(runs[v] > 1 && runs[rows[1]] > 1, sqrt(variance(v) / runs[v] + variance(rows[1]) / runs[rows[1]])), paper[v]
         printf " %.1f | %.3f | %d |\n", learned(v), text[v] / runs[v], runs[v]
     }
 }
