@@ -229,6 +229,8 @@ static void check_method(const Config *c, ErrList *errs)
     if (c->model.vision.scales > 1 && c->model.vision.input == INPUT_DISCRETE)
         wrong(errs, "codes are of one scale", "model.vision.input = \"discrete\" goes with model.vision.scales = 1, not %d",
               c->model.vision.scales);
+    if (c->model.vision.input == INPUT_DISCRETE && c->train.stage >= STAGE_PRETRAIN && strstr(c->train.trainable, "vision"))
+        wrong(errs, "no gradient goes through the codes", "the vision tower cannot learn with model.vision.input = \"discrete\"");
     if (c->model.vision.scales > 1 && c->train.stage >= STAGE_PRETRAIN && strstr(c->train.trainable, "vision"))
         wrong(errs, "", "the vision tower learns with model.vision.scales = 1 only");
     if (c->train.stage == STAGE_TOKENIZER && (strstr(c->train.trainable, "vision") || strstr(c->train.trainable, "pool")))

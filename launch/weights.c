@@ -134,18 +134,18 @@ static bool say_fresh(Run *r, const bool *filled, char fresh[128])
 bool run_load_parts(Run *r, const char *names, Err *e)
 {
     int n;
-    char (*table)[CKPT_NAME], fresh[128] = "", from[PATH], path[PATH];
+    char (*table)[CKPT_NAME], fresh[128] = "", from[PATH], path[PATH] = "";
     Piece *all = pieces(r, false, &n, &table);
     bool *filled = calloc((size_t)n, sizeof *filled), ok = true;
     CHECK(filled, "no memory for a list of %d tensors", n);
     snprintf(r->started, sizeof r->started, "starts from");
-    for (const char *at = names; *at && ok; at += strspn(at, ",")) {
+    for (const char *at = names + strspn(names, ", "); *at && ok; at += strspn(at, ", ")) {
         CkptMeta m;
         const int length = (int)strcspn(at, ",");
         snprintf(from, sizeof from, "%.*s", length, at);
-        ok = run_find(r, from + strspn(from, " "), path, sizeof path, &m, e) && load_from(r, path, all, n, filled, e);
+        ok = run_find(r, from, path, sizeof path, &m, e) && load_from(r, path, all, n, filled, e);
         const size_t said = strlen(r->started);
-        snprintf(r->started + said, sizeof r->started - said, "%s %.120s", at == names ? "" : ",", path);
+        snprintf(r->started + said, sizeof r->started - said, "%s %.120s", strcmp(r->started, "starts from") ? "," : "", path);
         at += length;
     }
     const bool copy = ok && say_fresh(r, filled, fresh);

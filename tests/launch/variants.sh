@@ -60,7 +60,7 @@ for name in denoising share; do
 done
 
 # ---- each part from the first checkpoint that has it ----
-says 0 0 train "$config" "${small[@]}" --set run.dir=two --set "train.init=tokenizer, semantic"
+says 0 0 train "$config" "${small[@]}" --set run.dir=two --set "train.init=, tokenizer, semantic,"
 grep -q '^starts from tokenizer/ckpt/step-00000004, semantic/ckpt/step-00000004; steps' out || { cat out; fail "not every part was found"; }
 says 0 0 train "$config" "${small[@]}" --set run.dir=first --set train.init=semantic
 same_losses two first                            # the tower and the codes are the same in both
@@ -85,6 +85,8 @@ says 78 0 train "$config" "${small[@]}" --set run.dir=no --set model.codes.appea
 blames 'model.codes.appearance_layer is 0'
 says 78 0 train "$config" "${small[@]}" --set run.dir=no --set model.vision.scales=2 --set model.vision.input=discrete
 blames 'scales = 1'
+says 78 0 train "$config" "${small[@]}" --set run.dir=no --set train.trainable=projector,vision --set model.vision.input=discrete
+blames 'cannot learn' discrete
 says 65 0 train "$config" "${small[@]}" --set run.dir=no --set train.supervision=appearance
 blames 'another vision tower'
 says 0 0 pack "$config" "${small[@]}" --set model.codes.appearance_layer=0 --set data.codes=tokenizer
