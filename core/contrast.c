@@ -60,9 +60,11 @@ float *text_forward(TextTape *t, const TextTower *w, const int32_t *tokens, cons
 {
     const int C = w->enc.d.C;
     take_text(t, w, tokens, token_start, B);
+    tp->need(tp, w->first, w->last);
     op.embed_fwd(t->enc.x, w->embed, t->id, t->N, C, w->V);
     op.add_rows_fwd(t->enc.x, w->pos, t->pos, t->N, C);
     const float *x = encoder_forward(&t->enc, &w->enc, 0, w->enc.d.L, t->N, B, t->start, tp);
+    tp->need(tp, w->tail_first, w->tail_last);
     op.gather(t->pooled, x, t->last, B, C);
     op.layernorm_fwd(t->norm, t->mean, t->rstd, t->pooled, w->ln_w, w->ln_b, B, C, w->enc.d.eps);
     op.linear_fwd(t->out, t->norm, w->proj, w->proj_b, B, C, w->Cv);
@@ -105,9 +107,10 @@ void contrast_tape(ContrastTape *t, Arena *a, int n, int Cv)
 }
 
 double contrast_loss(Contrast *dw, ContrastTape *t, const Contrast *w, const float *v, const float *x, int n, int Cv,
-                     float factor)
+                     float factor, Tp *tp)
 {
     const float eps = 1e-6f;
+    tp->need(tp, w->first, w->last);
     op.l2norm_fwd(t->v, t->vnorm, v, n, Cv, eps);
     op.l2norm_fwd(t->t, t->tnorm, x, n, Cv, eps);
     op.linear_fwd(t->z, t->v, t->t, NULL, n, Cv, n);                 /* cosines */

@@ -29,6 +29,7 @@ void llama_params(Llama *w, Binder *b)
     }
     w->p_norm = b->next;
     w->norm    = param(b, C, 1, -1, INIT_ONE, "decoder.norm");
+    w->p_lm_head = b->next;
     w->lm_head = param(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.lm_head");
 }
 
@@ -65,6 +66,7 @@ static void shift_ids(int32_t *local, const int32_t *id, int64_t N, int first)
 void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, int64_t N, Tp *tp)
 {
     const int Vl = w->d.V / tp->size;
+    tp->need(tp, w->p_embed, w->p_embed + 1);
     shift_ids(local, id, N, tp->rank * Vl);
     op.embed_fwd(out, w->embed, local, N, w->d.C, Vl);
     tp->sum(tp, out, N * w->d.C);
@@ -88,6 +90,7 @@ void llama_forward(LlamaTape *t, const Llama *w, int64_t N, int B, const int32_t
     for (int l = 0; l < d->L; l++) {
         LlamaLayerTape *s = &t->layer[l];
         const LlamaBlock *k = &w->block[l];
+        tp->need(tp, k->first, k->last);
         op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
         op.linear_fwd(s->q, t->norm, k->wq, k->bq, N, C, Hl * D);
         op.linear_fwd(s->k, t->norm, k->wk, k->bk, N, C, Kl * D);
@@ -108,6 +111,7 @@ void llama_forward(LlamaTape *t, const Llama *w, int64_t N, int B, const int32_t
         op.add_fwd(s->out, s->out, s->mid, N * C);
         x = s->out;
     }
+    tp->need(tp, w->p_norm, w->p_norm + 1);
     op.rmsnorm_fwd(t->h, t->rstd, x, w->norm, N, C, d->eps);
 }
 
@@ -163,7 +167,7 @@ float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, 
     const float *last = d->L ? t->layer[d->L - 1].out : t->x;
     op.rmsnorm_bwd(t->dx, dw->norm, dh, last, t->rstd, w->norm, N, d->C);
     if (g)
-        g->final(g->ctx, w->p_norm, w->p_norm + 2);       /* the norm and, complete since the loss, the LM head */
+        g->final(g->ctx, w->p_norm, w->p_lm_head + 1);    /* the norm and, complete since the loss, the LM head */
     for (int l = d->L - 1; l >= 0; l--) {
         const LlamaLayerTape *s = &t->layer[l];
         const LlamaBlock *k = &w->block[l];
@@ -202,6 +206,7 @@ void llama_extend(float *h, LlamaCache *c, const Llama *w, float *x, const int32
     for (int l = 0; l < d->L; l++) {
         const LlamaBlock *b = &w->block[l];
         float *k = c->k[l] + (int64_t)c->len * KD, *v = c->v[l] + (int64_t)c->len * KD;
+        tp->need(tp, b->first, b->last);
         op.rmsnorm_fwd(c->norm, c->lse, x, b->attn_norm, n, C, d->eps);
         op.linear_fwd(c->q, c->norm, b->wq, b->bq, n, C, Hl * D);
         op.linear_fwd(k, c->norm, b->wk, b->bk, n, C, KD);
@@ -220,6 +225,7 @@ void llama_extend(float *h, LlamaCache *c, const Llama *w, float *x, const int32
         tp->sum(tp, c->part, (int64_t)n * C);
         op.add_fwd(x, x, c->part, (int64_t)n * C);
     }
+    tp->need(tp, w->p_norm, w->p_norm + 1);
     op.rmsnorm_fwd(h, c->lse, x, w->norm, n, C, d->eps);
     c->len += n;
 }

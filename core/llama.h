@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     LlamaDims  d;
     float     *embed, *norm, *lm_head;             /* (V,C) (C) (V,C) */
-    int        p_embed, p_norm;                    /* params of the table: the embedding; norm, then lm_head */
+    int        p_embed, p_norm, p_lm_head;         /* the three in the table */
     LlamaBlock block[MAX_LAYERS];
 } Llama;
 

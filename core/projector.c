@@ -20,8 +20,9 @@ void projector_tape(ProjectorTape *t, Arena *a, const Projector *w, int64_t N)
     t->dact = TAKE(a, float, N * w->C);
 }
 
-float *projector_forward(ProjectorTape *t, const Projector *w, const float *x, int64_t N)
+float *projector_forward(ProjectorTape *t, const Projector *w, const float *x, int64_t N, Tp *tp)
 {
+    tp->need(tp, w->first, w->last);
     op.linear_fwd(t->pre[0], x, w->w[0], w->b[0], N, w->Cv, w->C);
     for (int l = 1; l < w->layers; l++) {
         op.gelu_fwd(t->act, t->pre[l - 1], N * w->C, GELU_ERF);

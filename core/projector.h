@@ -27,7 +27,7 @@ typedef struct {
 
 void   projector_params(Projector *w, Binder *b);
 void   projector_tape(ProjectorTape *t, Arena *a, const Projector *w, int64_t rows);
-float *projector_forward(ProjectorTape *t, const Projector *w, const float *x, int64_t N);         /* (N,C) */
+float *projector_forward(ProjectorTape *t, const Projector *w, const float *x, int64_t N, Tp *tp);        /* (N,C) */
 /* dout (N,C) is used up; dx (N,Cv) may be NULL (frozen tower). */
 void   projector_backward(float *dx, Projector *dw, ProjectorTape *t, float *dout, const Projector *w, const float *x,
                           int64_t N, const OnGrad *g);

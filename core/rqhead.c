@@ -82,9 +82,11 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
 static int book(const Codes *c, int k) { return c->shared ? 0 : k; }
 
 /* x = (e0, u_0 .. u_(Q-2)) from the hidden rows and the codes above each depth */
-static void inputs(RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g, const int32_t *code, int64_t M)
+static void inputs(RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g, const int32_t *code, int64_t M, Tp *tp)
 {
     const int C = w->d.C, E = w->d.E, Cv = w->d.Cv;
+    tp->need(tp, w->first, w->front_last);
+    tp->need(tp, codes->first, codes->last);
     op.linear_fwd(t->pre, g, w->p0, w->b0, M, C, E);
     op.gelu_fwd(t->act, t->pre, M * E, GELU_ERF);
     op.linear_fwd(t->x, t->act, w->p2, w->b2, M, E, E);
@@ -102,6 +104,7 @@ static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *
 {
     const int E = d->E, El = E / tp->size, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
     const int64_t R = M * Q;
+    tp->need(tp, k->first, k->last);
     op.rmsnorm_fwd(t->norm, s->rstd1, x, k->norm1, R, E, d->eps);
     op.linear_fwd(s->q, t->norm, k->wq, k->bq, R, E, El);
     op.linear_fwd(s->k, t->norm, k->wk, k->bk, R, E, El);
@@ -160,12 +163,13 @@ void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, co
                     const int32_t *code, int64_t M, float scale, Tp *tp)
 {
     const int E = w->d.E, Q = w->d.Q;
-    inputs(t, w, codes, g, code, M);
+    inputs(t, w, codes, g, code, M, tp);
     const float *x = t->x;
     for (int l = 0; l < w->d.L; l++) {
         block_forward(&t->layer[l], t, &w->block[l], x, &w->d, M, tp);
         x = t->layer[l].out;
     }
+    tp->need(tp, w->tail_first, w->last);
     op.rmsnorm_fwd(t->normed, t->rstd, x, w->norm, M * Q, E, w->d.eps);
     if (dw && w->d.soft > 0 && !t->soft_ready)
         soften(t, &w->d, codes);

@@ -32,9 +32,9 @@ double optim_norm(const Optim *o, const float *grads, const Grid *g)
 {
     const Params *t = o->table;
     double sum = 0;
-    for (const Param *p = t->p; p < t->p + t->n; p++)
-        if (learned(p) && (p->split >= 0 || g->tp_rank == 0))
-            sum += op.sumsq(grads + p->grad, p->count);
+    for (int i = 0; i < t->n; i++)
+        if (learned(&t->p[i]) && params_speak(t, i))
+            sum += op.sumsq(grads + t->p[i].grad, t->p[i].count);
     comm_sum_f64(g->tp, &sum, 1);
     return sqrt(sum);
 }

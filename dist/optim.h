@@ -32,7 +32,7 @@ typedef struct {
 void   optim_open(Optim *o, const Params *t);
 void   optim_close(Optim *o);
 /* |grads| over the whole model.  Equal bits on all ranks if grads is summed over dp; inf and NaN pass through.
-   Collective over g->tp: split tensors add up, replicated ones count once. */
+   Collective over g->tp: each piece of a tensor counts once. */
 double optim_norm(const Optim *o, const float *grads, const Grid *g);
 /* One update of weights, in place; step += 1.  norm must be finite.  Local. */
 void   optim_step(Optim *o, float *weights, const float *grads, const OptimConf *c, double norm);

@@ -282,7 +282,7 @@ static bool save(Import *m, Err *e)
     for (int i = 0; i < t->n; i++) {
         snprintf(names[i], CKPT_NAME, "weights/%s", t->p[i].name);
         p[i] = (Piece){ names[i], param_slice(t, i), m->r.model.weights + t->p[i].offset,
-                        m->r.grid.dp_rank == 0 && (t->p[i].split >= 0 || m->r.grid.tp_rank == 0) };
+                        m->r.grid.dp_rank == 0 && params_speak(t, i) };
     }
     snprintf(dir, sizeof dir, "%s/ckpt", c->import.to);
     const bool ok = ckpt_save(m->r.grid.world, dir, &meta, p, t->n, 0, e);

@@ -54,7 +54,7 @@ static Piece *pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAM
             char *name = (*names)[*n];
             snprintf(name, CKPT_NAME, "%s/%s", (const char *[]){ "weights", "m", "v" }[kind], q->name);
             p[(*n)++] = (Piece){ name, param_slice(t, i), data[kind],
-                                 r->grid.dp_rank == 0 && (q->split >= 0 || r->grid.tp_rank == 0) };
+                                 r->grid.dp_rank == 0 && params_speak(t, i) };
         }
     return p;
 }
