@@ -46,3 +46,7 @@ void comm_same(MPI_Comm comm, const char *what, uint64_t value);
 MPI_Comm comm_split(MPI_Comm comm, int color, int key);
 MPI_Comm comm_split_node(MPI_Comm comm);                       /* the ranks that share this node's memory */
 void     comm_free(MPI_Comm *comm);
+
+/* Every rank to every rank: nout[r] floats of out go to rank r, nin[r] floats of in come from it; both buffers hold the
+   ranks' shares one behind the other.  nin[r] here is nout[this rank] there; where it is 0 nothing is sent. */
+void comm_exchange_f32(MPI_Comm comm, float *in, const int64_t *nin, const float *out, const int64_t *nout);
