@@ -205,3 +205,15 @@ uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(
     }
     return sum;
 }
+
+uint64_t params_hash(const Params *t, const float *weights, int i)
+{
+    const Param *p = &t->p[i];
+    uint64_t sum = 0;
+    for (int64_t e = 0; e < p->count; e++) {
+        uint32_t bits;
+        memcpy(&bits, &weights[p->offset + e], sizeof bits);
+        sum += rng_bits(bits, 0, (uint64_t)e);
+    }
+    return sum;
+}

@@ -80,6 +80,8 @@ bool  params_speak(const Params *t, int i);                        /* does this 
 bool  param_in_part(const Param *p, const char *part);
 /* First and last + 1 of the params whose pointers lie in a bound module's block: by name prefix, e.g. "decoder.3." */
 void  params_range(const Params *t, const char *prefix, int *first, int *last);
+/* A number for the bits of this rank's piece of tensor i: equal where two ranks hold the same. */
+uint64_t params_hash(const Params *t, const float *weights, int i);
 /* A 64-bit sum over tensors of (name, element index, bits), independent of order and grid: add over tp ranks (each
    piece is counted by the rank that speaks for it).  want: which tensors, NULL for all. */
 uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(const Param *p));

@@ -353,7 +353,7 @@ int import_main(const Config *c)
     Import *m = calloc(1, sizeof *m);
     Err e = { 0 };
     CHECK(m, "no memory for an import");
-    run_open(&m->r, c);
+    run_open(&m->r, c, 1);
     const int code = import(m, &e);
     if (m->r.grid.rank == 0 && e.code)
         log_error(&e);

@@ -181,7 +181,7 @@ static void sums_and_maxima(void **state)
     double sd[N], md[N];
     for (int i = 0; i < N; i++)
         sf[i] = mf[i] = later[i] = (float)(sd[i] = md[i] = value(rank, i));
-    MPI_Request r;
+    CommOp r;
     comm_sum_start(world, later, N, &r);
     comm_sum_f32(world, sf, N);
     comm_sum_f64(world, sd, N);
@@ -205,7 +205,7 @@ static void a_started_sum_ends_by_testing(void **state)
     static float x[1 << 16];
     for (int i = 0; i < 1 << 16; i++)
         x[i] = (float)value(rank, i);
-    MPI_Request r;
+    CommOp r;
     comm_sum_start(world, x, 1 << 16, &r);
     while (!comm_test(&r))
         ;
@@ -259,6 +259,77 @@ static void all_learn_the_worst_code(void **state)
     assert_int_equal(worst, EXIT_IO);
 }
 
+/* Every rank gets everybody's piece; pieces of different lengths, the last rank's empty. */
+static void pieces_are_exchanged_and_collected(void **state)
+{
+    (void)state;
+    enum { PIECE = 5 };
+    float out[8 * PIECE], in[8 * PIECE], all[8 * PIECE], sum[PIECE];
+    int to[8], to_at[8], from[8], from_at[8], count[8], at[8], total = 0;
+    assert_true(size <= 8);
+    for (int r = 0; r < size; r++) {
+        count[r] = r == size - 1 && size > 1 ? 0 : 1 + r % PIECE;
+        at[r] = total;
+        total += count[r];
+    }
+    for (int r = 0; r < size; r++) {
+        to[r] = count[r];
+        to_at[r] = at[r];
+        from[r] = count[rank];
+        from_at[r] = r * count[rank];
+        for (int i = 0; i < count[r]; i++)
+            out[at[r] + i] = (float)(100 * rank + 10 * r + i);
+    }
+    CommOp x, y, z;
+    comm_exchange_start(world, out, (CommPieces){ to, to_at }, in, (CommPieces){ from, from_at }, sizeof(float), size * total, &x);
+    for (int i = 0; i < count[rank]; i++)
+        all[at[rank] + i] = (float)(10 * rank + i);
+    comm_collect_start(world, all, (CommPieces){ count, at }, sizeof(float), &y);
+    comm_scatter_sum_start(world, out, sum, count, &z);
+    comm_wait(&x);
+    comm_wait(&y);
+    comm_wait(&z);
+    for (int r = 0; r < size; r++) {
+        for (int i = 0; i < count[rank]; i++)
+            assert_true(in[r * count[rank] + i] == (float)(100 * r + 10 * rank + i));
+        for (int i = 0; i < count[r]; i++)
+            assert_true(all[at[r] + i] == (float)(10 * r + i));
+    }
+    for (int i = 0; i < count[rank]; i++)
+        assert_true(sum[i] == (float)(50 * size * (size - 1) + size * (10 * rank + i)));
+}
+
+static void one_is_late(void)
+{
+    double x = 1;
+    if (rank == size - 1)
+        comm_sum_f64(world, &x, 1);
+    else
+        comm_barrier(world);
+}
+
+static void one_is_longer(void)
+{
+    static float x[64];
+    comm_max_f32(world, x, rank == size - 1 ? 3 : 2);
+}
+
+/* Debug builds: the program ends before a collective in which the ranks would not meet, and says who was about to do what. */
+static void ranks_that_do_not_do_the_same_are_named(void **state)
+{
+    (void)state;
+    char text[1024], names[128];
+    if (!DEBUG_CHECKS || size == 1)
+        return;
+    assert_int_equal(dies(one_is_late, text, sizeof text), EXIT_INTERNAL);
+    snprintf(names, sizeof names, "a barrier of 0 bytes; rank %d is at number", size - 1);
+    assert_non_null(strstr(text, names));
+    assert_non_null(strstr(text, "a sum of 8 bytes"));
+    assert_int_equal(dies(one_is_longer, text, sizeof text), EXIT_INTERNAL);
+    assert_non_null(strstr(text, "a maximum of 8 bytes"));
+    assert_non_null(strstr(text, "a maximum of 12 bytes"));
+}
+
 static void statistics_name_the_slowest(void **state)
 {
     (void)state;
@@ -298,6 +369,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(broadcast_from_every_root),
         cmocka_unit_test(every_rank_gets_its_share_of_every_rank),
         cmocka_unit_test(all_learn_the_worst_code),
+        cmocka_unit_test(pieces_are_exchanged_and_collected),
+        cmocka_unit_test(ranks_that_do_not_do_the_same_are_named),
         cmocka_unit_test(statistics_name_the_slowest),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
