@@ -64,18 +64,11 @@ void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp 
     t->held = holders(d, tp->size) > 1 ? TAKE(a, float, 2 * d->K * N * D) : NULL;
 }
 
-/* Ids counted from this rank's first vocabulary row; those of other ranks fall outside. */
-static void shift_ids(int32_t *local, const int32_t *id, int64_t N, int first)
-{
-    for (int64_t n = 0; n < N; n++)
-        local[n] = id[n] < 0 ? -1 : id[n] - first;
-}
-
 void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, int64_t N, Tp *tp)
 {
     const int Vl = w->d.V / tp->size;
     tp->need(tp, w->p_embed, w->p_embed + 1);
-    shift_ids(local, id, N, tp->rank * Vl);
+    tp_ids(local, id, N, Vl, tp);
     op.embed_fwd(out, w->embed, local, N, w->d.C, Vl);
     tp->sum(tp, out, N * w->d.C);
 }
@@ -86,7 +79,7 @@ void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const in
     const int Vl = w->d.V / tp->size;
     if (!dw->embed)
         return;
-    shift_ids(local, id, N, tp->rank * Vl);
+    tp_ids(local, id, N, Vl, tp);
     op.embed_bwd(dw->embed, dout, local, N, w->d.C, Vl);
 }
 
