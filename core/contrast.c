@@ -7,7 +7,7 @@ void text_params(TextTower *w, Binder *b)
 {
     const int C = w->enc.d.C;
     w->first = b->next;
-    w->embed = param(b, w->V, C, -1, INIT_NORMAL, "text.embed");
+    w->embed = param(b, w->V, C, 0, INIT_NORMAL, "text.embed");
     w->pos   = param(b, w->max_len, C, -1, INIT_NORMAL, "text.pos");
     w->last = b->next;
     encoder_params(&w->enc, b, "text");
@@ -24,6 +24,7 @@ void text_tape(TextTape *t, Arena *a, const TextTower *w, int B, const Tp *tp)
     const int C = w->enc.d.C;
     const int64_t N = (int64_t)B * w->max_len;
     t->id    = TAKE(a, int32_t, N);      t->pos  = TAKE(a, int32_t, N);
+    t->local = TAKE(a, int32_t, N);
     t->start = TAKE(a, int32_t, B + 1);  t->last = TAKE(a, int32_t, B);
     encoder_tape(&t->enc, a, &w->enc.d, N, true, tp);
     t->pooled = TAKE(a, float, (int64_t)B * C);  t->norm = TAKE(a, float, (int64_t)B * C);
@@ -58,10 +59,12 @@ static void take_text(TextTape *t, const TextTower *w, const int32_t *tokens, co
 
 float *text_forward(TextTape *t, const TextTower *w, const int32_t *tokens, const int32_t *token_start, int B, Tp *tp)
 {
-    const int C = w->enc.d.C;
+    const int C = w->enc.d.C, Vl = w->V / tp->size;
     take_text(t, w, tokens, token_start, B);
     tp->need(tp, w->first, w->last);
-    op.embed_fwd(t->enc.x, w->embed, t->id, t->N, C, w->V);
+    tp_ids(t->local, t->id, t->N, Vl, tp);
+    op.embed_fwd(t->enc.x, w->embed, t->local, t->N, C, Vl);
+    tp->sum(tp, t->enc.x, t->N * C);
     op.add_rows_fwd(t->enc.x, w->pos, t->pos, t->N, C);
     const float *x = encoder_forward(&t->enc, &w->enc, 0, w->enc.d.L, t->N, B, t->start, tp);
     tp->need(tp, w->tail_first, w->tail_last);
@@ -82,7 +85,7 @@ void text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTowe
     op.scatter(t->dx, t->norm, t->last, t->B, C);
     encoder_backward(t->dx, &dw->enc, &t->enc, &w->enc, w->enc.d.L, t->N, t->B, t->start, tp, g);
     if (dw->embed) {
-        op.embed_bwd(dw->embed, t->dx, t->id, t->N, C, w->V);
+        op.embed_bwd(dw->embed, t->dx, t->local, t->N, C, w->V / tp->size);
         op.add_rows_bwd(dw->pos, t->dx, t->pos, t->N, C);
     }
     if (g)

@@ -5,6 +5,8 @@
 void encoder_params(Encoder *w, Binder *b, const char *part)
 {
     const int C = w->d.C, F = w->d.F;
+    CHECK(w->d.H % b->table->tp_size == 0, "%d heads of \"%s\" do not divide among %d tensor-parallel ranks", w->d.H, part,
+          b->table->tp_size);
     for (int l = 0; l < w->d.L; l++) {
         EncoderBlock *k = &w->block[l];
         k->first = b->next;

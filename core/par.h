@@ -23,6 +23,10 @@ struct Tp {
 /* One rank: sum, max and need do nothing. */
 extern Tp TP_ALONE;
 
+/* local[n] = id[n] counted from this rank's first row of a table whose `rows` rows a rank are split over tp; ids of other
+   ranks, and negative ones, fall outside [0, rows).  Local. */
+void tp_ids(int32_t *local, const int32_t *id, int64_t N, int rows, const Tp *tp);
+
 typedef struct {
     /* The gradients of params [first, last) of the table are final.  Called in any order, each param at most
        once per backward; an empty range only gives communication a chance to progress. */

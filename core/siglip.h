@@ -7,7 +7,8 @@
  *     loss     -1/n sum_ij log sigmoid(l_ij (exp(scale) <v_i,t_j> + bias)),  l = +1 on the diagonal, else -1
  *
  * Each micro-batch is its own set of negatives, so the loss does not depend on the number of ranks.
- * Distributed over tp: the blocks (encoder.h); embeddings, pooling and loss are replicated.
+ * Distributed over tp: the blocks (encoder.h), the token embedding by vocabulary; patches, positions, pooling, the text's
+ * last layer and the loss are replicated: each is small, and pooling is one query a picture.
  *
  * Dims    C width  P = (image / patch)^2 patches, a remainder of the picture is dropped  I images
  * Source  SigLIP, arXiv:2303.15343; docs/MATH.md
@@ -54,6 +55,7 @@ typedef struct {
 typedef struct {
     EncoderTape enc;
     int32_t    *id, *pos, *start, *last;   /* rows of the captions, cut to max_len */
+    int32_t    *local;                     /* ids in this rank's part of the vocabulary */
     int         B;
     int64_t     N;
     float      *norm, *mean, *rstd, *pooled, *out, *dpooled, *dx;

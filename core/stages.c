@@ -242,7 +242,7 @@ static void lm_backward(Model *m, const Batch *b, const OnGrad *g)
     float *dimage = m->projector.pre[m->w.projector.layers - 1];       /* the projector's output has served */
     op.zero(dimage, rows * C);                                         /* rows that were cut off learn nothing */
     op.scatter(dimage, m->rows, s->image_src, s->images, C);
-    projector_backward(m->dfeat, &m->dw.projector, &m->projector, dimage, &m->w.projector, m->feat, rows, g);
+    projector_backward(m->dfeat, &m->dw.projector, &m->projector, dimage, &m->w.projector, m->feat, rows, m->tp, g);
     if (m->dfeat)
         vision_backward(m->dfeat, &m->dw.vision, &m->vision, &m->w.vision, m->feature_layers, b->I, m->tp, g);
 }
