@@ -286,6 +286,8 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "data.val", c->data.val[0]);
+    } else if (!strcmp(verb, "spectrum")) {
+        needed(errs, verb, "run.dir", c->run.dir[0]);
     } else if (!strcmp(verb, "import")) {
         needed(errs, verb, "import.from", c->import.from[0]);
         needed(errs, verb, "import.to", c->import.to[0]);

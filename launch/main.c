@@ -59,6 +59,18 @@ static const Verb VERBS[] = {
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
       "                 --set chat.question=\"How many cats are there?\"\n" },
+    { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
+      "Singular values, effective rank and condition of every matrix of a checkpoint, what\n"
+      "its codebooks have of copies and of codes that nothing uses, and the same of what\n"
+      "pictures look like on their way through the model: features of the vision tower,\n"
+      "their codes' vectors, the projector's rows, the decoder's hidden rows. At the end\n"
+      "it names what looks collapsed, and by which rule. Large matrices are spread over\n"
+      "all ranks.\n"
+      "\n"
+      "  writes    RUN/spectrum.json\n"
+      "  keys      run.dir  spectrum.*  data.val (or data.shards)  model.*\n"
+      "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
+      "                 --set spectrum.parts=codes,features\n" },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
       "Reads the safetensors of import.from: LLaVA with a SigLIP tower, LLaMA, Mistral,\n"
       "Qwen2 or SigLIP. Every tensor has its place or is named; config.json and the\n"

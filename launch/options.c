@@ -112,6 +112,10 @@ const Option options[] = {
 
     LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),
 
+    STRING(spectrum.from, "a checkpoint, or a run: its newest one; empty: run.dir"),
+    STRING(spectrum.parts, "parts to look at, as \"decoder,codes,features\"; empty: all"),
+    LONG  (spectrum.samples, 256, 1, LOTS, "samples whose pictures' features are looked at"),
+
     STRING(chat.image, "the picture that is asked about"),
     STRING(chat.question, "the question; empty: lines of standard input"),
     FLOAT (chat.temperature, 0.0, 0, 100, "0: the likeliest token; 1: as learned"),
