@@ -115,6 +115,7 @@ const Option options[] = {
     STRING(spectrum.from, "a checkpoint, or a run: its newest one; empty: run.dir"),
     STRING(spectrum.parts, "parts to look at, as \"decoder,codes,features\"; empty: all"),
     LONG  (spectrum.samples, 256, 1, LOTS, "samples whose pictures' features are looked at"),
+    LONG  (spectrum.whole, 16777216, 0, LOTS, "elements of a matrix that one rank takes alone; larger ones lie on all ranks"),
 
     STRING(chat.image, "the picture that is asked about"),
     STRING(chat.question, "the question; empty: lines of standard input"),

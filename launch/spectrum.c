@@ -10,7 +10,7 @@
 #include "dist/comm.h"
 #include "launch/verbs.h"
 
-enum { GROUP = 1 << 24 /* elements that a rank holds at once of matrices that are dealt whole */ };
+enum { GROUP = 1 << 24 /* elements of matrices dealt whole that a rank holds at once, on average */ };
 
 static const char WEIGHTS[] = "weights/", TABLE[] = ".table", SUM[] = ".sum";
 
@@ -204,7 +204,7 @@ static bool weights_group(Spectrum *s, int first, int last, const int *owner, Er
 
 static bool weights_look(Spectrum *s, Err *e)
 {
-    const int64_t most = (int64_t)GROUP * s->r.grid.size;
+    const int64_t most = (int64_t)GROUP * s->r.grid.size, whole = s->r.c->spectrum.whole;
     bool ok = true;
     int *owner = calloc((size_t)s->weights + 1, sizeof *owner);
     CHECK(owner, "no memory for a list of %d matrices", s->weights);
@@ -212,11 +212,11 @@ static bool weights_look(Spectrum *s, Err *e)
         int64_t held = 0;
         for (last = first; last < s->weights; last++) {
             const int64_t more = elements(&s->matrix[last]);
-            if (more > WHOLE || held + more > most)
+            if (more > whole || (held && held + more > most))
                 break;
             held += more;
         }
-        const bool slabs = last == first;
+        const bool slabs = held == 0;
         if (slabs)
             last++;
         else

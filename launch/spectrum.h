@@ -5,9 +5,9 @@
  *     features.c        what pictures look like on their way through the model
  *     spectrumtable.c   the table, the verdict, RUN/spectrum.json
  *
- * Matrices of at most WHOLE elements go whole to one rank each, the most expensive first, each to the rank that has least
- * to do; larger ones lie in slabs on all ranks (dist/svd.h), one after the other.  A codebook's pairs of vectors are
- * compared by one rank, which holds it whole.
+ * Matrices of at most spectrum.whole elements go whole to one rank each, the most expensive first, each to the rank that
+ * has least to do; larger ones lie in slabs on all ranks (dist/svd.h), one after the other.  A codebook's pairs of vectors
+ * are compared by one rank, which holds it whole.
  *
  * Source  docs/FORMATS.md, spectrum.json
  * Tests   tests/launch/spectrum.sh, tests/dist/test_svd.c
@@ -17,7 +17,7 @@
 #include "launch/measures.h"
 #include "launch/run.h"
 
-enum { WHOLE = 1 << 22 /* elements, 16 MiB */, FEATURE_ROWS = 32768 /* of pictures, at most about so many */, FEATURE_KINDS = 5 };
+enum { FEATURE_ROWS = 32768 /* patches of pictures, about so many at most */, FEATURE_KINDS = 5 };
 
 /* What looks collapsed: an effective rank below this share of min(rows, columns); a codebook with so large a share of
    vectors that are copies, or whose use is worth so small a share of its vectors. */
