@@ -60,12 +60,12 @@ static const Verb VERBS[] = {
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
       "                 --set chat.question=\"How many cats are there?\"\n" },
     { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
-      "Singular values, effective rank and condition of every matrix of a checkpoint, what\n"
-      "its codebooks have of copies and of codes that nothing uses, and the same of what\n"
-      "pictures look like on their way through the model: features of the vision tower,\n"
+      "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
+      "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"
+      "same of what pictures are on their way through the model: the tower's features,\n"
       "their codes' vectors, the projector's rows, the decoder's hidden rows. At the end\n"
-      "it names what looks collapsed, and by which rule. Small matrices are dealt over the\n"
-      "ranks, large ones (spectrum.whole) spread over all of them.\n"
+      "it names what looks collapsed, and by which rule. Small matrices are dealt over\n"
+      "the ranks, large ones (spectrum.whole) spread over all of them.\n"
       "\n"
       "  writes    RUN/spectrum.json\n"
       "  keys      run.dir  spectrum.*  data.val (or data.shards)  model.*\n"
