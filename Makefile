@@ -30,12 +30,12 @@ H5       = $(if $(call pkg,--modversion hdf5-openmpi),hdf5-openmpi,hdf5)
 CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -I. -MMD -MP
 CORE_INC := $(call pkg,--cflags openblas)
 CORE_LIB := $(call pkg,--libs openblas) -lm
-# Any flavour of ScaLAPACK; behind OpenBLAS, whose BLAS and LAPACK it then takes.
-SCALAPACK := $(or $(firstword $(foreach p,scalapack-openmpi scalapack-mpich scalapack,$(if $(call pkg,--modversion $(p)),$(p)))),scalapack)
-DIST_LIB := $(or $(filter -L% -lscalapack%,$(call pkg,--libs $(SCALAPACK))),-lscalapack)
 IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson)
 IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece) -lstdc++ -ldl
 CFG_LIB  = $(call pkg,--libs libconfig)
+# Before OpenBLAS, which serves its BLAS and LAPACK, whatever -lblas is on this machine.
+SCA_LIB  = $(filter-out -lblas -llapack,$(or $(call pkg,--libs scalapack-openmpi),$(call pkg,--libs scalapack),-lscalapack))
+DIST_LIB = $(SCA_LIB) $(MPI_LIB)
 
 objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 CORE_O   := $(call objects,core core/ref core/cpu)
@@ -74,7 +74,7 @@ $(IMAGE): $(wildcard io/image/*.c) io/err.c $(wildcard io/image/*.h) io/image.h
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -I. -fPIC -shared -fvisibility=hidden $(call pkg,--cflags vips) $(filter %.c,$^) -o $@ $(call pkg,--libs vips) -lm
 
 $(OUT)/asvr: $(LAUNCH_O) $(IO) $(DIST) $(CORE)
-	$(CC) $(OPT) -fopenmp $^ -o $@ $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB) $(DIST_LIB)
+	$(CC) $(OPT) -fopenmp $^ -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)
 
 # ---- tests ----
 $(OUT)/tests/core/%: tests/core/%.c $(CORE)
@@ -82,13 +82,13 @@ $(OUT)/tests/core/%: tests/core/%.c $(CORE)
 	$(CC) $(CFLAGS) $(CORE_INC) $< -o $@ $(CORE) $(CORE_LIB) -lcmocka
 $(OUT)/tests/dist/%: tests/dist/%.c $(DIST) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(MPI_LIB) $(CORE_LIB) $(DIST_LIB) -lcmocka
+	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB) -lcmocka
 $(OUT)/tests/io/%: tests/io/%.c $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB) -lcmocka
 $(OUT)/tests/bench/%: tests/bench/%.c $(DIST) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(MPI_LIB) $(CORE_LIB) $(DIST_LIB)
+	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB)
 
 tests     = $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/$(1)/test_*.c))
 CORE_TESTS := $(call tests,core)

@@ -35,8 +35,10 @@ extern char die_who[128];
 #define CHECK(cond, ...) ((cond) ? (void)0 : die_at(EXIT_INTERNAL, __FILE__, __LINE__, __VA_ARGS__))
 /* We are wrong: checked in tests and debug builds. */
 #ifdef NDEBUG
+enum { DEBUG_CHECKS = 0 };               /* checks that cost more than a condition */
 #define ASSERT(cond) ((void)0)
 #else
+enum { DEBUG_CHECKS = 1 };
 #define ASSERT(cond) ((cond) ? (void)0 : die_at(EXIT_INTERNAL, __FILE__, __LINE__, "assertion failed: %s", #cond))
 #endif
 

@@ -7,7 +7,7 @@ void text_params(TextTower *w, Binder *b)
 {
     const int C = w->enc.d.C;
     w->first = b->next;
-    w->embed = param(b, w->V, C, -1, INIT_NORMAL, "text.embed");
+    w->embed = param(b, w->V, C, 0, INIT_NORMAL, "text.embed");
     w->pos   = param(b, w->max_len, C, -1, INIT_NORMAL, "text.pos");
     w->last = b->next;
     encoder_params(&w->enc, b, "text");
@@ -24,6 +24,7 @@ void text_tape(TextTape *t, Arena *a, const TextTower *w, int B, const Tp *tp)
     const int C = w->enc.d.C;
     const int64_t N = (int64_t)B * w->max_len;
     t->id    = TAKE(a, int32_t, N);      t->pos  = TAKE(a, int32_t, N);
+    t->local = TAKE(a, int32_t, N);
     t->start = TAKE(a, int32_t, B + 1);  t->last = TAKE(a, int32_t, B);
     encoder_tape(&t->enc, a, &w->enc.d, N, true, tp);
     t->pooled = TAKE(a, float, (int64_t)B * C);  t->norm = TAKE(a, float, (int64_t)B * C);
@@ -58,11 +59,15 @@ static void take_text(TextTape *t, const TextTower *w, const int32_t *tokens, co
 
 float *text_forward(TextTape *t, const TextTower *w, const int32_t *tokens, const int32_t *token_start, int B, Tp *tp)
 {
-    const int C = w->enc.d.C;
+    const int C = w->enc.d.C, Vl = w->V / tp->size;
     take_text(t, w, tokens, token_start, B);
-    op.embed_fwd(t->enc.x, w->embed, t->id, t->N, C, w->V);
+    tp->need(tp, w->first, w->last);
+    tp_ids(t->local, t->id, t->N, Vl, tp);
+    op.embed_fwd(t->enc.x, w->embed, t->local, t->N, C, Vl);
+    tp->sum(tp, t->enc.x, t->N * C);
     op.add_rows_fwd(t->enc.x, w->pos, t->pos, t->N, C);
     const float *x = encoder_forward(&t->enc, &w->enc, 0, w->enc.d.L, t->N, B, t->start, tp);
+    tp->need(tp, w->tail_first, w->tail_last);
     op.gather(t->pooled, x, t->last, B, C);
     op.layernorm_fwd(t->norm, t->mean, t->rstd, t->pooled, w->ln_w, w->ln_b, B, C, w->enc.d.eps);
     op.linear_fwd(t->out, t->norm, w->proj, w->proj_b, B, C, w->Cv);
@@ -80,7 +85,7 @@ void text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTowe
     op.scatter(t->dx, t->norm, t->last, t->B, C);
     encoder_backward(t->dx, &dw->enc, &t->enc, &w->enc, w->enc.d.L, t->N, t->B, t->start, tp, g);
     if (dw->embed) {
-        op.embed_bwd(dw->embed, t->dx, t->id, t->N, C, w->V);
+        op.embed_bwd(dw->embed, t->dx, t->local, t->N, C, w->V / tp->size);
         op.add_rows_bwd(dw->pos, t->dx, t->pos, t->N, C);
     }
     if (g)
@@ -105,9 +110,10 @@ void contrast_tape(ContrastTape *t, Arena *a, int n, int Cv)
 }
 
 double contrast_loss(Contrast *dw, ContrastTape *t, const Contrast *w, const float *v, const float *x, int n, int Cv,
-                     float factor)
+                     float factor, Tp *tp)
 {
     const float eps = 1e-6f;
+    tp->need(tp, w->first, w->last);
     op.l2norm_fwd(t->v, t->vnorm, v, n, Cv, eps);
     op.l2norm_fwd(t->t, t->tnorm, x, n, Cv, eps);
     op.linear_fwd(t->z, t->v, t->t, NULL, n, Cv, n);                 /* cosines */

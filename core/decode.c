@@ -63,11 +63,13 @@ bool decode_token(Decode *d, int32_t token)
 
 const float *decode_logits(Decode *d)
 {
-    const Tp *tp = d->m->tp;
-    const int C = d->m->c.decoder.C, V = d->m->c.decoder.V, Vl = V / tp->size;
+    Tp *tp = d->m->tp;
+    const Llama *w = &d->m->w.decoder;
+    const int C = w->d.C, V = w->d.V, Vl = V / tp->size;
+    tp->need(tp, w->p_lm_head, w->p_lm_head + 1);
     op.zero(d->logits, V);
-    op.linear_fwd(d->logits + tp->rank * Vl, d->h + (int64_t)d->last * C, d->m->w.decoder.lm_head, NULL, 1, C, Vl);
-    d->m->tp->sum(d->m->tp, d->logits, V);
+    op.linear_fwd(d->logits + tp->rank * Vl, d->h + (int64_t)d->last * C, w->lm_head, NULL, 1, C, Vl);
+    tp->sum(tp, d->logits, V);
     return d->logits;
 }
 

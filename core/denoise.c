@@ -108,6 +108,7 @@ double denoise_forward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, const fl
     const int Cv = w->d.Cv, E = w->d.E, draws = w->d.draws, S = n * draws;
     const int64_t R = M * draws;
     ASSERT(start[0] == 0 && start[n] == M);
+    tp->need(tp, w->first, w->front_last);
     lay_out(t, draws, n, start, key, draw);
     op.fill(t->one, Cv, 1);
     op.layernorm_fwd(t->x0, t->mean, t->rstd, z, t->one, NULL, M, Cv, w->d.eps);
@@ -120,6 +121,7 @@ double denoise_forward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, const fl
     op.add_rows_fwd(t->enc.x, t->cond, t->source, R, E);
     op.add_rows_fwd(t->enc.x, t->emb, t->sequence, R, E);
     const float *x = encoder_forward(&t->enc, &w->enc, 0, w->d.L, R, S, t->start, tp);
+    tp->need(tp, w->tail_first, w->last);
     op.layernorm_fwd(t->normed, t->norm_mean, t->norm_rstd, x, w->norm, w->norm_b, R, E, w->d.eps);
     op.linear_fwd(t->hat, t->normed, w->out, w->out_b, R, E, Cv);
     return op.mse(dw ? t->hat : NULL, t->hat, t->noise, R, Cv, scale / (float)draws) / draws;

@@ -15,9 +15,10 @@ static void quantize(Model *m, const Batch *b, int k, const float *x, Losses *su
     const int Q = m->c.codes_depth;
     double energy[MAX_DEPTH + 1];
     if (m->c.train && m->dw.codes[k].table[0])
-        codes_gather(&m->dw.codes[k], &m->codes[k], energy, &m->w.codes[k], x, b->image_start, b->B, m->w.vision.P, &draw);
+        codes_gather(&m->dw.codes[k], &m->codes[k], energy, &m->w.codes[k], x, b->image_start, b->B, m->w.vision.P, &draw,
+                     m->tp);
     else
-        codes_quantize(&m->codes[k], energy, &m->w.codes[k], x, rows_of(m, b->I));
+        codes_quantize(&m->codes[k], energy, &m->w.codes[k], x, rows_of(m, b->I), m->tp);
     for (int q = 0; q <= Q; q++) {
         sum->energy[k][q] += energy[q];
         sum->commit += q ? energy[q] / ((double)Q * m->w.vision.P * m->c.vision.C) : 0;
@@ -29,13 +30,13 @@ static void teach(Model *m, const Batch *b)
 {
     const Vision *w = &m->w.vision;
     const int layer = m->code_layers[SEMANTIC];
-    vision_embed_down(&m->vision, w, b->pixels, b->I, m->c.scales);
+    vision_embed_down(&m->vision, w, b->pixels, b->I, m->c.scales, m->tp);
     const float *x = vision_forward(&m->vision, w, 0, layer, b->I, m->tp);
     op.copy(m->feat, x, rows_of(m, b->I) * m->c.vision.C);
     if (!m->pooled)
         return;
     x = vision_forward(&m->vision, w, layer, w->enc.d.L, b->I, m->tp);
-    op.copy(m->pooled, pool_forward(&m->pool, &m->w.pool, x, w, b->I), (int64_t)b->I * m->c.vision.C);
+    op.copy(m->pooled, pool_forward(&m->pool, &m->w.pool, x, w, b->I, m->tp), (int64_t)b->I * m->c.vision.C);
 }
 
 /* z (the codes' block's place on the tape) becomes zq = z - what the last depth left, and goes through the other blocks. */
@@ -46,7 +47,7 @@ static void pool_codes(Model *m, const Batch *b, float *z, float slope, Losses *
     op.scale(m->codes[SEMANTIC].r, n, -1);
     op.add_fwd(z, z, m->codes[SEMANTIC].r, n);
     const float *x = vision_forward(&m->tower, w, m->code_layers[SEMANTIC], w->enc.d.L, b->I, m->tp);
-    float *p = pool_forward(&m->pool, &m->w.pool, x, w, b->I);
+    float *p = pool_forward(&m->pool, &m->w.pool, x, w, b->I, m->tp);
     sum->pooled += op.mse(learns(m) ? p : NULL, p, m->pooled, b->I, m->c.vision.C, slope);
 }
 
@@ -60,7 +61,7 @@ static void learn(Model *m, const Batch *b, const Losses *global, Losses *sum)
     float *x = NULL;
     sum->n_distill += b->I;
     teach(m, b);
-    vision_embed_down(&m->tower, &m->w.tower, b->pixels, b->I, c->scales);
+    vision_embed_down(&m->tower, &m->w.tower, b->pixels, b->I, c->scales, m->tp);
     for (int k = BRANCHES - 1, at = 0; k >= 0; k--) {           /* the early layer first */
         if (!m->code_layers[k])
             continue;
@@ -84,7 +85,7 @@ void tokenizer_forward(Model *m, const Batch *b, const Losses *global, Losses *s
         learn(m, b, global, sum);
         return;
     }
-    vision_embed_down(&m->vision, &m->w.vision, b->pixels, b->I, m->c.scales);
+    vision_embed_down(&m->vision, &m->w.vision, b->pixels, b->I, m->c.scales, m->tp);
     for (int k = BRANCHES - 1, at = 0; k >= 0; k--) {
         if (!m->code_layers[k])
             continue;

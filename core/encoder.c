@@ -5,6 +5,8 @@
 void encoder_params(Encoder *w, Binder *b, const char *part)
 {
     const int C = w->d.C, F = w->d.F;
+    CHECK(w->d.H % b->table->tp_size == 0, "%d heads of \"%s\" do not divide among %d tensor-parallel ranks", w->d.H, part,
+          b->table->tp_size);
     for (int l = 0; l < w->d.L; l++) {
         EncoderBlock *k = &w->block[l];
         k->first = b->next;
@@ -61,6 +63,7 @@ float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, int64
     for (int l = from; l < to; l++) {
         EncoderLayerTape *s = &t->layer[l];
         const EncoderBlock *k = &w->block[l];
+        tp->need(tp, k->first, k->last);
         op.layernorm_fwd(t->norm, s->mean1, s->rstd1, x, k->ln1_w, k->ln1_b, N, C, w->d.eps);
         op.linear_fwd(s->q, t->norm, k->wq, k->bq, N, C, Cl);
         op.linear_fwd(s->k, t->norm, k->wk, k->bk, N, C, Cl);

@@ -2,10 +2,17 @@
 
 #include "core/ops.h"
 
+/* With fewer kv heads than tp ranks each lies on `holders` neighbours, those whose query heads read it. */
+static int holders(const LlamaDims *d, int ranks) { return (int)max64(1, ranks / d->K); }
+static int kv_here(const LlamaDims *d, const Tp *tp) { return (int)max64(1, d->K / tp->size); }
+static bool speaks(const LlamaDims *d, const Tp *tp) { return tp->rank % holders(d, tp->size) == 0; }
+
 void llama_params(Llama *w, Binder *b)
 {
-    const int C = w->d.C, F = w->d.F, D = C / w->d.H, HD = C, KD = w->d.K * D;
-    const unsigned matrix = INIT_NORMAL | DECAY | MUON;
+    const int C = w->d.C, F = w->d.F, D = C / w->d.H, HD = C, KD = w->d.K * D, ranks = b->table->tp_size;
+    const unsigned matrix = INIT_NORMAL | DECAY | MUON, kv = COPIES(holders(&w->d, ranks));
+    CHECK(w->d.H % ranks == 0 && (w->d.K % ranks == 0 || ranks % w->d.K == 0),
+          "%d heads and %d kv heads do not divide among %d tensor-parallel ranks", w->d.H, w->d.K, ranks);
     w->p_embed = b->next;
     w->embed = param(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.embed");
     for (int l = 0; l < w->d.L; l++) {
@@ -13,12 +20,12 @@ void llama_params(Llama *w, Binder *b)
         k->first = b->next;
         k->attn_norm = param(b, C,  1, -1, INIT_ONE, "decoder.%d.attn.norm", l);
         k->wq        = param(b, HD, C,  0, matrix,   "decoder.%d.attn.wq", l);     /* split 0: column-parallel */
-        k->wk        = param(b, KD, C,  0, matrix,   "decoder.%d.attn.wk", l);
-        k->wv        = param(b, KD, C,  0, matrix,   "decoder.%d.attn.wv", l);
+        k->wk        = param(b, KD, C,  0, matrix | kv, "decoder.%d.attn.wk", l);
+        k->wv        = param(b, KD, C,  0, matrix | kv, "decoder.%d.attn.wv", l);
         if (w->d.qkv_bias) {
             k->bq = param(b, HD, 1, 0, INIT_ZERO, "decoder.%d.attn.bq", l);
-            k->bk = param(b, KD, 1, 0, INIT_ZERO, "decoder.%d.attn.bk", l);
-            k->bv = param(b, KD, 1, 0, INIT_ZERO, "decoder.%d.attn.bv", l);
+            k->bk = param(b, KD, 1, 0, INIT_ZERO | kv, "decoder.%d.attn.bk", l);
+            k->bv = param(b, KD, 1, 0, INIT_ZERO | kv, "decoder.%d.attn.bv", l);
         }
         k->wo        = param(b, C, HD,  1, matrix,   "decoder.%d.attn.wo", l);     /* split 1: row-parallel */
         k->ffn_norm  = param(b, C,  1, -1, INIT_ONE, "decoder.%d.ffn.norm", l);
@@ -29,13 +36,14 @@ void llama_params(Llama *w, Binder *b)
     }
     w->p_norm = b->next;
     w->norm    = param(b, C, 1, -1, INIT_ONE, "decoder.norm");
+    w->p_lm_head = b->next;
     w->lm_head = param(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.lm_head");
 }
 
 void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
 {
     const int C = d->C, Fl = d->F / tp->size, Hl = d->H / tp->size, D = C / d->H;
-    const int HD = Hl * D, KD = d->K / tp->size * D;
+    const int HD = Hl * D, KD = kv_here(d, tp) * D;
     t->x = TAKE(a, float, N * C);
     for (int l = 0; l < d->L; l++) {
         LlamaLayerTape *s = &t->layer[l];
@@ -53,19 +61,14 @@ void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp 
     t->act  = TAKE(a, float, N * Fl);   t->dgate = TAKE(a, float, N * Fl);   t->dup = TAKE(a, float, N * Fl);
     t->dq   = TAKE(a, float, N * HD);   t->datt  = TAKE(a, float, N * HD);
     t->dk   = TAKE(a, float, N * KD);   t->dv    = TAKE(a, float, N * KD);
-}
-
-/* Ids counted from this rank's first vocabulary row; those of other ranks fall outside. */
-static void shift_ids(int32_t *local, const int32_t *id, int64_t N, int first)
-{
-    for (int64_t n = 0; n < N; n++)
-        local[n] = id[n] < 0 ? -1 : id[n] - first;
+    t->held = holders(d, tp->size) > 1 ? TAKE(a, float, 2 * d->K * N * D) : NULL;
 }
 
 void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, int64_t N, Tp *tp)
 {
     const int Vl = w->d.V / tp->size;
-    shift_ids(local, id, N, tp->rank * Vl);
+    tp->need(tp, w->p_embed, w->p_embed + 1);
+    tp_ids(local, id, N, Vl, tp);
     op.embed_fwd(out, w->embed, local, N, w->d.C, Vl);
     tp->sum(tp, out, N * w->d.C);
 }
@@ -76,18 +79,19 @@ void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const in
     const int Vl = w->d.V / tp->size;
     if (!dw->embed)
         return;
-    shift_ids(local, id, N, tp->rank * Vl);
+    tp_ids(local, id, N, Vl, tp);
     op.embed_bwd(dw->embed, dout, local, N, w->d.C, Vl);
 }
 
 void llama_forward(LlamaTape *t, const Llama *w, int64_t N, int B, const int32_t *start, const int32_t *pos, Tp *tp)
 {
     const LlamaDims *d = &w->d;
-    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, Kl = d->K / tp->size, Fl = d->F / tp->size;
+    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, Kl = kv_here(d, tp), Fl = d->F / tp->size;
     const float *x = t->x;
     for (int l = 0; l < d->L; l++) {
         LlamaLayerTape *s = &t->layer[l];
         const LlamaBlock *k = &w->block[l];
+        tp->need(tp, k->first, k->last);
         op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
         op.linear_fwd(s->q, t->norm, k->wq, k->bq, N, C, Hl * D);
         op.linear_fwd(s->k, t->norm, k->wk, k->bk, N, C, Kl * D);
@@ -108,6 +112,7 @@ void llama_forward(LlamaTape *t, const Llama *w, int64_t N, int B, const int32_t
         op.add_fwd(s->out, s->out, s->mid, N * C);
         x = s->out;
     }
+    tp->need(tp, w->p_norm, w->p_norm + 1);
     op.rmsnorm_fwd(t->h, t->rstd, x, w->norm, N, C, d->eps);
 }
 
@@ -133,24 +138,42 @@ static void ffn_backward(float *dx, LlamaBlock *dk, LlamaTape *t, const LlamaLay
     op.add_fwd(dx, dx, t->norm, N * C);
 }
 
+/* Each holder of a kv head knows what its own query heads send there: t->dk and t->dv become the sums over its holders. */
+static void sum_holders(LlamaTape *t, const LlamaDims *d, int64_t N, Tp *tp)
+{
+    const int64_t n = N * (d->C / d->H), head = tp->rank / holders(d, tp->size);
+    if (!t->held)
+        return;
+    float *dk = t->held + head * n, *dv = dk + d->K * n;
+    op.zero(t->held, 2 * d->K * n);
+    op.copy(dk, t->dk, n);
+    op.copy(dv, t->dv, n);
+    tp->sum(tp, t->held, 2 * d->K * n);
+    op.copy(t->dk, dk, n);
+    op.copy(t->dv, dv, n);
+}
+
 static void attention_backward(float *dx, LlamaBlock *dk, LlamaTape *t, const LlamaLayerTape *s, const LlamaBlock *k,
                                const float *x, const LlamaDims *d, int64_t N, int B, const int32_t *start,
                                const int32_t *pos, Tp *tp)
 {
-    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, Kl = d->K / tp->size;
+    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, Kl = kv_here(d, tp);
     float *dnorm = t->part;
     op.linear_bwd(t->datt, dk->wo, NULL, dx, s->att, k->wo, N, Hl * D, C);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, B, start, start, Hl, Kl, D, CAUSAL);
+    sum_holders(t, d, N, tp);
     op.rope(t->dq, pos, N, Hl, D, d->theta, -1);
     op.rope(t->dk, pos, N, Kl, D, d->theta, -1);
     op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
     op.linear_bwd(dnorm, dk->wq, dk->bq, t->dq, t->norm, k->wq, N, C, Hl * D);
     op.linear_bwd(NULL, dk->wk, dk->bk, t->dk, t->norm, k->wk, N, C, Kl * D);
     op.linear_bwd(NULL, dk->wv, dk->bv, t->dv, t->norm, k->wv, N, C, Kl * D);
-    op.linear_bwd(t->norm, NULL, NULL, t->dk, NULL, k->wk, N, C, Kl * D);
-    op.add_fwd(dnorm, dnorm, t->norm, N * C);
-    op.linear_bwd(t->norm, NULL, NULL, t->dv, NULL, k->wv, N, C, Kl * D);
-    op.add_fwd(dnorm, dnorm, t->norm, N * C);
+    if (speaks(d, tp)) {                                  /* all holders would add the same */
+        op.linear_bwd(t->norm, NULL, NULL, t->dk, NULL, k->wk, N, C, Kl * D);
+        op.add_fwd(dnorm, dnorm, t->norm, N * C);
+        op.linear_bwd(t->norm, NULL, NULL, t->dv, NULL, k->wv, N, C, Kl * D);
+        op.add_fwd(dnorm, dnorm, t->norm, N * C);
+    }
     tp->sum(tp, dnorm, N * C);
     op.rmsnorm_bwd(t->norm, dk->attn_norm, dnorm, x, s->rstd1, k->attn_norm, N, C);
     op.add_fwd(dx, dx, t->norm, N * C);
@@ -163,7 +186,7 @@ float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, 
     const float *last = d->L ? t->layer[d->L - 1].out : t->x;
     op.rmsnorm_bwd(t->dx, dw->norm, dh, last, t->rstd, w->norm, N, d->C);
     if (g)
-        g->final(g->ctx, w->p_norm, w->p_norm + 2);       /* the norm and, complete since the loss, the LM head */
+        g->final(g->ctx, w->p_norm, w->p_lm_head + 1);    /* the norm and, complete since the loss, the LM head */
     for (int l = d->L - 1; l >= 0; l--) {
         const LlamaLayerTape *s = &t->layer[l];
         const LlamaBlock *k = &w->block[l];
@@ -179,7 +202,7 @@ float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, 
 
 void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows, const Tp *tp)
 {
-    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, KD = d->K / tp->size * D, Fl = d->F / tp->size;
+    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, KD = kv_here(d, tp) * D, Fl = d->F / tp->size;
     c->len = 0;
     c->cap = cap;
     c->rows = rows;
@@ -196,12 +219,13 @@ void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows,
 void llama_extend(float *h, LlamaCache *c, const Llama *w, float *x, const int32_t *pos, int n, Tp *tp)
 {
     const LlamaDims *d = &w->d;
-    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, Kl = d->K / tp->size, KD = Kl * D, Fl = d->F / tp->size;
+    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, Kl = kv_here(d, tp), KD = Kl * D, Fl = d->F / tp->size;
     CHECK(n <= c->rows && c->len + n <= c->cap, "a sequence of %d rows does not fit the cache of %d", c->len + n, c->cap);
     const int32_t queries[2] = { 0, n }, keys[2] = { 0, c->len + n };
     for (int l = 0; l < d->L; l++) {
         const LlamaBlock *b = &w->block[l];
         float *k = c->k[l] + (int64_t)c->len * KD, *v = c->v[l] + (int64_t)c->len * KD;
+        tp->need(tp, b->first, b->last);
         op.rmsnorm_fwd(c->norm, c->lse, x, b->attn_norm, n, C, d->eps);
         op.linear_fwd(c->q, c->norm, b->wq, b->bq, n, C, Hl * D);
         op.linear_fwd(k, c->norm, b->wk, b->bk, n, C, KD);
@@ -220,6 +244,7 @@ void llama_extend(float *h, LlamaCache *c, const Llama *w, float *x, const int32
         tp->sum(tp, c->part, (int64_t)n * C);
         op.add_fwd(x, x, c->part, (int64_t)n * C);
     }
+    tp->need(tp, w->p_norm, w->p_norm + 1);
     op.rmsnorm_fwd(h, c->lse, x, w->norm, n, C, d->eps);
     c->len += n;
 }

@@ -6,7 +6,8 @@
  *     h  = RMSNorm(x)
  *
  * Distributed over tp: q, k, v, gate, up column-parallel, wo and down row-parallel (two tp->sum a block);
- * embedding and LM head split by vocabulary.  The LM head's loss is xent.h's.
+ * embedding and LM head split by vocabulary.  With fewer kv heads than ranks each lies on size / K neighbours, whose
+ * query heads share it; in backward they sum what they send it (one tp->sum more).  The LM head's loss is xent.h's.
  *
  * Dims    C width  F ffn  H heads  K kv heads  D = C/H  L layers  V vocabulary  N packed rows of B sequences
  * Source  LLaMA, arXiv:2302.13971; GQA, arXiv:2305.13245; RoPE, arXiv:2104.09864
@@ -25,7 +26,7 @@ typedef struct {
 typedef struct {
     LlamaDims  d;
     float     *embed, *norm, *lm_head;             /* (V,C) (C) (V,C) */
-    int        p_embed, p_norm;                    /* params of the table: the embedding; norm, then lm_head */
+    int        p_embed, p_norm, p_lm_head;         /* the three in the table */
     LlamaBlock block[MAX_LAYERS];
 } Llama;
 
@@ -40,6 +41,7 @@ typedef struct {
     float *rstd, *h;                               /* (N) (N,C) hidden rows after the final norm */
     LlamaLayerTape layer[MAX_LAYERS];
     float *norm, *act, *dgate, *dup, *dq, *dk, *dv, *datt, *part, *dx;     /* shared by all layers */
+    float *held;                                   /* (2,K,N,D) dk and dv of all heads; NULL: none lies on two ranks */
 } LlamaTape;
 
 /* Keys and values of one growing sequence, for generation. */

@@ -43,6 +43,7 @@ typedef struct {
     void (*swiglu_bwd)(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
     void (*add_fwd)(float *out, const float *a, const float *b, int64_t n);                /* out may be a or b */
     void (*scale)(float *x, int64_t n, float factor);                                      /* in place */
+    void (*blend)(float *y, const float *x, int64_t n, float a, float b);                  /* y <- a x + b y */
     void (*fill)(float *x, int64_t n, float value);
     void (*zero)(float *x, int64_t n);
     void (*copy)(float *out, const float *x, int64_t n);
@@ -118,6 +119,10 @@ typedef struct {
     int (*pick)(const float *z, int V, float temperature, double u);
     /* ---- optimizer ---- */
     double (*sumsq)(const float *x, int64_t n);                     /* a fixed summation order; inf/NaN pass through */
+    void (*sumsq_columns)(double *out /*(cols)*/, const float *x, int64_t rows, int cols, int ld);   /* row r at x + r ld */
+    /* 16 bits on the wire: to the nearest, ties to even; widening is exact */
+    void (*to_bf16)(uint16_t *out, const float *x, int64_t n);
+    void (*from_bf16)(float *out, const uint16_t *x, int64_t n);
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
     void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
                   float decay, int64_t step, float gscale);

@@ -2,7 +2,8 @@
  * par.h -- the two doors through which the model meets other ranks
  *
  * The model is written for one rank.  Where a sum must run over the tensor-parallel ranks it calls
- * tp->sum; where gradients are complete it calls g->final.  dist/ stands behind both.
+ * tp->sum; where it is about to read weights it says so with tp->need; where gradients are complete it calls
+ * g->final.  dist/ stands behind all of them.
  */
 #pragma once
 #include "core/base.h"
@@ -12,11 +13,19 @@ struct Tp {
     int   rank, size;
     void (*sum)(Tp *tp, float *x, int64_t n);   /* x <- sum over tp ranks, in place, collective over tp */
     void (*max)(Tp *tp, float *x, int64_t n);   /* x <- maximum over tp ranks, in place, collective over tp */
+    /* The weights of params [first, last) of the table are about to be read: returns when they are here (they may be
+       gathered while the forward pass runs).  Before each first reading in forward; backward reads the same ones.
+       Local or collective over dp. */
+    void (*need)(Tp *tp, int first, int last);
     void *ctx;
 };
 
-/* One rank: sum and max do nothing. */
+/* One rank: sum, max and need do nothing. */
 extern Tp TP_ALONE;
+
+/* local[n] = id[n] counted from this rank's first row of a table whose `rows` rows a rank are split over tp; ids of other
+   ranks, and negative ones, fall outside [0, rows).  Local. */
+void tp_ids(int32_t *local, const int32_t *id, int64_t N, int rows, const Tp *tp);
 
 typedef struct {
     /* The gradients of params [first, last) of the table are final.  Called in any order, each param at most

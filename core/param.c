@@ -35,11 +35,12 @@ static float *bind(Binder *b, Param want)
     Params *t = b->table;
     if (b->pass == DECLARE) {
         CHECK(params_find(t, want.name) < 0, "parameter %s is declared twice", want.name);
-        int64_t n = (int64_t)want.rows * want.cols;
-        CHECK(want.split < 0 || (want.split ? want.cols : want.rows) % t->tp_size == 0,
+        want.copies = want.split < 0 ? t->tp_size : (int)max64(1, want.flags / COPIES(1));
+        const int pieces = t->tp_size / want.copies;
+        CHECK(pieces * want.copies == t->tp_size && (want.split < 0 || (want.split ? want.cols : want.rows) % pieces == 0),
               "parameter %s (%d,%d) does not divide among %d tensor-parallel ranks", want.name, want.rows, want.cols,
               t->tp_size);
-        want.count = want.split < 0 ? n : n / t->tp_size;
+        want.count = (int64_t)want.rows * want.cols / pieces;
         *declare(t) = want;
         return NULL;
     }
@@ -140,8 +141,10 @@ Slice param_slice(const Params *t, int i)
 {
     const Param *p = &t->p[i];
     Slice s = slice_whole(p->cols == 1 ? 1 : 2, (int64_t[]){ p->rows, p->cols });
-    return p->split < 0 ? s : slice_part(s, p->split, t->tp_rank, t->tp_size);
+    return p->split < 0 ? s : slice_part(s, p->split, t->tp_rank / p->copies, t->tp_size / p->copies);
 }
+
+bool params_speak(const Params *t, int i) { return t->tp_rank % t->p[i].copies == 0; }
 
 static float initial(const Param *p, uint64_t seed, uint64_t stream, int64_t g)
 {
@@ -190,7 +193,7 @@ uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(
     uint64_t sum = 0;
     for (int i = 0; i < t->n; i++) {
         const Param *p = &t->p[i];
-        if ((p->split < 0 && t->tp_rank != 0) || (want && !want(p)))
+        if (!params_speak(t, i) || (want && !want(p)))
             continue;
         Slice s = param_slice(t, i);
         uint64_t stream = rng_stream(p->name);
@@ -199,6 +202,18 @@ uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(
             memcpy(&bits, &weights[p->offset + e], sizeof bits);
             sum += rng_bits(bits, stream, (uint64_t)global_index(p, &s, e));
         }
+    }
+    return sum;
+}
+
+uint64_t params_hash(const Params *t, const float *weights, int i)
+{
+    const Param *p = &t->p[i];
+    uint64_t sum = 0;
+    for (int64_t e = 0; e < p->count; e++) {
+        uint32_t bits;
+        memcpy(&bits, &weights[p->offset + e], sizeof bits);
+        sum += rng_bits(bits, 0, (uint64_t)e);
     }
     return sum;
 }

@@ -12,7 +12,10 @@
  *     b = binder_grads(&t, grads);      llama_params(&dw, &b);    NULL where a tensor has no gradient
  *
  * A tensor is (rows, cols), a linear's weight is (out, in), a vector is (rows, 1).  `split` is the dim that
- * tensor-parallel ranks divide: 0 column-parallel (rows), 1 row-parallel (cols), -1 replicated.
+ * tensor-parallel ranks divide: 0 column-parallel (rows), 1 row-parallel (cols), -1 replicated.  A piece may be held by
+ * several neighbouring ranks, its `copies`: all tp ranks hold a replicated tensor, and COPIES(c) says that the pieces of a
+ * split one are tp / c, each on c ranks in a row (kv heads where there are fewer of them than ranks).  What is counted or
+ * written once for each piece is done by the rank that speaks for it, the first of those.
  * Names begin with the part ("decoder.3.attn.wq" belongs to "decoder"); parts are what stages freeze.
  * Local.  Tests: tests/core/test_param.c
  */
@@ -28,11 +31,15 @@ enum {
     STATE = 64      /* learned by averages, not by gradient: its "gradient" is what the averages take in (rqtok.h) */
 };
 
+/* Among the flags of a split tensor: each piece lies on c neighbouring tp ranks; without it on one. */
+#define COPIES(c) ((unsigned)(c) << 16)
+
 enum { PARAM_NAME = 64 };
 
 typedef struct {
     char     name[PARAM_NAME];
     int      rows, cols, split;
+    int      copies;                /* neighbouring tp ranks that hold the same piece */
     unsigned flags;
     float    constant;              /* added to the initial value; 0 but for scalars like the logit scale */
     int64_t  count;                 /* elements here (of this tp rank's piece) */
@@ -69,9 +76,12 @@ void  params_free(Params *t);
 void  params_init(const Params *t, int i, float *weights, uint64_t seed);
 int   params_find(const Params *t, const char *name);              /* index or -1 */
 Slice param_slice(const Params *t, int i);                         /* this rank's piece; 2 dims, 1 for vectors */
+bool  params_speak(const Params *t, int i);                        /* does this rank speak for its piece of tensor i? */
 bool  param_in_part(const Param *p, const char *part);
 /* First and last + 1 of the params whose pointers lie in a bound module's block: by name prefix, e.g. "decoder.3." */
 void  params_range(const Params *t, const char *prefix, int *first, int *last);
-/* A 64-bit sum over tensors of (name, element index, bits), independent of order and grid: add over tp ranks' pieces
-   (replicated tensors are counted by tp rank 0 only).  want: which tensors, NULL for all. */
+/* A number for the bits of this rank's piece of tensor i: equal where two ranks hold the same. */
+uint64_t params_hash(const Params *t, const float *weights, int i);
+/* A 64-bit sum over tensors of (name, element index, bits), independent of order and grid: add over tp ranks (each
+   piece is counted by the rank that speaks for it).  want: which tensors, NULL for all. */
 uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(const Param *p));

@@ -9,9 +9,11 @@ void rqhead_params(RqHead *w, Binder *b)
     const int C = w->d.C, E = w->d.E, Q = w->d.Q;
     const unsigned matrix = INIT_FAN_IN | DECAY | MUON;
     CHECK(w->d.L <= 16 && Q <= MAX_DEPTH, "a visual head has at most 16 layers and %d depths", MAX_DEPTH);
+    CHECK(w->d.H % b->table->tp_size == 0, "%d heads of a visual head do not divide among %d tensor-parallel ranks", w->d.H,
+          b->table->tp_size);
     w->first = b->next;
-    w->p0   = param(b, E, C, -1, matrix, "%s.p0.w", w->part);      w->b0   = param(b, E, 1, -1, INIT_ZERO, "%s.p0.b", w->part);
-    w->p2   = param(b, E, E, -1, matrix, "%s.p2.w", w->part);      w->b2   = param(b, E, 1, -1, INIT_ZERO, "%s.p2.b", w->part);
+    w->p0   = param(b, E, C,  0, matrix, "%s.p0.w", w->part);      w->b0   = param(b, E, 1,  0, INIT_ZERO, "%s.p0.b", w->part);
+    w->p2   = param(b, E, E,  1, matrix, "%s.p2.w", w->part);      w->b2   = param(b, E, 1, -1, INIT_ZERO, "%s.p2.b", w->part);
     w->in   = param(b, E, w->d.Cv, -1, matrix, "%s.in.w", w->part); w->in_b = param(b, E, 1, -1, INIT_ZERO, "%s.in.b", w->part);
     w->front_last = b->next;
     for (int l = 0; l < w->d.L; l++) {
@@ -53,7 +55,7 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
 {
     const int E = d->E, El = E / tp->size, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
     const int64_t R = M * Q;
-    t->pre = TAKE(a, float, M * E);             t->act = TAKE(a, float, M * E);
+    t->pre = TAKE(a, float, M * El);            t->act = TAKE(a, float, M * El);
     t->emb = TAKE(a, float, (R - M) * d->Cv);   t->x   = TAKE(a, float, R * E);
     for (int l = 0; l < d->L; l++) {
         RqHeadLayerTape *s = &t->layer[l];
@@ -82,12 +84,15 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
 static int book(const Codes *c, int k) { return c->shared ? 0 : k; }
 
 /* x = (e0, u_0 .. u_(Q-2)) from the hidden rows and the codes above each depth */
-static void inputs(RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g, const int32_t *code, int64_t M)
+static void inputs(RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g, const int32_t *code, int64_t M, Tp *tp)
 {
-    const int C = w->d.C, E = w->d.E, Cv = w->d.Cv;
-    op.linear_fwd(t->pre, g, w->p0, w->b0, M, C, E);
-    op.gelu_fwd(t->act, t->pre, M * E, GELU_ERF);
-    op.linear_fwd(t->x, t->act, w->p2, w->b2, M, E, E);
+    const int C = w->d.C, E = w->d.E, El = E / tp->size, Cv = w->d.Cv;
+    tp->need(tp, w->first, w->front_last);
+    tp->need(tp, codes->first, codes->last);
+    op.linear_fwd(t->pre, g, w->p0, w->b0, M, C, El);
+    op.gelu_fwd(t->act, t->pre, M * El, GELU_ERF);
+    op.linear_fwd(t->x, t->act, w->p2, tp->rank ? NULL : w->b2, M, El, E);
+    tp->sum(tp, t->x, M * E);
     for (int k = 0; k + 1 < w->d.Q; k++) {
         float *s = t->emb + k * M * Cv;
         op.embed_fwd(s, codes->table[book(codes, k)], code + k * M, M, Cv, codes->S);
@@ -102,6 +107,7 @@ static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *
 {
     const int E = d->E, El = E / tp->size, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
     const int64_t R = M * Q;
+    tp->need(tp, k->first, k->last);
     op.rmsnorm_fwd(t->norm, s->rstd1, x, k->norm1, R, E, d->eps);
     op.linear_fwd(s->q, t->norm, k->wq, k->bq, R, E, El);
     op.linear_fwd(s->k, t->norm, k->wk, k->bk, R, E, El);
@@ -160,12 +166,13 @@ void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, co
                     const int32_t *code, int64_t M, float scale, Tp *tp)
 {
     const int E = w->d.E, Q = w->d.Q;
-    inputs(t, w, codes, g, code, M);
+    inputs(t, w, codes, g, code, M, tp);
     const float *x = t->x;
     for (int l = 0; l < w->d.L; l++) {
         block_forward(&t->layer[l], t, &w->block[l], x, &w->d, M, tp);
         x = t->layer[l].out;
     }
+    tp->need(tp, w->tail_first, w->last);
     op.rmsnorm_fwd(t->normed, t->rstd, x, w->norm, M * Q, E, w->d.eps);
     if (dw && w->d.soft > 0 && !t->soft_ready)
         soften(t, &w->d, codes);
@@ -209,7 +216,7 @@ static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHe
 void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp,
                      const OnGrad *door)
 {
-    const int C = w->d.C, E = w->d.E, Cv = w->d.Cv, L = w->d.L, Q = w->d.Q;
+    const int C = w->d.C, E = w->d.E, El = E / tp->size, Cv = w->d.Cv, L = w->d.L, Q = w->d.Q;
     const float *x = L ? t->layer[L - 1].out : t->x;
     op.rmsnorm_bwd(t->dx, dw->norm, t->dnormed, x, t->rstd, w->norm, M * Q, E);
     if (door)
@@ -220,9 +227,10 @@ void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, cons
             door->final(door->ctx, w->block[l].first, w->block[l].last);
     }
     op.linear_bwd(NULL, dw->in, dw->in_b, t->dx + M * E, t->emb, w->in, M * (Q - 1), Cv, E);
-    op.linear_bwd(t->part, dw->p2, dw->b2, t->dx, t->act, w->p2, M, E, E);
-    op.gelu_bwd(t->part, t->part, t->pre, M * E, GELU_ERF);
-    op.linear_bwd(dg, dw->p0, dw->b0, t->part, g, w->p0, M, C, E);
+    op.linear_bwd(t->part, dw->p2, dw->b2, t->dx, t->act, w->p2, M, El, E);
+    op.gelu_bwd(t->part, t->part, t->pre, M * El, GELU_ERF);
+    op.linear_bwd(dg, dw->p0, dw->b0, t->part, g, w->p0, M, C, El);
+    tp->sum(tp, dg, M * C);
     if (door)
         door->final(door->ctx, w->first, w->front_last);
 }

@@ -60,7 +60,7 @@ typedef struct {
 } RqHeadLayerTape;
 
 typedef struct {
-    float *pre, *act, *emb, *x;                    /* (M,E) (M,E) ((Q-1)M,Cv) (QM,E) */
+    float *pre, *act, *emb, *x;                    /* (M,El) (M,El) ((Q-1)M,Cv) (QM,E) */
     float *rstd, *normed, *dnormed;                /* (QM) (QM,E) (QM,E) */
     RqHeadLayerTape layer[16];
     float *norm, *hid, *dq, *dk, *dv, *datt, *part, *dx;

@@ -40,8 +40,9 @@ static void depth_done(CodesTape *t, double *energy, const float *e, int k, int6
         op.add_fwd(t->left, t->left, t->r, N * Cv);
 }
 
-void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N)
+void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N, Tp *tp)
 {
+    tp->need(tp, w->first, w->last);
     op.copy(t->r, x, N * w->Cv);
     if (energy)
         energy[0] = op.sumsq(t->r, N * w->Cv);
@@ -71,9 +72,10 @@ static void candidates(float *dtable, const float *r, int k, const Codes *w, con
 }
 
 void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const float *x, const int32_t *image_start,
-                  int B, int P, const CodesDraw *draw)
+                  int B, int P, const CodesDraw *draw, Tp *tp)
 {
     const int64_t N = (int64_t)image_start[B] * P;
+    tp->need(tp, w->first, w->last);
     op.copy(t->r, x, N * w->Cv);
     energy[0] = op.sumsq(t->r, N * w->Cv);
     for (int k = 0; k < w->Q; k++) {

@@ -52,10 +52,10 @@ void codes_params(Codes *w, Binder *b);
 /* left: does t->left belong to it, the gradient of sum_k |r_k|^2 / 2 with the codes held? */
 void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t rows, bool left);
 /* t->code from features x (N,Cv), and t->r, what is left in the end: x - t->r is the quantized x.
-   energy[k], k = 0 .. Q: the |r|^2 left after k depths, energy[0] = |x|^2 (NULL: not wanted). */
-void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N);
-/* As codes_quantize, and gathers statistics and candidates into the gradients dw. */
+   energy[k], k = 0 .. Q: the |r|^2 left after k depths, energy[0] = |x|^2 (NULL: not wanted).  Collective over tp. */
+void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N, Tp *tp);
+/* As codes_quantize, and gathers statistics and candidates into the gradients dw.  Collective over tp. */
 void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const float *x, const int32_t *image_start,
-                  int B, int P, const CodesDraw *draw);
+                  int B, int P, const CodesDraw *draw, Tp *tp);
 /* Moves the codebooks by what was gathered (reduced over ranks). */
 void codes_update(CodesUse *use, Codes *w, const Codes *dw, float decay);

@@ -27,5 +27,5 @@ void scales_features(float *out, VisionTape *t, const Vision *w, const uint8_t *
                      ScalesWork *work, Tp *tp);
 /* max_images: what vision_tape was given.  Takes nothing of the arena: the means add up in `out`. */
 void scales_work(ScalesWork *work, Arena *a, const Vision *w, int n, int max_images);
-/* vision_embed of the pictures made smaller from n image to image, what codes are made of; n = 1 is vision_embed.  Local. */
-void vision_embed_down(VisionTape *t, const Vision *w, const uint8_t *pixels, int I, int n);
+/* vision_embed of the pictures made smaller from n image to image, what codes are made of; n = 1 is vision_embed. */
+void vision_embed_down(VisionTape *t, const Vision *w, const uint8_t *pixels, int I, int n, Tp *tp);

@@ -25,9 +25,10 @@ void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, con
 }
 
 void vision_embed_tiles(VisionTape *t, const Vision *w, const uint8_t *pixels, int tile0, int tiles, int size, int scaled,
-                        int kind)
+                        int kind, Tp *tp)
 {
     const int64_t N = (int64_t)tiles * w->P;
+    tp->need(tp, w->first, w->last);
     for (int i = 0; i <= tiles; i++)
         t->start[i] = i * w->P;
     for (int64_t n = 0; n < N; n++)
@@ -37,9 +38,9 @@ void vision_embed_tiles(VisionTape *t, const Vision *w, const uint8_t *pixels, i
     op.add_rows_fwd(t->enc.x, w->pos, t->pos, N, w->enc.d.C);
 }
 
-void vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I)
+void vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I, Tp *tp)
 {
-    vision_embed_tiles(t, w, pixels, 0, I, w->image, w->image, RESIZE_BILINEAR);
+    vision_embed_tiles(t, w, pixels, 0, I, w->image, w->image, RESIZE_BILINEAR, tp);
 }
 
 float *vision_forward(VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp)
@@ -110,12 +111,13 @@ static void pool_starts(PoolTape *t, int32_t *key_start, int I, int P)
     }
 }
 
-float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v, int I)
+float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v, int I, Tp *tp)
 {
     const int C = v->enc.d.C, F = v->enc.d.F, H = v->enc.d.H;
     const int64_t N = (int64_t)I * v->P;
     int32_t *keys = (int32_t *)t->tmp;                    /* free until the backward pass */
     pool_starts(t, keys, I, v->P);
+    tp->need(tp, w->first, w->last);
     op.layernorm_fwd(t->norm, t->mean, t->rstd, x, w->ln_w, w->ln_b, N, C, v->enc.d.eps);
     op.gather(t->probes, w->probe, t->zeros, I, C);
     op.linear_fwd(t->q, t->probes, w->wq, w->bq, I, C, C);

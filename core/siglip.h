@@ -7,7 +7,8 @@
  *     loss     -1/n sum_ij log sigmoid(l_ij (exp(scale) <v_i,t_j> + bias)),  l = +1 on the diagonal, else -1
  *
  * Each micro-batch is its own set of negatives, so the loss does not depend on the number of ranks.
- * Distributed over tp: the blocks (encoder.h); embeddings, pooling and loss are replicated.
+ * Distributed over tp: the blocks (encoder.h), the token embedding by vocabulary; patches, positions, pooling, the text's
+ * last layer and the loss are replicated: each is small, and pooling is one query a picture.
  *
  * Dims    C width  P = (image / patch)^2 patches, a remainder of the picture is dropped  I images
  * Source  SigLIP, arXiv:2303.15343; docs/MATH.md
@@ -54,6 +55,7 @@ typedef struct {
 typedef struct {
     EncoderTape enc;
     int32_t    *id, *pos, *start, *last;   /* rows of the captions, cut to max_len */
+    int32_t    *local;                     /* ids in this rank's part of the vocabulary */
     int         B;
     int64_t     N;
     float      *norm, *mean, *rstd, *pooled, *out, *dpooled, *dx;
@@ -63,11 +65,11 @@ typedef struct { float *v, *t, *vnorm, *tnorm, *z, *dv, *dt; } ContrastTape;
 
 void   vision_params(Vision *w, Binder *b);
 void   vision_tape(VisionTape *t, Arena *a, const Vision *w, int images, bool keep, const Tp *tp);
-/* Patches and position embeddings: fills the tower's input.  Local. */
-void   vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I);
-/* The same of tiles, each a picture to the tower, of pictures of size x size resized to `scaled` (resize.h).  Local. */
+/* Patches and position embeddings: fills the tower's input.  Sums nothing: as collective as tp->need. */
+void   vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I, Tp *tp);
+/* The same of tiles, each a picture to the tower, of pictures of size x size resized to `scaled` (resize.h). */
 void   vision_embed_tiles(VisionTape *t, const Vision *w, const uint8_t *pixels, int tile0, int tiles, int size, int scaled,
-                          int kind);
+                          int kind, Tp *tp);
 /* Runs blocks [from, to) and returns the features (I P, C) after them.  vision_embed first.  Collective over tp. */
 float *vision_forward(VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp);
 /* dx (I P, C), overwritten: gradient of the features. */
@@ -78,7 +80,7 @@ void   vision_backward_part(float *dx, Vision *dw, VisionTape *t, const Vision *
 
 void   pool_params(Pool *w, Binder *b, const Vision *v);
 void   pool_tape(PoolTape *t, Arena *a, const Vision *v, int images);
-float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v, int I);          /* (I,C) */
+float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v, int I, Tp *tp);  /* (I,C) */
 void   pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Pool *w, const float *x, const Vision *v, int I);
 
 void   text_params(TextTower *w, Binder *b);
@@ -91,4 +93,4 @@ void   contrast_params(Contrast *w, Binder *b);
 void   contrast_tape(ContrastTape *t, Arena *a, int n, int Cv);
 /* Sum over i,j of the loss; gradients times `factor` go to t->dv and t->dt (with respect to v and x) if dw is given. */
 double contrast_loss(Contrast *dw, ContrastTape *t, const Contrast *w, const float *v, const float *x, int n, int Cv,
-                     float factor);
+                     float factor, Tp *tp);

@@ -11,12 +11,12 @@ static void contrast_forward(Model *m, const Batch *b, const Losses *global, Los
 {
     const int L = m->w.vision.enc.d.L, Cv = m->c.vision.C;
     CHECK(b->I == b->B, "the contrast stage wants one picture a sample, this micro-batch has %d for %d", b->I, b->B);
-    vision_embed(&m->vision, &m->w.vision, b->pixels, b->I);
+    vision_embed(&m->vision, &m->w.vision, b->pixels, b->I, m->tp);
     const float *x = vision_forward(&m->vision, &m->w.vision, 0, L, b->I, m->tp);
-    const float *v = pool_forward(&m->pool, &m->w.pool, x, &m->w.vision, b->I);
+    const float *v = pool_forward(&m->pool, &m->w.pool, x, &m->w.vision, b->I, m->tp);
     const float *t = text_forward(&m->text, &m->w.text, b->tokens, b->token_start, b->B, m->tp);
     sum->contrast += contrast_loss(m->c.train ? &m->dw.contrast : NULL, &m->contrast, &m->w.contrast, v, t, b->B, Cv,
-                                   (float)(1 / global->pairs));
+                                   (float)(1 / global->pairs), m->tp);
     sum->pairs += b->B;
 }
 
@@ -52,7 +52,7 @@ static void take(Model *m, unsigned what, const float *x, int64_t rows)
     if (what & (SEE_FEATURES | SEE_CLEAN))
         op.copy(what == SEE_FEATURES ? m->feat : m->clean, x, n);
     else
-        codes_quantize(&m->codes[what == SEE_APPEARANCE], NULL, &m->w.codes[what == SEE_APPEARANCE], x, rows);
+        codes_quantize(&m->codes[what == SEE_APPEARANCE], NULL, &m->w.codes[what == SEE_APPEARANCE], x, rows, m->tp);
 }
 
 /* One pass through a tower, with a stop at the layer of each thing that is wanted. */
@@ -83,12 +83,12 @@ static void see(Model *m, const uint8_t *pixels, int I, unsigned want)
         want &= ~(unsigned)SEE_FEATURES;
     }
     if (codes && model_has(m, PART_TOKENIZER)) {
-        vision_embed_down(&m->tower, &m->w.tower, pixels, I, m->c.scales);
+        vision_embed_down(&m->tower, &m->w.tower, pixels, I, m->c.scales, m->tp);
         look(m, &m->tower, &m->w.tower, I, codes);
         want &= ~codes;
     }
     if (want) {
-        vision_embed_down(&m->vision, &m->w.vision, pixels, I, m->c.scales);
+        vision_embed_down(&m->vision, &m->w.vision, pixels, I, m->c.scales, m->tp);
         look(m, &m->vision, &m->w.vision, I, want);
     }
 }
@@ -111,6 +111,7 @@ static void take_codes(Model *m, const Batch *b, int branch)
 static void discrete_features(Model *m, int64_t rows)
 {
     const Codes *w = &m->w.codes[SEMANTIC];
+    m->tp->need(m->tp, w->first, w->last);
     for (int k = 0; k < w->Q; k++) {
         float *to = k ? m->rows : m->feat;
         op.embed_fwd(to, w->table[w->shared ? 0 : k], m->codes[SEMANTIC].code + k * rows, rows, w->Cv, w->S);
@@ -143,6 +144,7 @@ static void text_loss(Model *m, const Losses *global, Losses *sum)
     const Splice *s = &m->splice;
     const int C = m->c.decoder.C;
     const bool train = m->c.train;
+    m->tp->need(m->tp, m->w.decoder.p_lm_head, m->w.decoder.p_lm_head + 1);
     op.gather(m->rows, m->decoder.h, s->text_row, s->text, C);
     sum->text += xent_rows(train ? m->drows : NULL, m->dw.decoder.lm_head, NULL, m->rows, m->w.decoder.lm_head, NULL,
                            s->text_id, NULL, s->text, C, m->c.decoder.V, train ? (float)(1 / global->n_text) : 0, &m->xent,
@@ -209,7 +211,7 @@ static void lm_forward(Model *m, const Batch *b, const Losses *global, Losses *s
     llama_embed(m->decoder.x, &m->w.decoder, s->id, m->local, s->N, m->tp);
     if (s->images) {
         see_batch(m, b);
-        const float *image = projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, b->I));
+        const float *image = projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, b->I), m->tp);
         op.gather(m->rows, image, s->image_src, s->images, C);
         op.scatter(m->decoder.x, m->rows, s->image_row, s->images, C);
     }
@@ -240,7 +242,7 @@ static void lm_backward(Model *m, const Batch *b, const OnGrad *g)
     float *dimage = m->projector.pre[m->w.projector.layers - 1];       /* the projector's output has served */
     op.zero(dimage, rows * C);                                         /* rows that were cut off learn nothing */
     op.scatter(dimage, m->rows, s->image_src, s->images, C);
-    projector_backward(m->dfeat, &m->dw.projector, &m->projector, dimage, &m->w.projector, m->feat, rows, g);
+    projector_backward(m->dfeat, &m->dw.projector, &m->projector, dimage, &m->w.projector, m->feat, rows, m->tp, g);
     if (m->dfeat)
         vision_backward(m->dfeat, &m->dw.vision, &m->vision, &m->w.vision, m->feature_layers, b->I, m->tp, g);
 }
@@ -291,5 +293,5 @@ const float *model_image_rows(Model *m, const uint8_t *pixels, int I)
     see(m, pixels, I, m->c.discrete ? SEE_SEMANTIC : SEE_FEATURES);
     if (m->c.discrete)
         discrete_features(m, rows_of(m, I));
-    return projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, I));
+    return projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, I), m->tp);
 }

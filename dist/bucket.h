@@ -1,47 +1,73 @@
 /*
- * bucket.h -- gradients summed over dp while backward still runs
+ * bucket.h -- gradients added up over micro-batches and replicas while backward still runs
  *
- * The flat gradient is cut into buckets of equal size, across tensors where it so happens.  Behind the
- * OnGrad door a bucket's sum over dp starts in place as soon as all its gradients are final.
+ * The gradient is cut into buckets.  Behind the OnGrad door a bucket starts to be reduced as soon as all its gradients are
+ * final.
  *
  *     flat gradient   |  0  |  1  |  2  |  3  |          backward fills it from the end to the front,
  *     started               ^ tail     <---              inside a block in any order
  *
+ * Canonical: the gradient of each micro-batch is a leaf of the tree of canon.h.  Leaves of this replica are added up as they
+ * become final, tensor by tensor, while they are in cache; then every rank sends every other its piece of the bucket, adds
+ * up the pieces that it got in the tree's order, and (without ZeRO) sends the sum to all.  Both ways carry as many bytes as a
+ * ring or recursive halving does; in one exchange instead of log2 of them, because each further one would have to wait
+ * for the next poll; and any number of replicas will do.
+ *
+ *     rank 0  [a0|a1|a2]         a0 b0 c0 -> (a0+b0)+c0          micro-batches 0 1 2 on ranks 0 1 2:
+ *     rank 1  [b0|b1|b2]  --->   a1 b1 c1 -> (a1+b1)+c1          the tree over three leaves
+ *     rank 2  [c0|c1|c2]         a2 b2 c2 -> (a2+b2)+c2
+ *
+ * Fast: micro-batches add up where they lie, MPI sums over replicas in its own order; or, with bf16 on the wire, pieces are
+ * exchanged as above but rounded to 16 bits, added in fp32.
+ *
+ * Without ZeRO a bucket is a range of the flat gradient, its pieces equal parts; afterwards grads is the sum.  With ZeRO it
+ * is some tensors, its pieces the shares of zero.h, packed one behind the other; afterwards this rank's shares in grads are
+ * the sum (and all of what carries STATE), the rest is undefined.
+ *
  * DESIGN
  * Why buckets: a sum of a few MB stays in cache and runs at several times the rate of one of 100 MB.
- * Why polling: nobody but us makes MPI move.  A nonblocking sum progresses only inside MPI calls, and a
+ * Why polling: nobody but us makes MPI move.  A collective in two phases progresses only inside MPI calls, and a
  *   progress thread would take a core from the arithmetic; so each call of the door tests what is under way.
  *   The model calls it with an empty range in the gaps of long parts.
  * What order: MPI wants the same order of collectives on all ranks, but a rank may mark its parameters in
  *   another order, or never mark some (no picture in its batch).  So buckets start strictly from the last to
  *   the first: a bucket starts when everything from its first element to the end of the buffer is final.
- *   A table in the order of forward makes this lose nothing.
+ *   What follows the exchange has a communicator of its own, with the same order.
  * Who owns what: from its start until buckets_wait returns a bucket belongs to MPI.
  *
- * With one rank in dp all of this does nothing.  Everything is allocated by buckets_open.
+ * Everything is allocated by buckets_open.
  *
- * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2
- * Tests   tests/dist/test_bucket.c
+ * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2; docs/PARALLEL.md
+ * Tests   tests/dist/test_bucket.c, tests/launch/replicas.sh
  */
 #pragma once
-#include <mpi.h>
+#include "dist/zero.h"
 
-#include "core/param.h"
+enum { REDUCE_CANONICAL, REDUCE_FAST };
+enum { WIRE_FP32, WIRE_BF16 };
+
+typedef struct {
+    int     reduction, wire;       /* REDUCE_...; WIRE_...: bf16 goes with fast only */
+    bool    zero1;
+    int     leaves;                /* micro-batches of a replica in a step */
+    int64_t bytes;                 /* of a bucket; equal on all ranks, about 2 MB */
+} BucketConf;
 
 typedef struct Buckets Buckets;
 
-/* grads is the flat buffer of t->grads elements; t, grads and dp must outlive the buckets.  bucket_bytes is
-   equal on all ranks, about 2 MB.  Local. */
-Buckets *buckets_open(const Params *t, float *grads, MPI_Comm dp, int64_t bucket_bytes);
-void     buckets_close(Buckets *b);                /* Local; nothing may be under way */
+/* grads is the flat buffer of t->grads elements; z, its table, grads and g must outlive the buckets.  Collective over g->dp. */
+Buckets *buckets_open(const Zero *z, float *grads, const Grid *g, const BucketConf *c);
+void     buckets_close(Buckets *b);                /* Collective over dp; nothing may be under way */
 
-/* The door; valid until buckets_close.  A param may be marked once between begin and wait. */
+/* The door; valid until buckets_close.  A param may be marked once in a micro-batch. */
 OnGrad   buckets_door(Buckets *b);
-/* Before the backward of a step's last micro-batch: no gradient is final.  Local. */
-void     buckets_begin(Buckets *b);
+/* Before the forward pass of micro-batch `leaf` of a step: no gradient is final; the first finds them zeroed.  Local. */
+void     buckets_begin(Buckets *b, int leaf);
 /* Starts what was never marked (nobody produced it here, so it is zero, but others may have), then waits
    for all: grads is the sum over dp.  Collective over dp. */
 void     buckets_wait(Buckets *b);
 
 double   buckets_waited(const Buckets *b);         /* seconds that the last buckets_wait took */
-int64_t  buckets_bytes(const Buckets *b);          /* bytes that a step sums; 0 with one rank */
+int64_t  buckets_bytes(const Buckets *b);          /* bytes that this rank sends in a step; 0 with one rank */
+/* Memory that buckets_open takes, in bytes.  Local, without MPI: asvr plan asks, too. */
+size_t   buckets_memory(const Zero *z, const BucketConf *c);

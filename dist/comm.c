@@ -2,10 +2,11 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* MPI counts are int, so long messages go in pieces.  Sums go in shorter ones than they must: on two ranks that share
    memory 64 MB take 30 ms as a whole and 12 ms in pieces of 1 to 8 MB, which stay in cache. */
-enum { BCAST_PIECE = 1 << 30 /* bytes */, REDUCE_PIECE = 1 << 20 /* elements */ };
+enum { BCAST_PIECE = 1 << 30 /* bytes */, REDUCE_PIECE = 1 << 20, EXCHANGE_PIECE = 1 << 28 /* elements */ };
 
 /* Open MPI sums in place, without blocking, by a binomial tree and a broadcast.  Rabenseifner's reduce-scatter and
    all-gather moves less: 94 MB in buckets of 2 MB take 23 to 26 ms instead of 37 on 2 ranks, 81 instead of 140 on 4. */
@@ -23,6 +24,79 @@ static void check(int rc, const char *call)
     CHECK(0, "%s: %s", call, text);
 }
 
+/* ---- do all ranks do the same? ---- */
+
+enum { BARRIER, SUM, MAXIMUM, BROADCAST, AGREEMENT, GATHER, SUM_START, SCATTER_SUM, EXCHANGE, COLLECT };
+static const char *const KIND[] = { "barrier", "sum", "maximum", "broadcast", "agreement", "gather", "sum in two phases",
+                                    "scattered sum", "exchange", "collection" };
+enum { NUMBER, WHAT, BYTES, TOLD };
+
+/* How many collectives this communicator has seen: MPI keeps the number with it. */
+static int64_t next_number(MPI_Comm comm)
+{
+    static int key = MPI_KEYVAL_INVALID;
+    void *seen;
+    int found;
+    if (key == MPI_KEYVAL_INVALID)
+        check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, MPI_COMM_NULL_DELETE_FN, &key, NULL), "MPI_Comm_create_keyval");
+    check(MPI_Comm_get_attr(comm, key, &seen, &found), "MPI_Comm_get_attr");
+    const intptr_t number = found ? (intptr_t)seen + 1 : 1;
+    check(MPI_Comm_set_attr(comm, key, (void *)number), "MPI_Comm_set_attr");
+    return number;
+}
+
+/* The question travels without blocking, so that it pairs with whatever the others are about to do.  A maximum of numbers
+   and of their negatives tells whether they are equal. */
+static void ask(MPI_Comm comm, int kind, int64_t bytes, CommOp *op)
+{
+    const int64_t told[TOLD] = { next_number(comm), kind, bytes };
+    op->comm = comm;
+    for (int i = 0; i < TOLD; i++) {
+        op->mine[i] = told[i];
+        op->mine[TOLD + i] = -told[i];
+    }
+    check(MPI_Iallreduce(op->mine, op->all, 2 * TOLD, MPI_INT64_T, MPI_MAX, comm, &op->check), "MPI_Iallreduce");
+}
+
+static void judge(const CommOp *op)
+{
+    int64_t odd[2 * TOLD];
+    int same = 1;
+    for (int i = 0; i < TOLD; i++)
+        same &= op->all[i] == -op->all[TOLD + i];
+    if (same)
+        return;
+    /* Everybody learns the first rank that differs from rank 0, and both their plans. */
+    int64_t first[TOLD];
+    const int size = comm_size(op->comm), rank = comm_rank(op->comm);
+    int who = 0;
+    for (int r = 0; r < size; r++) {
+        memcpy(odd, op->mine, sizeof odd);
+        check(MPI_Bcast(odd, TOLD, MPI_INT64_T, r, op->comm), "MPI_Bcast");
+        if (r == 0)
+            memcpy(first, odd, sizeof first);
+        if (memcmp(odd, first, sizeof first) == 0)
+            continue;
+        who = r;
+        break;
+    }
+    CHECK(0, "ranks do not agree on the next collective (this is rank %d of %d): rank 0 is at number %lld, a %s of %lld bytes; "
+          "rank %d is at number %lld, a %s of %lld bytes", rank, size, (long long)first[NUMBER], KIND[first[WHAT]],
+          (long long)first[BYTES], who, (long long)odd[NUMBER], KIND[odd[WHAT]], (long long)odd[BYTES]);
+}
+
+static void agree_on(MPI_Comm comm, int kind, int64_t bytes)
+{
+    CommOp op;
+    if (!DEBUG_CHECKS)
+        return;
+    ask(comm, kind, bytes, &op);
+    check(MPI_Wait(&op.check, MPI_STATUS_IGNORE), "MPI_Wait");
+    judge(&op);
+}
+
+/* ---- wrappers ---- */
+
 int comm_rank(MPI_Comm comm)
 {
     int rank;
@@ -37,44 +111,117 @@ int comm_size(MPI_Comm comm)
     return size;
 }
 
-void comm_barrier(MPI_Comm comm) { check(MPI_Barrier(comm), "MPI_Barrier"); }
+void comm_barrier(MPI_Comm comm)
+{
+    agree_on(comm, BARRIER, 0);
+    check(MPI_Barrier(comm), "MPI_Barrier");
+}
 
 static void reduce(MPI_Comm comm, void *x, int64_t n, MPI_Datatype type, size_t elem, MPI_Op how)
 {
+    agree_on(comm, how == MPI_SUM ? SUM : MAXIMUM, n * (int64_t)elem);
     for (char *p = x; n > 0; n -= REDUCE_PIECE, p += REDUCE_PIECE * elem)
         check(MPI_Allreduce(MPI_IN_PLACE, p, (int)min64(n, REDUCE_PIECE), type, how, comm), "MPI_Allreduce");
 }
 
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n) { reduce(comm, x, n, MPI_FLOAT, sizeof *x, MPI_SUM); }
 void comm_sum_f64(MPI_Comm comm, double *x, int64_t n) { reduce(comm, x, n, MPI_DOUBLE, sizeof *x, MPI_SUM); }
+void comm_sum_i64(MPI_Comm comm, int64_t *x, int64_t n) { reduce(comm, x, n, MPI_INT64_T, sizeof *x, MPI_SUM); }
+void comm_sum_u64(MPI_Comm comm, uint64_t *x, int64_t n) { reduce(comm, x, n, MPI_UINT64_T, sizeof *x, MPI_SUM); }
 void comm_max_f32(MPI_Comm comm, float *x, int64_t n) { reduce(comm, x, n, MPI_FLOAT, sizeof *x, MPI_MAX); }
 void comm_max_f64(MPI_Comm comm, double *x, int64_t n) { reduce(comm, x, n, MPI_DOUBLE, sizeof *x, MPI_MAX); }
 
 void comm_bcast(MPI_Comm comm, void *x, size_t bytes, int root)
 {
     int64_t n = (int64_t)bytes;
+    agree_on(comm, BROADCAST, n);
     for (char *p = x; n > 0; n -= BCAST_PIECE, p += BCAST_PIECE)
         check(MPI_Bcast(p, (int)min64(n, BCAST_PIECE), MPI_BYTE, root, comm), "MPI_Bcast");
 }
 
-void comm_sum_start(MPI_Comm comm, float *x, int n, MPI_Request *r)
+/* ---- in two phases ---- */
+
+static void begin(MPI_Comm comm, int kind, int64_t bytes, CommOp *op)
 {
-    check(MPI_Iallreduce(MPI_IN_PLACE, x, n, MPI_FLOAT, MPI_SUM, comm, r), "MPI_Iallreduce");
+    op->comm = comm;
+    op->check = MPI_REQUEST_NULL;
+    if (DEBUG_CHECKS)
+        ask(comm, kind, bytes, op);
 }
 
-bool comm_test(MPI_Request *r)
+static void done(CommOp *op)
 {
-    int done;
-    check(MPI_Test(r, &done, MPI_STATUS_IGNORE), "MPI_Test");
-    return done;
+    if (!DEBUG_CHECKS)
+        return;
+    check(MPI_Wait(&op->check, MPI_STATUS_IGNORE), "MPI_Wait");
+    judge(op);
 }
 
-void comm_wait(MPI_Request *r) { check(MPI_Wait(r, MPI_STATUS_IGNORE), "MPI_Wait"); }
+bool comm_test(CommOp *op)
+{
+    int ended;
+    check(MPI_Test(&op->request, &ended, MPI_STATUS_IGNORE), "MPI_Test");
+    if (ended)
+        done(op);
+    return ended;
+}
+
+void comm_wait(CommOp *op)
+{
+    check(MPI_Wait(&op->request, MPI_STATUS_IGNORE), "MPI_Wait");
+    done(op);
+}
+
+void comm_sum_start(MPI_Comm comm, float *x, int n, CommOp *op)
+{
+    begin(comm, SUM_START, n * (int64_t)sizeof *x, op);
+    check(MPI_Iallreduce(MPI_IN_PLACE, x, n, MPI_FLOAT, MPI_SUM, comm, &op->request), "MPI_Iallreduce");
+}
+
+static int64_t total_of(MPI_Comm comm, const int *count)
+{
+    int64_t n = 0;
+    for (int r = 0; r < comm_size(comm); r++)
+        n += count[r];
+    return n;
+}
+
+void comm_scatter_sum_start(MPI_Comm comm, const float *send, float *recv, const int *count, CommOp *op)
+{
+    begin(comm, SCATTER_SUM, DEBUG_CHECKS ? total_of(comm, count) * (int64_t)sizeof *send : 0, op);
+    check(MPI_Ireduce_scatter(send, recv, count, MPI_FLOAT, MPI_SUM, comm, &op->request), "MPI_Ireduce_scatter");
+}
+
+static MPI_Datatype type_of(int elem) { return elem == 2 ? MPI_UINT16_T : MPI_FLOAT; }
+
+void comm_exchange_start(MPI_Comm comm, const void *send, CommPieces to, void *recv, CommPieces from, int elem, int64_t total,
+                         CommOp *op)
+{
+    const MPI_Datatype type = type_of(elem);
+    begin(comm, EXCHANGE, total * elem, op);
+    check(MPI_Ialltoallv(send, to.count, to.at, type, recv, from.count, from.at, type, comm, &op->request), "MPI_Ialltoallv");
+}
+
+void comm_collect_start(MPI_Comm comm, void *x, CommPieces pieces, int elem, CommOp *op)
+{
+    const MPI_Datatype type = type_of(elem);
+    begin(comm, COLLECT, DEBUG_CHECKS ? total_of(comm, pieces.count) * elem : 0, op);
+    check(MPI_Iallgatherv(MPI_IN_PLACE, 0, type, x, pieces.count, pieces.at, type, comm, &op->request), "MPI_Iallgatherv");
+}
+
+/* ---- agreeing ---- */
 
 int comm_agree(MPI_Comm comm, int code)
 {
+    agree_on(comm, AGREEMENT, 0);
     check(MPI_Allreduce(MPI_IN_PLACE, &code, 1, MPI_INT, MPI_MAX, comm), "MPI_Allreduce");
     return code;
+}
+
+void comm_gather_u64(MPI_Comm comm, uint64_t value, uint64_t *all)
+{
+    agree_on(comm, GATHER, 8);
+    check(MPI_Allgather(&value, 1, MPI_UINT64_T, all, 1, MPI_UINT64_T, comm), "MPI_Allgather");
 }
 
 void comm_same(MPI_Comm comm, const char *what, uint64_t value)
@@ -116,3 +263,34 @@ MPI_Comm comm_split_node(MPI_Comm comm)
 }
 
 void comm_free(MPI_Comm *comm) { check(MPI_Comm_free(comm), "MPI_Comm_free"); }
+
+/* The share of one pair.  Both ends count the same pieces, so a receive waits for a send that comes. */
+static void swap(MPI_Comm comm, float *in, int64_t nin, int from, const float *out, int64_t nout, int to)
+{
+    for (int64_t at = 0; at < nin || at < nout; at += EXCHANGE_PIECE) {
+        const int get = (int)max64(0, min64(nin - at, EXCHANGE_PIECE)), put = (int)max64(0, min64(nout - at, EXCHANGE_PIECE));
+        check(MPI_Sendrecv(put ? out + at : NULL, put, MPI_FLOAT, put ? to : MPI_PROC_NULL, 0,
+                           get ? in + at : NULL, get, MPI_FLOAT, get ? from : MPI_PROC_NULL, 0, comm, MPI_STATUS_IGNORE),
+              "MPI_Sendrecv");
+    }
+}
+
+static int64_t before(const int64_t *n, int rank)
+{
+    int64_t sum = 0;
+    for (int r = 0; r < rank; r++)
+        sum += n[r];
+    return sum;
+}
+
+/* Not MPI_Alltoallv: its displacements are int.  In round k each rank sends to the k-th after it. */
+void comm_exchange_f32(MPI_Comm comm, float *in, const int64_t *nin, const float *out, const int64_t *nout)
+{
+    const int rank = comm_rank(comm), size = comm_size(comm);
+    if (nout[rank] > 0)
+        memcpy(in + before(nin, rank), out + before(nout, rank), (size_t)nout[rank] * sizeof *out);
+    for (int k = 1; k < size; k++) {
+        const int to = (rank + k) % size, from = (rank + size - k) % size;
+        swap(comm, in + before(nin, from), nin[from], from, out + before(nout, to), nout[to], to);
+    }
+}

@@ -5,6 +5,9 @@
  * own text.  Everything below is collective over `comm` unless it says Local, and is called from the main
  * thread (MPI_THREAD_FUNNELED).
  *
+ * Debug builds ask before each collective whether all ranks are about to do the same: its number on this communicator, its
+ * kind and its size.  Where they differ the program ends and names two ranks that do not agree and what each was about to do.
+ *
  * Sums give the same bits on all ranks of comm, and the same bits again for the same number of ranks on the
  * same machine; with another number of ranks the order of additions, so the last bits, may differ.
  *
@@ -25,19 +28,39 @@ void comm_barrier(MPI_Comm comm);
 /* x (n), in place */
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n);
 void comm_sum_f64(MPI_Comm comm, double *x, int64_t n);
+void comm_sum_i64(MPI_Comm comm, int64_t *x, int64_t n);
+void comm_sum_u64(MPI_Comm comm, uint64_t *x, int64_t n);      /* modulo 2^64 */
 void comm_max_f32(MPI_Comm comm, float *x, int64_t n);
 void comm_max_f64(MPI_Comm comm, double *x, int64_t n);
 void comm_bcast(MPI_Comm comm, void *x, size_t bytes, int root);
 
-/* A sum in two phases: x (n) belongs to MPI between start and the test or wait that ends it.  All ranks
-   start the same sums in the same order.  test: Local, true when done; every call lets all sums under way
+/* Collectives in two phases.  Buffers belong to MPI between start and the test or wait that ends it.  All ranks of a
+   communicator start the same ones in the same order.  test: Local, true when done; every call lets all that is under way
    progress.  wait: returns when done. */
-void comm_sum_start(MPI_Comm comm, float *x, int n, MPI_Request *r);
-bool comm_test(MPI_Request *r);
-void comm_wait(MPI_Request *r);
+typedef struct {
+    MPI_Request request, check;                                /* check, in debug builds: do all ranks do the same? */
+    MPI_Comm    comm;
+    int64_t     mine[8], all[8];
+} CommOp;
+
+bool comm_test(CommOp *op);
+void comm_wait(CommOp *op);
+/* x (n) <- its sum, in place */
+void comm_sum_start(MPI_Comm comm, float *x, int n, CommOp *op);
+/* recv (count[rank]) <- this rank's piece of the sum of all `send`, whose pieces of count[r] lie one behind the other */
+void comm_scatter_sum_start(MPI_Comm comm, const float *send, float *recv, const int *count, CommOp *op);
+/* Where in a buffer what each rank gives or gets lies, in elements. */
+typedef struct { const int *count, *at; } CommPieces;
+/* Everybody sends everybody a piece.  elem: 2 or 4 bytes.  total: elements of all pieces of all ranks, for the check. */
+void comm_exchange_start(MPI_Comm comm, const void *send, CommPieces to, void *recv, CommPieces from, int elem, int64_t total,
+                         CommOp *op);
+/* Everybody gets everybody's piece of x; one's own is in its place already. */
+void comm_collect_start(MPI_Comm comm, void *x, CommPieces pieces, int elem, CommOp *op);
 
 /* The largest code of all ranks: everyone learns the worst. */
 int  comm_agree(MPI_Comm comm, int code);
+/* all (size) <- everybody's value */
+void comm_gather_u64(MPI_Comm comm, uint64_t value, uint64_t *all);
 /* Dies on all ranks, naming a rank that differs, unless `value` is equal everywhere. */
 void comm_same(MPI_Comm comm, const char *what, uint64_t value);
 
@@ -46,3 +69,7 @@ void comm_same(MPI_Comm comm, const char *what, uint64_t value);
 MPI_Comm comm_split(MPI_Comm comm, int color, int key);
 MPI_Comm comm_split_node(MPI_Comm comm);                       /* the ranks that share this node's memory */
 void     comm_free(MPI_Comm *comm);
+
+/* Every rank to every rank: nout[r] floats of out go to rank r, nin[r] floats of in come from it; both buffers hold the
+   ranks' shares one behind the other.  nin[r] here is nout[this rank] there; where it is 0 nothing is sent. */
+void comm_exchange_f32(MPI_Comm comm, float *in, const int64_t *nin, const float *out, const int64_t *nout);

@@ -4,6 +4,7 @@
 
 void grid_open(Grid *g, MPI_Comm world, int tp)
 {
+    g->coming = NULL;
     g->rank = comm_rank(world);
     g->size = comm_size(world);
     CHECK(tp > 0 && g->size % tp == 0, "%d ranks do not divide into tensor-parallel groups of %d", g->size, tp);

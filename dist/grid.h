@@ -15,6 +15,7 @@
 typedef struct {
     MPI_Comm world, dp, tp, node;                  /* own communicators: no message of others strays in */
     int rank, size, dp_rank, dp_size, tp_rank, tp_size, node_rank, node_size;
+    struct ZeroWeights *coming;                    /* weights under way between replicas (zero.h), or NULL */
 } Grid;
 
 /* Collective over world.  Dies unless tp divides the number of ranks. */

@@ -1,38 +1,75 @@
 /*
- * optim.h -- AdamW over the parameter table
+ * optim.h -- AdamW and Muon over the parameter table, on any grid
  *
  *     s = min(1, clip / (norm + 1e-6))                       norm = |g| over all of them
- *     m <- beta1 m + (1 - beta1) s g        v <- beta2 v + (1 - beta2) (s g)^2
- *     w <- w - lr (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + decay w)
+ *     AdamW   m <- beta1 m + (1 - beta1) s g        v <- beta2 v + (1 - beta2) (s g)^2
+ *             w <- w - lr (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + decay w)
+ *     Muon    m <- mu m + s g      u = s g + mu m      w <- w - lr (0.2 sqrt(max(rows,cols)) NS(u) + decay w)
  *
- * for every parameter that has a gradient and does not carry STATE; decay for those with DECAY.  m and v
- * are laid out like the flat gradients: the moments of tensor p lie at m + p->grad, in the same slice of
- * the global shape as its weights.
+ * for every parameter that has a gradient and does not carry STATE; decay for those with DECAY.  With kind = OPTIM_MUON the
+ * matrices that carry MUON are orthogonalised (muon.h; the factor gives them the size of AdamW's updates, so one learning
+ * rate serves both) and AdamW has the embeddings, heads and vectors.
  *
- * Source  Loshchilov and Hutter, arXiv:1711.05101, algorithm 2
- * Tests   tests/dist/test_optim.c (vs AdamW in double; the norm with tp = 1 .. 4)
+ * Moments exist where zero.h puts them: on every replica, or with the owner of a share alone.  An owner updates its share; then
+ * all replicas gather the new weights.  A matrix of Muon always has owners, since its update costs more than its transport:
+ * with the canonical reduction one replica has all of it (its tp ranks together), so that the bits do not depend on the
+ * number of replicas; else all ranks of the dp x tp grid have a block each.
+ *
+ * The norm is an exact sum (core/exact.h) of rows' sums of squares, or columns' where zero.h cuts columns: no row is ever cut, so
+ * its bits depend neither on the number of replicas nor on ZeRO.
+ *
+ * Source  Loshchilov and Hutter, arXiv:1711.05101, algorithm 2; Jordan et al., "Muon", 2024; Liu et al., arXiv:2502.16982
+ * Tests   tests/dist/test_optim.c (vs double, tp and dp = 1 .. 4, ZeRO on and off), tests/launch/replicas.sh
  */
 #pragma once
 #include "core/arena.h"
 #include "core/param.h"
-#include "dist/grid.h"
+#include "dist/matrices.h"
+#include "dist/zero.h"
+
+enum { OPTIM_ADAMW, OPTIM_MUON };
+
+typedef struct {
+    int  kind;                 /* OPTIM_... */
+    bool zero1, canonical;     /* parallel.zero = 1; parallel.reduction */
+} OptimSetup;
 
 typedef struct {
     const Params *table;
-    float  *m, *v;             /* (table->grads) each */
-    Arena   arena;
-    int64_t step;              /* updates done */
+    Grid    *grid;
+    Zero     zero;
+    bool     zero1;            /* a rank knows the summed gradients of its own shares alone */
+    bool    *muon;             /* (n) which tensors Muon has */
+    int64_t *m_at, *v_at;      /* (n) where the moments of tensor i begin in m and v; -1: it has none */
+    float   *m, *v;
+    double  *columns;          /* work space of the norm */
+    Matrices *matrices;        /* NULL without Muon */
+    ZeroWeights *coming;       /* NULL where every replica updates everything */
+    Arena    arena;
+    int64_t  step;             /* updates done */
 } Optim;
 
 typedef struct {
     float lr, beta1, beta2, eps, decay, clip;      /* clip 0 = off */
+    float momentum;                                /* Muon's mu */
 } OptimConf;
 
-/* Moments zero, step 0.  The table must outlive it.  Local.  Dies without memory. */
-void   optim_open(Optim *o, const Params *t);
+/* Moments zero, step 0.  table, weights and g must outlive it; g->coming names what is on its way.  Collective over g->world.
+   Dies without memory. */
+void   optim_open(Optim *o, const Params *t, float *weights, Grid *g, const OptimSetup *s);
 void   optim_close(Optim *o);
-/* |grads| over the whole model.  Equal bits on all ranks if grads is summed over dp; inf and NaN pass through.
-   Collective over g->tp: split tensors add up, replicated ones count once. */
-double optim_norm(const Optim *o, const float *grads, const Grid *g);
-/* One update of weights, in place; step += 1.  norm must be finite.  Local. */
-void   optim_step(Optim *o, float *weights, const float *grads, const OptimConf *c, double norm);
+/* |grads| over the whole model, where grads is what buckets_wait left.  Equal bits on all ranks; NaN where anything is not
+   finite.  Collective over world with ZeRO, else over tp. */
+double optim_norm(const Optim *o, const float *grads);
+/* One update of weights, in place; step += 1.  norm must be finite.  grads are used up.  With shares the new weights of others
+   are on their way when it returns (Tp.need waits for them, optim_settle for all).  Collective over world. */
+void   optim_step(Optim *o, float *weights, float *grads, const OptimConf *c, double norm);
+/* All weights are here.  Collective over dp. */
+void   optim_settle(Optim *o);
+
+/* Moment k (0: m, 1: v) of tensor i as a piece of a checkpoint; false if no rank has it.  data may be NULL (nothing is here).
+   write: this rank speaks for it.  Local. */
+typedef struct { Slice slice; float *data; bool write; } Moment;
+bool   optim_moment(const Optim *o, int i, int k, Moment *out);
+/* Bytes of moments on one rank of a grid, and of what the update needs beside them.  Local, without MPI: asvr plan asks, too. */
+void   optim_memory(const Params *t, int dp_rank, int dp_size, const OptimSetup *s, size_t *moments, size_t *work);

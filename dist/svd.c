@@ -15,12 +15,6 @@ void dsyevd_(const char *job, const char *part, const int *n, double *a, const i
 void pdsyev_(const char *job, const char *part, const int *n, double *a, const int *ia, const int *ja, const int *desc,
              double *w, double *z, const int *iz, const int *jz, const int *descz, double *work, const int *lwork, int *info,
              size_t, size_t);
-void descinit_(int *desc, const int *m, const int *n, const int *mb, const int *nb, const int *row, const int *col,
-               const int *context, const int *lld, int *info);
-int  Csys2blacs_handle(MPI_Comm comm);
-void Cfree_blacs_system_handle(int handle);
-void Cblacs_gridinit(int *context, const char *order, int rows, int cols);
-void Cblacs_gridexit(int context);
 
 static const Svd ALONE = { .size = 1, .rows = 1, .cols = 1 };
 
@@ -33,14 +27,12 @@ void svd_open(Svd *v, MPI_Comm comm)
     v->cols = v->size / v->rows;
     v->row = v->rank / v->cols;
     v->col = v->rank % v->cols;
-    v->context = v->handle = Csys2blacs_handle(comm);
-    Cblacs_gridinit(&v->context, "Row-major", v->rows, v->cols);
+    pblas_open(&v->blas, comm, v->rows, v->cols);
 }
 
 void svd_close(Svd *v)
 {
-    Cblacs_gridexit(v->context);
-    Cfree_blacs_system_handle(v->handle);
+    pblas_close(&v->blas);
     *v = (Svd){ 0 };
 }
 
@@ -130,7 +122,7 @@ static void values_on_grid(double *w, double *g, int n, int ld, const Svd *v)
     const int one = 1, zero = 0, nb = NB, ask = -1;
     int       desc[9], info = 0;
     double    need, none;
-    descinit_(desc, &n, &n, &nb, &nb, &zero, &zero, &v->context, &ld, &info);
+    descinit_(desc, &n, &n, &nb, &nb, &zero, &zero, &v->blas.context[1], &ld, &info);
     ASSERT(info == 0);
     pdsyev_("N", "L", &n, g, &one, &one, desc, w, &none, &one, &one, desc, &need, &ask, &info, 1, 1);
     const int lwork = (int)need;

@@ -21,9 +21,7 @@
  * Tests   tests/dist/test_svd.c (1 to 4 ranks, vs LAPACK's dgesvd and values known by construction)
  */
 #pragma once
-#include <mpi.h>
-
-#include "core/slice.h"
+#include "dist/pblas.h"
 
 #define SVD_RESOLVED 1e-6
 
@@ -31,7 +29,7 @@ typedef struct {
     MPI_Comm comm;
     int      rank, size;
     int      rows, cols, row, col;                 /* the grid of processes, and this one's place in it */
-    int      handle, context;                      /* BLACS */
+    Pblas    blas;                                 /* its context[1] is that grid */
 } Svd;
 
 /* Collective over comm, which must outlive v. */

@@ -1,5 +1,5 @@
 /*
- * tp.h -- stands behind core's door between tensor-parallel ranks
+ * tp.h -- stands behind core's door to other ranks: sums over tp, weights on their way from dp
  *
  * Tests: tests/dist/test_grid.c
  */
@@ -7,5 +7,6 @@
 #include "core/par.h"
 #include "dist/grid.h"
 
-/* sum and max are collective over g->tp; TP_ALONE where that is one rank.  The grid must outlive the door.  Local. */
+/* sum and max are collective over g->tp, or nothing where that is one rank; need waits for what g->coming names.  The grid must
+   outlive the door.  Local. */
 Tp tp_door(const Grid *g);

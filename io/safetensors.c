@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 #include "io/files.h"
-#include "io/half.h"
+#include "core/half.h"
 
 enum { HEADER_MAX = 100 << 20, INDEX_MAX = 100 << 20, CHUNK = 1 << 18 /* elements */ };
 

@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #include "io/files.h"
-#include "io/half.h"
+#include "core/half.h"
 #include "io/safetensors.h"
 
 enum { CHUNK = 1 << 18, ALIGN = 8 };

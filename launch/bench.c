@@ -10,7 +10,7 @@
 #include "launch/step.h"
 #include "launch/verbs.h"
 
-enum { WARM_UP = 2, STEPS = 12, BUCKET = 2 << 20 };
+enum { WARM_UP = 2, STEPS = 12 };
 
 typedef struct {
     int32_t  *tokens, *labels, *token_start, *image_start;
@@ -69,22 +69,27 @@ static void free_batch(Synthetic *s)
 
 typedef struct { double step, forward, backward, reduce, optim, flops; } Times;
 
-static void step(Run *r, const Synthetic *s, Times *t)
+/* One step of train.global_batch samples, all micro-batches alike. */
+static void step(Run *r, const Synthetic *s, Buckets *b, int leaves, Times *t)
 {
     const Config *c = r->c;
     Model *m = &r->model;
+    const OnGrad door = buckets_door(b);
     Losses global = { 0 }, sum = { 0 };
-    const OptimConf conf = { .lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = (float)c->train.clip };
+    const OptimConf conf = { .lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = (float)c->train.clip,
+                             .momentum = 0.95f };
     const double began = now(), flops = prof_flops;
-    model_count(m, &s->batch, &global);
+    for (int i = 0; i < leaves; i++)
+        model_count(m, &s->batch, &global);
     comm_sum_f64(r->grid.dp, (double *)&global, sizeof global / sizeof(double));
-    op.zero(m->grads, m->table.grads);
-    span(&t->forward, model_forward(m, &s->batch, &global, &sum));
-    buckets_begin(r->buckets);
-    span(&t->backward, model_backward(m, &s->batch, &r->door));
-    span(&t->reduce, buckets_wait(r->buckets));
+    for (int i = 0; i < leaves; i++) {
+        buckets_begin(b, i);
+        span(&t->forward, model_forward(m, &s->batch, &global, &sum));
+        span(&t->backward, model_backward(m, &s->batch, &door));
+    }
+    span(&t->reduce, buckets_wait(b));
     comm_sum_f64(r->grid.dp, (double *)&sum, sizeof sum / sizeof(double));
-    span(&t->optim, optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads, &r->grid)));
+    span(&t->optim, optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads)));
     t->step += now() - began;
     t->flops += prof_flops - flops;
 }
@@ -100,6 +105,31 @@ static double sgemm_of_all(const Run *r)
         best = rate > best ? rate : best;
     }
     return best;
+}
+
+/* Steps of the other reduction and of this one in turn, since a machine's speed drifts: what the canonical order costs. */
+static void print_reduction(Run *r, const Synthetic *s, BucketConf conf)
+{
+    Times t[2] = { 0 };
+    if (r->grid.dp_size == 1)
+        return;
+    mem_thaw();
+    conf.reduction = conf.reduction == REDUCE_FAST ? REDUCE_CANONICAL : REDUCE_FAST;
+    conf.wire = WIRE_FP32;
+    Buckets *b[2] = { r->buckets, buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf) };
+    step(r, s, b[1], conf.leaves, &t[1]);
+    t[1] = (Times){ 0 };
+    for (int i = 0; i < 2 * STEPS; i++) {
+        comm_barrier(r->grid.world);
+        step(r, s, b[i % 2], conf.leaves, &t[i % 2]);
+    }
+    buckets_close(b[1]);
+    double slowest[2] = { t[0].step, t[1].step };
+    comm_max_f64(r->grid.world, slowest, 2);
+    const int canonical = conf.reduction == REDUCE_CANONICAL;
+    if (r->grid.rank == 0)
+        printf("reduction  a step with the canonical one takes %.3f of one with the fast one (%d steps each, in turn)\n",
+               slowest[canonical] / slowest[!canonical], STEPS);
 }
 
 static void print_network(Run *r)
@@ -138,10 +168,11 @@ static void print_loader(Run *r, Err *e)
         printf("loader     %.0f samples/s\n", STEPS * l.global_batch / (now() - t));
 }
 
-static void print_result(const Run *r, const Times *t, double sgemm)
+static void print_result(const Run *r, const Times *t, double sgemm, double peak)
 {
+    const double samples = (double)r->c->train.micro_batch * run_buckets(r->c, r->grid.dp_size).leaves * r->grid.dp_size;
     const double per[] = { t->step / STEPS, t->forward / STEPS, t->backward / STEPS, t->reduce / STEPS, t->optim / STEPS,
-                           run_peak_mb(), t->flops / STEPS };
+                           peak, t->flops / STEPS };
     Stat s[7];
     stats_gather(r->grid.world, per, 7, s);
     const double flops = s[6].mean * r->grid.size, gf = flops / s[0].max;
@@ -154,7 +185,7 @@ static void print_result(const Run *r, const Times *t, double sgemm)
     printf("backward waits for the reduction %.1f %% of its time; %.1f MiB are reduced a step\n",
            100 * s[3].mean / (s[2].mean + s[3].mean), (double)buckets_bytes(r->buckets) / (1 << 20));
     printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * sgemm);
-    printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", r->c->train.micro_batch * r->grid.dp_size / s[0].max,
+    printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", samples / s[0].max,
            1e-9 * gf, gf / sgemm, s[5].max);
 }
 
@@ -169,29 +200,32 @@ static bool bench(Run *r, Err *e)
         return err_set(e, EXIT_CONFIG, "train.stage", "", "bench measures the stages pretrain and instruct");
     if (!run_model(r, &shape, e))
         return false;
-    optim_open(&r->optim, &r->model.table);
-    r->buckets = buckets_open(&r->model.table, r->model.grads, r->grid.dp, BUCKET);
-    r->door = buckets_door(r->buckets);
-    make_batch(&s, c, r->model.w.vision.P, r->grid.rank);
+    const BucketConf conf = run_buckets(c, r->grid.dp_size);
+    optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &(OptimSetup){
+        .kind = c->train.optimizer, .zero1 = conf.zero1, .canonical = conf.reduction == REDUCE_CANONICAL });
+    r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
+    make_batch(&s, c, r->model.w.vision.P, r->grid.dp_rank);
     if (r->grid.rank == 0) {
-        printf("%.2f M parameters, %.2f M trainable; %d samples a rank, %d ranks; %.0f MiB a rank in arenas\n",
-               1e-6 * (double)r->model.table.weights, 1e-6 * (double)r->model.table.grads, c->train.micro_batch, r->grid.size,
-               (double)mem_total() / (1 << 20));
+        printf("%.2f M parameters, %.2f M trainable a rank; %d ranks: %d replica%s of %d; %d x %d samples each; %.0f MiB a rank in arenas\n",
+               1e-6 * (double)r->model.table.weights, 1e-6 * (double)r->model.table.grads, r->grid.size, r->grid.dp_size,
+               r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size, conf.leaves, c->train.micro_batch, (double)mem_total() / (1 << 20));
         fflush(stdout);
     }
     Times t = { 0 };
     double sgemm = sgemm_of_all(r);
     for (int i = 0; i < WARM_UP; i++)
-        step(r, &s, &t);
+        step(r, &s, r->buckets, conf.leaves, &t);
     t = (Times){ 0 };
     comm_barrier(r->grid.world);
     for (int i = 0; i < STEPS; i++)
-        step(r, &s, &t);
+        step(r, &s, r->buckets, conf.leaves, &t);
     const double again = sgemm_of_all(r);                  /* before and after: the machine's clock may have moved */
+    const double peak = run_peak_mb();
     sgemm = again > sgemm ? again : sgemm;
+    print_reduction(r, &s, conf);
     print_network(r);
     print_loader(r, e);
-    print_result(r, &t, sgemm);
+    print_result(r, &t, sgemm, peak);
     free_batch(&s);
     return !e->code;
 }
@@ -200,7 +234,7 @@ int bench_main(const Config *c)
 {
     Run r;
     Err e = { 0 };
-    run_open(&r, c);
+    run_open(&r, c, c->parallel.tp);
     const bool ok = bench(&r, &e);
     if (!ok && r.grid.rank == 0)
         log_error(&e);

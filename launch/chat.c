@@ -77,7 +77,7 @@ int chat_main(const Config *c)
     Err e = { 0 };
     char line[QUESTION] = "";
     CHECK(h, "no memory for a conversation");
-    run_open(&h->r, c);
+    run_open(&h->r, c, c->parallel.tp);
     bool ok = open_chat(h, c, &e);
     if (ok && c->chat.question[0])
         ok = ask(h, c->chat.question, &e);

@@ -1,4 +1,5 @@
 #include "launch/config.h"
+#include "dist/bucket.h"
 #include "launch/include.h"
 #include "launch/value.h"
 
@@ -269,17 +270,38 @@ static void needed(ErrList *errs, const char *verb, const char *key, bool there)
         wrong(errs, option_find(key)->help, "`asvr %s` needs %s", verb, key);
 }
 
+/* Of a job with so many ranks: numbers of tensor-parallel ranks that would do. */
+static void check_grid(const Config *c, const char *verb, int ranks, ErrList *errs)
+{
+    static const char *const sharded[] = { "train", "eval", "chat", "bench" };
+    char would[160] = "";
+    bool is = false;
+    for (size_t i = 0; i < sizeof sharded / sizeof *sharded; i++)
+        is |= !strcmp(verb, sharded[i]);
+    for (int tp = 1; tp <= ranks; tp++)
+        if (ranks % tp == 0 && strlen(would) < sizeof would - 16)
+            snprintf(would + strlen(would), 16, "%s%d", tp > 1 ? ", " : "", tp);
+    if (is && ranks % c->parallel.tp)
+        wrong(errs, "start as many ranks as parallel.tp divides, or --set parallel.tp=1",
+              "parallel.tp = %d does not divide the %d rank%s of this job; %s would", c->parallel.tp, ranks, ranks == 1 ? "" : "s", would);
+    if (c->parallel.wire == WIRE_BF16 && c->parallel.reduction == REDUCE_CANONICAL)
+        wrong(errs, "parallel.reduction = \"fast\"", "parallel.wire = \"bf16\" rounds in each exchange, which the canonical reduction cannot");
+    if (c->parallel.wire == WIRE_BF16 && c->train.stage == STAGE_TOKENIZER)
+        wrong(errs, "parallel.wire = \"fp32\"", "in stage tokenizer counts of codes travel as gradients: 16 bits cannot hold them");
+}
+
 static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
     if (!strcmp(verb, "train")) {
-        int64_t once = (int64_t)c->train.micro_batch * ranks;
+        const int replicas = ranks / c->parallel.tp;
+        const int64_t once = (int64_t)c->train.micro_batch * replicas;
         needed(errs, verb, "run.dir", c->run.dir[0]);
         needed(errs, verb, "data.shards", c->data.shards[0]);
         needed(errs, verb, "train.steps", c->train.steps > 0 || c->train.epochs > 0);
-        if (c->train.global_batch % once)
-            wrong(errs, "each rank computes the same number of micro-batches in a step",
-                  "train.global_batch = %d is no multiple of train.micro_batch = %d times %d ranks",
-                  c->train.global_batch, c->train.micro_batch, ranks);
+        if (replicas > 0 && c->train.global_batch % once)
+            wrong(errs, "each replica computes the same number of micro-batches in a step",
+                  "train.global_batch = %d is no multiple of train.micro_batch = %d times %d replica%s",
+                  c->train.global_batch, c->train.micro_batch, replicas, replicas == 1 ? "" : "s");
     } else if (!strcmp(verb, "pack")) {
         needed(errs, verb, "data.shards", c->data.shards[0] || c->data.val[0]);
         needed(errs, verb, "data.json", c->data.source != SOURCE_LLAVA || c->data.json[0]);
@@ -305,6 +327,7 @@ bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs)
     check_model(c, errs);
     check_method(c, errs);
     check_sizes(c, errs);
+    check_grid(c, verb, ranks, errs);
     check_verb(c, verb, ranks, errs);
     return errs->n == before;
 }

@@ -23,7 +23,7 @@ enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32 };
 /* Values of ENUM keys; data.fit, data.template and train.stage are FIT_* of io/image.h, TEMPLATE_* of io/templates.h and Stage. */
 enum { SOURCE_LLAVA, SOURCE_SCENES };                                       /* data.source */
 enum { BAD_FAIL, BAD_SKIP };                                                /* data.on_bad */
-enum { OPTIMIZER_ADAMW };                                                   /* train.optimizer */
+enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON };                                    /* train.optimizer; as OPTIM_* */
 enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* export.dtype */
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
@@ -51,10 +51,10 @@ typedef struct Config {
         int stage, global_batch, micro_batch, optimizer, schedule, visual_shift, supervision, skip_limit, denoise_draws;
         int64_t steps;
         double epochs, lr, warmup, betas[2], eps, decay, clip, visual_weight, visual_share, soft_targets, ema_decay, distill,
-            distill_pool, commit;
+            distill_pool, commit, momentum;
         ConfigString init, trainable;
     } train;
-    struct { int threads; } parallel;
+    struct { int tp, zero, reduction, wire, threads; } parallel;          /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
     struct { int64_t every; double minutes; int keep; } ckpt;
     struct { int64_t samples; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
@@ -83,7 +83,7 @@ void config_default(Config *c);
 bool config_load(Config *c, const char *path, char *const *sets, int n, ErrList *errs);
 
 /* What one key alone cannot tell: divisibility, ranges that depend on other keys, keys that `verb` needs, sizes
-   whose products leave 31 bits.  ranks: replicas that share train.global_batch.  Appends to *errs; true when
+   whose products leave 31 bits.  ranks: of this job.  Appends to *errs; true when
    nothing was found.  Local. */
 bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs);
 

@@ -123,8 +123,8 @@ static bool evaluate(Eval *v, Err *e)
     const int64_t ranks = v->r.grid.dp_size;
     for (int64_t i = v->r.grid.dp_rank; i < v->samples; i += ranks) {
         Sample s;
-        if (!reader_sample(v->reader, i, &s, e))
-            break;
+        if (comm_agree(v->r.grid.tp, reader_sample(v->reader, i, &s, e) ? 0 : 1))
+            break;                                      /* the ranks of a replica go on together or not at all */
         if (v->tasks)
             answer(v, &s);
         if (!gather_add(&v->batch, &s, i)) {
@@ -249,7 +249,7 @@ int eval_main(const Config *c)
     Eval *v = calloc(1, sizeof *v);
     Err e = { 0 };
     CHECK(v, "no memory for the evaluation");
-    run_open(&v->r, c);
+    run_open(&v->r, c, c->parallel.tp);
     bool ok = open_eval(v, c, &e) && evaluate(v, &e);
     if (ok && v->r.grid.rank == 0)
         report(v, &e);

@@ -281,7 +281,7 @@ int export_main(const Config *c)
     Export *x = calloc(1, sizeof *x);
     Err e = { 0 };
     CHECK(x, "no memory for an export");
-    run_open(&x->r, c);
+    run_open(&x->r, c, 1);
     const bool ok = export_all(x, &e);
     if (!ok && x->r.grid.rank == 0)
         log_error(&e);

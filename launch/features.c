@@ -204,8 +204,8 @@ static bool read_samples(Look *f, Err *e)
     for (int64_t i = r->grid.dp_rank; i < f->s->samples && !e->code; i += r->grid.dp_size) {
         Sample x;
         const int64_t number = i * all / f->s->samples;
-        if (!reader_sample(f->reader, number, &x, e))
-            break;
+        if (comm_agree(r->grid.tp, reader_sample(f->reader, number, &x, e) ? 0 : 1))
+            break;                                      /* the ranks of a replica go on together or not at all */
         if (!gather_add(&f->batch, &x, number)) {
             flush(f);
             gather_add(&f->batch, &x, number);

@@ -282,7 +282,7 @@ static bool save(Import *m, Err *e)
     for (int i = 0; i < t->n; i++) {
         snprintf(names[i], CKPT_NAME, "weights/%s", t->p[i].name);
         p[i] = (Piece){ names[i], param_slice(t, i), m->r.model.weights + t->p[i].offset,
-                        m->r.grid.dp_rank == 0 && (t->p[i].split >= 0 || m->r.grid.tp_rank == 0) };
+                        m->r.grid.dp_rank == 0 && params_speak(t, i) };
     }
     snprintf(dir, sizeof dir, "%s/ckpt", c->import.to);
     const bool ok = ckpt_save(m->r.grid.world, dir, &meta, p, t->n, 0, e);
@@ -353,7 +353,7 @@ int import_main(const Config *c)
     Import *m = calloc(1, sizeof *m);
     Err e = { 0 };
     CHECK(m, "no memory for an import");
-    run_open(&m->r, c);
+    run_open(&m->r, c, 1);
     const int code = import(m, &e);
     if (m->r.grid.rank == 0 && e.code)
         log_error(&e);

@@ -225,7 +225,7 @@ int pack_main(const Config *c)
     Run r;
     Source s = { 0 };
     Err e = { 0 };
-    run_open(&r, c);
+    run_open(&r, c, 1);
     const bool ok = pack(&r, &s, &e);
     if (r.grid.rank == 0 && !ok)
         log_error(&e);

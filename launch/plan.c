@@ -221,7 +221,7 @@ int plan_main(const Config *c)
 {
     Run r;
     Err e = { 0 };
-    run_open(&r, c);
+    run_open(&r, c, 1);
     const bool ok = plan(&r, &e);
     if (!ok && r.grid.rank == 0)
         log_error(&e);

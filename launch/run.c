@@ -10,12 +10,14 @@
 #include "dist/comm.h"
 #include "dist/tp.h"
 
+enum { BUCKET_BYTES = 2 << 20 };
+
 const char *const STAGE_NAME[] = { "contrast", "tokenizer", "pretrain", "instruct" };
 
-void run_open(Run *r, const Config *c)
+void run_open(Run *r, const Config *c, int tp)
 {
     *r = (Run){ .c = c, .lock = -1 };
-    grid_open(&r->grid, MPI_COMM_WORLD, 1);
+    grid_open(&r->grid, MPI_COMM_WORLD, tp);
     r->tp = tp_door(&r->grid);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int threads = c->parallel.threads ? c->parallel.threads : (int)(cores / r->grid.node_size);
@@ -170,6 +172,13 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     return true;
 }
 
+uint64_t run_fingerprint(const Run *r, bool (*want)(const Param *p))
+{
+    uint64_t sum = params_fingerprint(&r->model.table, r->model.weights, want);
+    comm_sum_u64(r->grid.tp, &sum, 1);
+    return sum;
+}
+
 /* The codebooks name the tokenizer: they were learned on its tower's features, and the visual head reads them.  The
    tower itself may have learned on since (it is a copy in the released code, too). */
 static bool semantic_table(const Param *p) { return param_in_part(p, "codes") && strstr(p->name, ".table"); }
@@ -179,7 +188,7 @@ uint64_t run_codes_model(const Run *r, int branch)
 {
     if (!model_has(&r->model, branch ? PART_APP_CODES : PART_CODES))
         return 0;
-    return params_fingerprint(&r->model.table, r->model.weights, branch ? appearance_table : semantic_table);
+    return run_fingerprint(r, branch ? appearance_table : semantic_table);
 }
 
 /* The codes of one kind in the shards are those of the model. */
@@ -215,6 +224,13 @@ bool run_codes_match(const Run *r, Err *e)
         return err_set(e, EXIT_DATA, "data.shards", "pack again, or set model.codes.depth", "the shards' codes have another depth");
     }
     return branch_matches(r, SEMANTIC, s->codes_model, e) && branch_matches(r, APPEARANCE, s->appearance_model, e);
+}
+
+BucketConf run_buckets(const Config *c, int replicas)
+{
+    return (BucketConf){ .reduction = c->parallel.reduction, .wire = c->parallel.wire, .zero1 = c->parallel.zero == 1,
+                         .leaves = (int)ceil_div(c->train.global_batch, (int64_t)c->train.micro_batch * replicas),
+                         .bytes = BUCKET_BYTES };
 }
 
 double run_sgemm_rate(void)

@@ -55,7 +55,8 @@ typedef struct {
     int      micro_batch, max_images, max_len;
 } RunShape;
 
-void run_open(Run *r, const Config *c);
+/* tp: tensor-parallel ranks a replica, parallel.tp or 1; it divides the ranks. */
+void run_open(Run *r, const Config *c, int tp);
 void run_close(Run *r);
 /* Every rank learns the first error; true if nobody has one. */
 bool run_agree(const Run *r, Err *e);
@@ -80,10 +81,15 @@ bool run_weights(Run *r, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
 bool run_resume(Run *r, Err *e);
 bool run_save(Run *r, Err *e);
+/* What the model's parameters are, in one number that no grid changes; want: which, NULL for all. */
+uint64_t run_fingerprint(const Run *r, bool (*want)(const Param *p));
 /* Are the shards' codes those of this model's tower and codebooks? */
 bool run_codes_match(const Run *r, Err *e);
 /* Names the codebooks of one kind; 0 if the model has none. */
 uint64_t run_codes_model(const Run *r, int branch);
+
+/* How gradients are added up on so many replicas.  Local. */
+BucketConf run_buckets(const Config *c, int replicas);
 
 /* Flops per second of a 512^3 sgemm on this rank, a few milliseconds. */
 double run_sgemm_rate(void);

@@ -4,8 +4,8 @@
 # checks for the libraries themselves and prints what to ask for.
 set -eu
 
-build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libzstd-dev libconfig-dev
-       libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev'
+build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libzstd-dev
+       libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev'
 case ${1:-} in
 build) packages=$build ;;
 test)  packages="$build libcmocka-dev" ;;
@@ -18,8 +18,8 @@ elsewhere() {
 setup: missing: $1
 
   Debian, Ubuntu  sudo apt-get install --no-install-recommends $1
-  Spack           spack install openmpi netlib-scalapack hdf5+mpi zstd libconfig openblas xxhash libvips jansson sentencepiece cmocka
-  modules         module load gcc openmpi scalapack hdf5/parallel openblas zstd     (names differ; see: module avail)
+  Spack           spack install openmpi hdf5+mpi zstd libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece cmocka
+  modules         module load gcc openmpi hdf5/parallel openblas scalapack zstd     (names differ; see: module avail)
 
 Where libraries come from Spack or modules, PKG_CONFIG_PATH must name their lib/pkgconfig folders.
 EOF
@@ -30,7 +30,7 @@ EOF
 library() {
     case $1 in
     hdf5) pkg-config --exists hdf5-openmpi || { pkg-config --exists hdf5 && parallel_hdf5; } ;;
-    scalapack) pkg-config --exists scalapack-openmpi || pkg-config --exists scalapack-mpich || pkg-config --exists scalapack ;;
+    scalapack) pkg-config --exists scalapack-openmpi || pkg-config --exists scalapack || plain_scalapack ;;
     *)    pkg-config --exists "$1" ;;
     esac
 }
@@ -38,6 +38,7 @@ parallel_hdf5() {
     printf '#include <H5pubconf.h>\n#ifndef H5_HAVE_PARALLEL\n#error\n#endif\n' |
         cc -E $(pkg-config --cflags hdf5) - >/dev/null 2>&1
 }
+plain_scalapack() { echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null -lscalapack >/dev/null 2>&1; }
 absent=
 for tool in cc make pkg-config c++ mpicc mpirun; do
     command -v $tool >/dev/null || absent="$absent $tool"

@@ -314,7 +314,7 @@ int spectrum_main(const Config *c)
     Spectrum *s = calloc(1, sizeof *s);
     Err e = { 0 };
     CHECK(s, "no memory for a spectrum");
-    run_open(&s->r, c);
+    run_open(&s->r, c, c->parallel.tp);
     svd_open(&s->svd, s->r.grid.world);
     bool ok = look(s, &e);
     if (ok && s->r.grid.rank == 0)

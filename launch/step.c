@@ -12,7 +12,7 @@
 #include "io/files.h"
 #include "launch/schedule.h"
 
-enum { BUCKET_BYTES = 2 << 20, RING = 2, NAMED = 5 };
+enum { RING = 2, NAMED = 5 };
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
 static void write_config(const Run *r, Err *e)
@@ -64,7 +64,8 @@ bool step_open(Run *r, Err *e)
     const RunShape shape = run_shape(r, true);
     if (!run_model(r, &shape, e))
         return false;
-    optim_open(&r->optim, &r->model.table);
+    optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &(OptimSetup){
+        .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .canonical = c->parallel.reduction == REDUCE_CANONICAL });
     r->steps = c->train.steps ? c->train.steps
                               : (int64_t)(c->train.epochs * (double)shards_meta(r->shards)->samples / c->train.global_batch);
     if (r->grid.rank == 0)
@@ -73,7 +74,8 @@ bool step_open(Run *r, Err *e)
         return false;
     if (!run_resume(r, e) || !run_codes_match(r, e))
         return false;
-    r->buckets = buckets_open(&r->model.table, r->model.grads, r->grid.dp, BUCKET_BYTES);
+    const BucketConf conf = run_buckets(c, r->grid.dp_size);
+    r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     r->door = buckets_door(r->buckets);
     r->sgemm = run_sgemm_rate();
     open_loader(r, &shape, e);
@@ -146,6 +148,8 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
         for (int i = 0; i < s->data->n; i++)
             model_count(&r->model, &s->data->batch[i], &t.targets);
     }
+    if (r->grid.tp_rank != 0)                           /* a replica's ranks see the same data: one of them counts */
+        t.targets = (Losses){ 0 };
     t.failed = s->data == NULL;
     t.stop = stop > 0;
     t.twice = stop > 1;
@@ -158,9 +162,23 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     s->targets = t.targets;
     s->stop = t.twice > 0 ? 2 : t.stop > 0;
     s->minutes_due = t.minutes > 0;
-    s->sum = (Losses){ 0 };
+    memset(&s->exact, 0, sizeof s->exact);
     memset(s->use, 0, sizeof s->use);
     return s->data;
+}
+
+void step_losses(StepState *s, const Losses *one)
+{
+    for (int i = 0; i < N_LOSSES; i++)
+        exact_add(&s->exact[i], ((const double *)one)[i]);
+}
+
+void step_sum(const Run *r, StepState *s)
+{
+    comm_sum_i64(r->grid.dp, s->exact[0].word, N_LOSSES * EXACT_WORDS);
+    for (int i = 0; i < N_LOSSES; i++)
+        ((double *)&s->sum)[i] = exact_value(&s->exact[i]);
+    s->loss = model_loss(&r->model, &s->sum);
 }
 
 void step_update(Run *r, StepState *s)
@@ -168,7 +186,8 @@ void step_update(Run *r, StepState *s)
     const Config *c = r->c;
     s->lr = schedule_lr(c, r->step, r->steps);
     const OptimConf conf = { .lr = (float)s->lr, .beta1 = (float)c->train.betas[0], .beta2 = (float)c->train.betas[1],
-                             .eps = (float)c->train.eps, .decay = (float)c->train.decay, .clip = (float)c->train.clip };
+                             .eps = (float)c->train.eps, .decay = (float)c->train.decay, .clip = (float)c->train.clip,
+                             .momentum = (float)c->train.momentum };
     r->optim.step = r->step;                                /* skipped steps count: a resume knows r->step alone */
     optim_step(&r->optim, r->model.weights, r->model.grads, &conf, s->norm);
     for (int k = 0; k < BRANCHES && r->model.c.stage == STAGE_TOKENIZER; k++)

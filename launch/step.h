@@ -6,10 +6,14 @@
  * Tests  tests/launch/{train,resume,stop,numbers}.sh
  */
 #pragma once
+#include "core/exact.h"
 #include "launch/run.h"
+
+enum { N_LOSSES = sizeof(Losses) / sizeof(double) };
 
 typedef struct {
     Losses  targets, sum;          /* of the global batch */
+    Exact   exact[N_LOSSES];       /* the same sums while they grow: in any order the same bits (core/exact.h) */
     double  loss, norm, lr;
     bool    ok;                    /* finite: the update was made */
     int     skipped_in_a_row;
@@ -31,7 +35,10 @@ bool step_open(Run *r, Err *e);
 void step_close(Run *r, int code);
 /* The next step's micro-batches; sums targets, stop requests and loader errors over ranks. */
 const StepData *step_data(Run *r, StepState *s, Err *e);
-/* AdamW, and where codebooks are trained their moving averages. */
+/* One micro-batch's losses join those of the step; the sums over all replicas, and the loss.  step_sum is collective. */
+void step_losses(StepState *s, const Losses *one);
+void step_sum(const Run *r, StepState *s);
+/* The optimizer, and where codebooks are trained their moving averages. */
 void step_update(Run *r, StepState *s);
 void step_log(Run *r, StepState *s);
 bool step_save(Run *r, StepState *s, Err *e);

@@ -1,8 +1,6 @@
 /* train.c -- the training loop: the first file to read (docs/TOUR.md walks through one step) */
 #include <math.h>
 
-#include "core/ops.h"
-#include "dist/comm.h"
 #include "dist/stop.h"
 #include "launch/step.h"
 #include "launch/verbs.h"
@@ -14,18 +12,16 @@ static bool step(Run *r, StepState *s, Err *e)
     const StepData *data = step_data(r, s, e);              /* micro-batches; targets and requests of all ranks */
     if (!data)
         return false;
-    op.zero(m->grads, m->table.grads);
     for (int i = 0; i < data->n; i++) {
-        const bool last = i == data->n - 1;                 /* earlier ones only add up */
-        span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &s->sum));
-        if (last)
-            buckets_begin(r->buckets);
-        span(&s->t_backward, model_backward(m, &data->batch[i], last ? &r->door : NULL));
+        Losses one = { 0 };
+        buckets_begin(r->buckets, i);                       /* gradients are zero, or what earlier micro-batches left */
+        span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &one));
+        span(&s->t_backward, model_backward(m, &data->batch[i], &r->door));
+        step_losses(s, &one);
     }
     span(&s->t_reduce, buckets_wait(r->buckets));
-    comm_sum_f64(r->grid.dp, (double *)&s->sum, sizeof s->sum / sizeof(double));
-    s->loss = model_loss(m, &s->sum);
-    s->norm = optim_norm(&r->optim, m->grads, &r->grid);
+    step_sum(r, s);
+    s->norm = optim_norm(&r->optim, m->grads);
     s->ok = isfinite(s->loss) && isfinite(s->norm);         /* both are sums over all ranks: everybody agrees */
     if (s->ok)
         span(&s->t_optim, step_update(r, s));
@@ -64,7 +60,7 @@ int train_main(const Config *c)
 {
     Run r;
     Err e = { 0 };
-    run_open(&r, c);
+    run_open(&r, c, c->parallel.tp);
     stop_install();
     int code = step_open(&r, &e) ? train(&r, &e) : e.code;
     step_close(&r, code);

@@ -40,6 +40,7 @@ bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta
 /* Weights, and with moments the optimizer's, as pieces of a checkpoint; names live in *names, both to be freed. */
 static Piece *pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
 {
+    static const char *const KIND[] = { "weights", "m", "v" };
     const Params *t = &r->model.table;
     Piece *p = calloc((size_t)(3 * t->n), sizeof *p);
     *names = calloc((size_t)(3 * t->n), sizeof **names);
@@ -47,14 +48,12 @@ static Piece *pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAM
     *n = 0;
     for (int kind = 0; kind < (moments ? 3 : 1); kind++)
         for (int i = 0; i < t->n; i++) {
-            const Param *q = &t->p[i];
-            if (kind && (q->grad < 0 || (q->flags & STATE)))
+            Moment m = { param_slice(t, i), r->model.weights + t->p[i].offset, r->grid.dp_rank == 0 && params_speak(t, i) };
+            if (kind && !optim_moment(&r->optim, i, kind - 1, &m))
                 continue;
-            float *data[3] = { r->model.weights + q->offset, r->optim.m + q->grad, r->optim.v + q->grad };
             char *name = (*names)[*n];
-            snprintf(name, CKPT_NAME, "%s/%s", (const char *[]){ "weights", "m", "v" }[kind], q->name);
-            p[(*n)++] = (Piece){ name, param_slice(t, i), data[kind],
-                                 r->grid.dp_rank == 0 && (q->split >= 0 || r->grid.tp_rank == 0) };
+            snprintf(name, CKPT_NAME, "%s/%s", KIND[kind], t->p[i].name);
+            p[(*n)++] = (Piece){ name, m.slice, m.data, m.write };
         }
     return p;
 }
@@ -193,7 +192,7 @@ static CkptMeta meta(const Run *r)
 {
     const Config *c = r->c;
     CkptMeta m = { .step = r->step, .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c),
-                   .fingerprint = params_fingerprint(&r->model.table, r->model.weights, NULL),
+                   .fingerprint = run_fingerprint(r, NULL),
                    .dp = r->grid.dp_size, .tp = r->grid.tp_size, .global_batch = c->train.global_batch,
                    .samples = r->step * c->train.global_batch };
     snprintf(m.stage, sizeof m.stage, "%s", STAGE_NAME[c->train.stage]);
@@ -263,7 +262,7 @@ bool run_resume(Run *r, Err *e)
         free(p);
         free(names);
         r->step = r->optim.step = m.step;
-        if (ok && params_fingerprint(&r->model.table, r->model.weights, NULL) != m.fingerprint)
+        if (ok && run_fingerprint(r, NULL) != m.fingerprint)
             ok = err_set(e, EXIT_IO, path, "", "the loaded parameters differ from those that were saved");
         snprintf(r->started, sizeof r->started, "resumes from %.200s", path);
         return ok;
@@ -279,11 +278,37 @@ bool run_resume(Run *r, Err *e)
     return run_load_parts(r, r->c->train.init, e);
 }
 
+/* What several ranks hold must be the same on all of them: the copies of a piece among neighbouring tp ranks, and every
+   piece among replicas.  Dies where it is not, since nothing that could be saved would be right. */
+static void check_copies(const Run *r)
+{
+    const Params *t = &r->model.table;
+    uint64_t all = 0, *of = calloc((size_t)r->grid.tp_size, sizeof *of);
+    CHECK(of, "no memory for %d numbers", r->grid.tp_size);
+    for (int i = 0; i < t->n; i++)
+        all = all * 31 + params_hash(t, r->model.weights, i);
+    comm_same(r->grid.dp, "what replicas hold of the parameters", all);
+    for (int c = 2; c <= r->grid.tp_size; c++) {
+        uint64_t mine = 0;
+        for (int i = 0; i < t->n; i++)
+            mine = t->p[i].copies == c ? mine * 31 + params_hash(t, r->model.weights, i) : mine;
+        if (r->grid.tp_size % c)
+            continue;
+        comm_gather_u64(r->grid.tp, mine, of);
+        for (int k = 0; k < r->grid.tp_size; k++)
+            CHECK(of[k] == of[k - k % c], "parameters that %d tensor-parallel ranks hold alike differ between ranks %d and %d of "
+                  "the group", c, k - k % c, k);
+    }
+    free(of);
+}
+
 bool run_save(Run *r, Err *e)
 {
     char dir[PATH];
     int n;
     char (*names)[CKPT_NAME];
+    optim_settle(&r->optim);
+    check_copies(r);
     const CkptMeta m = meta(r);
     ckpt_dir(r, dir);
     Piece *p = pieces(r, true, &n, &names);

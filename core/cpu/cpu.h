@@ -90,5 +90,9 @@ double cpu_mse(float *dx, const float *x, const float *want, int64_t N, int C, f
 
 /* cpu_optim.c */
 double cpu_sumsq(const float *x, int64_t n);
+void   cpu_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld);
+void   cpu_blend(float *y, const float *x, int64_t n, float a, float b);
+void   cpu_to_bf16(uint16_t *out, const float *x, int64_t n);
+void   cpu_from_bf16(float *out, const uint16_t *x, int64_t n);
 void   cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
                  float decay, int64_t step, float gscale);

@@ -1,6 +1,7 @@
-/* cpu_optim.c -- the optimizer's passes over flat ranges */
+/* cpu_optim.c -- passes of optimizer and reduction over flat ranges */
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
+#include "core/half.h"
 
 /* The range is cut into pieces by its length alone, so the order of summation does not depend on the threads. */
 double cpu_sumsq(const float *x, int64_t n)
@@ -21,6 +22,49 @@ double cpu_sumsq(const float *x, int64_t n)
     for (int64_t p = 0; p < pieces; p++)
         sum += part[p];
     return sum;
+}
+
+/* Each column is added up in the order of its rows, whatever columns are asked for. */
+void cpu_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld)
+{
+    enum { WIDE = 64 };
+#pragma omp parallel for if (rows * cols >= PARALLEL)
+    for (int c0 = 0; c0 < cols; c0 += WIDE) {
+        const int wide = (int)min64(WIDE, cols - c0);
+        double sum[WIDE] = { 0 };
+        for (int64_t r = 0; r < rows; r++) {
+            const float *row = x + r * ld + c0;
+#pragma omp simd
+            for (int c = 0; c < wide; c++)
+                sum[c] += (double)row[c] * (double)row[c];
+        }
+        for (int c = 0; c < wide; c++)
+            out[c0 + c] = sum[c];
+    }
+}
+
+void cpu_blend(float *y, const float *x, int64_t n, float a, float b)
+{
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+    for (int64_t i = 0; i < n; i++)
+        y[i] = madd(a, x[i], b * y[i]);
+}
+
+void cpu_to_bf16(uint16_t *out, const float *x, int64_t n)
+{
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t bits = simd_bits(x[i]), even = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+        const uint32_t nan = bits >> 16 | (bits & 0x7f0000 ? 0 : 0x40);
+        out[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? nan : even);
+    }
+}
+
+void cpu_from_bf16(float *out, const uint16_t *x, int64_t n)
+{
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+    for (int64_t i = 0; i < n; i++)
+        out[i] = simd_from_bits(bf16_widen(x[i]));
 }
 
 void cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,

@@ -16,6 +16,7 @@ const Ops OPS_CPU = {
     .swiglu_bwd = cpu_swiglu_bwd,
     .add_fwd = cpu_add_fwd,
     .scale = cpu_scale,
+    .blend = cpu_blend,
     .zero = cpu_zero,
     .copy = cpu_copy,
     .fill = cpu_fill,
@@ -45,5 +46,8 @@ const Ops OPS_CPU = {
     .noise_mix = cpu_noise_mix,
     .mse = cpu_mse,
     .sumsq = cpu_sumsq,
+    .sumsq_columns = cpu_sumsq_columns,
+    .to_bf16 = cpu_to_bf16,
+    .from_bf16 = cpu_from_bf16,
     .adamw = cpu_adamw,
 };

@@ -1,7 +1,9 @@
-/* ref_optim.c -- sum of squares, AdamW */
+/* ref_optim.c -- what optimizer and reduction do with flat ranges */
+#include "core/half.h"
 #include "core/ref/ref.h"
 
 #include <math.h>
+#include <string.h>
 
 double ref_sumsq(const float *x, int64_t n)
 {
@@ -9,6 +11,38 @@ double ref_sumsq(const float *x, int64_t n)
     for (int64_t i = 0; i < n; i++)
         s += (double)x[i] * x[i];
     return s;
+}
+
+void ref_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld)
+{
+    for (int c = 0; c < cols; c++) {
+        out[c] = 0;
+        for (int64_t r = 0; r < rows; r++)
+            out[c] += (double)x[r * ld + c] * x[r * ld + c];
+    }
+}
+
+void ref_blend(float *y, const float *x, int64_t n, float a, float b)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)((double)a * x[i] + (double)b * y[i]);
+}
+
+void ref_to_bf16(uint16_t *out, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        out[i] = bf16_narrow(bits);
+    }
+}
+
+void ref_from_bf16(float *out, const uint16_t *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t bits = bf16_widen(x[i]);
+        memcpy(out + i, &bits, sizeof bits);
+    }
 }
 
 void ref_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,

@@ -72,13 +72,13 @@ static Terms terms(Model *m, const Batch *b, Held *h, bool first)
     const int late = m->code_layers[SEMANTIC], L = m->w.tower.enc.d.L;
     Terms t = { 0 };
     if (first) {
-        vision_embed(&m->vision, &m->w.vision, b->pixels, CASE_I);
+        vision_embed(&m->vision, &m->w.vision, b->pixels, CASE_I, m->tp);
         memcpy(h->z0, vision_forward(&m->vision, &m->w.vision, 0, late, CASE_I, m->tp), sizeof h->z0);
         if (m->c.distill_pool > 0)
             memcpy(h->p0, pool_forward(&m->pool, &m->w.pool, vision_forward(&m->vision, &m->w.vision, late, L, CASE_I, m->tp),
-                                       &m->w.vision, CASE_I), sizeof h->p0);
+                                       &m->w.vision, CASE_I, m->tp), sizeof h->p0);
     }
-    vision_embed(&m->tower, &m->w.tower, b->pixels, CASE_I);
+    vision_embed(&m->tower, &m->w.tower, b->pixels, CASE_I, m->tp);
     float *z = NULL;
     for (int k = BRANCHES - 1, at = 0; k >= 0; at = m->code_layers[k--]) {
         if (!m->code_layers[k])
@@ -96,7 +96,7 @@ static Terms terms(Model *m, const Batch *b, Held *h, bool first)
     }
     if (m->c.distill_pool > 0)
         t.pooled = mean_square(pool_forward(&m->pool, &m->w.pool, vision_forward(&m->tower, &m->w.tower, late, L, CASE_I, m->tp),
-                                            &m->w.tower, CASE_I), h->p0, NULL, CASE_I * CV);
+                                            &m->w.tower, CASE_I, m->tp), h->p0, NULL, CASE_I * CV);
     t.loss = m->c.distill * t.distill + m->c.distill_pool * t.pooled + m->c.commit * t.commit;
     return t;
 }

@@ -12,7 +12,7 @@
 #include "core/param.h"
 #include "tests/core/dies.h"
 
-typedef struct { float *embed, *wq, *wo, *norm, *bias, *scale, *code; } Module;
+typedef struct { float *embed, *wq, *wo, *norm, *bias, *scale, *code, *wk; } Module;
 
 static void module_params(Module *w, Binder *b)
 {
@@ -23,6 +23,8 @@ static void module_params(Module *w, Binder *b)
     w->bias  = param(b, 12, 1, 0, INIT_NORMAL, "deco.bias");
     w->scale = param_constant(b, 2.5f, "head.logscale");
     w->code  = param(b, 4, 6, -1, INIT_UNIT | STATE, "head.code");
+    const int copies = (b->table->tp_size + 1) / 2;                                 /* at most two pieces */
+    w->wk    = param(b, 10, 6, 0, INIT_UNIT | MUON | COPIES(copies), "head.wk");
 }
 
 static Params table(int rank, int size, const char *trainable)
@@ -54,7 +56,7 @@ static void layout(void **state)
     float *weights = weights_of(&t), *grads = calloc((size_t)t.grads, sizeof *grads);
     Binder b = binder_weights(&t, weights), g = binder_grads(&t, grads);
     module_params(&w, &b), module_params(&dw, &g);
-    assert_int_equal(t.n, 7);
+    assert_int_equal(t.n, 8);
     int64_t end = 0, gend = 0;
     for (int i = 0; i < t.n; i++) {
         const Param *p = &t.p[i];
@@ -94,6 +96,27 @@ static void parts(void **state)
     assert_int_equal(params_find(&t, "decoder.0.attn.wo"), 2);
     assert_int_equal(params_find(&t, "decoder.0.attn"), -1);
     params_free(&t);
+}
+
+/* Of 4 ranks the first two hold the upper half of wk, and of each piece the first rank speaks. */
+static void copies_are_neighbours(void **state)
+{
+    (void)state;
+    for (int rank = 0; rank < 4; rank++) {
+        Params t = table(rank, 4, "head");
+        const Slice wk = param_slice(&t, 7);
+        assert_int_equal(t.p[7].copies, 2), assert_int_equal(t.p[7].count, 30);
+        assert_int_equal(wk.start[0], rank / 2 * 5), assert_int_equal(slice_extent(&wk, 0), 5);
+        assert_int_equal(params_speak(&t, 7), rank % 2 == 0);
+        assert_int_equal(t.p[1].copies, 1), assert_int_equal(t.p[3].copies, 4);
+        assert_true(params_speak(&t, 1));
+        assert_int_equal(params_speak(&t, 3), rank == 0);
+        params_free(&t);
+    }
+    Params one = table(0, 1, "head");
+    for (int i = 0; i < one.n; i++)
+        assert_true(one.p[i].copies == 1 && params_speak(&one, i));
+    params_free(&one);
 }
 
 /* Pieces of 2 and 4 ranks, put together, are bit for bit the tensors of one; so is the sum of fingerprints. */
@@ -192,6 +215,8 @@ static void our_mistakes_die(void **state)
     assert_true(DIES(param(&b, 3, 4, 0, 0, "a.odd")));
     assert_true(DIES(param(&b, 4, 3, 1, 0, "a.odd")));
     assert_false(DIES(param(&b, 3, 3, -1, 0, "a.odd")));
+    assert_false(DIES(param(&b, 3, 3, 0, COPIES(2), "a.shared")));
+    assert_true(DIES(param(&b, 4, 3, 0, COPIES(4), "a.many")));
     assert_true(DIES(param(&b, 1, 1, -1, 0, "a.%064d", 1)));
     assert_true(params_seal(&t, "a"));
     Binder w = binder_weights(&t, NULL);
@@ -205,6 +230,7 @@ int main(void)
         cmocka_unit_test(layout),                  cmocka_unit_test(parts),
         cmocka_unit_test(any_grid_gives_the_same_weights), cmocka_unit_test(fingerprint_tells_apart),
         cmocka_unit_test(initial_values),          cmocka_unit_test(our_mistakes_die),
+        cmocka_unit_test(copies_are_neighbours),
     };
     return cmocka_run_group_tests_name("param", tests, NULL, NULL);
 }

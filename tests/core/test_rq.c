@@ -68,7 +68,7 @@ static void gather(Rq *r, int64_t step)
 {
     const CodesDraw draw = { .seed = 8, .step = step, .global_batch = B, .first = 0 };
     op.zero(r->grads, r->table.grads);
-    codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x, image_start, B, P, &draw);
+    codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x, image_start, B, P, &draw, &TP_ALONE);
 }
 
 /* Residuals in front of each depth, (Q+1,N,C), and codes, by loops in double over the codebooks of r. */
@@ -141,11 +141,11 @@ static void quantizes(void **state)
     for (int shared = 0; shared < 2; shared++) {
         Rq *r = open_rq(shared);
         assert_int_equal(r->table.n, shared ? 3 : 3 * Q);
-        codes_quantize(&r->t, r->energy, &r->w, r->x, N);
+        codes_quantize(&r->t, r->energy, &r->w, r->x, N, &TP_ALONE);
         check_quantized(r);
         int32_t *code = malloc(sizeof(int32_t) * Q * N);
         memcpy(code, r->t.code, sizeof(int32_t) * Q * N);
-        codes_quantize(&r->t, NULL, &r->w, r->x, N);       /* the energy is optional */
+        codes_quantize(&r->t, NULL, &r->w, r->x, N, &TP_ALONE);       /* the energy is optional */
         assert_memory_equal(code, r->t.code, sizeof(int32_t) * Q * N);
         check_left(r);
         op.fill(r->t.left, N * C, 9);
@@ -163,7 +163,7 @@ static void ties_go_to_the_lowest(void **state)
     Rq *r = open_rq(false);
     for (int j = 1; j < S; j++)                            /* five codes, each of them twice or more */
         memcpy(r->w.table[0] + j * C, r->w.table[0] + j % 5 * C, C * sizeof(float));
-    codes_quantize(&r->t, r->energy, &r->w, r->x, N);
+    codes_quantize(&r->t, r->energy, &r->w, r->x, N, &TP_ALONE);
     for (int n = 0; n < N; n++)
         assert_in_range(r->t.code[n], 0, 4);
     close_rq(r);
@@ -250,13 +250,13 @@ static void learns(void **state)
     (void)state;
     for (int shared = 0; shared < 2; shared++) {
         Rq *r = open_rq(shared);
-        codes_quantize(&r->t, r->energy, &r->w, r->x, N);
+        codes_quantize(&r->t, r->energy, &r->w, r->x, N, &TP_ALONE);
         const double untrained = r->energy[Q];
         for (int step = 0; step < 60; step++) {
             gather(r, step);
             codes_update(&r->use, &r->w, &r->dw, 0.8f);
         }
-        codes_quantize(&r->t, r->energy, &r->w, r->x, N);
+        codes_quantize(&r->t, r->energy, &r->w, r->x, N, &TP_ALONE);
         for (int k = 0; k < Q; k++)                        /* each depth explains some more of what is left */
             assert_true(r->energy[k + 1] < 0.9 * r->energy[k]);
         /* What is left was measured as 0.01 of the vectors' energy, 0.13 with one codebook for all depths; it was 0.46 to 0.67. */
@@ -281,7 +281,7 @@ static void micro_batches(void **state)
             int32_t start[B + 1];
             for (int b = 0; b <= size; b++)
                 start[b] = image_start[first + b] - image_start[first];
-            codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x + image_start[first] * P * C, start, size, P, &draw);
+            codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x + image_start[first] * P * C, start, size, P, &draw, &TP_ALONE);
         }
         int candidates = 0;
         for (int k = 0; k < (shared ? 1 : Q); k++) {
@@ -322,7 +322,7 @@ static void ranks(void **state)
             for (int b = 0; b <= n; b++)
                 start[b] = image_start[first + b] - image_start[first];
             op.zero(r->grads, r->table.grads);
-            codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x + image_start[first] * P * C, start, n, P, &draw);
+            codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x + image_start[first] * P * C, start, n, P, &draw, &TP_ALONE);
             op.add_fwd(sum, sum, r->grads, r->table.grads);
         }
         memcpy(r->grads, sum, (size_t)r->table.grads * sizeof *sum);
@@ -388,7 +388,7 @@ static void nothing_to_learn_from(void **state)
     float *before = malloc(bytes);
     const CodesDraw draw = { .seed = 8, .step = 0, .global_batch = 2, .first = 0 };
     memcpy(before, r->weights, bytes);
-    codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x, (const int32_t[]){ 0, 0, 0 }, 2, P, &draw);
+    codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x, (const int32_t[]){ 0, 0, 0 }, 2, P, &draw, &TP_ALONE);
     codes_update(&r->use, &r->w, &r->dw, 0.99f);
     assert_true(r->use.restarts == 0 && r->use.used[0] == 0 && r->use.perplexity[0] == 1);
     assert_memory_equal(before, r->weights, bytes);

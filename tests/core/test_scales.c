@@ -209,7 +209,7 @@ static void embed_down_as_torch(void **state)
     (void)state;
     for (int n = 1; n <= MOST; n++) {
         Linear *l = open_linear(n, PICTURES);
-        vision_embed_down(&l->t, &l->w, l->pixels, PICTURES, n);
+        vision_embed_down(&l->t, &l->w, l->pixels, PICTURES, n, &TP_ALONE);
         assert_close("smaller by", n, l->t.enc.x, down_golden[n - 1], PICTURES * P * WIDTH);
         close_linear(l);
     }
@@ -230,13 +230,13 @@ static void one_scale_is_as_before(void **state)
     ScalesWork work;
     scales_work(&work, NULL, &m.w.vision, 1, CASE_I);
     for (int layers = 0; layers <= conf.vision.L; layers++) {
-        vision_embed(&m.vision, &m.w.vision, c.pixels, CASE_I);
+        vision_embed(&m.vision, &m.w.vision, c.pixels, CASE_I, &TP_ALONE);
         op.copy(want, vision_forward(&m.vision, &m.w.vision, 0, layers, CASE_I, &TP_ALONE), n);
         scales_features(got, &m.vision, &m.w.vision, c.pixels, CASE_I, 1, layers, &work, &TP_ALONE);
         same_bits(got, want, n);
-        vision_embed_down(&m.vision, &m.w.vision, c.pixels, CASE_I, 1);
+        vision_embed_down(&m.vision, &m.w.vision, c.pixels, CASE_I, 1, &TP_ALONE);
         op.copy(got, m.vision.enc.x, n);
-        vision_embed(&m.vision, &m.w.vision, c.pixels, CASE_I);
+        vision_embed(&m.vision, &m.w.vision, c.pixels, CASE_I, &TP_ALONE);
         same_bits(got, m.vision.enc.x, n);
     }
     free(want), free(got);

@@ -66,6 +66,46 @@ static void counts_beyond_int_go_in_pieces(void **state)
     }
 }
 
+/* The ranks' shares lie behind each other: where each must start, in bytes from `anywhere`, and how much of it was seen. */
+static struct { bool on; int64_t in[64], out[64], in_seen[64], out_seen[64]; } swapped;
+
+static void note_share(const void *x, int count, int peer, const int64_t *start, int64_t *seen_of)
+{
+    if (peer == MPI_PROC_NULL)
+        return;
+    assert_int_equal((intptr_t)x - (intptr_t)&anywhere, start[peer] + seen_of[peer]);
+    assert_true(count > 0);
+    seen_of[peer] += 4LL * count;
+}
+
+int MPI_Sendrecv(const void *out, int nout, MPI_Datatype out_type, int to, int out_tag, void *in, int nin, MPI_Datatype in_type,
+                 int from, int in_tag, MPI_Comm comm, MPI_Status *status)
+{
+    if (!swapped.on)
+        return PMPI_Sendrecv(out, nout, out_type, to, out_tag, in, nin, in_type, from, in_tag, comm, status);
+    note_share(out, nout, to, swapped.out, swapped.out_seen);
+    note_share(in, nin, from, swapped.in, swapped.in_seen);
+    return MPI_SUCCESS;
+}
+
+static void shares_beyond_int_go_in_pieces(void **state)
+{
+    (void)state;
+    int64_t nin[64], nout[64], in = 0, out = 0;
+    memset(&swapped, 0, sizeof swapped);
+    for (int r = 0; r < size; r++) {                /* from 0 to some 3 * 2^31; to itself nothing */
+        nin[r] = r == rank ? 0 : r * (3LL << 29) + r;
+        nout[r] = r == rank ? 0 : (size - 1 - r) * (1LL << 31);
+        swapped.in[r] = 4 * in, swapped.out[r] = 4 * out;
+        in += nin[r], out += nout[r];
+    }
+    swapped.on = true;
+    comm_exchange_f32(world, (float *)(void *)&anywhere, nin, (const float *)(const void *)&anywhere, nout);
+    swapped.on = false;
+    for (int r = 0; r < size; r++)
+        assert_true(swapped.in_seen[r] == 4 * nin[r] && swapped.out_seen[r] == 4 * nout[r]);
+}
+
 /* ---- dying: the hook jumps back here ---- */
 
 static jmp_buf back;
@@ -141,7 +181,7 @@ static void sums_and_maxima(void **state)
     double sd[N], md[N];
     for (int i = 0; i < N; i++)
         sf[i] = mf[i] = later[i] = (float)(sd[i] = md[i] = value(rank, i));
-    MPI_Request r;
+    CommOp r;
     comm_sum_start(world, later, N, &r);
     comm_sum_f32(world, sf, N);
     comm_sum_f64(world, sd, N);
@@ -165,7 +205,7 @@ static void a_started_sum_ends_by_testing(void **state)
     static float x[1 << 16];
     for (int i = 0; i < 1 << 16; i++)
         x[i] = (float)value(rank, i);
-    MPI_Request r;
+    CommOp r;
     comm_sum_start(world, x, 1 << 16, &r);
     while (!comm_test(&r))
         ;
@@ -188,12 +228,106 @@ static void broadcast_from_every_root(void **state)
     }
 }
 
+/* What rank a sends to rank b, element i; how many: none to some, more than one eager message to others. */
+static float share_value(int a, int b, int64_t i) { return (float)(a * 1000 + b * 100 + i % 97); }
+static int64_t share_count(int a, int b) { return (a + 2 * b) % 3 * 5000LL; }
+
+static void every_rank_gets_its_share_of_every_rank(void **state)
+{
+    (void)state;
+    enum { MOST = 10000 * 8 };
+    static float in[MOST], out[MOST];
+    int64_t nin[8], nout[8], at = 0;
+    for (int r = 0; r < size; r++) {
+        nin[r] = share_count(r, rank);
+        nout[r] = share_count(rank, r);
+        for (int64_t i = 0; i < nout[r]; i++)
+            out[at++] = share_value(rank, r, i);
+    }
+    comm_exchange_f32(world, in, nin, out, nout);
+    at = 0;
+    for (int r = 0; r < size; r++)
+        for (int64_t i = 0; i < nin[r]; i++)
+            assert_true(in[at++] == share_value(r, rank, i));
+}
+
 static void all_learn_the_worst_code(void **state)
 {
     (void)state;
     assert_int_equal(comm_agree(world, 0), 0);
     int worst = comm_agree(world, rank == size / 2 ? EXIT_IO : 0);
     assert_int_equal(worst, EXIT_IO);
+}
+
+/* Every rank gets everybody's piece; pieces of different lengths, the last rank's empty. */
+static void pieces_are_exchanged_and_collected(void **state)
+{
+    (void)state;
+    enum { PIECE = 5 };
+    float out[8 * PIECE], in[8 * PIECE], all[8 * PIECE], sum[PIECE];
+    int to[8], to_at[8], from[8], from_at[8], count[8], at[8], total = 0;
+    assert_true(size <= 8);
+    for (int r = 0; r < size; r++) {
+        count[r] = r == size - 1 && size > 1 ? 0 : 1 + r % PIECE;
+        at[r] = total;
+        total += count[r];
+    }
+    for (int r = 0; r < size; r++) {
+        to[r] = count[r];
+        to_at[r] = at[r];
+        from[r] = count[rank];
+        from_at[r] = r * count[rank];
+        for (int i = 0; i < count[r]; i++)
+            out[at[r] + i] = (float)(100 * rank + 10 * r + i);
+    }
+    CommOp x, y, z;
+    comm_exchange_start(world, out, (CommPieces){ to, to_at }, in, (CommPieces){ from, from_at }, sizeof(float), size * total, &x);
+    for (int i = 0; i < count[rank]; i++)
+        all[at[rank] + i] = (float)(10 * rank + i);
+    comm_collect_start(world, all, (CommPieces){ count, at }, sizeof(float), &y);
+    comm_scatter_sum_start(world, out, sum, count, &z);
+    comm_wait(&x);
+    comm_wait(&y);
+    comm_wait(&z);
+    for (int r = 0; r < size; r++) {
+        for (int i = 0; i < count[rank]; i++)
+            assert_true(in[r * count[rank] + i] == (float)(100 * r + 10 * rank + i));
+        for (int i = 0; i < count[r]; i++)
+            assert_true(all[at[r] + i] == (float)(10 * r + i));
+    }
+    for (int i = 0; i < count[rank]; i++)
+        assert_true(sum[i] == (float)(50 * size * (size - 1) + size * (10 * rank + i)));
+}
+
+static void one_is_late(void)
+{
+    double x = 1;
+    if (rank == size - 1)
+        comm_sum_f64(world, &x, 1);
+    else
+        comm_barrier(world);
+}
+
+static void one_is_longer(void)
+{
+    static float x[64];
+    comm_max_f32(world, x, rank == size - 1 ? 3 : 2);
+}
+
+/* Debug builds: the program ends before a collective in which the ranks would not meet, and says who was about to do what. */
+static void ranks_that_do_not_do_the_same_are_named(void **state)
+{
+    (void)state;
+    char text[1024], names[128];
+    if (!DEBUG_CHECKS || size == 1)
+        return;
+    assert_int_equal(dies(one_is_late, text, sizeof text), EXIT_INTERNAL);
+    snprintf(names, sizeof names, "a barrier of 0 bytes; rank %d is at number", size - 1);
+    assert_non_null(strstr(text, names));
+    assert_non_null(strstr(text, "a sum of 8 bytes"));
+    assert_int_equal(dies(one_is_longer, text, sizeof text), EXIT_INTERNAL);
+    assert_non_null(strstr(text, "a maximum of 8 bytes"));
+    assert_non_null(strstr(text, "a maximum of 12 bytes"));
 }
 
 static void statistics_name_the_slowest(void **state)
@@ -227,12 +361,16 @@ int main(int argc, char **argv)
     size = comm_size(world);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_beyond_int_go_in_pieces),
+        cmocka_unit_test(shares_beyond_int_go_in_pieces),
         cmocka_unit_test(same_dies_where_values_differ),
         cmocka_unit_test(an_error_dies_with_the_text_of_mpi),
         cmocka_unit_test(sums_and_maxima),
         cmocka_unit_test(a_started_sum_ends_by_testing),
         cmocka_unit_test(broadcast_from_every_root),
+        cmocka_unit_test(every_rank_gets_its_share_of_every_rank),
         cmocka_unit_test(all_learn_the_worst_code),
+        cmocka_unit_test(pieces_are_exchanged_and_collected),
+        cmocka_unit_test(ranks_that_do_not_do_the_same_are_named),
         cmocka_unit_test(statistics_name_the_slowest),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "io/files.h"
-#include "io/half.h"
+#include "core/half.h"
 #include "io/safetensors.h"
 
 static char home[64];

@@ -1,0 +1,149 @@
+/* bucketopen.c -- what buckets need, measured and allocated (bucket.h) */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dist/bucketslot.h"
+
+enum { RING = 8 };
+
+static bool has_grad(const Zero *z, int i) { return z->table->p[i].grad >= 0; }
+
+static void layout_slot(const Buckets *b, Arena *a, Slot *s)
+{
+    const bool canonical = b->c.reduction == REDUCE_CANONICAL, half = b->c.wire == WIRE_BF16;
+    const int64_t r = b->ranks, rounds = b->rounds;
+    s->count = TAKE(a, int, r);            s->at      = TAKE(a, int, r);
+    s->to    = TAKE(a, int, rounds * r);   s->from    = TAKE(a, int, rounds * r);
+    s->from_at = TAKE(a, int, rounds * r); s->op      = TAKE(a, CommOp, rounds);
+    s->source = TAKE(a, float *, rounds);  s->piece   = TAKE(a, float *, b->slots);
+    s->send  = b->c.zero1 ? TAKE(a, float, b->parts * b->room) : NULL;
+    s->recv  = canonical ? TAKE(a, float, b->slots * b->piece) : half || b->c.zero1 ? TAKE(a, float, b->piece) : NULL;
+    s->half  = half ? TAKE(a, uint16_t, b->room) : NULL;
+    s->half_recv = half ? TAKE(a, uint16_t, r * b->piece) : NULL;
+}
+
+static void layout(Buckets *b)
+{
+    Arena *a = &b->arena;
+    b->final = TAKE(a, bool, b->z->table->n);
+    b->waiting = TAKE(a, float *, b->depth);
+    for (int k = 0; k < b->depth; k++) {
+        float *x = TAKE(a, float, b->z->table->grads);
+        if (b->waiting)
+            b->waiting[k] = x;
+    }
+    if (b->ranks == 1)
+        return;
+    b->lot = b->c.zero1 ? TAKE(a, Lot, b->n) : NULL;
+    b->parts_of = TAKE(a, int, b->ranks);
+    b->first_slot = TAKE(a, int, b->ranks);
+    b->add = TAKE(a, CanonAdd, b->slots);
+    b->slot = TAKE(a, Slot, b->ring);
+    Slot measured;
+    for (int k = 0; k < b->ring; k++)
+        layout_slot(b, a, b->slot ? &b->slot[k] : &measured);
+}
+
+/* The most that one rank's piece of one bucket can be. */
+static int64_t largest_piece(Buckets *b)
+{
+    int64_t most = ceil_div(b->span, b->ranks);
+    if (!b->c.zero1)
+        return most;
+    Lot *lot = calloc((size_t)b->n + 1, sizeof *lot);
+    CHECK(lot, "no memory for %d buckets", b->n);
+    zero_lots(b->z, has_grad, b->span, lot);
+    for (int k = 0; k < b->n; k++)
+        most = max64(most, zero_lot_count(b->z, has_grad, &lot[k], b->rank));
+    free(lot);
+    return most;
+}
+
+static void measure(Buckets *b, const Zero *z, const BucketConf *c)
+{
+    const int64_t span = c->bytes / (int64_t)sizeof(float);
+    CHECK(span > 0 && span <= INT_MAX / 2, "a bucket of %lld bytes", (long long)c->bytes);
+    CHECK(c->wire == WIRE_FP32 || c->reduction == REDUCE_FAST, "bf16 on the wire goes with the fast reduction");
+    const bool canonical = c->reduction == REDUCE_CANONICAL;
+    *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .span = span, .room = span + z->ranks,
+                    .arena.name = "buckets" };
+    b->depth = canonical ? canon_waiting((int64_t)z->rank * c->leaves, c->leaves) : 0;
+    b->parts = b->rounds = 1;
+    if (z->ranks == 1)
+        return;
+    b->n = c->zero1 ? zero_lots(z, has_grad, span, NULL) : (int)ceil_div(z->table->grads, span);
+    b->ring = canonical || c->zero1 || c->wire == WIRE_BF16 ? (int)min64(RING, b->n) : b->n;
+    b->ring = b->ring > 0 ? b->ring : 1;
+    for (int r = 0; r < z->ranks; r++) {
+        const int parts = canonical ? canon_parts((int64_t)r * c->leaves, c->leaves).n : 1;
+        b->parts = r == z->rank ? parts : b->parts;
+        b->rounds = parts > b->rounds ? parts : b->rounds;
+        b->slots += parts;
+    }
+    b->piece = largest_piece(b);
+    CHECK(b->slots * b->piece <= INT_MAX && b->room <= INT_MAX, "pieces of buckets of %lld bytes are more than an int counts",
+          (long long)c->bytes);
+}
+
+/* The order of additions over all parts of all replicas. */
+static void order(Buckets *b)
+{
+    CanonNode *node = calloc((size_t)b->slots, sizeof *node);
+    CHECK(node, "no memory for the parts of %d replicas", b->ranks);
+    int n = 0;
+    for (int r = 0; r < b->ranks; r++) {
+        const CanonStack s = canon_parts((int64_t)r * b->c.leaves, b->c.leaves);
+        b->parts_of[r] = s.n;
+        b->first_slot[r] = n;
+        memcpy(node + n, s.node, (size_t)s.n * sizeof *node);
+        n += s.n;
+    }
+    canon_additions(b->add, node, n);
+    free(node);
+}
+
+Buckets *buckets_open(const Zero *z, float *grads, const Grid *g, const BucketConf *c)
+{
+    Buckets *b = malloc(sizeof *b);
+    CHECK(b, "no memory for the buckets");
+    measure(b, z, c);
+    layout(b);
+    arena_alloc(&b->arena);
+    layout(b);
+    b->grads = grads;
+    b->dp = g->dp;
+    b->collect = comm_split(g->dp, 0, g->dp_rank);
+    if (b->lot)
+        zero_lots(z, has_grad, b->span, b->lot);
+    if (b->ranks > 1 && c->reduction == REDUCE_CANONICAL)
+        order(b);
+    b->started = b->reduced = b->done = b->n;
+    memset(b->final, true, (size_t)z->table->n);    /* a mark before the first begin is a bug */
+    return b;
+}
+
+void buckets_close(Buckets *b)
+{
+    ASSERT(b->done == b->n);
+    comm_free(&b->collect);
+    arena_free(&b->arena);
+    free(b);
+}
+
+size_t buckets_memory(const Zero *z, const BucketConf *c)
+{
+    Buckets b;
+    measure(&b, z, c);
+    layout(&b);
+    return b.arena.size;
+}
+
+int64_t buckets_bytes(const Buckets *b)
+{
+    const int64_t grads = b->z->table->grads, elem = b->c.wire == WIRE_BF16 ? 2 : 4;
+    if (b->ranks == 1)
+        return 0;
+    const int64_t there = (int64_t)b->parts * (grads - grads / b->ranks);
+    return elem * (there + (b->c.zero1 ? 0 : (grads / b->ranks) * (b->ranks - 1)));
+}

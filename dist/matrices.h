@@ -1,0 +1,32 @@
+/*
+ * matrices.h -- the matrices that Muon owns on this grid, and one update of all of them
+ *
+ *     m <- mu m + s g      u = s g + mu m      w <- w - lr (0.2 sqrt(max(rows,cols)) NS(u) + decay w)
+ *
+ * Each lies where tp and zero.h left it, and is orthogonalised there (muon.h):
+ *
+ *     one owner (canonical)      split by tp          the owner's tp group, a 1 x tp grid
+ *                                replicated           each of the owner's tp ranks, by itself
+ *     blocks (fast)              split by tp          all ranks, the dp x tp grid or its transpose
+ *                                replicated           each dp group, a dp x 1 grid
+ *     kv heads with copies       one owner            put together on each of the owner's tp ranks, which then take their piece
+ *
+ * u takes the place of g, or that of its block in work space where its rows do not lie together.
+ *
+ * Source  Jordan et al., "Muon", 2024; Liu et al., arXiv:2502.16982 (the factor); docs/PARALLEL.md
+ * Tests   tests/dist/test_optim.c
+ */
+#pragma once
+#include "dist/zero.h"
+
+typedef struct Matrices Matrices;
+
+typedef struct { float lr, momentum, decay, gscale; } MatricesConf;
+
+/* Those of muon (n).  Collective over g->world; z, muon and g must outlive it. */
+Matrices *matrices_open(const Zero *z, const bool *muon, const Grid *g, bool canonical);
+void      matrices_close(Matrices *x);             /* NULL is fine; collective over world */
+/* One update of the owned shares; the moment of tensor i begins at m + m_at[i].  grads are used up.  Collective over world. */
+void      matrices_step(Matrices *x, float *weights, float *grads, float *m, const int64_t *m_at, const MatricesConf *c);
+/* Bytes that matrices_open takes.  Local, without MPI. */
+size_t    matrices_memory(const Zero *z, const bool *muon, bool canonical);

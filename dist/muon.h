@@ -1,0 +1,49 @@
+/*
+ * muon.h -- Newton-Schulz orthogonalisation of many matrices that lie in blocks on a process grid
+ *
+ *     X = U / (|U|_F + 1e-7);   five times:  A = X X^T,   B = b A + c A A,   X <- a X + B X
+ *     a = 3.4445, b = -4.7750, c = 2.0315
+ *
+ * brings every singular value near 1 (0.68 to 1.14, unless it is tiny beside |U|_F) and leaves the singular vectors.
+ * With more rows than columns A = X^T X and X <- a X + X B, so A has the side s = min(rows, cols).  A zero
+ * matrix stays zero; one element that is not finite makes the matrix not finite.
+ *
+ * Each matrix lies in one block a process (pblas.h).  A way is chosen per matrix:
+ *
+ *     LOCAL   one process: products where it lies
+ *     GRID    products by PBLAS on the blocks where they lie; no rank ever holds a whole matrix
+ *     OWNER   gathered on one rank, orthogonalised there, scattered; all matrices of a call travel in one
+ *             exchange each way, and their owners share the work
+ *
+ * Bits: the same again every time.  LOCAL and OWNER give the same bits on any grid, GRID on grids of the same shape only
+ * (pblas.h): across shapes a rounding error of fp32 is promised.
+ *
+ * Source  Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is
+ *         scalable for LLM training", arXiv:2502.16982
+ * Tests   tests/dist/test_muon.c, tests/bench/bench_muon.c
+ */
+#pragma once
+#include <mpi.h>
+
+#include "core/base.h"
+
+typedef enum { MUON_LOCAL, MUON_GRID, MUON_OWNER } MuonWay;
+
+typedef struct {
+    int  rows, cols;                    /* of the whole matrix */
+    bool rows_over_c;                   /* its placement, as in pblas_slice */
+} MuonShape;
+
+typedef struct Muon Muon;
+
+/* The way of each of n matrices on a pr x pc grid: muon.c says by which rule.  A function of its arguments alone.  Local. */
+void   muon_ways(MuonWay *way, const MuonShape *s, int n, int pr, int pc);
+/* Work space of the rank that needs most, in bytes, without what PBLAS allocates.  Local. */
+size_t muon_bytes(const MuonShape *s, const MuonWay *way, int n, int pr, int pc);
+
+/* Rank = r * pc + c; comm must outlive it.  s and way are copied.  Collective over comm; dies unless it has pr * pc ranks. */
+Muon  *muon_open(MPI_Comm comm, int pr, int pc, const MuonShape *s, const MuonWay *way, int n);
+void   muon_close(Muon *u);             /* collective over comm */
+/* block[i]: this rank's block of matrix i (may be NULL where it is empty), overwritten by its block of the result.
+   Collective over comm. */
+void   muon_orthogonalize(Muon *u, float *const *block);

@@ -1,0 +1,208 @@
+/* test_need.c -- forward says which weights it is about to read: those that it has not named yet are NaN here */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/decode.h"
+#include "tests/core/model_case.h"
+
+/* The weights as they are, kept where nobody reads them, and the model that must ask for them. */
+typedef struct { Tp tp; Model m; float *kept; } Poor;
+
+static void bring(Tp *tp, int first, int last)
+{
+    Poor *p = tp->ctx;
+    const Params *t = &p->m.table;
+    assert_true(0 <= first && first < last && last <= t->n);
+    for (int i = first; i < last; i++)
+        memcpy(p->m.weights + t->p[i].offset, p->kept + t->p[i].offset, (size_t)t->p[i].count * sizeof(float));
+}
+
+static void take_away(Poor *p)
+{
+    for (int64_t i = 0; i < p->m.table.weights; i++)
+        p->m.weights[i] = NAN;
+}
+
+static Poor *open_poor(const ModelConf *conf)
+{
+    Poor *p = calloc(1, sizeof *p);
+    p->tp = TP_ALONE;
+    p->tp.need = bring;
+    p->tp.ctx = p;
+    assert_true(model_open(&p->m, conf, &p->tp));
+    case_shake(&p->m, 0.1f);
+    const size_t bytes = (size_t)p->m.table.weights * sizeof *p->kept;
+    p->kept = malloc(bytes);
+    memcpy(p->kept, p->m.weights, bytes);
+    return p;
+}
+
+static void close_poor(Poor *p)
+{
+    model_close(&p->m);
+    free(p->kept);
+    free(p);
+}
+
+/* Losses and gradients of a model whose weights come when they are named, and of one that has them: equal bits.  The
+   second time, soft targets are there already; the third pass is an evaluation. */
+static void check(const ModelConf *conf, const Batch *batch)
+{
+    Model m;
+    Poor *p = open_poor(conf);
+    assert_true(model_open(&m, conf, &TP_ALONE));
+    case_shake(&m, 0.1f);
+    for (int pass = 0; pass < 3; pass++) {
+        op.zero(m.grads, m.table.grads);
+        op.zero(p->m.grads, m.table.grads);
+        take_away(p);
+        const double want = case_loss(&m, batch, pass < 2, NULL), got = case_loss(&p->m, batch, pass < 2, NULL);
+        assert_true(isfinite(want) && got == want);
+        assert_memory_equal(p->m.grads, m.grads, (size_t)m.table.grads * sizeof(float));
+    }
+    model_close(&m);
+    close_poor(p);
+}
+
+static ModelConf supervised(Supervision supervision, const char *trainable)
+{
+    ModelConf conf = case_conf(STAGE_INSTRUCT, trainable);
+    conf.supervision = supervision;
+    conf.codes_layer[APPEARANCE] = -4;
+    conf.codes_given = supervision == SUPERVISE_APPEARANCE || supervision == SUPERVISE_BOTH ? 6 : 3;
+    return conf;
+}
+
+static void supervisions(void **state)
+{
+    (void)state;
+    static const char *const learns[] = { "projector,decoder", "projector,decoder,head", "projector,decoder,app_head",
+                                          "projector,decoder,head,app_head", "projector,decoder,denoiser" };
+    BatchCase c;
+    case_batch(&c, false);
+    for (Supervision s = SUPERVISE_NONE; s <= SUPERVISE_DENOISING; s++) {
+        ModelConf conf = supervised(s, learns[s]);
+        check(&conf, &c.batch);
+        conf.codes_given = 0;
+        check(&conf, &c.batch);
+    }
+    ModelConf conf = case_conf(STAGE_PRETRAIN, "projector,vision,head");
+    check(&conf, &c.batch);
+}
+
+static void variants(void **state)
+{
+    (void)state;
+    BatchCase c;
+    case_batch(&c, false);
+    for (int tied = 0; tied < 2; tied++)
+        for (int shared = 0; shared < 2; shared++)
+            for (int soft = 0; soft < 2; soft++)
+                for (int discrete = 0; discrete < 2; discrete++) {
+                    ModelConf conf = supervised(SUPERVISE_SEMANTIC, "projector,decoder,head");
+                    conf.head_tied = tied;
+                    conf.codes_shared = shared;
+                    conf.soft_targets = soft ? 0.8f : 0;
+                    conf.discrete = discrete;
+                    check(&conf, &c.batch);
+                    conf.codes_given = 0;
+                    conf.own_tower = true;
+                    check(&conf, &c.batch);
+                }
+    ModelConf conf = supervised(SUPERVISE_NONE, "projector,decoder");
+    conf.discrete = true;
+    check(&conf, &c.batch);
+    for (int layers = 1; layers <= 4; layers++) {
+        conf = supervised(SUPERVISE_SEMANTIC, "projector");
+        conf.projector_layers = layers;
+        check(&conf, &c.batch);
+    }
+}
+
+static void other_stages(void **state)
+{
+    (void)state;
+    BatchCase c;
+    case_batch(&c, true);
+    ModelConf conf = case_conf(STAGE_CONTRAST, "vision,pool,text,contrast");
+    check(&conf, &c.batch);
+    conf = case_conf(STAGE_TOKENIZER, "codes,app_codes");
+    conf.codes_layer[APPEARANCE] = -4;
+    check(&conf, &c.batch);
+    conf.trainable = "codes,app_codes,tokenizer";
+    conf.own_tower = true;
+    conf.distill = conf.commit = 1;
+    check(&conf, &c.batch);
+    conf.distill_pool = 1;
+    check(&conf, &c.batch);
+}
+
+/* Pictures of twice the tower's size. */
+static void scales(void **state)
+{
+    (void)state;
+    static uint8_t pixels[CASE_I * 26 * 26 * 3];
+    BatchCase c;
+    case_batch(&c, false);
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)rng_below(256, 1, 2, i);
+    c.batch.pixels = pixels;
+    ModelConf conf = supervised(SUPERVISE_SEMANTIC, "projector,decoder,head");
+    conf.scales = 2;
+    check(&conf, &c.batch);
+}
+
+/* What chat and pack call: rows of a picture, its codes, a prompt, a token, logits; all weights are gone before each. */
+static void generation(void **state)
+{
+    (void)state;
+    static const int32_t prompt[] = { 1, IMAGE_TOKEN, 7, 9 };
+    BatchCase c;
+    Model m;
+    Decode want, got;
+    case_batch(&c, false);
+    for (int discrete = 0; discrete < 2; discrete++) {
+        ModelConf conf = supervised(SUPERVISE_BOTH, "");
+        conf.train = false;
+        conf.discrete = discrete;
+        Poor *p = open_poor(&conf);
+        assert_true(model_open(&m, &conf, &TP_ALONE));
+        case_shake(&m, 0.1f);
+        const size_t codes = (size_t)(3 * m.w.vision.P) * sizeof(int32_t);
+        decode_open(&want, &m, 30), decode_open(&got, &p->m, 30);
+        decode_start(&want), decode_start(&got);
+
+        take_away(p), model_codes(&m, c.pixels, 1), model_codes(&p->m, c.pixels, 1);
+        for (int k = 0; k < BRANCHES; k++)
+            assert_memory_equal(p->m.codes[k].code, m.codes[k].code, codes);
+        const float *rows = model_image_rows(&m, c.pixels, 1);
+        take_away(p);
+        const float *ours = model_image_rows(&p->m, c.pixels, 1);
+        for (int i = 0; i < m.w.vision.P * conf.decoder.C; i++)
+            assert_true(ours[i] == rows[i]);
+
+        take_away(p), assert_true(decode_prompt(&want, prompt, 4, rows) && decode_prompt(&got, prompt, 4, ours));
+        take_away(p), assert_true(decode_token(&want, 5) && decode_token(&got, 5));
+        decode_logits(&want), take_away(p), decode_logits(&got);
+        for (int v = 0; v < conf.decoder.V; v++)
+            assert_true(got.logits[v] == want.logits[v]);
+        decode_close(&want), decode_close(&got);
+        model_close(&m);
+        close_poor(p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(supervisions), cmocka_unit_test(variants), cmocka_unit_test(other_stages),
+        cmocka_unit_test(scales),       cmocka_unit_test(generation),
+    };
+    ops_use(NULL, 1);
+    return cmocka_run_group_tests_name("need", tests, NULL, NULL);
+}
