@@ -273,7 +273,7 @@ static void needed(ErrList *errs, const char *verb, const char *key, bool there)
 /* Of a job with so many ranks: numbers of tensor-parallel ranks that would do. */
 static void check_grid(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
-    static const char *const sharded[] = { "train", "eval", "chat", "bench" };
+    static const char *const sharded[] = { "train", "eval", "chat", "bench", "spectrum" };
     char would[160] = "";
     bool is = false;
     for (size_t i = 0; i < sizeof sharded / sizeof *sharded; i++)

@@ -174,7 +174,7 @@ static void flush(Look *f)
         model_forward(m, b, &one, &sum);
     } else if (b->I) {
         const int layers = m->c.stage == STAGE_TOKENIZER ? m->code_layers[SEMANTIC] : m->w.vision.enc.d.L;
-        vision_embed_down(&m->vision, &m->w.vision, b->pixels, b->I, m->c.scales);
+        vision_embed_down(&m->vision, &m->w.vision, b->pixels, b->I, m->c.scales, m->tp);
         tower = vision_forward(&m->vision, &m->w.vision, 0, layers, b->I, m->tp);
     }
     if (b->I) {

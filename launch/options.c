@@ -105,7 +105,7 @@ const Option options[] = {
     FLOAT (train.commit, 40.0, 0, 1e6, "own tower: weight of the distance to the codes' vectors"),
     INT   (train.skip_limit, 10, 1, MANY, "skipped steps in a row that end the run with 79"),
 
-    INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks that share each replica (train, eval, chat, bench)"),
+    INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks of each replica (train, eval, chat, bench, spectrum)"),
     INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
     ENUM  (parallel.reduction, canonical, "canonical|fast", "gradients in a fixed order, the same bits on any number of replicas; or in MPI's"),
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),

@@ -68,6 +68,8 @@ for ranks in 3 4; do
     says 0 $ranks spectrum "${run[@]}" --set spectrum.whole=0
     alike one.json run/spectrum.json
 done
+says 0 4 spectrum "${run[@]}" --set parallel.tp=2
+alike one.json run/spectrum.json
 says 0 2 spectrum "${run[@]}" --set spectrum.whole=4096 --set spectrum.parts=decoder
 alike <(grep '"decoder\.' one.json) run/spectrum.json
 
