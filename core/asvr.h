@@ -15,8 +15,12 @@
  *     model_forward(&m, &batch, &targets, &losses);   losses are added up
  *     model_backward(&m, &batch, door);         adds to the gradients
  *
+ * Distributed over tp: every rank calls the same with the same batch, holds its pieces of the tensors (param.h) and gets
+ * the same losses, to the bit; what is split is said in each module's header.
+ *
  * Source  ASVR, arXiv:2506.09040; docs/MATH.md
- * Tests   tests/core/test_model.c (finite differences of every parameter), tests/golden (PyTorch)
+ * Tests   tests/core/test_model.c (finite differences of every parameter), tests/golden (PyTorch),
+ *         tests/dist/test_model_tp.c (in pieces = whole), tests/core/test_need.c (weights are asked for before they are read)
  */
 #pragma once
 #include "core/batch.h"
@@ -76,6 +80,9 @@ typedef struct {
 /* The parts that a configuration's stage needs. */
 unsigned model_parts(const ModelConf *c);
 bool     model_has(const Model *m, unsigned part);
+/* Can the model lie on tp >= 1 tensor-parallel ranks?  If not, `why` (cap bytes, 512 hold any) is one sentence: the first
+   size that does not divide, and the numbers of ranks up to 64 among which all do. */
+bool     model_divides(const ModelConf *c, int tp, char *why, size_t cap);
 /* Number of kinds of codes that rows learn: their visual losses are added. */
 int      model_branches(const Model *m);
 /* Declares everything and measures the arenas: no memory is taken.  False if a part of `trainable` is not in the

@@ -15,7 +15,7 @@ struct Tp {
     void (*max)(Tp *tp, float *x, int64_t n);   /* x <- maximum over tp ranks, in place, collective over tp */
     /* The weights of params [first, last) of the table are about to be read: returns when they are here (they may be
        gathered while the forward pass runs).  Before each first reading in forward; backward reads the same ones.
-       Local or collective over dp. */
+       Always in the order of forward, but a batch may do without some (no picture, no tower).  Local or collective over dp. */
     void (*need)(Tp *tp, int first, int last);
     void *ctx;
 };
@@ -26,6 +26,10 @@ extern Tp TP_ALONE;
 /* local[n] = id[n] counted from this rank's first row of a table whose `rows` rows a rank are split over tp; ids of other
    ranks, and negative ones, fall outside [0, rows).  Local. */
 void tp_ids(int32_t *local, const int32_t *id, int64_t N, int rows, const Tp *tp);
+
+/* x (n), finite, <- sums over tp ranks, added in double in the order of ranks: the same bits on all of them.  For a few
+   numbers: they cross as floats, three for each number and rank.  Collective over tp. */
+void tp_sum_f64(Tp *tp, double *x, int n);
 
 typedef struct {
     /* The gradients of params [first, last) of the table are final.  Called in any order, each param at most
