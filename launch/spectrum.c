@@ -236,7 +236,7 @@ BookUse spectrum_use(const float *count, int S)
         u.total += count[j];
     for (int j = 0; j < S; j++)
         u.used += count[j] > USED * u.total / S;
-    u.perplexity = u.total > 0 ? exp(op.entropy(count, S)) : 0;
+    u.perplexity = u.total > 0 ? exp(op.entropy(count, S, u.total)) : 0;
     return u;
 }
 
