@@ -90,12 +90,12 @@ static void panel(double *tile, double *chunk, const Part *p, int n, int j0, int
 static void keep(double *g, int ld, const Svd *v, const double *tile, int n, int j0, int w)
 {
     for (int j = j0; j < j0 + w; j++) {
-        const double *from = tile + (int64_t)(j - j0) * (n - j0) - j0;
+        const double *from = tile + (int64_t)(j - j0) * (n - j0);
         double *to = g + (int64_t)(j / NB / v->cols * NB + j % NB) * ld;
         for (int b = j / NB; j / NB % v->cols == v->col && b * NB < n; b++) {
             const int i = b * NB < j ? j : b * NB, end = (int)min64(n, (int64_t)(b + 1) * NB);
             if (b % v->rows == v->row)
-                memcpy(to + b / v->rows * NB + i % NB, from + i, (size_t)(end - i) * sizeof *to);
+                memcpy(to + b / v->rows * NB + i % NB, from + i - j0, (size_t)(end - i) * sizeof *to);
         }
     }
 }

@@ -135,7 +135,7 @@ static void put(Look *f, const char *name, const float *x, const int32_t *row, i
             op.gather(k->x + f->rows * k->C, x, row, n, k->C);
 }
 
-/* The vectors of each patch's codes, added up. */
+/* The vectors of each patch's codes, added up.  Collective over tp. */
 static void put_codes(Look *f, const Batch *b, int branch, int64_t n)
 {
     const Model *m = &f->s->r.model;
@@ -148,6 +148,7 @@ static void put_codes(Look *f, const Batch *b, int branch, int64_t n)
     for (Kind *k = f->kind; k < f->kind + f->kinds; k++)
         if (!strcmp(k->name, w->part))
             to = k->x + f->rows * k->C;
+    m->tp->need(m->tp, w->first, w->last);
     for (int q = 0; q < w->Q; q++) {
         const int book = w->shared ? 0 : q;
         float *seen = f->seen + (int64_t)(branch * MAX_DEPTH + book) * w->S;
@@ -155,10 +156,11 @@ static void put_codes(Look *f, const Batch *b, int branch, int64_t n)
             f->code[i] = given ? b->codes[(int64_t)f->src[i] * given + branch * w->Q + q] : m->codes[branch].code[q * IP + f->src[i]];
             seen[f->code[i]]++;
         }
-        op.embed_fwd(q ? f->vectors : to, w->table[book], f->code, n, w->Cv, w->S);
+        codes_embed(q ? f->vectors : to, w, q, f->code, m->codes[branch].local, n, m->tp);
         if (q)
             op.add_fwd(to, to, f->vectors, n * w->Cv);
     }
+    m->tp->sum(m->tp, to, n * w->Cv);
 }
 
 /* Runs the model on what was gathered and keeps the rows of its patches; of a tp group the first rank has them. */
