@@ -240,6 +240,7 @@ static void mark(void *ctx, int first, int last)
 {
     Buckets *b = ctx;
     const Param *p = b->z->table->p;
+    zero_weights_wait(b->g->coming);
     for (int i = first; i < last; i++) {
         ASSERT(!b->final[i]);
         b->final[i] = true;
@@ -292,6 +293,7 @@ void buckets_wait(Buckets *b)
 {
     const double since = now();
     ASSERT(b->last);
+    zero_weights_wait(b->g->coming);
     close_leaf(b);
     b->ready = b->tail = 0;
     while (b->done < b->n) {

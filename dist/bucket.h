@@ -34,6 +34,8 @@
  *   the first: a bucket starts when everything from its first element to the end of the buffer is final.
  *   What follows the exchange has a communicator of its own, with the same order.
  * Who owns what: from its start until buckets_wait returns a bucket belongs to MPI.
+ * What comes before: weights that are still on their way (zero.h).  A rank whose batch did not need some of them has not
+ *   waited for them, and another rank may wait for this one to pass them on; so the door's first call waits for all.
  *
  * Everything is allocated by buckets_open.
  *

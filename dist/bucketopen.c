@@ -112,6 +112,7 @@ Buckets *buckets_open(const Zero *z, float *grads, const Grid *g, const BucketCo
     arena_alloc(&b->arena);
     layout(b);
     b->grads = grads;
+    b->g = g;
     b->dp = g->dp;
     b->collect = comm_split(g->dp, 0, g->dp_rank);
     if (b->lot)

@@ -27,6 +27,7 @@ struct Buckets {
     BucketConf c;
     const Zero *z;
     float   *grads;
+    const Grid *g;
     MPI_Comm dp, collect;
     int      ranks, rank;
     int64_t  span, room, piece;     /* elements: of a bucket; with what rounding adds; of the largest piece */

@@ -107,7 +107,7 @@ const Option options[] = {
 
     INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks of each replica (train, eval, chat, bench, spectrum)"),
     INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
-    ENUM  (parallel.reduction, canonical, "canonical|fast", "gradients in a fixed order, the same bits on any number of replicas; or in MPI's"),
+    ENUM  (parallel.reduction, canonical, "canonical|fast", "sums in a fixed order, the same bits on any grid; or MPI's order"),
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),
     INT   (parallel.threads, 0, 0, 4096, "threads of a rank; 0: the node's cores / its ranks"),
 

@@ -19,7 +19,7 @@ model: {
 };
 @include "part/train.cfg"
 data: { fit = "streched"; samples = 1e400; level = -1; };
-parallel: { tp = 2; };                                  # unknown as long as there is none
+parallel: { pp = 2; };
 learning_rate = 1.0;
 C
 cat >part/train.cfg <<'C'
@@ -108,4 +108,4 @@ mpirun -n 2 "$ASVR" train bad.cfg >out 2>err || got=$?
 [ "$(grep -c 'run.sede' err)" = 1 ] || fail "an error was not printed once"
 got=0
 mpirun -n 3 "$ASVR" train empty.cfg --set data.shards=x --set run.dir=x --set train.steps=1 >out 2>err || got=$?
-[ $got = 78 ] && grep -q 'train.global_batch = 32 .* 3 ranks' err || fail "exit $got, expected 78 for 3 ranks"
+[ $got = 78 ] && grep -q 'train.global_batch = 32 .* 3 replicas' err || fail "exit $got, expected 78 for 3 ranks"
