@@ -18,6 +18,9 @@ void grid_open(Grid *g, MPI_Comm world, int tp)
     g->node = comm_split_node(g->world);
     g->node_rank = comm_rank(g->node);
     g->node_size = comm_size(g->node);
+    MPI_Comm near = comm_split_node(g->tp);
+    g->tp_apart = comm_agree(g->world, comm_size(near) < tp);
+    comm_free(&near);
 }
 
 void grid_close(Grid *g)

@@ -45,9 +45,16 @@ static void say_start(Run *r)
     const ShardMeta *s = shards_meta(r->shards);
     const double mib = 1 << 20;
     const Model *m = &r->model;
-    log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters, %.2f M trainable; %d rank%s; %.0f MiB each",
-             (long long)s->samples, (long long)s->images, 1e-6 * (double)m->table.weights, 1e-6 * (double)m->table.grads,
+    log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters%s, %.2f M trainable; %d rank%s; %.0f MiB each",
+             (long long)s->samples, (long long)s->images, 1e-6 * (double)m->table.weights, r->grid.tp_size > 1 ? " a rank" : "", 1e-6 * (double)m->table.grads,
              r->grid.size, r->grid.size == 1 ? "" : "s", (double)mem_total() / mib);
+    if (r->grid.tp_size > 1 || r->grid.dp_size > 1)
+        log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
+                 r->grid.tp_size == 1 ? "" : "s", r->c->parallel.reduction == REDUCE_CANONICAL ? "canonical" : "fast",
+                 r->optim.zero1 ? "; moments shared among replicas" : "");
+    if (r->grid.tp_apart)
+        log_warn("the tensor-parallel ranks of a replica lie on several nodes, and each block's sums cross the network: "
+                 "let the launcher fill one node after the other, or lower parallel.tp");
     if (r->step < r->steps)
         log_line(r->log, "%s; steps %lld to %lld of %s", r->started, (long long)r->step + 1, (long long)r->steps, r->c->run.dir);
     else
