@@ -62,8 +62,8 @@ static int64_t largest_piece(Buckets *b)
 
 static void measure(Buckets *b, const Zero *z, const BucketConf *c)
 {
-    const int64_t span = c->bytes / (int64_t)sizeof(float);
-    CHECK(span > 0 && span <= INT_MAX / 2, "a bucket of %lld bytes", (long long)c->bytes);
+    const int64_t most = c->bytes / (int64_t)sizeof(float), span = min64(most, max64(1, z->table->grads));
+    CHECK(most > 0 && most <= INT_MAX / 2, "a bucket of %lld bytes", (long long)c->bytes);
     CHECK(c->wire == WIRE_FP32 || c->reduction == REDUCE_FAST, "bf16 on the wire goes with the fast reduction");
     const bool canonical = c->reduction == REDUCE_CANONICAL;
     *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .span = span, .room = span + z->ranks,

@@ -38,6 +38,12 @@ static void layout(ZeroWeights *w, int64_t most)
     }
 }
 
+/* Elements of a lot: no more than there are in all. */
+static int64_t span_of(const Zero *z, int64_t lot_bytes)
+{
+    return min64(lot_bytes / (int64_t)sizeof(float), max64(1, z->table->weights));
+}
+
 static void measure(ZeroWeights *w, const Zero *z, int64_t span)
 {
     *w = (ZeroWeights){ .z = z, .lots = zero_lots(z, mine, span, NULL), .arena.name = "weights on their way" };
@@ -48,7 +54,7 @@ ZeroWeights *zero_weights_open(const Zero *z, float *weights, const Grid *g, int
 {
     if (!z->any)
         return NULL;
-    const int64_t span = lot_bytes / (int64_t)sizeof *weights;
+    const int64_t span = span_of(z, lot_bytes);
     ZeroWeights *w = malloc(sizeof *w);
     CHECK(w, "no memory for gathering weights");
     measure(w, z, span);
@@ -67,7 +73,7 @@ size_t zero_weights_memory(const Zero *z, int64_t lot_bytes)
     ZeroWeights w;
     if (!z->any)
         return 0;
-    measure(&w, z, lot_bytes / (int64_t)sizeof *w.weights);
+    measure(&w, z, span_of(z, lot_bytes));
     return w.arena.size;
 }
 

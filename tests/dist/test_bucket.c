@@ -222,6 +222,29 @@ static void sixteen_bits_round_alike(void **state)
     close_table();
 }
 
+/* New weights are on their way in more lots than are under way at once, and only rank 0 names them all, as where no other rank
+   has a picture: the others must not leave it waiting in backward. */
+static void backward_waits_for_weights_nobody_named(void **state)
+{
+    (void)state;
+    Zero z;
+    open_table(1);
+    float *w = calloc((size_t)table.weights, sizeof *w);
+    assert_non_null(w);
+    zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .zero1 = true });
+    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_CANONICAL, WIRE_FP32, true, 1, 600 });
+    grid.coming = zero_weights_open(&z, w, &grid, 600);
+    zero_weights_start(grid.coming);
+    zero_weights_need(grid.coming, 0, rank == 0 ? TENSORS : 1);
+    step(b, 1, FRACTION, rank == 0 ? 0 : 100, 1);       /* the others mark nothing, either */
+    zero_weights_close(grid.coming);
+    grid.coming = NULL;
+    buckets_close(b);
+    zero_close(&z);
+    close_table();
+    free(w);
+}
+
 /* ---- when buckets start: seen with the fast reduction, which is one call a bucket ---- */
 
 static Buckets *open_fast(Zero *z, int64_t bytes)
@@ -317,6 +340,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(fast_is_the_sum),
         cmocka_unit_test(sixteen_bits_carry_small_numbers),
         cmocka_unit_test(sixteen_bits_round_alike),
+        cmocka_unit_test(backward_waits_for_weights_nobody_named),
         cmocka_unit_test(ranks_start_the_same_buckets_from_the_end),
         cmocka_unit_test(a_bucket_starts_when_all_behind_it_is_final),
         cmocka_unit_test(the_border_is_exact),
