@@ -57,7 +57,7 @@ static void the_value_is_rounded_once(void **state)
             const int64_t k = (int64_t)rng_below((int64_t)1 << 53, 11, (uint64_t)round, (uint64_t)i) - ((int64_t)1 << 52);
             const int up = (int)rng_below(28, 12, (uint64_t)round, (uint64_t)i);
             exact_add(&s, ldexp((double)k, up - 40));
-            sum += (__int128)k << up;
+            sum += (__int128)k * ((__int128)1 << up);
         }
         assert_int_equal(bits(exact_value(&s)), bits(ldexp((double)sum, -40)));
     }

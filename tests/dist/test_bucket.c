@@ -49,10 +49,10 @@ static void open_table(int tp)
     one.size = tp;
     Binder b = binder_declare(&table, &one);
     for (int i = 0; i < TENSORS; i++)
-        param(&b, 2 + i * i % 91 * 2, i % 3 ? 2 + i % 3 * 40 : 1, i % 4 - 2 < -1 ? -1 : i % 3 && i % 4 == 3 ? 1 : i % 4 == 2 ? 0 : -1,
+        param(&b, 2 + i * i % 91 * 2, i % 3 ? 2 + i % 3 * 40 : 1, i % 4 == 2 ? 0 : i % 4 == 3 && i % 3 ? 1 : -1,
               i % 7 == 6 ? STATE : 0, "part%d.%d.w", i % 5, i);
     for (int i = 0; i < 4; i++)
-        snprintf(trainable + strlen(trainable), 16, "part%d ", i);
+        snprintf(trainable + strlen(trainable), 32, "part%d ", i);
     assert_true(params_seal(&table, trainable));
     grads = calloc((size_t)table.grads, sizeof *grads);
     want = calloc((size_t)table.grads, sizeof *want);
