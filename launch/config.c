@@ -282,7 +282,7 @@ static void check_grid(const Config *c, const char *verb, int ranks, ErrList *er
         if (ranks % tp == 0 && strlen(would) < sizeof would - 16)
             snprintf(would + strlen(would), 16, "%s%d", tp > 1 ? ", " : "", tp);
     if (is && ranks % c->parallel.tp)
-        wrong(errs, "start as many ranks as parallel.tp divides, or --set parallel.tp=1",
+        wrong(errs, "start a multiple of parallel.tp ranks, or --set parallel.tp=1",
               "parallel.tp = %d does not divide the %d rank%s of this job; %s would", c->parallel.tp, ranks, ranks == 1 ? "" : "s", would);
     if (c->parallel.wire == WIRE_BF16 && c->parallel.reduction == REDUCE_CANONICAL)
         wrong(errs, "parallel.reduction = \"fast\"", "parallel.wire = \"bf16\" rounds in each exchange, which the canonical reduction cannot");
