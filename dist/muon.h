@@ -8,15 +8,20 @@
  * With more rows than columns A = X^T X and X <- a X + X B, so A has the side s = min(rows, cols).  A zero
  * matrix stays zero; one element that is not finite makes the matrix not finite.
  *
- * Each matrix lies in one block a process (pblas.h).  A way is chosen per matrix:
+ * Each matrix lies in one block a process (pblas.h) and goes one of three ways:
  *
  *     LOCAL   one process: products where it lies
  *     GRID    products by PBLAS on the blocks where they lie; no rank ever holds a whole matrix
  *     OWNER   gathered on one rank, orthogonalised there, scattered; all matrices of a call travel in one
  *             exchange each way, and their owners share the work
  *
- * Bits: the same again every time.  LOCAL and OWNER give the same bits on any grid, GRID on grids of the same shape only
- * (pblas.h): across shapes a rounding error of fp32 is promised.
+ * The rule: a matrix of more than 64 Mi elements goes by GRID.  The others are dealt to owners, the costliest first;
+ * then as many of the costliest go by GRID as makes the whole fastest, by counted flops, those of GRID times
+ * 1 + 70 sqrt(ranks) / s (measured: docs/PERF.md).  So many matrices have owners, and what does not balance is shared.
+ *
+ * Bits: the same again every time.  LOCAL and OWNER give the same bits on any grid, GRID on grids of the same
+ * shape only (pblas.h); across shapes rounding differs, some 1e-6.  The rule looks at the grid: who wants the same bits on
+ * all grids asks for OWNER (LOCAL on one process) himself.
  *
  * Source  Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is
  *         scalable for LLM training", arXiv:2502.16982

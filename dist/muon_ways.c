@@ -1,12 +1,11 @@
 /* muon_ways.c -- which matrix goes which way, and who owns it */
+#include <math.h>
 #include <stdlib.h>
 
 #include "dist/muon.h"
 
-/* What the same flops cost by GRID beside owners that share them evenly, and the side below which GRID only waits for messages:
-   docs/PERF.md.  An owner holds the whole matrix twice, so beyond 256 MiB it goes by GRID. */
-static const double GRID_COST = 1.2;
-enum { GRID_SIDE = 256, OWNED_MOST = 1 << 26 /* floats */ };
+/* An owner holds the whole matrix twice, so beyond 256 MiB it goes by GRID. */
+enum { OWNED_MOST = 1 << 26 /* floats */ };
 
 typedef struct { double cost; int item, owner; } Job;
 
@@ -17,6 +16,13 @@ static double cost(const MuonShape *s)
 {
     const double n = side(s), length = s->rows + s->cols - n;
     return 2 * n * n * length + n * n * n;
+}
+
+/* By GRID each rank has its share of that, and panels to send and to wait for.  They hold about n length / sqrt(ranks) floats, so
+   beside the arithmetic, n^2 length / ranks, they weigh sqrt(ranks) / n; the factor is measured (docs/PERF.md). */
+static double grid_cost(const MuonShape *s, int ranks)
+{
+    return cost(s) / ranks * (1 + 70 * sqrt(ranks) / side(s));
 }
 
 static int costliest_first(const void *a, const void *b)
@@ -72,8 +78,8 @@ void muon_ways(MuonWay *way, const MuonShape *s, int n, int pr, int pc)
     const int jobs = collect(job, s, way, n);
     double grid = 0, least = deal(job, jobs, load, ranks);
     int best = 0;
-    for (int k = 1; k <= jobs && side(&s[job[k - 1].item]) >= GRID_SIDE; k++) {
-        grid += GRID_COST * job[k - 1].cost / ranks;
+    for (int k = 1; k <= jobs; k++) {               /* the k costliest by GRID */
+        grid += grid_cost(&s[job[k - 1].item], ranks);
         const double all = grid + deal(job + k, jobs - k, load, ranks);
         if (all < least) {
             least = all;

@@ -1,10 +1,11 @@
 /*
  * bench_muon.c -- Newton-Schulz of a batch of matrices, by PBLAS on the grid and by owners
  *
- *     mpirun -n P build/tests/bench/bench_muon [threads [largest side]]
+ *     mpirun -n P build/tests/bench/bench_muon [threads [least [most]]]
  *
- * For every grid of P processes and every shape: milliseconds a matrix when a batch goes by GRID, when it goes by OWNER, and when
- * one matrix alone goes by OWNER; medians of rounds in which all of them take turns.  GF/s counts multiply-adds twice.
+ * For every grid of P processes and every shape whose side is from least to most: milliseconds a matrix when a batch goes by GRID,
+ * when it goes by OWNER, and when one matrix alone does; the best of rounds in which they take turns, so that a busy machine counts
+ * less, and ratios of the medians of the same rounds.  GF/s counts a multiply-add twice.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "dist/muon.h"
 #include "dist/pblas.h"
 
-enum { ROUNDS = 7, BATCH = 16 };
+enum { ROUNDS = 25, BATCH = 16 };
 
 typedef struct { Muon *u; float *block[BATCH]; int n; double took[ROUNDS]; } Case;
 
@@ -64,33 +65,38 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Milliseconds a matrix. */
-static double median(Case *c)
+/* Milliseconds a matrix: the best and the median of n rounds. */
+typedef struct { double best, median; } Times;
+
+static Times times(Case *c, int n)
 {
-    qsort(c->took, ROUNDS, sizeof *c->took, ascending);
-    return c->took[ROUNDS / 2] / c->n * 1e3;
+    qsort(c->took, (size_t)n, sizeof *c->took, ascending);
+    return (Times){ c->took[0] / c->n * 1e3, c->took[n / 2] / c->n * 1e3 };
 }
 
 static void bench(int pr, int pc, int rows, int cols, int n)
 {
-    const double s = rows < cols ? rows : cols, l = rows + cols - s, flops = 5 * 2 * (2 * s * s * l + s * s * s);
+    const double s = rows < cols ? rows : cols, length = rows + cols - s, flops = 5 * 2 * (2 * s * s * length + s * s * s);
     const bool one = pr * pc == 1;
     Case c[] = { open_case(pr, pc, rows, cols, n, one ? MUON_LOCAL : MUON_GRID), open_case(pr, pc, rows, cols, n, MUON_OWNER),
                  open_case(pr, pc, rows, cols, 1, MUON_OWNER) };
+    int rounds = 0;
+    double spent = 0;
     for (int i = 0; i < 3; i++)
         run(&c[i]);
-    for (int r = 0; r < ROUNDS; r++)
+    for (; rounds < ROUNDS && (rounds < 5 || spent < 5); rounds++)    /* spent is the same on all ranks */
         for (int i = 0; i < 3; i++)
-            c[i].took[r] = run(&c[i]);
-    double ms[3];
+            spent += c[i].took[rounds] = run(&c[i]);
+    Times t[3];
     for (int i = 0; i < 3; i++) {
-        ms[i] = median(&c[i]);
+        t[i] = times(&c[i], rounds);
         close_case(&c[i]);
     }
     if (rank == 0)
-        printf("%d x %d  %5d x %-5d  batch %2d   %s %9.2f ms %6.1f GF/s   OWNER %9.2f ms %6.1f GF/s   alone %9.2f ms   OWNER/%s %.2f, alone %.2f\n",
-               pr, pc, rows, cols, n, one ? "LOCAL" : "GRID ", ms[0], flops / ms[0] * 1e-6, ms[1], flops / ms[1] * 1e-6, ms[2],
-               one ? "LOCAL" : "GRID", ms[1] / ms[0], ms[2] / ms[0]);
+        printf("%d x %d %5d x %-5d batch %2d  %s %8.2f ms %6.1f GF/s  OWNER %8.2f ms %6.1f GF/s  alone %8.2f ms  "
+               "OWNER/%s %.2f (median %.2f)  alone %.2f (median %.2f)\n", pr, pc, rows, cols, n, one ? "LOCAL" : "GRID", t[0].best,
+               flops / t[0].best * 1e-6, t[1].best, flops / t[1].best * 1e-6, t[2].best, one ? "LOCAL" : "GRID",
+               t[1].best / t[0].best, t[1].median / t[0].median, t[2].best / t[0].best, t[2].median / t[0].median);
     fflush(stdout);
 }
 
@@ -101,12 +107,12 @@ int main(int argc, char **argv)
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     ops_use(&OPS_CPU, argc > 1 ? atoi(argv[1]) : 1);
     rank = comm_rank(MPI_COMM_WORLD);
-    const int size = comm_size(MPI_COMM_WORLD), largest = argc > 2 ? atoi(argv[2]) : 2048;
-    const int shapes[][3] = { { 256, 256, 16 }, { 384, 384, 16 }, { 384, 1024, 16 }, { 512, 512, 16 }, { 1024, 1024, 4 },
+    const int size = comm_size(MPI_COMM_WORLD), least = argc > 2 ? atoi(argv[2]) : 1, most = argc > 3 ? atoi(argv[3]) : 2048;
+    const int shapes[][3] = { { 64, 64, 16 }, { 128, 128, 16 }, { 256, 256, 16 }, { 384, 384, 16 }, { 384, 1024, 16 }, { 512, 512, 16 }, { 1024, 1024, 4 },
                               { 1024, 2752, 4 }, { 2048, 2048, 2 }, { 4096, 4096, 2 } };
-    for (int i = 0; i < 8; i++)
-        for (int pr = 1; pr <= size && shapes[i][0] <= largest; pr++)
-            if (size % pr == 0)
+    for (int i = 0; i < 10; i++)
+        for (int pr = 1; pr <= size; pr++)
+            if (size % pr == 0 && shapes[i][0] >= least && shapes[i][0] <= most)
                 bench(pr, size / pr, shapes[i][0], shapes[i][1], shapes[i][2]);
     MPI_Finalize();
     return EXIT_DONE;
