@@ -178,7 +178,7 @@ static void lay_tape(Model *m, Arena *a)
     m->dfeat = vision_learns || tower_learns ? TAKE(a, float, IP * c->vision.C) : NULL;
     for (int k = 0; k < BRANCHES; k++)
         if (model_has(m, k ? PART_APP_CODES : PART_CODES))
-            codes_tape(&m->codes[k], a, &m->w.codes[k], IP, tower_learns);
+            codes_tape(&m->codes[k], a, &m->w.codes[k], IP, tower_learns, m->tp);
     if (c->stage == STAGE_CONTRAST || pools(c))
         pool_tape(&m->pool, a, &m->w.vision, c->max_images);
     m->pooled = pools(c) ? TAKE(a, float, (int64_t)c->max_images * c->vision.C) : NULL;

@@ -76,6 +76,9 @@ typedef struct {
 /* The parts that a configuration's stage needs. */
 unsigned model_parts(const ModelConf *c);
 bool     model_has(const Model *m, unsigned part);
+/* Can the model lie on tp >= 1 tensor-parallel ranks?  If not, `why` (cap bytes, 512 hold any) is one sentence: the first
+   size that does not divide, and the numbers of ranks up to 64 among which all do. */
+bool     model_divides(const ModelConf *c, int tp, char *why, size_t cap);
 /* Number of kinds of codes that rows learn: their visual losses are added. */
 int      model_branches(const Model *m);
 /* Declares everything and measures the arenas: no memory is taken.  False if a part of `trainable` is not in the

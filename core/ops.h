@@ -23,10 +23,8 @@ typedef struct { int m; const int32_t *id; const float *p; } XentSoft;      /* (
 typedef struct {
     const char *name;
     /* ---- linear: out = x w^T + b ---- */
-    void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const float *w /*(O,I)*/,
-                       const float *b /*(O)*/, int64_t N, int I, int O);
-    void (*linear_bwd)(float *dx /*(N,I)*/, float *dw, float *db, const float *dout /*(N,O)*/, const float *x,
-                       const float *w, int64_t N, int I, int O);
+    void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const float *w /*(O,I)*/, const float *b /*(O)*/, int64_t N, int I, int O);
+    void (*linear_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
     /* ---- normalisation ---- */
     void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
     void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);
@@ -61,9 +59,8 @@ typedef struct {
        CAUSAL: query i of a sequence with tq queries and tk keys sees keys j <= i + tk - tq.  scale 1/sqrt(D). */
     void (*attention_fwd)(float *att, float *lse, const float *q, const float *k, const float *v, int B,
                           const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
-    void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse,
-                          const float *q, const float *k, const float *v, int B, const int32_t *qstart,
-                          const int32_t *kstart, int H, int K, int D, int mask);
+    void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse, const float *q,
+                          const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
     /* Causal attention over depth: tensors are (Q,N,H,D), each of the N rows is a sequence of Q depths; prob (N,H,Q,Q) */
     void (*depth_attention_fwd)(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
     void (*depth_attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q,
@@ -85,36 +82,34 @@ typedef struct {
        target[n] = sum_i p[y,i] z[n, id[y,i]-v0],  and, in place,  z[n, id[y,i]-v0] -= p[y,i] * scale */
     void (*xent_soft_target)(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0);
     void (*xent_soft_bwd)(float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, float scale);
-    /* sum over n of max + log sum - target, in double */
-    double (*xent_loss)(const float *max, const float *sum, const float *target, int64_t N);
-    /* Sigmoid contrastive loss: z (B,B) are cosines; logit = z * scale + bias, label +1 on the diagonal, else -1.
-       Returns -sum_ij log sigmoid(label * logit); z <- d loss / d z * factor (in place; not if dlogscale is NULL);
-       *dlogscale += d loss / d *logscale * factor, *dbias likewise.  scale = exp(*logscale), bias = *bias. */
+    double (*xent_loss)(const float *max, const float *sum, const float *target, int64_t N);     /* sum_n max + log sum - target, in double */
+    /* Sigmoid contrastive loss of cosines z (B,B): logit = z exp(*logscale) + *bias, label +1 on the diagonal, else -1; returns
+       -sum_ij log sigmoid(label * logit).  If dlogscale: z <- d loss / d z * factor, in place; *dlogscale, *dbias += theirs * factor. */
     double (*sigmoid_contrast)(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B, float factor);
     /* Returns sum_n mean_c (x - want)^2; dx = its gradient * scale; dx may be x */
     double (*mse)(float *dx, const float *x /*(N,C)*/, const float *want, int64_t N, int C, float scale);
-    /* ---- diffusion ---- */
-    /* out[n,c] = rng_normal(seed, stream[n], key[n] C + c) (rng.h), rounded to float: equal bits in every backend */
+    /* ---- diffusion ----  out[n,c] = rng_normal(seed, stream[n], key[n] C + c) (rng.h), rounded to float: equal bits in every backend */
     void (*noise)(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
     /* out[n] = sqrt(kept[n]) x[row[n]] + sqrt(1 - kept[n]) noise[n] */
     void (*noise_mix)(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
-    /* ---- residual quantization ---- */
-    /* code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C), e (S,C) */
-    void (*nearest)(int32_t *code, const float *x, const float *e, int64_t N, int C, int S);
+    /* ---- residual quantization ----  e (S,C): a codebook, or of one split over tp this rank's; codes outside [0, S) are other ranks' */
+    /* code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C);  dist (N), may be NULL: |x_n - e_code|^2, NaN as inf */
+    void (*nearest)(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S);
+    /* bid[n] = -(first + code[n]) where it was best[n], else -inf: among ranks the largest wins, the lowest of the nearest codes */
+    void (*nearest_bid)(float *bid, const float *best, const int32_t *code, int64_t N, int first);
+    void (*nearest_won)(int32_t *code, const float *bid, int64_t N);                       /* code[n] = -bid[n] */
     /* id (S,m): each code, then the others that are nearest to it, ties to the lowest; d (S,m): |e_s - e_id|^2;  m <= min(S,32) */
     void (*nearest_m)(int32_t *id, float *d, const float *e /*(S,C)*/, int S, int C, int m);
-    /* p (S,m) <- exp(-p / (tau * mean of column 1)), each row then divided by its sum; in place */
-    void (*soft_targets)(float *p, int S, int m, float tau);
-    /* x[n] -= e[code[n]] in place */
-    void (*residual)(float *x, const float *e, const int32_t *code, int64_t N, int C);
-    /* count[code[n]] += 1, sum[code[n]] += x[n] */
-    void (*code_stats)(float *count /*(S)*/, float *sum /*(S,C)*/, const float *x, const int32_t *code, int64_t N, int C);
-    /* EMA: count <- d count + (1-d) n, sum <- d sum + (1-d) m, e = sum / smoothed count (docs/MATH.md) */
-    void (*code_update)(float *e, float *count, float *sum, const float *n, const float *m, int S, int C, float decay, float eps);
+    void (*soft_targets)(float *p /*(S,m)*/, int S, int m, float tau);  /* <- exp(-p / (tau mean of column 1)) / its row's sum, in place */
+    void (*residual)(float *x, const float *e, const int32_t *code, int64_t N, int C, int S);    /* x[n] -= e[code[n]]; other ranks': x[n] = 0 */
+    void (*code_stats)(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S);  /* at code[n]: += 1, += x[n] */
+    double (*code_count)(float *count, double *chosen, const float *n, int S, float decay);      /* EMA; returns its sum, *chosen that of n */
+    /* EMA: count (S) <- d count + (1-d) n, sum (S,C) <- d sum + (1-d) m, e = sum / smoothed count (docs/MATH.md), total > 0: of all `codes` */
+    void (*code_update)(float *e, float *sum, const float *count, const float *m, int S, int C, float decay, float eps, double total, int codes);
     /* Codes whose moving count is below 1 start again from their candidate (S,C), if it is not all zero: e = sum =
        candidate, count = 1.  n (S): how often each was chosen.  Returns how many started again; *used = #(n > 0). */
     int64_t (*code_restart)(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C, int *used);
-    double (*entropy)(const float *n, int S);                       /* of p = n / sum n, in nats; 0 where nothing was counted */
+    double (*entropy)(const float *n, int S, double total);         /* -sum p log p of p = n / total; 0 where nothing was counted */
     /* An id: of the largest logit (ties to the lowest) at temperature 0, else drawn from softmax(z / temperature) by 0 <= u < 1 */
     int (*pick)(const float *z, int V, float temperature, double u);
     /* ---- optimizer ---- */
@@ -130,6 +125,5 @@ typedef struct {
 
 extern Ops op;
 extern const Ops OPS_REF /* complete */, OPS_CPU /* some members are NULL */;
-
 /* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: of OpenMP and BLAS in this process. */
 void ops_use(const Ops *fast, int threads);

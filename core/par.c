@@ -1,5 +1,7 @@
 #include "core/par.h"
 
+#include <string.h>
+
 static void alone(Tp *tp, float *x, int64_t n)
 {
     (void)tp, (void)x, (void)n;
@@ -16,4 +18,31 @@ void tp_ids(int32_t *local, const int32_t *id, int64_t N, int rows, const Tp *tp
 {
     for (int64_t n = 0; n < N; n++)
         local[n] = id[n] < 0 ? -1 : id[n] - tp->rank * rows;
+}
+
+/* A double is the sum of three floats, and the sum over ranks of slots that are 0 everywhere else moves them exactly. */
+void tp_sum_f64(Tp *tp, double *x, int n)
+{
+    enum { ROOM = 3072 };
+    float part[ROOM];
+    const int slots = 3 * tp->size, most = ROOM / slots;
+    CHECK(most > 0, "%d tensor-parallel ranks, more than %d", tp->size, ROOM / 3);
+    for (int done = 0; done < n; done += most) {
+        const int m = (int)min64(most, n - done);
+        memset(part, 0, sizeof part);
+        for (int i = 0; i < m; i++) {
+            float *p = part + i * slots + 3 * tp->rank;
+            double left = x[done + i];
+            for (int j = 0; j < 3; j++) {
+                p[j] = (float)left;
+                left -= p[j];
+            }
+        }
+        tp->sum(tp, part, (int64_t)m * slots);
+        for (int i = 0; i < m; i++) {
+            x[done + i] = 0;
+            for (const float *p = part + i * slots; p < part + (i + 1) * slots; p += 3)
+                x[done + i] += (double)p[0] + p[1] + p[2];
+        }
+    }
 }

@@ -27,6 +27,10 @@ extern Tp TP_ALONE;
    ranks, and negative ones, fall outside [0, rows).  Local. */
 void tp_ids(int32_t *local, const int32_t *id, int64_t N, int rows, const Tp *tp);
 
+/* x (n), finite, <- sums over tp ranks, added in double in the order of ranks: the same bits on all of them.  For a few
+   numbers: they cross as floats, three for each number and rank.  Collective over tp. */
+void tp_sum_f64(Tp *tp, double *x, int n);
+
 typedef struct {
     /* The gradients of params [first, last) of the table are final.  Called in any order, each param at most
        once per backward; an empty range only gives communication a chance to progress. */

@@ -57,6 +57,7 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
     const int64_t R = M * Q;
     t->pre = TAKE(a, float, M * El);            t->act = TAKE(a, float, M * El);
     t->emb = TAKE(a, float, (R - M) * d->Cv);   t->x   = TAKE(a, float, R * E);
+    t->local = TAKE(a, int32_t, M);
     for (int l = 0; l < d->L; l++) {
         RqHeadLayerTape *s = &t->layer[l];
         s->rstd1 = TAKE(a, float, R);       s->rstd2 = TAKE(a, float, R);
@@ -76,6 +77,7 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
         t->near[q]   = TAKE(a, int32_t, (int64_t)d->S * soft_codes(d));
         t->near_p[q] = TAKE(a, float, (int64_t)d->S * soft_codes(d));
     }
+    t->whole = d->soft > 0 && tp->size > 1 ? TAKE(a, float, (int64_t)d->S * d->Cv) : NULL;
     t->soft_ready = false;
     xent_work(&t->xent, a, d->S, tp);
 }
@@ -93,12 +95,11 @@ static void inputs(RqHeadTape *t, const RqHead *w, const Codes *codes, const flo
     op.gelu_fwd(t->act, t->pre, M * El, GELU_ERF);
     op.linear_fwd(t->x, t->act, w->p2, tp->rank ? NULL : w->b2, M, El, E);
     tp->sum(tp, t->x, M * E);
-    for (int k = 0; k + 1 < w->d.Q; k++) {
-        float *s = t->emb + k * M * Cv;
-        op.embed_fwd(s, codes->table[book(codes, k)], code + k * M, M, Cv, codes->S);
-        if (k > 0)
-            op.add_fwd(s, s, s - M * Cv, M * Cv);
-    }
+    for (int k = 0; k + 1 < w->d.Q; k++)
+        codes_embed(t->emb + k * M * Cv, codes, k, code + k * M, t->local, M, tp);
+    tp->sum(tp, t->emb, M * (w->d.Q - 1) * Cv);
+    for (int k = 1; k + 1 < w->d.Q; k++)
+        op.add_fwd(t->emb + k * M * Cv, t->emb + k * M * Cv, t->emb + (k - 1) * M * Cv, M * Cv);
     op.linear_fwd(t->x + M * E, t->emb, w->in, w->in_b, M * (w->d.Q - 1), Cv, E);
 }
 
@@ -126,11 +127,23 @@ static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *
     op.add_fwd(s->out, s->out, s->res, R * E);
 }
 
-static void soften(RqHeadTape *t, const RqHeadDims *d, const Codes *codes)
+/* A codebook with the other ranks' pieces. */
+static const float *whole_book(RqHeadTape *t, const float *piece, const RqHeadDims *d, Tp *tp)
+{
+    const int64_t all = (int64_t)d->S * d->Cv, n = all / tp->size;
+    if (!t->whole)
+        return piece;
+    op.zero(t->whole, all);
+    op.copy(t->whole + tp->rank * n, piece, n);
+    tp->sum(tp, t->whole, all);
+    return t->whole;
+}
+
+static void soften(RqHeadTape *t, const RqHeadDims *d, const Codes *codes, Tp *tp)
 {
     const int m = soft_codes(d);
     for (int k = 0; k < (codes->shared ? 1 : d->Q); k++) {
-        op.nearest_m(t->near[k], t->near_p[k], codes->table[k], d->S, d->Cv, m);
+        op.nearest_m(t->near[k], t->near_p[k], whole_book(t, codes->table[k], d, tp), d->S, d->Cv, m);
         op.soft_targets(t->near_p[k], d->S, m, d->soft);
     }
     t->soft_ready = true;
@@ -149,11 +162,10 @@ static double depth_loss(RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes
     if (!w->d.tied)
         return xent_rows(dnormed, dw ? dw->head[q] : NULL, db, normed, w->head[q], w->head_b[q], code, soft, M, E, S, scale,
                          &t->xent, tp);
-    const float *rows = codes->table[k] + (int64_t)tp->rank * (S / tp->size) * Cv;
     const float root = (float)(1 / sqrt(Cv));
     op.linear_fwd(t->y, normed, w->tie, w->tie_b, M, E, Cv);
     op.scale(t->y, M * Cv, root);
-    const double loss = xent_rows(dw ? t->dy : NULL, NULL, db, t->y, rows, w->head_b[q], code, soft, M, Cv, S, scale,
+    const double loss = xent_rows(dw ? t->dy : NULL, NULL, db, t->y, codes->table[k], w->head_b[q], code, soft, M, Cv, S, scale,
                                   &t->xent, tp);
     if (dw) {
         op.scale(t->dy, M * Cv, root);
@@ -175,7 +187,7 @@ void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, co
     tp->need(tp, w->tail_first, w->last);
     op.rmsnorm_fwd(t->normed, t->rstd, x, w->norm, M * Q, E, w->d.eps);
     if (dw && w->d.soft > 0 && !t->soft_ready)
-        soften(t, &w->d, codes);
+        soften(t, &w->d, codes, tp);
     for (int q = 0; q < Q; q++)
         loss[q] += depth_loss(dw, t, w, codes, code + q * M, q, M, scale, tp);
 }

@@ -16,8 +16,9 @@
  *
  * Tensors are depth-major, (Q,M,.): each depth is one dense matrix.  Only the M rows with a visual target are
  * computed, and the logits of one depth's chunk of rows live at once (xent.h).
- * Distributed over tp: attention by heads, FFN by its inner width, code heads by codebook (code-parallel loss);
- * tied, every rank has the whole codebook and takes its rows of it.
+ * Distributed over tp: p0 column-, p2 row-parallel, attention by heads, FFN by its inner width, code heads by codebook
+ * (code-parallel loss); tied, a rank's piece of the codebook is its rows.  `in` and `tie` (E x Cv, small beside a code
+ * head of S rows) are replicated: their inputs and outputs are needed whole on every rank.
  *
  * Dims    C model width  E head width  H heads  L layers  Q depth  S codes  Cv codebook width  M target rows
  * Source  ASVR, arXiv:2506.09040; docs/MATH.md
@@ -64,9 +65,11 @@ typedef struct {
     float *rstd, *normed, *dnormed;                /* (QM) (QM,E) (QM,E) */
     RqHeadLayerTape layer[16];
     float *norm, *hid, *dq, *dk, *dv, *datt, *part, *dx;
+    int32_t *local;                                /* (M) work */
     float   *y, *dy;                               /* tied: (M,Cv) of one depth */
     int32_t *near[MAX_DEPTH];                      /* soft: (S,m); all depths with one codebook use the first */
     float   *near_p[MAX_DEPTH];
+    float   *whole;                                /* (S,Cv) a codebook put together for them; NULL with one rank */
     bool     soft_ready;                           /* the two are computed at the first forward pass that learns */
     XentWork xent;
 } RqHeadTape;

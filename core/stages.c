@@ -107,17 +107,18 @@ static void take_codes(Model *m, const Batch *b, int branch)
                                           : m->codes[branch].code[k * rows + s->vis_src[i]];
 }
 
-/* m->feat = sum of the code vectors of all pictures, from m->codes[SEMANTIC].code. */
+/* m->feat = sum of the code vectors of all pictures, from m->codes[SEMANTIC].code: first of those that are here. */
 static void discrete_features(Model *m, int64_t rows)
 {
     const Codes *w = &m->w.codes[SEMANTIC];
+    CodesTape *t = &m->codes[SEMANTIC];
     m->tp->need(m->tp, w->first, w->last);
     for (int k = 0; k < w->Q; k++) {
-        float *to = k ? m->rows : m->feat;
-        op.embed_fwd(to, w->table[w->shared ? 0 : k], m->codes[SEMANTIC].code + k * rows, rows, w->Cv, w->S);
+        codes_embed(k ? m->rows : m->feat, w, k, t->code + k * rows, t->local, rows, m->tp);
         if (k)
             op.add_fwd(m->feat, m->feat, m->rows, rows * w->Cv);
     }
+    m->tp->sum(m->tp, m->feat, rows * w->Cv);
 }
 
 /* Everything that the pictures of a batch are needed for. */

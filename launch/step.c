@@ -192,7 +192,7 @@ void step_update(Run *r, StepState *s)
     optim_step(&r->optim, r->model.weights, r->model.grads, &conf, s->norm);
     for (int k = 0; k < BRANCHES && r->model.c.stage == STAGE_TOKENIZER; k++)
         if (model_has(&r->model, k ? PART_APP_CODES : PART_CODES) && r->model.dw.codes[k].table[0])
-            codes_update(&s->use[k], &r->model.w.codes[k], &r->model.dw.codes[k], (float)c->train.ema_decay);
+            codes_update(&s->use[k], &r->model.w.codes[k], &r->model.dw.codes[k], (float)c->train.ema_decay, &r->tp);
 }
 
 static void warn_skipped(const Run *r, const StepState *s)

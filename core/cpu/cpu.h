@@ -7,7 +7,8 @@
  *             on how many there are; matrix products get OpenBLAS's own threads, except inside cpu_attention and
  *             cpu_rq, where the threads take (sequence, head) or rows and each calls a one-thread sgemm
  *   memory    nothing is allocated; tiles lie on the stack, some 128 KiB at most
- *   absent    code_update, sigmoid_contrast, soft_targets, xent_soft_...: small and rare, the reference serves
+ *   absent    code_count, code_update, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, xent_soft_...: small, the
+ *             reference serves
  *
  * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_simd.c; speed: tests/bench/bench_ops.c
  */
@@ -77,10 +78,10 @@ void   cpu_xent_bwd(float *z, const float *max, const float *sum, const int32_t 
 double cpu_xent_loss(const float *max, const float *sum, const float *target, int64_t N);
 
 /* cpu_rq.c */
-void cpu_nearest(int32_t *code, const float *x, const float *e, int64_t N, int C, int S);
+void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S);
 void cpu_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m);
-void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int C);
-void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C);
+void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int C, int S);
+void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S);
 
 /* cpu_noise.c */
 void   cpu_fill(float *x, int64_t n, float value);

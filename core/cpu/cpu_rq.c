@@ -4,6 +4,7 @@
 #include "core/prof.h"
 
 #include <float.h>
+#include <string.h>
 
 enum { ROWS = 256, CODES = 128 };       /* a tile of products: 128 KiB on the stack */
 enum { NEAR_ROWS = 128, NEAR_MOST = 32 };
@@ -70,7 +71,7 @@ static double slack_of(double square_x, double most, int C)
     return (C + 8) * (double)FLT_EPSILON * (2 * sqrt(square_x * most) + most);
 }
 
-static void nearest_rows(int32_t *code, const float *x, const float *e, int rows, int C, int S)
+static void nearest_rows(int32_t *code, float *dist, const float *x, const float *e, int rows, int C, int S)
 {
     float near[ROWS * CODES];
     double least[ROWS], square_x[ROWS];
@@ -86,15 +87,17 @@ static void nearest_rows(int32_t *code, const float *x, const float *e, int rows
             search(code + r, least + r, x + (int64_t)r * C, e, near + r * CODES, square_x[r],
                    slack_of(square_x[r], most, C), j0, wide, C);
     }
+    for (int r = 0; dist && r < rows; r++)
+        dist[r] = isnan(least[r]) ? INFINITY : (float)least[r];
 }
 
-void cpu_nearest(int32_t *code, const float *x, const float *e, int64_t N, int C, int S)
+void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S)
 {
     prof_gemm(N, S, C);
     const int threads = blas_alone_start();
 #pragma omp parallel for if (N > ROWS)
     for (int64_t n = 0; n < N; n += ROWS)
-        nearest_rows(code + n, x + n * C, e, (int)min64(ROWS, N - n), C, S);
+        nearest_rows(code + n, dist ? dist + n : NULL, x + n * C, e, (int)min64(ROWS, N - n), C, S);
     blas_alone_end(threads);
 }
 
@@ -148,11 +151,15 @@ void cpu_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m)
     blas_alone_end(threads);
 }
 
-void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int C)
+void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int C, int S)
 {
 #pragma omp parallel for if (N * C >= PARALLEL)
     for (int64_t n = 0; n < N; n++) {
         float *row = x + n * C;
+        if (code[n] < 0 || code[n] >= S) {
+            memset(row, 0, (size_t)C * sizeof *row);
+            continue;
+        }
         const float *from = e + (int64_t)code[n] * C;
 #pragma omp simd
         for (int c = 0; c < C; c++)
@@ -160,9 +167,10 @@ void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int 
     }
 }
 
-void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C)
+void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S)
 {
     for (int64_t n = 0; n < N; n++)
-        count[code[n]] += 1;
-    cpu_scatter_add(sum, x, code, N, C);
+        if (code[n] >= 0 && code[n] < S)
+            count[code[n]] += 1;
+    cpu_embed_bwd(sum, x, code, N, C, S);
 }

@@ -17,7 +17,8 @@
     _(attention_fwd) _(attention_bwd) _(depth_attention_fwd) _(depth_attention_bwd) _(rope)                            \
     _(patches) _(area_mean)                                                                                            \
     _(xent_max) _(xent_sum) _(xent_bwd) _(xent_loss) _(xent_soft_target) _(xent_soft_bwd) _(sigmoid_contrast)          \
-    _(nearest) _(nearest_m) _(soft_targets) _(residual) _(code_stats) _(code_update) _(code_restart) _(pick)         \
+    _(nearest) _(nearest_bid) _(nearest_won) _(nearest_m) _(soft_targets) _(residual)                                  \
+    _(code_stats) _(code_count) _(code_update) _(code_restart) _(pick)                                                 \
     _(entropy) _(mse) _(noise) _(noise_mix)                                                                            \
     _(sumsq) _(sumsq_columns) _(to_bf16) _(from_bf16) _(adamw)
 

@@ -44,11 +44,9 @@ int64_t ref_code_restart(float *e, float *count, float *sum, const float *candid
     return restarted;
 }
 
-double ref_entropy(const float *n, int S)
+double ref_entropy(const float *n, int S, double total)
 {
-    double total = 0, sum = 0;
-    for (int j = 0; j < S; j++)
-        total += n[j];
+    double sum = 0;
     for (int j = 0; j < S; j++)
         if (n[j] > 0)
             sum -= n[j] / total * log(n[j] / total);

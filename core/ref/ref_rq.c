@@ -13,7 +13,7 @@ static double distance(const float *x, const float *e, int C)
     return s;
 }
 
-void ref_nearest(int32_t *code, const float *x, const float *e, int64_t N, int C, int S)
+void ref_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S)
 {
     prof_gemm(N, S, C);
     for (int64_t n = 0; n < N; n++) {
@@ -24,7 +24,21 @@ void ref_nearest(int32_t *code, const float *x, const float *e, int64_t N, int C
             if (d < least)
                 least = d, code[n] = j;
         }
+        if (dist)
+            dist[n] = isnan(least) ? INFINITY : (float)least;
     }
+}
+
+void ref_nearest_bid(float *bid, const float *best, const int32_t *code, int64_t N, int first)
+{
+    for (int64_t n = 0; n < N; n++)
+        bid[n] = bid[n] == best[n] ? -(float)(first + code[n]) : -INFINITY;
+}
+
+void ref_nearest_won(int32_t *code, const float *bid, int64_t N)
+{
+    for (int64_t n = 0; n < N; n++)
+        code[n] = (int32_t)-bid[n];
 }
 
 /* Puts code j at its place among the m nearest so far, behind those as near; the first place is the code's own. */
@@ -69,31 +83,39 @@ void ref_soft_targets(float *p, int S, int m, float tau)
     }
 }
 
-void ref_residual(float *x, const float *e, const int32_t *code, int64_t N, int C)
+void ref_residual(float *x, const float *e, const int32_t *code, int64_t N, int C, int S)
 {
     for (int64_t n = 0; n < N; n++)
         for (int c = 0; c < C; c++)
-            x[n * C + c] -= e[(int64_t)code[n] * C + c];
+            x[n * C + c] = code[n] >= 0 && code[n] < S ? x[n * C + c] - e[(int64_t)code[n] * C + c] : 0;
 }
 
-void ref_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C)
+void ref_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S)
 {
     for (int64_t n = 0; n < N; n++)
-        count[code[n]] += 1;
-    ref_scatter_add(sum, x, code, N, C);
+        if (code[n] >= 0 && code[n] < S)
+            count[code[n]] += 1;
+    ref_embed_bwd(sum, x, code, N, C, S);
 }
 
-void ref_code_update(float *e, float *count, float *sum, const float *n, const float *m, int S, int C, float decay, float eps)
+double ref_code_count(float *count, double *chosen, const float *n, int S, float decay)
 {
     double d = decay, total = 0;
+    *chosen = 0;
     for (int s = 0; s < S; s++) {
         count[s] = (float)(d * count[s] + (1 - d) * n[s]);
         total += count[s];
+        *chosen += n[s];
     }
-    if (total == 0)                 /* no step has met a vector yet */
-        return;
+    return total;
+}
+
+void ref_code_update(float *e, float *sum, const float *count, const float *m, int S, int C, float decay, float eps,
+                     double total, int codes)
+{
+    double d = decay;
     for (int s = 0; s < S; s++) {
-        double smooth = total * ((double)count[s] + eps) / (total + (double)S * eps);
+        double smooth = total * ((double)count[s] + eps) / (total + (double)codes * eps);
         for (int64_t i = (int64_t)s * C; i < (int64_t)(s + 1) * C; i++) {
             sum[i] = (float)(d * sum[i] + (1 - d) * m[i]);
             e[i] = (float)(sum[i] / smooth);

@@ -69,7 +69,7 @@ static void one_query(void)
 }
 static void depth(void) { OPS_CPU.depth_attention_fwd(c, d, a, b, e, Q, N, E / D, D); }
 static void depth_bwd(void) { OPS_CPU.depth_attention_bwd(e, f, g, a, d, a, b, b, Q, N, E / D, D); }
-static void nearest(void) { OPS_CPU.nearest(index_of, a, b, N, CV, V); }
+static void nearest(void) { OPS_CPU.nearest(index_of, NULL, a, b, N, CV, V); }
 
 static void rmsnorm(void) { OPS_CPU.rmsnorm_fwd(c, d, a, b, N, C, 1e-5f); }
 static void rmsnorm_bwd(void) { OPS_CPU.rmsnorm_bwd(c, e, a, b, d, b, N, C); }

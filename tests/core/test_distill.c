@@ -317,7 +317,7 @@ static void learns(void **s)
                 op.adamw(m.weights + p->offset, moments + p->grad, moments + m.table.grads + p->grad, m.grads + p->grad,
                          p->count, 3e-3f, 0.9f, 0.95f, 1e-8f, 0, step, 1);
         }
-        codes_update(&use, &m.w.codes[SEMANTIC], &m.dw.codes[SEMANTIC], 0.9f);
+        codes_update(&use, &m.w.codes[SEMANTIC], &m.dw.codes[SEMANTIC], 0.9f, m.tp);
     }
     assert_true(last.distill < 0.1 * first.distill && last.pooled < 0.02 * first.pooled && last.commit < 0.15 * first.commit);
     for (int i = 0; i < m.table.n; i++) {

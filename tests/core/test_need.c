@@ -132,7 +132,8 @@ static void other_stages(void **state)
     ModelConf conf = case_conf(STAGE_CONTRAST, "vision,pool,text,contrast");
     check(&conf, &c.batch);
     conf = case_conf(STAGE_TOKENIZER, "codes,app_codes");
-    conf.codes_layer[APPEARANCE] = -4;
+    conf.codes_layer[SEMANTIC] = -2;
+    conf.codes_layer[APPEARANCE] = -3;
     check(&conf, &c.batch);
     conf.trainable = "codes,app_codes,tokenizer";
     conf.own_tower = true;

@@ -106,19 +106,21 @@ static void nearest_breaks_ties_to_the_lowest(void **state)
         int n = shapes[t][0], C = shapes[t][1], S = shapes[t][2];
         float *x = buffer(n * C), *e = buffer(S * C);
         int32_t *code = malloc((size_t)n * sizeof *code + 1);
+        float *dist = buffer(n);
         for (int i = 0; i < n * C; i++)
             x[i] = (float)rng_below(5, 7, 1, (uint64_t)i);
         for (int i = 0; i < S * C; i++)
             e[i] = (float)rng_below(5, 7, 2, (uint64_t)i);
-        o->nearest(code, x, e, n, C, S);
+        o->nearest(code, dist, x, e, n, C, S);
         for (int i = 0; i < n; i++) {
             int best = 0;
             for (int j = 1; j < S; j++)
                 if (distance(x + i * C, e + j * C, C) < distance(x + i * C, e + best * C, C))
                     best = j;
             assert_int_equal(code[i], best);
+            assert_true(dist[i] == (float)distance(x + i * C, e + best * C, C));
         }
-        free(x), free(e), free(code);
+        free(x), free(e), free(code), free(dist);
     }
 }
 
@@ -128,16 +130,42 @@ static void nearest_is_near(void **state)
     const Ops *o = *state;
     enum { N = 97, C = 67, S = 521 };
     static float x[N * C], e[S * C];
-    int32_t code[N];
+    float dist[N];
+    int32_t code[N], again[N];
     fill(x, N * C, 1), fill(e, S * C, 2);
     for (int c = 0; c < C; c++)
         x[5 * C + c] = e[300 * C + c], x[6 * C + c] = NAN;
-    o->nearest(code, x, e, N, C, S);
+    o->nearest(code, dist, x, e, N, C, S);
     assert_int_equal(code[5], 300);
+    assert_true(dist[5] == 0 && dist[6] == INFINITY);
     assert_in_range(code[6], 0, S - 1);                         /* no answer, but never one outside the table */
+    o->nearest(again, NULL, x, e, N, C, S);
+    assert_memory_equal(again, code, sizeof code);
     for (int n = 0; n < N; n++)
         for (int j = 0; n != 6 && j < S; j++)
             assert_true(distance(x + n * C, e + code[n] * C, C) <= distance(x + n * C, e + j * C, C) + 1e-5 * 2 * C);
+}
+
+/* Three ranks of 4 codes each; row 0: rank 1 is nearest; 1: ranks 0 and 2 tie, the lowest code wins; 2: nobody has a number. */
+static void ranks_bid_for_the_nearest(void **state)
+{
+    const Ops *o = *state;
+    const float dist[3][3] = { { 2, 3, INFINITY }, { 1, 4, INFINITY }, { 5, 3, INFINITY } };
+    const int32_t code[3][3] = { { 3, 2, 0 }, { 1, 0, 1 }, { 0, 1, 2 } };
+    float best[3], most[3], bid[3][3];
+    int32_t won[3];
+    for (int n = 0; n < 3; n++)
+        best[n] = -fminf(dist[0][n], fminf(dist[1][n], dist[2][n]));
+    for (int r = 0; r < 3; r++) {
+        for (int n = 0; n < 3; n++)
+            bid[r][n] = -dist[r][n];
+        o->nearest_bid(bid[r], best, code[r], 3, 4 * r);
+    }
+    for (int n = 0; n < 3; n++)
+        most[n] = fmaxf(bid[0][n], fmaxf(bid[1][n], bid[2][n]));
+    o->nearest_won(won, most, 3);
+    assert_int_equal(won[0], 5), assert_int_equal(won[1], 2), assert_int_equal(won[2], 0);
+    assert_true(bid[0][0] == -INFINITY && bid[2][1] == -9);
 }
 
 static void residual_subtracts(void **state)
@@ -150,13 +178,21 @@ static void residual_subtracts(void **state)
     memcpy(r, x, sizeof r);
     for (int n = 0; n < N; n++)
         code[n] = n * 3 % S;
-    o->residual(r, e, code, N, C);
+    o->residual(r, e, code, N, C, S);
     for (int i = 0; i < N * C; i++)
         assert_true(r[i] == x[i] - e[code[i / C] * C + i % C]);
-    o->residual(NULL, e, NULL, 0, C);
+    memcpy(r, x, sizeof r);
+    for (int n = 0; n < N; n++)
+        code[n] = n % (S + 2) - 1;                              /* -1 and S are other ranks' */
+    o->residual(r, e, code, N, C, S);
+    for (int i = 0; i < N * C; i++) {
+        const int j = code[i / C];
+        assert_true(r[i] == (j >= 0 && j < S ? x[i] - e[j * C + i % C] : 0));
+    }
+    o->residual(NULL, e, NULL, 0, C, S);
 }
 
-/* Integers again, so that sums in any order are equal; both outputs accumulate. */
+/* Integers again, so that sums in any order are equal; both outputs accumulate; codes of other ranks do not count. */
 static void code_stats_count_and_add(void **state)
 {
     const Ops *o = *state;
@@ -167,28 +203,39 @@ static void code_stats_count_and_add(void **state)
         sum[i] = want[i] = (float)i, count[i / C] = many[i / C] = 2;
     for (int i = 0; i < N * C; i++) {
         x[i] = (float)rng_below(9, 7, 1, (uint64_t)i);
-        code[i / C] = (int32_t)rng_below(S - 1, 7, 2, (uint64_t)(i / C));       /* the last code is never used */
+        code[i / C] = (int32_t)rng_below(S + 2, 7, 2, (uint64_t)(i / C)) - 1;
+        if (code[i / C] == S - 1)
+            code[i / C] = S;                                                    /* the last code is never used */
+        if (code[i / C] < 0 || code[i / C] == S)
+            continue;
         want[code[i / C] * C + i % C] += x[i];
         many[code[i / C]] += i % C == 0;
     }
-    o->code_stats(count, sum, x, code, N, C);
+    o->code_stats(count, sum, x, code, N, C, S);
     assert_memory_equal(count, many, sizeof many);
     assert_memory_equal(sum, want, sizeof want);
     assert_true(count[S - 1] == 2);
 }
 
-/* count {1,3,0} and n {5,-,-}, half and half: {3,1.5,0}, 4.5 in all; smoothed with eps 1: 4.5 (count + 1) / 7.5. */
+/* count {1,3,0} and n {5,-,-}, half and half: {3,1.5,0}, 4.5 in all; smoothed with eps 1: 4.5 (count + 1) / 7.5.
+   As part of a codebook of 7 codes whose counts make 9: 9 (count + 1) / 16. */
 static void code_update_by_hand(void **state)
 {
     const Ops *o = *state;
     float e[6], count[] = { 1, 3, 0 }, sum[] = { 2, 4, -6, 0, 0, 0 };
     const float n[] = { 5, 0, 0 }, m[] = { 4, 8, 0, 0, 0, 0 };
-    o->code_update(e, count, sum, n, m, 3, 2, 0.5f, 1);
+    double chosen = -1;
+    assert_true(o->code_count(count, &chosen, n, 3, 0.5f) == 4.5 && chosen == 5);
+    o->code_update(e, sum, count, m, 3, 2, 0.5f, 1, 4.5, 3);
     const float want_count[] = { 3, 1.5f, 0 }, want_sum[] = { 3, 6, -3, 0, 0, 0 };
     assert_memory_equal(count, want_count, sizeof count);
     assert_memory_equal(sum, want_sum, sizeof sum);
     for (int i = 0; i < 6; i++)
         assert_float_equal(e[i], want_sum[i] / (4.5 * (want_count[i / 2] + 1) / 7.5), 1e-6);
+    memcpy(sum, (float[]){ 2, 4, -6, 0, 0, 0 }, sizeof sum);
+    o->code_update(e, sum, count, m, 3, 2, 0.5f, 1, 9, 7);
+    for (int i = 0; i < 6; i++)
+        assert_float_equal(e[i], want_sum[i] / (9 * (want_count[i / 2] + 1) / 16), 1e-6);
 }
 
 /* Code 0 is dead and has a candidate, 1 is dead without one, 2 lives, 3 is just alive. */
@@ -214,8 +261,9 @@ static void entropy_by_hand(void **state)
 {
     const Ops *o = *state;
     const float n[] = { 6, 0, 3, 3 }, one[] = { 0, 7 }, none[] = { 0, 0, 0 };
-    assert_true(fabs(o->entropy(n, 4) - 1.5 * log(2)) < 1e-15);         /* four double roundings of order 1 */
-    assert_true(o->entropy(one, 2) == 0 && o->entropy(none, 3) == 0);
+    assert_true(fabs(o->entropy(n, 4, 12) - 1.5 * log(2)) < 1e-15);     /* four double roundings of order 1 */
+    assert_true(o->entropy(one, 2, 7) == 0 && o->entropy(none, 3, 0) == 0);
+    assert_true(fabs(o->entropy(n + 2, 2, 12) - log(2)) < 1e-15);       /* a part of them adds its terms */
 }
 
 /* softmax(log p / 1) = p: u walks through the cumulative shares .1 .6 .6 1; at temperature 1/2 shares go as p^2. */
@@ -354,6 +402,7 @@ static int suite(const char *name, const Ops *o)
         cmocka_unit_test_prestate(patches_are_channel_major, s),
         cmocka_unit_test_prestate(nearest_breaks_ties_to_the_lowest, s),
         cmocka_unit_test_prestate(nearest_is_near, s),
+        cmocka_unit_test_prestate(ranks_bid_for_the_nearest, s),
         cmocka_unit_test_prestate(residual_subtracts, s),
         cmocka_unit_test_prestate(code_stats_count_and_add, s),
         cmocka_unit_test_prestate(code_update_by_hand, s),

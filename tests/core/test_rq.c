@@ -31,7 +31,7 @@ static void lay_rq(Rq *r)
 {
     r->weights = TAKE(&r->arena, float, r->table.weights);
     r->grads   = TAKE(&r->arena, float, r->table.grads);
-    codes_tape(&r->t, &r->arena, &r->w, N, true);
+    codes_tape(&r->t, &r->arena, &r->w, N, true, &TP_ALONE);
 }
 
 /* Random codebooks, and features like normal numbers of their own stream. */
@@ -230,7 +230,7 @@ static void averages_and_restarts(void **state)
             Naive *v = naive(r);
             gather(r, step);
             int64_t want = 0;
-            codes_update(&r->use, &r->w, &r->dw, 0.8f);
+            codes_update(&r->use, &r->w, &r->dw, 0.8f, &TP_ALONE);
             assert_int_equal(r->use.books, shared ? 1 : Q);
             for (int k = 0; k < (shared ? 1 : Q); k++)
                 want += check_book(r, before + (r->w.count[k] - r->weights), before + (r->w.sum[k] - r->weights), k, v, 0.8f);
@@ -254,7 +254,7 @@ static void learns(void **state)
         const double untrained = r->energy[Q];
         for (int step = 0; step < 60; step++) {
             gather(r, step);
-            codes_update(&r->use, &r->w, &r->dw, 0.8f);
+            codes_update(&r->use, &r->w, &r->dw, 0.8f, &TP_ALONE);
         }
         codes_quantize(&r->t, r->energy, &r->w, r->x, N, &TP_ALONE);
         for (int k = 0; k < Q; k++)                        /* each depth explains some more of what is left */
@@ -326,7 +326,7 @@ static void ranks(void **state)
             op.add_fwd(sum, sum, r->grads, r->table.grads);
         }
         memcpy(r->grads, sum, (size_t)r->table.grads * sizeof *sum);
-        codes_update(&use[i], &r->w, &r->dw, 0.8f);
+        codes_update(&use[i], &r->w, &r->dw, 0.8f, &TP_ALONE);
         table[i] = malloc(Q * S * C * sizeof(float));
         for (int k = 0; k < Q; k++)
             memcpy(table[i] + k * S * C, r->w.table[k], S * C * sizeof(float));
@@ -389,7 +389,7 @@ static void nothing_to_learn_from(void **state)
     const CodesDraw draw = { .seed = 8, .step = 0, .global_batch = 2, .first = 0 };
     memcpy(before, r->weights, bytes);
     codes_gather(&r->dw, &r->t, r->energy, &r->w, r->x, (const int32_t[]){ 0, 0, 0 }, 2, P, &draw, &TP_ALONE);
-    codes_update(&r->use, &r->w, &r->dw, 0.99f);
+    codes_update(&r->use, &r->w, &r->dw, 0.99f, &TP_ALONE);
     assert_true(r->use.restarts == 0 && r->use.used[0] == 0 && r->use.perplexity[0] == 1);
     assert_memory_equal(before, r->weights, bytes);
     free(before);

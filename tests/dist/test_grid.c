@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "dist/comm.h"
 #include "dist/tp.h"
 
@@ -94,6 +95,40 @@ static void the_door_sums_over_tp_only(void **state)
     }
 }
 
+/* Doubles cross as floats and are whole again: sums as one rank would add them up, to the last bit, for any number of them. */
+static void doubles_are_summed_exactly(void **state)
+{
+    (void)state;
+    enum { N = 1100 };
+    Grid g;
+    grid_open(&g, MPI_COMM_WORLD, size);
+    Tp tp = tp_door(&g);
+    static double x[N];
+    for (int i = 0; i < N; i++)
+        x[i] = rng_normal(1, (uint64_t)rank, (uint64_t)i) * (i % 3 ? 1 : 1e20);
+    x[0] = 16777217 + 0x1p-28;                             /* 53 bits */
+    tp_sum_f64(&tp, x, N);
+    for (int i = 0; i < N; i++) {
+        double want = 0;
+        for (int r = 0; r < size; r++)
+            want += i ? rng_normal(1, (uint64_t)r, (uint64_t)i) * (i % 3 ? 1 : 1e20) : 16777217 + 0x1p-28;
+        assert_true(x[i] == want);
+    }
+    tp_sum_f64(&tp, x, 0);
+    grid_close(&g);
+}
+
+static void ids_count_from_a_ranks_first_row(void **state)
+{
+    (void)state;
+    const int32_t id[] = { 0, 9, 10, 19, 20, -1, -200 };
+    int32_t local[7];
+    Tp tp = { .rank = 1, .size = 2 };
+    tp_ids(local, id, 7, 10, &tp);
+    const int32_t want[] = { -10, -1, 0, 9, 10, -1, -1 };
+    assert_memory_equal(local, want, sizeof want);
+}
+
 int main(int argc, char **argv)
 {
     int level;
@@ -105,6 +140,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(axes_are_where_the_formula_says),
         cmocka_unit_test(a_grid_that_does_not_divide_dies),
         cmocka_unit_test(the_door_sums_over_tp_only),
+        cmocka_unit_test(doubles_are_summed_exactly),
+        cmocka_unit_test(ids_count_from_a_ranks_first_row),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     MPI_Finalize();

@@ -90,7 +90,7 @@ static ModelConf conf_of(const Case *k)
     c.supervision = k->supervision;
     c.codes_given = k->made || k->stage < STAGE_PRETRAIN ? 0 : two ? 6 : 3;
     c.codes_layer[APPEARANCE] = two ? -4 : 0;
-    c.vision = c.text = (EncoderDims){ .C = 24, .F = 36, .H = 12, .L = 3, .eps = 1e-6f };
+    c.vision = c.text = (EncoderDims){ .C = 24, .F = 36, .H = 12, .L = 4, .eps = 1e-6f };
     c.decoder = (LlamaDims){ .C = 48, .F = 60, .H = 12, .K = k->kv_heads ? k->kv_heads : 12, .L = 2, .V = 48, .theta = 10000,
                              .eps = 1e-5f, .qkv_bias = k->bias };
     c.projector_layers = k->projector ? k->projector : 2;
@@ -115,7 +115,6 @@ typedef struct {
     Grid  grid;
     Tp    tp;
     Model whole, part;
-    CodesUse use[2][BRANCHES];                 /* of the whole, of the part */
 } Pair;
 
 /* Sum over ranks modulo 2^64, through doubles. */
@@ -262,6 +261,32 @@ static void compare(Pair *p, const Batch *b, bool train)
         check_gradients(p);
 }
 
+/* The codebooks move by what the pass gathered; figures of the whole codebook are the same on every rank. */
+static void update_codes(Pair *p)
+{
+    for (int k = 0; k < BRANCHES; k++) {
+        CodesUse want, got;
+        codes_update(&want, &p->whole.w.codes[k], &p->whole.dw.codes[k], 0.5f, &TP_ALONE);
+        codes_update(&got, &p->part.w.codes[k], &p->part.dw.codes[k], 0.5f, &p->tp);
+        if (got.restarts != want.restarts || memcmp(got.used, want.used, sizeof got.used) != 0)
+            breach(p->name, "codes in use or started again", (double)got.restarts, (double)want.restarts);
+        if (want.restarts == 0)
+            breach(p->name, "restarts", 0, 1);             /* else nothing would be compared */
+        for (int i = 0; i < got.books; i++)
+            if (!near(got.perplexity[i], want.perplexity[i]))
+                breach(p->name, "a perplexity", got.perplexity[i], want.perplexity[i]);
+    }
+    for (int i = 0; i < p->part.table.n; i++) {
+        const Param *q = &p->part.table.p[i];
+        float *want = malloc((size_t)q->count * sizeof *want);
+        cut(p, i, want, p->whole.weights + p->whole.table.p[i].offset);
+        for (int64_t e = 0; e < q->count; e++)
+            if (!(fabsf(p->part.weights[q->offset + e] - want[e]) <= 1e-5f))         /* values are of order 1 */
+                breach(p->name, q->name, p->part.weights[q->offset + e], want[e]);
+        free(want);
+    }
+}
+
 static void every_stage_and_supervision(void **state)
 {
     (void)state;
@@ -275,6 +300,8 @@ static void every_stage_and_supervision(void **state)
         case_batch(&c, k->stage == STAGE_CONTRAST);
         open_pair(&p, k->name, &conf);
         compare(&p, &c.batch, true);
+        if (k->stage == STAGE_TOKENIZER)
+            update_codes(&p);
         c.batch.step = 1;
         compare(&p, &c.batch, true);           /* soft targets are there already */
         compare(&p, &c.batch, false);
