@@ -308,6 +308,23 @@ size_t muon_bytes(const MuonShape *s, const MuonWay *way, int n, int pr, int pc)
     return most;
 }
 
+int64_t muon_sent(const MuonShape *s, const MuonWay *way, int n, int pr, int pc, int rank, double *flops)
+{
+    Muon u;
+    int64_t floats = 0;
+    plan(&u, pr, pc, s, way, n);
+    u.rank = rank;
+    for (int i = 0; i < n; i++) {
+        const int64_t mine = block_floats(&u, &s[i]), all = (int64_t)s[i].rows * s[i].cols;
+        if (way[i] == MUON_OWNER)
+            floats += owned_here(&u, i) ? all - mine : mine;
+        if (way[i] == MUON_GRID || way[i] == MUON_LOCAL || owned_here(&u, i))
+            *flops += 2 * STEPS * cost(&s[i]) / (way[i] == MUON_GRID ? u.ranks : 1);
+    }
+    free(u.item);
+    return floats * (int64_t)sizeof(float);
+}
+
 Muon *muon_open(MPI_Comm comm, int pr, int pc, const MuonShape *s, const MuonWay *way, int n)
 {
     CHECK(comm_size(comm) == pr * pc, "Muon on a grid of %d x %d processes: there are %d ranks", pr, pc, comm_size(comm));

@@ -170,7 +170,8 @@ static void print_loader(Run *r, Err *e)
 
 static void print_result(const Run *r, const Times *t, double sgemm, double peak)
 {
-    const double samples = (double)r->c->train.micro_batch * run_buckets(r->c, r->grid.dp_size).leaves * r->grid.dp_size;
+    const BucketConf conf = run_buckets(r->c, r->grid.dp_size);
+    const double samples = (double)r->c->train.micro_batch * conf.leaves * r->grid.dp_size;
     const double per[] = { t->step / STEPS, t->forward / STEPS, t->backward / STEPS, t->reduce / STEPS, t->optim / STEPS,
                            peak, t->flops / STEPS };
     Stat s[7];
@@ -183,7 +184,7 @@ static void print_result(const Run *r, const Times *t, double sgemm, double peak
     for (int i = 0; i < 5; i++)
         printf("%-10s %9.2f %9.2f %9.2f   slowest: rank %d\n", name[i], 1e3 * s[i].min, 1e3 * s[i].mean, 1e3 * s[i].max, s[i].argmax);
     printf("backward waits for the reduction %.1f %% of its time; %.1f MiB are reduced a step\n",
-           100 * s[3].mean / (s[2].mean + s[3].mean), (double)buckets_bytes(r->buckets) / (1 << 20));
+           100 * s[3].mean / (s[2].mean + s[3].mean), (double)buckets_bytes(&r->optim.zero, &conf) / (1 << 20));
     printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * sgemm);
     printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", samples / s[0].max,
            1e-9 * gf, gf / sgemm, s[5].max);
