@@ -15,8 +15,12 @@
  *     model_forward(&m, &batch, &targets, &losses);   losses are added up
  *     model_backward(&m, &batch, door);         adds to the gradients
  *
+ * Distributed over tp: every rank calls the same with the same batch, holds its pieces of the tensors (param.h) and gets
+ * the same losses, to the bit; what is split is said in each module's header.
+ *
  * Source  ASVR, arXiv:2506.09040; docs/MATH.md
- * Tests   tests/core/test_model.c (finite differences of every parameter), tests/golden (PyTorch)
+ * Tests   tests/core/test_model.c (finite differences of every parameter), tests/golden (PyTorch),
+ *         tests/dist/test_model_tp.c (in pieces = whole), tests/core/test_need.c (weights are asked for before they are read)
  */
 #pragma once
 #include "core/batch.h"

@@ -15,7 +15,7 @@ struct Tp {
     void (*max)(Tp *tp, float *x, int64_t n);   /* x <- maximum over tp ranks, in place, collective over tp */
     /* The weights of params [first, last) of the table are about to be read: returns when they are here (they may be
        gathered while the forward pass runs).  Before each first reading in forward; backward reads the same ones.
-       Local or collective over dp. */
+       Always in the order of forward, but a batch may do without some (no picture, no tower).  Local or collective over dp. */
     void (*need)(Tp *tp, int first, int last);
     void *ctx;
 };

@@ -13,18 +13,14 @@ enum { STEPS = 5 };
 static const float NS_A = 3.4445f, NS_B = -4.7750f, NS_C = 2.0315f;
 static const double EPS = 1e-7;
 
-typedef struct {
-    MuonShape s;
-    MuonWay   way;
-    int       owner;                    /* OWNER: the rank that has the work */
-} Item;
-
 struct Muon {
     MPI_Comm comm;
     int      pr, pc, rank, ranks, n;
     int      uses[3];                   /* matrices by MuonWay */
     Pblas    grid;                      /* open if a matrix goes by GRID */
-    Item    *item;                      /* (n) */
+    MuonShape *shape;                   /* (n) */
+    MuonWay *way;                       /* (n) */
+    int     *owner;                     /* (n) OWNER: the rank that has the work */
     double  *sumsq;                     /* (n) GRID: squares of the blocks, then of the matrices */
     int64_t *away, *home, *at;          /* (ranks) OWNER: floats to each owner, floats from each rank, how far its share is read */
     float   *mine, *owned;              /* OWNER: the blocks here by owner; the blocks of what is owned here by rank */
@@ -48,7 +44,7 @@ static int64_t block_floats(const Muon *u, const MuonShape *s)
 /* A and B: squares, placed like X. */
 static MuonShape square(const MuonShape *s) { return (MuonShape){ side(s), side(s), s->rows_over_c }; }
 
-static bool owned_here(const Muon *u, int i) { return u->item[i].way == MUON_OWNER && u->item[i].owner == u->rank; }
+static bool owned_here(const Muon *u, int i) { return u->way[i] == MUON_OWNER && u->owner[i] == u->rank; }
 
 /* ---- the work space of one matrix ---- */
 
@@ -134,11 +130,11 @@ static void orthogonalize_grid(Muon *u, const MuonShape *s, float *block, double
 static void by_grid(Muon *u, float *const *block)
 {
     for (int i = 0; i < u->n; i++)
-        u->sumsq[i] = u->item[i].way == MUON_GRID ? op.sumsq(block[i], block_floats(u, &u->item[i].s)) : 0;
+        u->sumsq[i] = u->way[i] == MUON_GRID ? op.sumsq(block[i], block_floats(u, &u->shape[i])) : 0;
     comm_sum_f64(u->comm, u->sumsq, u->n);
     for (int i = 0; i < u->n; i++)
-        if (u->item[i].way == MUON_GRID)
-            orthogonalize_grid(u, &u->item[i].s, block[i], u->sumsq[i]);
+        if (u->way[i] == MUON_GRID)
+            orthogonalize_grid(u, &u->shape[i], block[i], u->sumsq[i]);
 }
 
 /* ---- OWNER ---- */
@@ -149,10 +145,9 @@ static void pack(Muon *u, float *const *block, bool back)
     float *p = u->mine;
     for (int r = 0; r < u->ranks; r++)
         for (int i = 0; i < u->n; i++) {
-            const Item *it = &u->item[i];
-            if (it->way != MUON_OWNER || it->owner != r)
+            if (u->way[i] != MUON_OWNER || u->owner[i] != r)
                 continue;
-            const int64_t n = block_floats(u, &it->s);
+            const int64_t n = block_floats(u, &u->shape[i]);
             op.copy(back ? block[i] : p, back ? p : block[i], n);
             p += n;
         }
@@ -194,7 +189,7 @@ static void by_owner(Muon *u, float *const *block)
         u->at[r] = start;
     for (int i = 0; i < u->n; i++)
         if (owned_here(u, i))
-            orthogonalize_owned(u, &u->item[i].s);
+            orthogonalize_owned(u, &u->shape[i]);
     comm_exchange_f32(u->comm, u->mine, u->away, u->owned, u->home);
     pack(u, block, true);
 }
@@ -206,54 +201,19 @@ void muon_orthogonalize(Muon *u, float *const *block)
     if (u->uses[MUON_GRID])
         by_grid(u, block);
     for (int i = 0; i < u->n; i++)
-        if (u->item[i].way == MUON_LOCAL)
-            orthogonalize_here(block[i], u->item[i].s.rows, u->item[i].s.cols, &u->arena);
+        if (u->way[i] == MUON_LOCAL)
+            orthogonalize_here(block[i], u->shape[i].rows, u->shape[i].cols, &u->arena);
 }
 
-/* ---- who does what, and how much memory that takes ---- */
-
-/* Multiply-adds of a step: X X^T and B X, A A. */
-static double cost(const MuonShape *s)
-{
-    const double n = side(s), long_side = s->rows + s->cols - n;
-    return 2 * n * n * long_side + n * n * n;
-}
-
-void muon_ways(MuonWay *way, const MuonShape *s, int n, int pr, int pc)
-{
-    for (int i = 0; i < n; i++)
-        way[i] = pr * pc == 1 ? MUON_LOCAL : MUON_OWNER;
-}
-
-/* The costliest matrix first, each to the rank that has the least to do; of equals the first. */
-static void choose_owners(Item *item, int n, int ranks)
-{
-    double *load = calloc((size_t)ranks, sizeof *load);
-    CHECK(load, "no memory for %d ranks", ranks);
-    for (int i = 0; i < n; i++)
-        item[i].owner = -1;
-    for (;;) {
-        int next = -1, least = 0;
-        for (int i = 0; i < n; i++)
-            if (item[i].way == MUON_OWNER && item[i].owner < 0 && (next < 0 || cost(&item[i].s) > cost(&item[next].s)))
-                next = i;
-        if (next < 0)
-            break;
-        for (int r = 1; r < ranks; r++)
-            least = load[r] < load[least] ? r : least;
-        item[next].owner = least;
-        load[least] += cost(&item[next].s);
-    }
-    free(load);
-}
+/* ---- what lies where ---- */
 
 static void layout_item(Muon *u, int i)
 {
-    const MuonShape *s = &u->item[i].s, aa = square(s);
+    const MuonShape *s = &u->shape[i], aa = square(s);
     const ArenaMark m = arena_mark(&u->arena);
-    if (u->item[i].way == MUON_GRID) {
+    if (u->way[i] == MUON_GRID) {
         take_work(&u->arena, block_floats(u, s), block_floats(u, &aa));
-    } else if (u->item[i].way == MUON_LOCAL || owned_here(u, i)) {
+    } else if (u->way[i] == MUON_LOCAL || owned_here(u, i)) {
         const int64_t nx = (int64_t)s->rows * s->cols;
         if (owned_here(u, i))
             TAKE(&u->arena, float, nx);
@@ -266,8 +226,8 @@ static void layout(Muon *u)
 {
     int64_t mine = 0, owned = 0;
     for (int i = 0; i < u->n; i++) {
-        const MuonShape *s = &u->item[i].s;
-        mine += u->item[i].way == MUON_OWNER ? block_floats(u, s) : 0;
+        const MuonShape *s = &u->shape[i];
+        mine += u->way[i] == MUON_OWNER ? block_floats(u, s) : 0;
         owned += owned_here(u, i) ? (int64_t)s->rows * s->cols : 0;
     }
     u->sumsq = TAKE(&u->arena, double, u->n);
@@ -280,31 +240,49 @@ static void layout(Muon *u)
         layout_item(u, i);
 }
 
-/* Everything that needs no process: what goes which way, and to whom. */
-static void plan(Muon *u, int pr, int pc, const MuonShape *s, const MuonWay *way, int n)
+static void *room(int n, size_t elem)
 {
+    void *p = calloc((size_t)n + 1, elem);
+    CHECK(p, "no memory for %d matrices", n);
+    return p;
+}
+
+/* Everything that needs no other process: what goes which way, and to whom. */
+static Muon *plan(int pr, int pc, const MuonShape *s, const MuonWay *way, int n)
+{
+    Muon *u = room(1, sizeof *u);
     *u = (Muon){ .pr = pr, .pc = pc, .ranks = pr * pc, .n = n, .arena.name = "Muon's work space" };
-    u->item = calloc((size_t)n + 1, sizeof *u->item);
-    CHECK(u->item, "no memory for %d matrices", n);
+    u->shape = room(n, sizeof *u->shape);
+    u->way = room(n, sizeof *u->way);
+    u->owner = room(n, sizeof *u->owner);
     for (int i = 0; i < n; i++) {
         ASSERT(s[i].rows > 0 && s[i].cols > 0 && (way[i] != MUON_LOCAL || u->ranks == 1));
-        u->item[i] = (Item){ s[i], way[i], -1 };
+        u->shape[i] = s[i];
+        u->way[i] = way[i];
         u->uses[way[i]]++;
     }
-    choose_owners(u->item, n, u->ranks);
+    muon_owners(u->owner, s, way, n, u->ranks);
+    return u;
+}
+
+static void drop(Muon *u)
+{
+    free(u->shape);
+    free(u->way);
+    free(u->owner);
+    free(u);
 }
 
 size_t muon_bytes(const MuonShape *s, const MuonWay *way, int n, int pr, int pc)
 {
-    Muon u;
+    Muon *u = plan(pr, pc, s, way, n);
     size_t most = 0;
-    plan(&u, pr, pc, s, way, n);
-    for (u.rank = 0; u.rank < u.ranks; u.rank++) {
-        u.arena = (Arena){ .name = u.arena.name };
-        layout(&u);
-        most = u.arena.size > most ? u.arena.size : most;
+    for (u->rank = 0; u->rank < u->ranks; u->rank++) {
+        u->arena.used = u->arena.size = 0;
+        layout(u);
+        most = u->arena.size > most ? u->arena.size : most;
     }
-    free(u.item);
+    drop(u);
     return most;
 }
 
@@ -328,9 +306,7 @@ int64_t muon_sent(const MuonShape *s, const MuonWay *way, int n, int pr, int pc,
 Muon *muon_open(MPI_Comm comm, int pr, int pc, const MuonShape *s, const MuonWay *way, int n)
 {
     CHECK(comm_size(comm) == pr * pc, "Muon on a grid of %d x %d processes: there are %d ranks", pr, pc, comm_size(comm));
-    Muon *u = malloc(sizeof *u);
-    CHECK(u, "no memory for Muon");
-    plan(u, pr, pc, s, way, n);
+    Muon *u = plan(pr, pc, s, way, n);
     u->comm = comm;
     u->rank = comm_rank(comm);
     if (u->uses[MUON_GRID])
@@ -340,7 +316,7 @@ Muon *muon_open(MPI_Comm comm, int pr, int pc, const MuonShape *s, const MuonWay
     layout(u);
     for (int i = 0; i < n; i++) {
         if (way[i] == MUON_OWNER)
-            u->away[u->item[i].owner] += block_floats(u, &s[i]);
+            u->away[u->owner[i]] += block_floats(u, &s[i]);
         for (int r = 0; r < u->ranks && owned_here(u, i); r++) {
             const Slice b = block_of(u, &s[i], r);
             u->home[r] += slice_total(&b);
@@ -354,6 +330,5 @@ void muon_close(Muon *u)
     if (u->uses[MUON_GRID])
         pblas_close(&u->grid);
     arena_free(&u->arena);
-    free(u->item);
-    free(u);
+    drop(u);
 }

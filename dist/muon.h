@@ -36,8 +36,10 @@ typedef struct {
 
 typedef struct Muon Muon;
 
-/* The way of each of n matrices on a pr x pc grid: muon.c says by which rule.  A function of its arguments alone.  Local. */
+/* The way of each of n matrices on a pr x pc grid, by the rule above.  A function of its arguments alone.  Local. */
 void   muon_ways(MuonWay *way, const MuonShape *s, int n, int pr, int pc);
+/* The owner of each matrix that goes by OWNER, -1 for the others: the costliest first, each to the rank that has the least to do. Local. */
+void   muon_owners(int *owner, const MuonShape *s, const MuonWay *way, int n, int ranks);
 /* Work space of the rank that needs most, in bytes, without what PBLAS allocates.  Local. */
 size_t muon_bytes(const MuonShape *s, const MuonWay *way, int n, int pr, int pc);
 

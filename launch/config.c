@@ -273,7 +273,7 @@ static void needed(ErrList *errs, const char *verb, const char *key, bool there)
 /* Of a job with so many ranks: numbers of tensor-parallel ranks that would do. */
 static void check_grid(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
-    static const char *const sharded[] = { "train", "eval", "chat", "bench" };
+    static const char *const sharded[] = { "train", "eval", "chat", "bench", "spectrum" };
     char would[160] = "";
     bool is = false;
     for (size_t i = 0; i < sizeof sharded / sizeof *sharded; i++)
@@ -308,6 +308,8 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "data.val", c->data.val[0]);
+    } else if (!strcmp(verb, "spectrum")) {
+        needed(errs, verb, "run.dir", c->run.dir[0]);
     } else if (!strcmp(verb, "import")) {
         needed(errs, verb, "import.from", c->import.from[0]);
         needed(errs, verb, "import.to", c->import.to[0]);

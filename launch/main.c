@@ -59,6 +59,18 @@ static const Verb VERBS[] = {
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
       "                 --set chat.question=\"How many cats are there?\"\n" },
+    { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
+      "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
+      "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"
+      "same of what pictures are on their way through the model: the tower's features,\n"
+      "their codes' vectors, the projector's rows, the decoder's hidden rows. Then it\n"
+      "names what looks collapsed, and by which rule. Small matrices are dealt over the\n"
+      "ranks, large ones (spectrum.whole) spread over all of them.\n"
+      "\n"
+      "  writes    RUN/spectrum.json\n"
+      "  keys      run.dir  spectrum.*  data.val (or data.shards)  model.*\n"
+      "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
+      "                 --set spectrum.parts=codes,features\n" },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
       "Reads the safetensors of import.from: LLaVA with a SigLIP tower, LLaMA, Mistral,\n"
       "Qwen2 or SigLIP. Every tensor has its place or is named; config.json and the\n"

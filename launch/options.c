@@ -105,7 +105,7 @@ const Option options[] = {
     FLOAT (train.commit, 40.0, 0, 1e6, "own tower: weight of the distance to the codes' vectors"),
     INT   (train.skip_limit, 10, 1, MANY, "skipped steps in a row that end the run with 79"),
 
-    INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks that share each replica (train, eval, chat, bench)"),
+    INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks of each replica (train, eval, chat, bench, spectrum)"),
     INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
     ENUM  (parallel.reduction, canonical, "canonical|fast", "gradients in a fixed order, the same bits on any number of replicas; or in MPI's"),
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),
@@ -116,6 +116,11 @@ const Option options[] = {
     INT   (ckpt.keep, 2, 1, 1000000, "checkpoints that are kept"),
 
     LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),
+
+    STRING(spectrum.from, "a checkpoint, or a run: its newest one; empty: run.dir"),
+    STRING(spectrum.parts, "parts to look at, as \"decoder,codes,features\"; empty: all"),
+    LONG  (spectrum.samples, 256, 1, LOTS, "samples whose pictures' features are looked at"),
+    LONG  (spectrum.whole, 16777216, 0, LOTS, "elements of a matrix that one rank takes alone; larger ones lie on all ranks"),
 
     STRING(chat.image, "the picture that is asked about"),
     STRING(chat.question, "the question; empty: lines of standard input"),

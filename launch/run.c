@@ -161,6 +161,9 @@ bool run_model(Run *r, const RunShape *s, Err *e)
 {
     char trainable[CONFIG_STRING];
     const ModelConf conf = run_conf(r->c, s, trainable);
+    char why[512];
+    if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
+        return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
     if (!model_open(&r->model, &conf, &r->tp)) {
         err_got(e, "\"%.200s\"", conf.trainable);
         err_expected(e, "parts of this stage's model, e.g. \"projector,decoder\"");

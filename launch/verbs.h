@@ -13,6 +13,7 @@ int eval_main(const Config *c);
 int chat_main(const Config *c);
 int bench_main(const Config *c);
 int plan_main(const Config *c);
+int spectrum_main(const Config *c);
 int import_main(const Config *c);
 int export_main(const Config *c);
 int verify_main(const char *path);

@@ -218,8 +218,23 @@ static double size_of(const Pair *p, int i)
     return sqrt(size2);
 }
 
+/* Where each piece is counted by the rank that speaks for it, the ranks' squares make those of the whole. */
+static void check_norm(const Pair *p)
+{
+    double want = 0, got = 0;
+    for (int i = 0; i < p->part.table.n; i++) {
+        const Param *all = &p->whole.table.p[i], *q = &p->part.table.p[i];
+        want += all->grad < 0 ? 0 : op.sumsq(p->whole.grads + all->grad, all->count);
+        got += q->grad < 0 || !params_speak(&p->part.table, i) ? 0 : op.sumsq(p->part.grads + q->grad, q->count);
+    }
+    comm_sum_f64(MPI_COMM_WORLD, &got, 1);
+    if (!near(got, want))
+        breach(p->name, "|g|^2", got, want);
+}
+
 static void check_gradients(const Pair *p)
 {
+    check_norm(p);
     for (int i = 0; i < p->part.table.n; i++) {
         const Param *q = &p->part.table.p[i];
         if (q->grad < 0)
