@@ -72,3 +72,5 @@ double   buckets_waited(const Buckets *b);         /* seconds that the last buck
    asks, too. */
 size_t   buckets_memory(const Zero *z, const BucketConf *c);
 int64_t  buckets_bytes(const Zero *z, const BucketConf *c);
+/* Bytes that MPI itself allocates for what is under way, as Open MPI 4.1 does: copies of sums.  Local, without MPI. */
+size_t   buckets_foreign(const Zero *z, const BucketConf *c);

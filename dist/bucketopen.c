@@ -200,3 +200,12 @@ int64_t buckets_bytes(const Zero *z, const BucketConf *c)
     const Pieces p = pieces(&b);
     return (c->wire == WIRE_BF16 ? 2 : 4) * (b.parts * (p.all - p.mine) + (b.ranks - 1) * p.shared);
 }
+
+size_t buckets_foreign(const Zero *z, const BucketConf *c)
+{
+    Buckets b;
+    if (z->ranks == 1 || c->reduction != REDUCE_FAST || c->wire != WIRE_FP32)
+        return 0;
+    measure(&b, z, c);
+    return (size_t)(b.ring * b.span) * sizeof(float);
+}

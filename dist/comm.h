@@ -34,7 +34,7 @@ typedef struct { int64_t calls, bytes; double seconds; } CommCount;
 extern CommCount comm_count[AXES];
 void comm_axis(MPI_Comm comm, int axis);                       /* from here on comm counts there.  Local */
 /* What a rank has to send in a sum or maximum of so many bytes: each of R parts away once as addend, once as sum.  Local. */
-static inline int64_t comm_sum_bytes(int64_t bytes, int ranks) { return 2 * bytes / ranks * (ranks - 1); }
+static inline int64_t comm_sum_bytes(int64_t bytes, int ranks) { return 2 * bytes * (ranks - 1) / ranks; }
 
 /* x (n), in place */
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n);
