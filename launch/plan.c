@@ -183,8 +183,8 @@ static void memory_print(const PlanRank *r, const PlanRank *alone, const Rates *
         printf(" (replica %d)", r->replica);
     printf("; of one rank alone\n");
     for (int k = 0; k < MEM_CLASSES; k++) {
-        sum[0] += bytes[k];
-        sum[1] += whole[k];
+        sum[0] += k == MEM_ARENAS ? 0 : bytes[k];
+        sum[1] += k == MEM_ARENAS ? 0 : whole[k];
         if (bytes[k] + whole[k] == 0)
             continue;
         printf("  %-15s %10s %10s", MEM_NAME[k], brief_bytes(bytes[k], a), brief_bytes(whole[k], b));
@@ -195,6 +195,8 @@ static void memory_print(const PlanRank *r, const PlanRank *alone, const Rates *
         if (k == MEM_TAPE)
             printf("   %d x %d rows, %d picture%s (train.micro_batch); %s", m->micro_batch, m->max_len, m->max_images,
                    m->max_images == 1 ? "" : "s", m->codes_given ? "codes from the shards" : "codes computed on the way");
+        if (k == MEM_ARENAS)
+            printf("   %.1f MiB", bytes[k] / mib);
         if (k == MEM_PROCESS && rates)
             printf("   as bench measured before the model, and 6 MiB for files");
         if (k == MEM_PROCESS && !rates)
@@ -225,7 +227,8 @@ static void places_print(const PlanRank *r)
             printf("\n");
         }
         if (sum.bytes)
-            printf("  %-6s %-20s %10s   %lld bytes\n", NAME[axis], "together", brief_bytes((double)sum.bytes, all), (long long)sum.bytes);
+            printf("  %-6s %-20s %10s   %lld bytes\n", NAME[axis], "together", brief_bytes((double)sum.bytes, all),
+                   (long long)sum.bytes);
     }
 }
 

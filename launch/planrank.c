@@ -14,7 +14,7 @@ enum { MPI_MIB = 16, THREAD_MIB = 4, TRAIN_MIB = 6 };
 const char *const MEM_NAME[MEM_CLASSES] = {
     [MEM_WEIGHTS] = "weights", [MEM_GRADS] = "gradients", [MEM_MOMENTS] = "moments", [MEM_WAITING] = "sums that wait",
     [MEM_BUCKETS] = "buckets", [MEM_COMING] = "weights coming", [MEM_MUON] = "Muon's work", [MEM_TAPE] = "tape",
-    [MEM_LOADER] = "loader", [MEM_MPI] = "MPI's copies", [MEM_PROCESS] = "process",
+    [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_MPI] = "MPI's copies", [MEM_PROCESS] = "process",
 };
 
 static OptimSetup setup(const Config *c)
@@ -88,6 +88,9 @@ void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES
     bytes[MEM_COMING] = (double)coming;
     bytes[MEM_MUON] = (double)muon;
     bytes[MEM_TAPE] = (double)m->tape_arena.size;
+    bytes[MEM_ARENAS] = 0;
+    for (int k = 0; k < MEM_ARENAS; k++)
+        bytes[MEM_ARENAS] += bytes[k];
     bytes[MEM_LOADER] = loader(r);
     bytes[MEM_MPI] = (double)buckets_foreign(&r->optim.zero, &r->buckets);
     bytes[MEM_PROCESS] = mib * (started + TRAIN_MIB);
