@@ -19,8 +19,7 @@ static int64_t piece_count(const Buckets *b, int k, int owner)
 {
     if (b->lot)
         return zero_lot_count(b->z, has_grad, lot_of(b, k), owner);
-    const int64_t n = bucket_end(b, k) - bucket_start(b, k), each = ceil_div(n, b->ranks);
-    return max64(0, min64(each, n - owner * each));
+    return bucket_piece(bucket_end(b, k) - bucket_start(b, k), b->ranks, owner);
 }
 
 /* Is everything from its first element to the end of the buffer final? */
@@ -30,16 +29,7 @@ static bool is_ready(const Buckets *b, int k)
 }
 
 /* Everybody needs the whole sum: without ZeRO, and of what is learned by averages. */
-static bool is_collected(const Buckets *b, int k)
-{
-    if (!b->lot)
-        return true;
-    const Lot *l = lot_of(b, k);
-    for (int i = l->first; i < l->last; i++)
-        if (has_grad(b->z, i) && !b->z->mine[i])
-            return true;
-    return false;
-}
+static bool is_collected(const Buckets *b, int k) { return !b->lot || bucket_shared(b->z, lot_of(b, k)); }
 
 /* Part q of this replica's sums: the newest lies in the gradients, the others wait. */
 static float *part(const Buckets *b, int q) { return q == b->parts - 1 ? b->grads : b->waiting[q]; }

@@ -70,6 +70,9 @@ void     buckets_begin(Buckets *b, int leaf);
 void     buckets_wait(Buckets *b);
 
 double   buckets_waited(const Buckets *b);         /* seconds that the last buckets_wait took */
-int64_t  buckets_bytes(const Buckets *b);          /* bytes that this rank sends in a step; 0 with one rank */
-/* Memory that buckets_open takes, in bytes.  Local, without MPI: asvr plan asks, too. */
+/* Memory that buckets_open takes, in bytes; bytes that z's rank sends in a step, 0 if it is alone.  Local, without MPI: asvr plan
+   asks, too. */
 size_t   buckets_memory(const Zero *z, const BucketConf *c);
+int64_t  buckets_bytes(const Zero *z, const BucketConf *c);
+/* Bytes that MPI itself allocates for what is under way, as Open MPI 4.1 does: copies of sums.  Local, without MPI. */
+size_t   buckets_foreign(const Zero *z, const BucketConf *c);

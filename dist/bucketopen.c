@@ -9,6 +9,14 @@ enum { RING = 8 };
 
 static bool has_grad(const Zero *z, int i) { return z->table->p[i].grad >= 0; }
 
+bool bucket_shared(const Zero *z, const Lot *l)
+{
+    for (int i = l->first; i < l->last; i++)
+        if (has_grad(z, i) && !z->mine[i])
+            return true;
+    return false;
+}
+
 static void layout_slot(const Buckets *b, Arena *a, Slot *s)
 {
     const bool canonical = b->c.reduction == REDUCE_CANONICAL, half = b->c.wire == WIRE_BF16;
@@ -45,15 +53,22 @@ static void layout(Buckets *b)
         layout_slot(b, a, b->slot ? &b->slot[k] : &measured);
 }
 
+/* To be freed. */
+static Lot *lots(const Buckets *b)
+{
+    Lot *lot = calloc((size_t)b->n + 1, sizeof *lot);
+    CHECK(lot, "no memory for %d buckets", b->n);
+    zero_lots(b->z, has_grad, b->span, lot);
+    return lot;
+}
+
 /* The most that one rank's piece of one bucket can be. */
-static int64_t largest_piece(Buckets *b)
+static int64_t largest_piece(const Buckets *b)
 {
     int64_t most = ceil_div(b->span, b->ranks);
     if (!b->c.zero1)
         return most;
-    Lot *lot = calloc((size_t)b->n + 1, sizeof *lot);
-    CHECK(lot, "no memory for %d buckets", b->n);
-    zero_lots(b->z, has_grad, b->span, lot);
+    Lot *lot = lots(b);
     for (int k = 0; k < b->n; k++)
         most = max64(most, zero_lot_count(b->z, has_grad, &lot[k], b->rank));
     free(lot);
@@ -73,8 +88,7 @@ static void measure(Buckets *b, const Zero *z, const BucketConf *c)
     if (z->ranks == 1)
         return;
     b->n = c->zero1 ? zero_lots(z, has_grad, span, NULL) : (int)ceil_div(z->table->grads, span);
-    b->ring = canonical || c->zero1 || c->wire == WIRE_BF16 ? (int)min64(RING, b->n) : b->n;
-    b->ring = b->ring > 0 ? b->ring : 1;
+    b->ring = (int)max64(1, min64(RING, b->n));     /* for fast sums, too: MPI allocates as much as it has under way */
     for (int r = 0; r < z->ranks; r++) {
         const int parts = canonical ? canon_parts((int64_t)r * c->leaves, c->leaves).n : 1;
         b->parts = r == z->rank ? parts : b->parts;
@@ -115,6 +129,7 @@ Buckets *buckets_open(const Zero *z, float *grads, const Grid *g, const BucketCo
     b->g = g;
     b->dp = g->dp;
     b->collect = comm_split(g->dp, 0, g->dp_rank);
+    comm_axis(b->collect, AXIS_DP);
     if (b->lot)
         zero_lots(z, has_grad, b->span, b->lot);
     if (b->ranks > 1 && c->reduction == REDUCE_CANONICAL)
@@ -140,11 +155,58 @@ size_t buckets_memory(const Zero *z, const BucketConf *c)
     return b.arena.size;
 }
 
-int64_t buckets_bytes(const Buckets *b)
+/* Elements of all buckets: all of them, this rank's to add up, and of those the ones whose sums then go to everybody. */
+typedef struct { int64_t all, mine, shared; } Pieces;
+
+static Pieces pieces(const Buckets *b)
 {
-    const int64_t grads = b->z->table->grads, elem = b->c.wire == WIRE_BF16 ? 2 : 4;
-    if (b->ranks == 1)
+    const Zero *z = b->z;
+    Pieces p = { 0 };
+    if (!b->c.zero1) {
+        p.all = z->table->grads;                    /* with what aligns the tensors */
+        for (int64_t end = p.all; end > 0; end -= b->span)
+            p.mine += bucket_piece(min64(end, b->span), b->ranks, b->rank);
+        p.shared = p.mine;
+        return p;
+    }
+    Lot *lot = lots(b);
+    for (int i = 0; i < z->table->n; i++)
+        p.all += has_grad(z, i) ? z->table->p[i].count : 0;
+    for (int k = 0; k < b->n; k++) {
+        const int64_t n = zero_lot_count(z, has_grad, &lot[k], b->rank);
+        p.mine += n;
+        p.shared += bucket_shared(z, &lot[k]) ? n : 0;
+    }
+    free(lot);
+    return p;
+}
+
+/* Sums by MPI: each bucket there and back. */
+static int64_t summed_bytes(const Buckets *b)
+{
+    int64_t bytes = 0;
+    for (int64_t end = b->z->table->grads; end > 0; end -= b->span)
+        bytes += comm_sum_bytes(4 * min64(end, b->span), b->ranks);
+    return bytes;
+}
+
+int64_t buckets_bytes(const Zero *z, const BucketConf *c)
+{
+    Buckets b;
+    if (z->ranks == 1)
         return 0;
-    const int64_t there = (int64_t)b->parts * (grads - grads / b->ranks);
-    return elem * (there + (b->c.zero1 ? 0 : (grads / b->ranks) * (b->ranks - 1)));
+    measure(&b, z, c);
+    if (c->reduction == REDUCE_FAST && c->wire == WIRE_FP32 && !c->zero1)
+        return summed_bytes(&b);
+    const Pieces p = pieces(&b);
+    return (c->wire == WIRE_BF16 ? 2 : 4) * (b.parts * (p.all - p.mine) + (b.ranks - 1) * p.shared);
+}
+
+size_t buckets_foreign(const Zero *z, const BucketConf *c)
+{
+    Buckets b;
+    if (z->ranks == 1 || c->reduction != REDUCE_FAST || c->wire != WIRE_FP32)
+        return 0;
+    measure(&b, z, c);
+    return (size_t)(b.ring * b.span) * sizeof(float);
 }

@@ -52,3 +52,13 @@ struct Buckets {
     double   waited;
     Arena    arena;
 };
+
+/* An owner's equal part of a bucket of n elements, without ZeRO; the last ones are shorter. */
+static inline int64_t bucket_piece(int64_t n, int ranks, int owner)
+{
+    const int64_t each = ceil_div(n, ranks);
+    return max64(0, min64(each, n - owner * each));
+}
+
+/* Has a lot sums that are not their owner's alone? */
+bool bucket_shared(const Zero *z, const Lot *l);

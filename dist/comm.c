@@ -24,6 +24,46 @@ static void check(int rc, const char *call)
     CHECK(0, "%s: %s", call, text);
 }
 
+/* ---- what is counted ---- */
+
+CommCount comm_count[AXES];
+static int axis_key = MPI_KEYVAL_INVALID;
+
+/* MPI keeps the axis with the communicator. */
+void comm_axis(MPI_Comm comm, int axis)
+{
+    if (axis_key == MPI_KEYVAL_INVALID)
+        check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, MPI_COMM_NULL_DELETE_FN, &axis_key, NULL), "MPI_Comm_create_keyval");
+    check(MPI_Comm_set_attr(comm, axis_key, (void *)(intptr_t)axis), "MPI_Comm_set_attr");
+}
+
+static CommCount *count_of(MPI_Comm comm)
+{
+    void *axis = NULL;
+    int found = 0;
+    if (axis_key != MPI_KEYVAL_INVALID)
+        check(MPI_Comm_get_attr(comm, axis_key, &axis, &found), "MPI_Comm_get_attr");
+    return &comm_count[found ? (intptr_t)axis : AXIS_NONE];
+}
+
+static void spent(MPI_Comm comm, double since) { count_of(comm)->seconds += now() - since; }
+
+static void sent(MPI_Comm comm, int64_t bytes)
+{
+    CommCount *c = count_of(comm);
+    c->calls += bytes > 0;
+    c->bytes += bytes;
+}
+
+/* Bytes of the pieces that others have. */
+static int64_t of_others(MPI_Comm comm, const int *count, int elem)
+{
+    int64_t n = -count[comm_rank(comm)];
+    for (int r = 0; r < comm_size(comm); r++)
+        n += count[r];
+    return n * elem;
+}
+
 /* ---- do all ranks do the same? ---- */
 
 enum { BARRIER, SUM, MAXIMUM, BROADCAST, AGREEMENT, GATHER, SUM_START, SCATTER_SUM, EXCHANGE, COLLECT };
@@ -119,9 +159,12 @@ void comm_barrier(MPI_Comm comm)
 
 static void reduce(MPI_Comm comm, void *x, int64_t n, MPI_Datatype type, size_t elem, MPI_Op how)
 {
+    const double since = now();
+    sent(comm, comm_sum_bytes(n * (int64_t)elem, comm_size(comm)));
     agree_on(comm, how == MPI_SUM ? SUM : MAXIMUM, n * (int64_t)elem);
     for (char *p = x; n > 0; n -= REDUCE_PIECE, p += REDUCE_PIECE * elem)
         check(MPI_Allreduce(MPI_IN_PLACE, p, (int)min64(n, REDUCE_PIECE), type, how, comm), "MPI_Allreduce");
+    spent(comm, since);
 }
 
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n) { reduce(comm, x, n, MPI_FLOAT, sizeof *x, MPI_SUM); }
@@ -141,8 +184,9 @@ void comm_bcast(MPI_Comm comm, void *x, size_t bytes, int root)
 
 /* ---- in two phases ---- */
 
-static void begin(MPI_Comm comm, int kind, int64_t bytes, CommOp *op)
+static void begin(MPI_Comm comm, int kind, int64_t bytes, int64_t away, CommOp *op)
 {
+    sent(comm, away);
     op->comm = comm;
     op->check = MPI_REQUEST_NULL;
     if (DEBUG_CHECKS)
@@ -159,23 +203,30 @@ static void done(CommOp *op)
 
 bool comm_test(CommOp *op)
 {
+    const double since = now();
     int ended;
     check(MPI_Test(&op->request, &ended, MPI_STATUS_IGNORE), "MPI_Test");
     if (ended)
         done(op);
+    spent(op->comm, since);
     return ended;
 }
 
 void comm_wait(CommOp *op)
 {
+    const double since = now();
     check(MPI_Wait(&op->request, MPI_STATUS_IGNORE), "MPI_Wait");
     done(op);
+    spent(op->comm, since);
 }
 
 void comm_sum_start(MPI_Comm comm, float *x, int n, CommOp *op)
 {
-    begin(comm, SUM_START, n * (int64_t)sizeof *x, op);
+    const double since = now();
+    const int64_t bytes = n * (int64_t)sizeof *x;
+    begin(comm, SUM_START, bytes, comm_sum_bytes(bytes, comm_size(comm)), op);
     check(MPI_Iallreduce(MPI_IN_PLACE, x, n, MPI_FLOAT, MPI_SUM, comm, &op->request), "MPI_Iallreduce");
+    spent(comm, since);
 }
 
 static int64_t total_of(MPI_Comm comm, const int *count)
@@ -188,8 +239,10 @@ static int64_t total_of(MPI_Comm comm, const int *count)
 
 void comm_scatter_sum_start(MPI_Comm comm, const float *send, float *recv, const int *count, CommOp *op)
 {
-    begin(comm, SCATTER_SUM, DEBUG_CHECKS ? total_of(comm, count) * (int64_t)sizeof *send : 0, op);
+    const double since = now();
+    begin(comm, SCATTER_SUM, DEBUG_CHECKS ? total_of(comm, count) * (int64_t)sizeof *send : 0, of_others(comm, count, sizeof *send), op);
     check(MPI_Ireduce_scatter(send, recv, count, MPI_FLOAT, MPI_SUM, comm, &op->request), "MPI_Ireduce_scatter");
+    spent(comm, since);
 }
 
 static MPI_Datatype type_of(int elem) { return elem == 2 ? MPI_UINT16_T : MPI_FLOAT; }
@@ -197,16 +250,21 @@ static MPI_Datatype type_of(int elem) { return elem == 2 ? MPI_UINT16_T : MPI_FL
 void comm_exchange_start(MPI_Comm comm, const void *send, CommPieces to, void *recv, CommPieces from, int elem, int64_t total,
                          CommOp *op)
 {
+    const double since = now();
     const MPI_Datatype type = type_of(elem);
-    begin(comm, EXCHANGE, total * elem, op);
+    begin(comm, EXCHANGE, total * elem, of_others(comm, to.count, elem), op);
     check(MPI_Ialltoallv(send, to.count, to.at, type, recv, from.count, from.at, type, comm, &op->request), "MPI_Ialltoallv");
+    spent(comm, since);
 }
 
 void comm_collect_start(MPI_Comm comm, void *x, CommPieces pieces, int elem, CommOp *op)
 {
+    const double since = now();
     const MPI_Datatype type = type_of(elem);
-    begin(comm, COLLECT, DEBUG_CHECKS ? total_of(comm, pieces.count) * elem : 0, op);
+    const int64_t mine = pieces.count[comm_rank(comm)];
+    begin(comm, COLLECT, DEBUG_CHECKS ? total_of(comm, pieces.count) * elem : 0, mine * elem * (comm_size(comm) - 1), op);
     check(MPI_Iallgatherv(MPI_IN_PLACE, 0, type, x, pieces.count, pieces.at, type, comm, &op->request), "MPI_Iallgatherv");
+    spent(comm, since);
 }
 
 /* ---- agreeing ---- */
@@ -287,10 +345,13 @@ static int64_t before(const int64_t *n, int rank)
 void comm_exchange_f32(MPI_Comm comm, float *in, const int64_t *nin, const float *out, const int64_t *nout)
 {
     const int rank = comm_rank(comm), size = comm_size(comm);
+    const double since = now();
+    sent(comm, (int64_t)sizeof *out * (before(nout, size) - nout[rank]));
     if (nout[rank] > 0)
         memcpy(in + before(nin, rank), out + before(nout, rank), (size_t)nout[rank] * sizeof *out);
     for (int k = 1; k < size; k++) {
         const int to = (rank + k) % size, from = (rank + size - k) % size;
         swap(comm, in + before(nin, from), nin[from], from, out + before(nout, to), nout[to], to);
     }
+    spent(comm, since);
 }

@@ -8,6 +8,8 @@
  * Debug builds ask before each collective whether all ranks are about to do the same: its number on this communicator, its
  * kind and its size.  Where they differ the program ends and names two ranks that do not agree and what each was about to do.
  *
+ * What the ranks of a grid say to each other is counted by the axis that a communicator serves (grid.h).
+ *
  * Sums give the same bits on all ranks of comm, and the same bits again for the same number of ranks on the
  * same machine; with another number of ranks the order of additions, so the last bits, may differ.
  *
@@ -24,6 +26,15 @@ void comm_environment(void);
 int  comm_rank(MPI_Comm comm);                                 /* Local */
 int  comm_size(MPI_Comm comm);                                 /* Local */
 void comm_barrier(MPI_Comm comm);
+
+/* What this rank has said since the program began, by axis: collectives over more than one rank; bytes that have to leave it
+   (comm_sum_bytes; of an exchange or collection what goes to others); seconds inside of them, waiting included. */
+enum { AXIS_NONE, AXIS_WORLD, AXIS_DP, AXIS_TP, AXES };
+typedef struct { int64_t calls, bytes; double seconds; } CommCount;
+extern CommCount comm_count[AXES];
+void comm_axis(MPI_Comm comm, int axis);                       /* from here on comm counts there.  Local */
+/* What a rank has to send in a sum or maximum of so many bytes: each of R parts away once as addend, once as sum.  Local. */
+static inline int64_t comm_sum_bytes(int64_t bytes, int ranks) { return 2 * bytes * (ranks - 1) / ranks; }
 
 /* x (n), in place */
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n);

@@ -16,6 +16,9 @@ void grid_open(Grid *g, MPI_Comm world, int tp)
     g->dp = comm_split(g->world, g->tp_rank, g->dp_rank);
     g->tp = comm_split(g->world, g->dp_rank, g->tp_rank);
     g->node = comm_split_node(g->world);
+    comm_axis(g->world, AXIS_WORLD);
+    comm_axis(g->dp, AXIS_DP);
+    comm_axis(g->tp, AXIS_TP);
     g->node_rank = comm_rank(g->node);
     g->node_size = comm_size(g->node);
     MPI_Comm near = comm_split_node(g->tp);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/ops.h"
+#include "dist/comm.h"
 #include "dist/muon.h"
 
 /* Who works on a matrix together. */
@@ -164,6 +165,27 @@ size_t matrices_memory(const Zero *z, const bool *muon, bool canonical)
     free(c.shape);
     free(c.way);
     return bytes;
+}
+
+MatricesBytes matrices_bytes(const Zero *z, const bool *muon, bool canonical)
+{
+    const Params *t = z->table;
+    MatricesBytes b = { 0 };
+    Matrices x;
+    measure(&x, z, muon, canonical);
+    const Chosen c = room(t->n);
+    for (int k = 0; k < SETS; k++) {
+        const Set *s = &x.set[k];
+        const int n = choose(&x, k, c.shape, c.way);
+        const int rank = k == ALONE ? 0 : k == ROWS ? z->rank : canonical ? t->tp_rank : z->rank * t->tp_size + t->tp_rank;
+        *(k == ROWS ? &b.dp : canonical ? &b.tp : &b.world) += muon_sent(c.shape, c.way, n, s->pr, s->pc, rank, &b.flops);
+    }
+    for (int i = 0; i < t->n; i++)
+        if (has(&x, i) && copied(&t->p[i]))
+            b.tp += comm_sum_bytes((int64_t)t->p[i].rows * t->p[i].cols * (int64_t)sizeof(float), t->tp_size);
+    free(c.shape);
+    free(c.way);
+    return b;
 }
 
 /* The momentum takes in the gradient, and u = s g + mu m takes its place or goes to the block. */

@@ -30,3 +30,6 @@ void      matrices_close(Matrices *x);             /* NULL is fine; collective o
 void      matrices_step(Matrices *x, float *weights, float *grads, float *m, const int64_t *m_at, const MatricesConf *c);
 /* Bytes that matrices_open takes.  Local, without MPI. */
 size_t    matrices_memory(const Zero *z, const bool *muon, bool canonical);
+/* Bytes that this rank sends in a step, by axis, without what PBLAS does; flops of the orthogonalisations that it computes. */
+typedef struct { int64_t tp, dp, world; double flops; } MatricesBytes;
+MatricesBytes matrices_bytes(const Zero *z, const bool *muon, bool canonical);         /* Local, without MPI */

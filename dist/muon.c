@@ -286,6 +286,24 @@ size_t muon_bytes(const MuonShape *s, const MuonWay *way, int n, int pr, int pc)
     return most;
 }
 
+int64_t muon_sent(const MuonShape *s, const MuonWay *way, int n, int pr, int pc, int rank, double *flops)
+{
+    Muon *u = plan(pr, pc, s, way, n);
+    int64_t floats = 0;
+    u->rank = rank;
+    for (int i = 0; i < n; i++) {
+        const int64_t mine = block_floats(u, &s[i]), all = (int64_t)s[i].rows * s[i].cols;
+        const double small = side(&s[i]), large = (double)all / small;
+        if (way[i] == MUON_OWNER)
+            floats += owned_here(u, i) ? all - mine : mine;
+        if (way[i] != MUON_OWNER || owned_here(u, i))
+            *flops += STEPS * 2 * (2 * small * small * large + small * small * small) / (way[i] == MUON_GRID ? u->ranks : 1);
+    }
+    const int64_t norms = u->uses[MUON_GRID] ? comm_sum_bytes(n * (int64_t)sizeof(double), u->ranks) : 0;
+    drop(u);
+    return floats * (int64_t)sizeof(float) + norms;
+}
+
 Muon *muon_open(MPI_Comm comm, int pr, int pc, const MuonShape *s, const MuonWay *way, int n)
 {
     CHECK(comm_size(comm) == pr * pc, "Muon on a grid of %d x %d processes: there are %d ranks", pr, pc, comm_size(comm));

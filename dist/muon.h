@@ -48,6 +48,9 @@ void   muon_owners(int *owner, const MuonShape *s, const MuonWay *way, int n, in
 /* Work space of the rank that needs most, in bytes, without what PBLAS allocates.  Local. */
 size_t muon_bytes(const MuonShape *s, const MuonWay *way, int n, int pr, int pc);
 
+/* Bytes that a rank sends in a call, without what PBLAS sends; what it multiplies is added to flops.  Local. */
+int64_t muon_sent(const MuonShape *s, const MuonWay *way, int n, int pr, int pc, int rank, double *flops);
+
 /* Rank = r * pc + c; comm must outlive it.  s and way are copied.  Collective over comm; dies unless it has pr * pc ranks. */
 Muon  *muon_open(MPI_Comm comm, int pr, int pc, const MuonShape *s, const MuonWay *way, int n);
 void   muon_close(Muon *u);             /* collective over comm */

@@ -60,20 +60,20 @@ static void layout(Optim *o)
     o->columns = TAKE(&o->arena, double, columns);
 }
 
-static void measure(Optim *o, const Params *t, int dp_rank, int dp_size, const OptimSetup *s)
+void optim_measure(Optim *o, const Params *t, int dp_rank, int dp_size, const OptimSetup *s)
 {
-    *o = (Optim){ .table = t, .muon = muons(t, s->kind), .arena.name = "optimizer state" };
+    *o = (Optim){ .table = t, .muon = muons(t, s->kind), .setup = *s,
+                  .arena.name = "optimizer state" };
     zero_open(&o->zero, t, dp_rank, dp_size, &(ZeroConf){ s->zero1, o->muon, s->canonical });
     layout(o);
 }
 
 void optim_open(Optim *o, const Params *t, float *weights, Grid *g, const OptimSetup *s)
 {
-    measure(o, t, g->dp_rank, g->dp_size, s);
+    optim_measure(o, t, g->dp_rank, g->dp_size, s);
     arena_alloc(&o->arena);
     layout(o);
     o->grid = g;
-    o->zero1 = s->zero1;
     o->matrices = s->kind == OPTIM_MUON ? matrices_open(&o->zero, o->muon, g, s->canonical) : NULL;
     o->coming = g->coming = zero_weights_open(&o->zero, weights, g, LOT_BYTES);
 }
@@ -81,7 +81,8 @@ void optim_open(Optim *o, const Params *t, float *weights, Grid *g, const OptimS
 void optim_close(Optim *o)
 {
     zero_weights_close(o->coming);
-    o->grid->coming = NULL;
+    if (o->grid)
+        o->grid->coming = NULL;
     matrices_close(o->matrices);
     zero_close(&o->zero);
     free(o->muon);
@@ -89,15 +90,17 @@ void optim_close(Optim *o)
     *o = (Optim){ 0 };
 }
 
-void optim_memory(const Params *t, int dp_rank, int dp_size, const OptimSetup *s, size_t *moments, size_t *work)
+void optim_memory(const Optim *o, size_t *coming, size_t *muon)
 {
-    Optim o;
-    measure(&o, t, dp_rank, dp_size, s);
-    *moments = o.arena.size;
-    *work = zero_weights_memory(&o.zero, LOT_BYTES);
-    *work += s->kind == OPTIM_MUON ? matrices_memory(&o.zero, o.muon, s->canonical) : 0;
-    zero_close(&o.zero);
-    free(o.muon);
+    *coming = zero_weights_memory(&o->zero, LOT_BYTES);
+    *muon = o->setup.kind == OPTIM_MUON ? matrices_memory(&o->zero, o->muon, o->setup.canonical) : 0;
+}
+
+void optim_bytes(const Optim *o, MatricesBytes *muon)
+{
+    *muon = (MatricesBytes){ 0 };
+    if (o->setup.kind == OPTIM_MUON)
+        *muon = matrices_bytes(&o->zero, o->muon, o->setup.canonical);
 }
 
 /* ---- the norm ---- */
@@ -124,8 +127,8 @@ double optim_norm(const Optim *o, const float *grads)
     Exact sum = { 0 };
     for (int i = 0; i < t->n; i++)
         if (learned(&t->p[i]) && params_speak(t, i))
-            add_squares(&sum, o, grads + t->p[i].grad, i, o->zero1 ? own(o, i) : whole(o, i));
-    comm_sum_i64(o->zero1 ? o->grid->world : o->grid->tp, sum.word, EXACT_WORDS);
+            add_squares(&sum, o, grads + t->p[i].grad, i, o->setup.zero1 ? own(o, i) : whole(o, i));
+    comm_sum_i64(o->setup.zero1 ? o->grid->world : o->grid->tp, sum.word, EXACT_WORDS);
     return sqrt(exact_value(&sum));
 }
 

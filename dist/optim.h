@@ -38,7 +38,7 @@ typedef struct {
     const Params *table;
     Grid    *grid;
     Zero     zero;
-    bool     zero1;            /* a rank knows the summed gradients of its own shares alone */
+    OptimSetup setup;          /* zero1: a rank knows the summed gradients of its own shares alone */
     bool    *muon;             /* (n) which tensors Muon has */
     int64_t *m_at, *v_at;      /* (n) where the moments of tensor i begin in m and v; -1: it has none */
     float   *m, *v;
@@ -54,6 +54,13 @@ typedef struct {
     float momentum;                                /* Muon's mu */
 } OptimConf;
 
+/* The first half of optim_open, for replica dp_rank of dp_size: who has what, and o->arena.size, without taking memory.  To be
+   closed.  Local, without MPI: asvr plan asks, too. */
+void   optim_measure(Optim *o, const Params *t, int dp_rank, int dp_size, const OptimSetup *s);
+/* What optim_open takes beside o->arena: bytes of weights on their way, and of Muon's work.  Local, without MPI. */
+void   optim_memory(const Optim *o, size_t *coming, size_t *muon);
+/* Bytes that this rank sends in an update to have Muon's matrices orthogonalised (matrices.h).  Local, without MPI. */
+void   optim_bytes(const Optim *o, MatricesBytes *muon);
 /* Moments zero, step 0.  table, weights and g must outlive it; g->coming names what is on its way.  Collective over g->world.
    Dies without memory. */
 void   optim_open(Optim *o, const Params *t, float *weights, Grid *g, const OptimSetup *s);
@@ -71,5 +78,3 @@ void   optim_settle(Optim *o);
    write: this rank speaks for it.  Local. */
 typedef struct { Slice slice; float *data; bool write; } Moment;
 bool   optim_moment(const Optim *o, int i, int k, Moment *out);
-/* Bytes of moments on one rank of a grid, and of what the update needs beside them.  Local, without MPI: asvr plan asks, too. */
-void   optim_memory(const Params *t, int dp_rank, int dp_size, const OptimSetup *s, size_t *moments, size_t *work);

@@ -94,5 +94,5 @@ void   zero_weights_start(ZeroWeights *w);
 void   zero_weights_need(ZeroWeights *w, int first, int last);
 void   zero_weights_wait(ZeroWeights *w);
 double zero_weights_waited(ZeroWeights *w);        /* seconds since the last call of this */
-int64_t zero_weights_bytes(const Zero *z);         /* that this rank receives in a step.  Local */
+int64_t zero_weights_bytes(const Zero *z);         /* that this rank sends in a step.  Local, without MPI */
 size_t  zero_weights_memory(const Zero *z, int64_t lot_bytes);     /* that zero_weights_open takes.  Local, without MPI */

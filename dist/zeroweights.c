@@ -62,6 +62,7 @@ ZeroWeights *zero_weights_open(const Zero *z, float *weights, const Grid *g, int
     layout(w, span + z->ranks);
     w->weights = weights;
     w->comm = comm_split(g->dp, 0, g->dp_rank);
+    comm_axis(w->comm, AXIS_DP);
     w->started = w->ended = zero_lots(z, mine, span, w->lot);
     for (int k = 0; k < w->lots; k++)
         CHECK(lot_total(z, &w->lot[k]) <= span + z->ranks, "a lot of weights is larger than its room");
@@ -160,6 +161,6 @@ int64_t zero_weights_bytes(const Zero *z)
     int64_t n = 0;
     for (int i = 0; i < z->table->n && z->any; i++)
         if (z->mine[i])
-            n += z->table->p[i].count - share_count(zero_share(z, i, z->rank));
-    return n * (int64_t)sizeof(float);
+            n += share_count(zero_share(z, i, z->rank));
+    return n * (z->ranks - 1) * (int64_t)sizeof(float);
 }

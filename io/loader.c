@@ -40,8 +40,7 @@ struct Loader {
     const Shards *shards;
     ShardReader  *reader;
     int           A;
-    int64_t       most_tokens, most_images;     /* of one sequence, after cutting */
-    int64_t       image_bytes, image_codes;     /* bytes of an image's pixels, number of its codes */
+    LoaderRoom    each;
     Step         *step;                         /* (ring) */
 
     pthread_t       thread;
@@ -89,12 +88,12 @@ static bool read_sample(Loader *l, Step *st, int64_t id, Sample *s, Err *e)
 static bool fill_batch(Loader *l, Step *st, int a, int64_t position, Err *e)
 {
     const LoaderConf *c = &l->c;
-    const int64_t first = (int64_t)a * c->micro_batch, image = first * l->most_images;
-    int32_t *tokens = st->tokens + first * l->most_tokens, *labels = st->labels + first * l->most_tokens;
+    const int64_t first = (int64_t)a * c->micro_batch, image = first * l->each.images;
+    int32_t *tokens = st->tokens + first * l->each.tokens, *labels = st->labels + first * l->each.tokens;
     int32_t *token_start = st->token_start + a * (c->micro_batch + 1);
     int32_t *image_start = st->image_start + a * (c->micro_batch + 1);
-    uint8_t *pixels = st->pixels + image * l->image_bytes;
-    uint16_t *codes = l->image_codes ? st->codes + image * l->image_codes : NULL;
+    uint8_t *pixels = st->pixels + image * l->each.image_bytes;
+    uint16_t *codes = l->each.image_codes ? st->codes + image * l->each.image_codes : NULL;
     int32_t M = 0, I = 0;
     for (int b = 0; b < c->micro_batch; b++) {
         int64_t id = order_sample(shards_meta(l->shards)->samples, c->seed, position + b);
@@ -106,9 +105,9 @@ static bool fill_batch(Loader *l, Step *st, int a, int64_t position, Err *e)
         memcpy(tokens + M, s.tokens, (size_t)n * sizeof *tokens);
         memcpy(labels + M, s.labels, (size_t)n * sizeof *labels);
         if (images)
-            memcpy(pixels + I * l->image_bytes, s.pixels, (size_t)(images * l->image_bytes));
+            memcpy(pixels + I * l->each.image_bytes, s.pixels, (size_t)(images * l->each.image_bytes));
         if (images && codes)
-            memcpy(codes + I * l->image_codes, s.codes, (size_t)(images * l->image_codes) * sizeof *codes);
+            memcpy(codes + I * l->each.image_codes, s.codes, (size_t)(images * l->each.image_codes) * sizeof *codes);
         st->sample[first + b] = id;
         token_start[b] = M;
         image_start[b] = I;
@@ -190,18 +189,36 @@ static void *room(int64_t n, int64_t size)
     return p;
 }
 
-static void make_step(const Loader *l, Step *s)
+/* Run with `bytes` it only counts. */
+static void *step_room(int64_t n, int64_t size, int64_t *bytes)
 {
-    const int64_t B = l->c.micro_batch, R = B * l->A;
-    s->batch = room(l->A, sizeof *s->batch);
-    s->tokens = room(R * l->most_tokens, sizeof *s->tokens);
-    s->labels = room(R * l->most_tokens, sizeof *s->labels);
-    s->token_start = room(l->A * (B + 1), sizeof *s->token_start);
-    s->image_start = room(l->A * (B + 1), sizeof *s->image_start);
-    s->pixels = room(R * l->most_images * l->image_bytes, 1);
-    s->codes = l->image_codes ? room(R * l->most_images * l->image_codes, sizeof *s->codes) : NULL;
-    s->sample = room(R, sizeof *s->sample);
-    s->bad = room(R, sizeof *s->bad);
+    if (!bytes)
+        return room(n, size);
+    *bytes += n * size;
+    return NULL;
+}
+
+static void make_step(const Loader *l, Step *s, int64_t *bytes)
+{
+    const int64_t B = l->c.micro_batch, R = B * l->A, images = R * l->each.images;
+    s->batch = step_room(l->A, sizeof *s->batch, bytes);
+    s->tokens = step_room(R * l->each.tokens, sizeof *s->tokens, bytes);
+    s->labels = step_room(R * l->each.tokens, sizeof *s->labels, bytes);
+    s->token_start = step_room(l->A * (B + 1), sizeof *s->token_start, bytes);
+    s->image_start = step_room(l->A * (B + 1), sizeof *s->image_start, bytes);
+    s->pixels = step_room(images * l->each.image_bytes, 1, bytes);
+    s->codes = l->each.image_codes ? step_room(images * l->each.image_codes, sizeof *s->codes, bytes) : NULL;
+    s->sample = step_room(R, sizeof *s->sample, bytes);
+    s->bad = step_room(R, sizeof *s->bad, bytes);
+}
+
+int64_t loader_memory(const LoaderConf *c, const LoaderRoom *each)
+{
+    const Loader l = { .c = *c, .each = *each, .A = c->global_batch / (c->micro_batch * c->dp_size) };
+    Step s;
+    int64_t bytes = 0;
+    make_step(&l, &s, &bytes);
+    return bytes * c->ring;
 }
 
 static bool sizes(Loader *l, Err *e)
@@ -215,16 +232,16 @@ static bool sizes(Loader *l, Err *e)
                        "a global batch of %d is not divisible by micro-batches of %d on %d replicas", c->global_batch,
                        c->micro_batch, c->dp_size);
     l->A = (int)(c->global_batch / share);
-    l->most_tokens = max64(1, min64(shards_max_tokens(l->shards), c->max_len));
-    l->most_images = min64(shards_max_images(l->shards), ceil_div(c->max_len, c->P));
-    l->image_bytes = (int64_t)m->image * m->image * 3;
-    l->image_codes = shard_patches(m) * m->depth;
+    l->each.tokens = max64(1, min64(shards_max_tokens(l->shards), c->max_len));
+    l->each.images = min64(shards_max_images(l->shards), ceil_div(c->max_len, c->P));
+    l->each.image_bytes = (int64_t)m->image * m->image * 3;
+    l->each.image_codes = shard_patches(m) * m->depth;
     int64_t bytes, R = (int64_t)c->micro_batch * l->A;
-    if (c->micro_batch * l->most_tokens > INT32_MAX || c->micro_batch * l->most_images > INT32_MAX ||
-        __builtin_mul_overflow(R * max64(l->most_images, 1), l->image_bytes, &bytes))
+    if (c->micro_batch * l->each.tokens > INT32_MAX || c->micro_batch * l->each.images > INT32_MAX ||
+        __builtin_mul_overflow(R * max64(l->each.images, 1), l->each.image_bytes, &bytes))
         return err_set(e, EXIT_CONFIG, "train.micro_batch", "lower micro_batch or global_batch",
                        "micro-batches of %d samples of up to %lld tokens and %lld images are too large", c->micro_batch,
-                       (long long)l->most_tokens, (long long)l->most_images);
+                       (long long)l->each.tokens, (long long)l->each.images);
     return true;
 }
 
@@ -240,7 +257,7 @@ Loader *loader_open(const Shards *s, const LoaderConf *c, Err *e)
     reader_limits(l->reader, c->vocab, c->codebook);
     l->step = room(c->ring, sizeof *l->step);
     for (int i = 0; i < c->ring; i++)
-        make_step(l, &l->step[i]);
+        make_step(l, &l->step[i], NULL);
     sigset_t all, before;
     sigfillset(&all);
     pthread_mutex_init(&l->lock, NULL);

@@ -29,6 +29,12 @@ typedef struct {
 
 typedef struct Loader Loader;
 
+/* The most of one sequence, after cutting; bytes of an image's pixels, number of its codes. */
+typedef struct { int64_t tokens, images, image_bytes, image_codes; } LoaderRoom;
+
+/* Bytes of the ring for such sequences; asvr plan asks, too.  What a reader unpacks into, a few chunks, comes on top. */
+int64_t loader_memory(const LoaderConf *c, const LoaderRoom *each);
+
 /* NULL when global_batch does not divide (EXIT_CONFIG).  All memory is allocated here. */
 Loader *loader_open(const Shards *s, const LoaderConf *c, Err *e);
 void    loader_close(Loader *l);

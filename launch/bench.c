@@ -1,16 +1,16 @@
 /* bench.c -- `asvr bench`: what this machine gives on this model, all ratios measured in the same run */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "core/ops.h"
 #include "core/prof.h"
 #include "core/rng.h"
-#include "dist/comm.h"
 #include "dist/stats.h"
-#include "launch/step.h"
+#include "launch/bench.h"
 #include "launch/verbs.h"
 
-enum { WARM_UP = 2, STEPS = 12 };
+enum { WARM_UP = 2, STEPS = 12, TURNS = 8 };
 
 typedef struct {
     int32_t  *tokens, *labels, *token_start, *image_start;
@@ -67,69 +67,102 @@ static void free_batch(Synthetic *s)
         free(all[i]);
 }
 
-typedef struct { double step, forward, backward, reduce, optim, flops; } Times;
+static double messages(void) { return comm_count[AXIS_WORLD].seconds + comm_count[AXIS_DP].seconds + comm_count[AXIS_TP].seconds; }
 
-/* One step of train.global_batch samples, all micro-batches alike. */
-static void step(Run *r, const Synthetic *s, Buckets *b, int leaves, Times *t)
+static Phase phase(void) { return (Phase){ now(), prof_flops, messages() }; }
+
+static void spent(Phase *p, const Phase *since)
 {
-    const Config *c = r->c;
-    Model *m = &r->model;
+    const Phase is = phase();
+    p->seconds += is.seconds - since->seconds;
+    p->flops += is.flops - since->flops;
+    p->messages += is.messages - since->messages;
+}
+
+/* As span of step.h. */
+#define MEASURE(p, call) do { const Phase from = phase(); call; spent(p, &from); } while (0)
+
+/* The targets of all replicas, in the reduction that a training step makes. */
+static Losses targets(const Run *r, const Synthetic *s, int leaves)
+{
+    Tally t = { 0 };
+    for (int i = 0; i < leaves && r->grid.tp_rank == 0; i++)
+        model_count((Model *)&r->model, &s->batch, &t.targets);
+    comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
+    return t.targets;
+}
+
+static void micro_batch(Run *r, const Synthetic *s, Buckets *b, StepState *state, Times *t)
+{
     const OnGrad door = buckets_door(b);
-    Losses global = { 0 }, sum = { 0 };
-    const OptimConf conf = { .lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = (float)c->train.clip,
+    Losses one = { 0 };
+    MEASURE(&t->forward, model_forward(&r->model, &s->batch, &state->targets, &one));
+    MEASURE(&t->backward, model_backward(&r->model, &s->batch, &door));
+    step_losses(state, &one);
+}
+
+/* One step of train.global_batch samples, all micro-batches alike; what it sends is that of launch/train.c. */
+static void step(Run *r, const Synthetic *s, Buckets *b, Times *t)
+{
+    Model *m = &r->model;
+    const OptimConf conf = { .lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = (float)r->c->train.clip,
                              .momentum = 0.95f };
-    const double began = now(), flops = prof_flops;
-    for (int i = 0; i < leaves; i++)
-        model_count(m, &s->batch, &global);
-    comm_sum_f64(r->grid.dp, (double *)&global, sizeof global / sizeof(double));
+    const int leaves = run_buckets(r->c, r->grid.dp_size).leaves;
+    const Phase began = phase();
+    CommCount before[AXES];
+    StepState state = { 0 };
+    memcpy(before, comm_count, sizeof before);
+    state.targets = targets(r, s, leaves);
     for (int i = 0; i < leaves; i++) {
         buckets_begin(b, i);
-        span(&t->forward, model_forward(m, &s->batch, &global, &sum));
-        span(&t->backward, model_backward(m, &s->batch, &door));
+        micro_batch(r, s, b, &state, t);
     }
-    span(&t->reduce, buckets_wait(b));
-    comm_sum_f64(r->grid.dp, (double *)&sum, sizeof sum / sizeof(double));
-    span(&t->optim, optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads)));
-    t->step += now() - began;
-    t->flops += prof_flops - flops;
+    MEASURE(&t->reduce, buckets_wait(b));
+    step_sum(r, &state);
+    MEASURE(&t->optim, optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads)));
+    spent(&t->step, &began);
+    for (int k = 0; k < AXES; k++) {
+        t->sent[k].calls += comm_count[k].calls - before[k].calls;
+        t->sent[k].bytes += comm_count[k].bytes - before[k].bytes;
+        t->sent[k].seconds += comm_count[k].seconds - before[k].seconds;
+    }
 }
 
-/* All ranks multiply at once, as they do in a step. */
-static double sgemm_of_all(const Run *r)
+/* Steps with the other reduction, with this one and with none in turn, since a machine's speed drifts: what the canonical order
+   costs, and (returned) the seconds that this one adds to a step. */
+static double print_reduction(Run *r, const Synthetic *s)
 {
-    double rate = 0, best = 0;
-    for (int i = 0; i < 5; i++) {
-        comm_barrier(r->grid.world);
-        rate = run_sgemm_rate();
-        comm_sum_f64(r->grid.world, &rate, 1);
-        best = rate > best ? rate : best;
-    }
-    return best;
-}
-
-/* Steps of the other reduction and of this one in turn, since a machine's speed drifts: what the canonical order costs. */
-static void print_reduction(Run *r, const Synthetic *s, BucketConf conf)
-{
-    Times t[2] = { 0 };
+    enum { THIS, OTHER, NONE, WAYS };
+    BucketConf conf = run_buckets(r->c, r->grid.dp_size);
+    Times t[WAYS] = { 0 };
+    Zero alone;
+    double slowest[WAYS];
     if (r->grid.dp_size == 1)
-        return;
-    mem_thaw();
+        return 0;
     conf.reduction = conf.reduction == REDUCE_FAST ? REDUCE_CANONICAL : REDUCE_FAST;
     conf.wire = WIRE_FP32;
-    Buckets *b[2] = { r->buckets, buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf) };
-    step(r, s, b[1], conf.leaves, &t[1]);
-    t[1] = (Times){ 0 };
-    for (int i = 0; i < 2 * STEPS; i++) {
+    zero_open(&alone, &r->model.table, 0, 1, &(ZeroConf){ 0 });
+    Buckets *b[WAYS] = { r->buckets, buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf),
+                         buckets_open(&alone, r->model.grads, &r->grid, &(BucketConf){ .leaves = conf.leaves, .bytes = conf.bytes,
+                                      .reduction = run_buckets(r->c, 1).reduction }) };
+    for (int i = 0; i < WAYS * (1 + TURNS); i++) {
+        if (i == WAYS)
+            memset(t, 0, sizeof t);                        /* the first turn warms up */
         comm_barrier(r->grid.world);
-        step(r, s, b[i % 2], conf.leaves, &t[i % 2]);
+        step(r, s, b[i % WAYS], &t[i % WAYS]);
     }
-    buckets_close(b[1]);
-    double slowest[2] = { t[0].step, t[1].step };
-    comm_max_f64(r->grid.world, slowest, 2);
-    const int canonical = conf.reduction == REDUCE_CANONICAL;
+    buckets_close(b[OTHER]);
+    buckets_close(b[NONE]);
+    zero_close(&alone);
+    for (int i = 0; i < WAYS; i++)
+        slowest[i] = t[i].step.seconds;
+    comm_max_f64(r->grid.world, slowest, WAYS);
+    const int canonical = conf.reduction == REDUCE_CANONICAL ? OTHER : THIS;
     if (r->grid.rank == 0)
-        printf("reduction  a step with the canonical one takes %.3f of one with the fast one (%d steps each, in turn)\n",
-               slowest[canonical] / slowest[!canonical], STEPS);
+        printf("reduction  a step with the canonical one takes %.3f of one with the fast one, with this one %.3f of one with none "
+               "(%d steps each, in turn)\n", slowest[canonical] / slowest[canonical == THIS ? OTHER : THIS],
+               slowest[THIS] / slowest[NONE], TURNS);
+    return (slowest[THIS] - slowest[NONE]) / TURNS;
 }
 
 static void print_network(Run *r)
@@ -168,64 +201,120 @@ static void print_loader(Run *r, Err *e)
         printf("loader     %.0f samples/s\n", STEPS * l.global_batch / (now() - t));
 }
 
-static void print_result(const Run *r, const Times *t, double sgemm, double peak)
+/* What lies in the arenas of rank 0, by class, in MiB. */
+static void print_memory(const Run *r, double base, double peak)
 {
-    const double samples = (double)r->c->train.micro_batch * run_buckets(r->c, r->grid.dp_size).leaves * r->grid.dp_size;
-    const double per[] = { t->step / STEPS, t->forward / STEPS, t->backward / STEPS, t->reduce / STEPS, t->optim / STEPS,
-                           peak, t->flops / STEPS };
-    Stat s[7];
-    stats_gather(r->grid.world, per, 7, s);
-    const double flops = s[6].mean * r->grid.size, gf = flops / s[0].max;
+    const BucketConf conf = run_buckets(r->c, r->grid.dp_size);
+    const Model *m = &r->model;
+    const double mib = 1 << 20, buckets = (double)buckets_memory(&r->optim.zero, &conf);
+    size_t coming, muon;
+    optim_memory(&r->optim, &coming, &muon);
+    if (r->grid.rank == 0)
+        printf("memory     %.1f MiB before the model; weights %.1f, gradients %.1f, moments %.1f, buckets %.1f, weights coming %.1f, Muon's work "
+               "%.1f, tape %.1f: %.1f MiB; peak %.1f\n", base, (double)m->weight_arena.size / mib, (double)m->grad_arena.size / mib,
+               (double)r->optim.arena.size / mib, buckets / mib, (double)coming / mib, (double)muon / mib,
+               (double)m->tape_arena.size / mib, (double)mem_total() / mib, peak);
+}
+
+static void print_sent(const Run *r, const Times *t)
+{
+    static const char *const NAME[AXES] = { [AXIS_WORLD] = "world", [AXIS_DP] = "dp", [AXIS_TP] = "tp" };
+    for (int k = AXES - 1; k > 0 && r->grid.rank == 0; k--)
+        printf("%-10s %-5s %7lld collectives, %12lld bytes a step, %.2f ms in them\n", k == AXES - 1 ? "sent" : "", NAME[k],
+               (long long)(t->sent[k].calls / STEPS), (long long)(t->sent[k].bytes / STEPS), 1e3 * t->sent[k].seconds / STEPS);
+}
+
+static void print_rates(const Run *r, const Rates *x)
+{
+    if (r->grid.rank != 0)
+        return;
+    printf("rates      sgemm %.1f GF/s a rank; forward %.2f and backward %.2f of it; AdamW %.1f GB/s", 1e-9 * x->sgemm, x->forward,
+           x->backward, 1e-9 * x->memory);
+    if (x->dp > 1)
+        printf("; reduction %.2f GB/s, %.0f %% of it hidden", 1e-9 * x->dp_bytes, 100 * x->dp_hidden);
+    for (int k = 0; k < TP_SIZES && x->tp > 1; k++)
+        printf("%s %.0f KiB in %.3f ms", k ? "," : "; sums over tp:", x->tp_size[k] / 1024, 1e3 * x->tp_seconds[k]);
+    if (x->tp > 1)
+        printf(", %.1f times that in a step", x->tp_wait);
+    printf("%s%s%s\n", r->c->run.dir[0] ? "; " : "", r->c->run.dir, r->c->run.dir[0] ? "/bench.json" : "");
+}
+
+static void print_result(const Run *r, const Times *t, const Rates *x)
+{
+    const double per[] = { t->step.seconds / STEPS, t->forward.seconds / STEPS, t->backward.seconds / STEPS,
+                           t->reduce.seconds / STEPS, t->optim.seconds / STEPS, t->step.flops / STEPS };
+    Stat s[6];
+    stats_gather(r->grid.world, per, 6, s);
+    const double gf = s[5].mean * r->grid.size / s[0].max;
     if (r->grid.rank != 0)
         return;
     const char *name[] = { "step", "forward", "backward", "reduce", "optimizer" };
     printf("\n%-10s %9s %9s %9s   ms a step, over %d ranks\n", "", "min", "mean", "max", r->grid.size);
     for (int i = 0; i < 5; i++)
         printf("%-10s %9.2f %9.2f %9.2f   slowest: rank %d\n", name[i], 1e3 * s[i].min, 1e3 * s[i].mean, 1e3 * s[i].max, s[i].argmax);
-    printf("backward waits for the reduction %.1f %% of its time; %.1f MiB are reduced a step\n",
-           100 * s[3].mean / (s[2].mean + s[3].mean), (double)buckets_bytes(r->buckets) / (1 << 20));
-    printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * sgemm);
-    printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", samples / s[0].max,
-           1e-9 * gf, gf / sgemm, s[5].max);
+    printf("backward waits for the reduction %.1f %% of its time\n", 100 * s[3].mean / (s[2].mean + s[3].mean));
+    printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * x->sgemm * r->grid.size);
+    printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", x->samples, 1e-9 * gf, gf / (x->sgemm * r->grid.size), x->peak_mib);
 }
 
-static bool bench(Run *r, Err *e)
+/* Everything that a training run has but its data. */
+static bool open_all(Run *r, Synthetic *s, Err *e)
 {
     const Config *c = r->c;
     const RunShape shape = { .stage = (Stage)c->train.stage, .train = true, .codes_given = codes_of(c),
                              .micro_batch = c->train.micro_batch, .max_images = c->train.micro_batch,
                              .max_len = c->model.decoder.max_len };
-    Synthetic s = { 0 };
+    const BucketConf conf = run_buckets(c, r->grid.dp_size);
     if (c->train.stage < STAGE_PRETRAIN)
         return err_set(e, EXIT_CONFIG, "train.stage", "", "bench measures the stages pretrain and instruct");
     if (!run_model(r, &shape, e))
         return false;
-    const BucketConf conf = run_buckets(c, r->grid.dp_size);
     optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &(OptimSetup){
         .kind = c->train.optimizer, .zero1 = conf.zero1, .canonical = conf.reduction == REDUCE_CANONICAL });
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
-    make_batch(&s, c, r->model.w.vision.P, r->grid.dp_rank);
+    make_batch(s, c, r->model.w.vision.P, r->grid.dp_rank);
     if (r->grid.rank == 0) {
         printf("%.2f M parameters, %.2f M trainable a rank; %d ranks: %d replica%s of %d; %d x %d samples each; %.0f MiB a rank in arenas\n",
                1e-6 * (double)r->model.table.weights, 1e-6 * (double)r->model.table.grads, r->grid.size, r->grid.dp_size,
                r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size, conf.leaves, c->train.micro_batch, (double)mem_total() / (1 << 20));
         fflush(stdout);
     }
+    return true;
+}
+
+static bool bench(Run *r, Err *e)
+{
+    Rates x = { 0 };
+    Synthetic s = { 0 };
     Times t = { 0 };
-    double sgemm = sgemm_of_all(r);
+    double most[3] = { bench_sgemm(r), run_resident_mb() };     /* with what sgemm keeps */
+    if (!open_all(r, &s, e))
+        return false;
     for (int i = 0; i < WARM_UP; i++)
-        step(r, &s, r->buckets, conf.leaves, &t);
-    t = (Times){ 0 };
+        step(r, &s, r->buckets, &t);
+    memset(&t, 0, sizeof t);
     comm_barrier(r->grid.world);
     for (int i = 0; i < STEPS; i++)
-        step(r, &s, r->buckets, conf.leaves, &t);
-    const double again = sgemm_of_all(r);                  /* before and after: the machine's clock may have moved */
-    const double peak = run_peak_mb();
-    sgemm = again > sgemm ? again : sgemm;
-    print_reduction(r, &s, conf);
+        step(r, &s, r->buckets, &t);
+    most[2] = run_peak_mb();
+    most[0] = fmax(most[0], bench_sgemm(r));                    /* before and after: the machine's clock may have moved */
+    comm_max_f64(r->grid.world, most, 3);
+    double slowest = t.step.seconds / STEPS;
+    comm_max_f64(r->grid.world, &slowest, 1);
+    x.sgemm = most[0] / r->grid.size;
+    x.base_mib = most[1];
+    x.peak_mib = most[2];
+    x.step = slowest;
+    x.samples = (double)r->c->train.micro_batch * run_buckets(r->c, r->grid.dp_size).leaves * r->grid.dp_size / slowest;
+    print_memory(r, x.base_mib, x.peak_mib);
+    print_sent(r, &t);
+    const double exposed = print_reduction(r, &s);
+    const bool ok = bench_rates(r, &t, STEPS, exposed, &x, e);
     print_network(r);
-    print_loader(r, e);
-    print_result(r, &t, sgemm, peak);
+    print_rates(r, &x);
+    if (ok)
+        print_loader(r, e);
+    print_result(r, &t, &x);
     free_batch(&s);
     return !e->code;
 }

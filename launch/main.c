@@ -18,6 +18,7 @@ typedef struct {
     int       (*with_config)(const Config *c);
     int       (*with_path)(const char *path);
     const char *line, *page;
+    bool        alone;          /* one process and no MPI, whatever started it */
 } Verb;
 
 static const Verb VERBS[] = {
@@ -28,7 +29,7 @@ static const Verb VERBS[] = {
       "visual codes of every picture, so that training need not compute them.\n"
       "\n"
       "  keys      data.*  text.model  model.vision.image  model.vision.patch  run.seed\n"
-      "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n" },
+      "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n", false },
     { "train", train_main, NULL, "one stage of training; resumes by itself",
       "Trains the stage train.stage on data.shards:\n"
       "  contrast    vision tower and text tower, on pictures and captions\n"
@@ -42,7 +43,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    RUN/config.cfg  RUN/run.jsonl  RUN/ckpt/step-N/\n"
       "  keys      run.* model.* text.model data.* train.* ckpt.* eval.* parallel.*\n"
-      "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n" },
+      "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n", false },
     { "eval", eval_main, NULL, "losses and task accuracies -> a table and eval.json",
       "Loads the newest valid checkpoint of run.dir (train.init where there is none),\n"
       "answers the questions of data.val, and prints the losses and each task's\n"
@@ -50,7 +51,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    RUN/eval.json\n"
       "  keys      run.dir  data.val  eval.samples\n"
-      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n" },
+      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false },
     { "chat", chat_main, NULL, "answers questions about a picture",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
       "picture chat.image; without a question it reads one from each line of standard\n"
@@ -58,7 +59,7 @@ static const Verb VERBS[] = {
       "\n"
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
-      "                 --set chat.question=\"How many cats are there?\"\n" },
+      "                 --set chat.question=\"How many cats are there?\"\n", false },
     { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
       "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
       "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"
@@ -70,7 +71,7 @@ static const Verb VERBS[] = {
       "  writes    RUN/spectrum.json\n"
       "  keys      run.dir  spectrum.*  data.val (or data.shards)  model.*\n"
       "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
-      "                 --set spectrum.parts=codes,features\n" },
+      "                 --set spectrum.parts=codes,features\n", false },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
       "Reads the safetensors of import.from: LLaVA with a SigLIP tower, LLaMA, Mistral,\n"
       "Qwen2 or SigLIP. Every tensor has its place or is named; config.json and the\n"
@@ -79,7 +80,7 @@ static const Verb VERBS[] = {
       "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
       "  keys      import.*  model.*\n"
       "  example   asvr import configs/llm.cfg --set import.from=vicuna-7b-v1.5 \\\n"
-      "                 --set import.to=runs/vicuna\n" },
+      "                 --set import.to=runs/vicuna\n", false },
     { "export", export_main, NULL, "a checkpoint -> Hugging Face safetensors",
       "Writes safetensors and config.json, in the layout of LLaVA, of a language model\n"
       "or of SigLIP. With export.base, an imported run, files are as they were there:\n"
@@ -89,29 +90,36 @@ static const Verb VERBS[] = {
       "  writes    export.to/\n"
       "  keys      export.*  model.*  text.model\n"
       "  example   asvr export configs/tiny.cfg --set export.from=runs/tiny \\\n"
-      "                 --set export.to=tiny-hf\n" },
+      "                 --set export.to=tiny-hf\n", false },
     { "verify", NULL, verify_main, "checks a shard or a checkpoint whole",
       "Reads every byte of a shard (a file) or a checkpoint (a folder), compares them\n"
       "with the stored hashes, and prints `ok` and a fingerprint, or what is wrong and\n"
       "where.\n"
       "\n"
-      "  example   asvr verify runs/tiny/ckpt/step-00000100\n" },
+      "  example   asvr verify runs/tiny/ckpt/step-00000100\n", false },
     { "bench", bench_main, NULL, "step rate, GF/s, share of sgemm, peak memory",
       "Trains a few steps on random data of the configuration's sizes and measures\n"
-      "them. Ends with one line of figures:\n"
+      "them: time and memory by part, what was sent over each axis of the grid, and the\n"
+      "rates of this machine, from which `asvr plan --set plan.rates=RUN` predicts the\n"
+      "time of other sizes and grids. Ends with one line of figures:\n"
       "  9.12 samples/s  140.3 GF/s  0.87 of sgemm  512 MiB\n"
       "\n"
-      "  keys      model.*  train.*  parallel.*\n"
-      "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n" },
-    { "plan", plan_main, NULL, "parameters, bytes and flops, without running",
+      "  writes    RUN/bench.json, where run.dir is set\n"
+      "  keys      run.dir  model.*  train.*  parallel.*\n"
+      "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n", false },
+    { "plan", plan_main, NULL, "any grid's parameters, bytes, messages, time; no MPI",
       "Lists the parts of the model that train would have, each with its parameters and\n"
-      "the bytes of its weights, gradients and moments; then the memory of a rank and\n"
-      "the flops of a sample. Nothing is allocated and no data is read: pictures are\n"
-      "one a sample, sequences as long as model.decoder.max_len, and the shards have\n"
-      "codes if data.codes is set.\n"
+      "the bytes of its weights, gradients and moments; then, for one rank of\n"
+      "plan.replicas x parallel.tp, the memory by class, what a step sends over each axis\n"
+      "and its flops; with the rates that bench measured, the time of a step. Nothing is\n"
+      "allocated, no data are read and MPI is not started: pictures are one a sample,\n"
+      "sequences as long as model.decoder.max_len, and the shards have codes if\n"
+      "data.codes is set. What does not divide is refused (78).\n"
       "\n"
-      "  keys      model.*  train.*  data.codes\n"
-      "  example   asvr plan configs/llava15-7b/instruct.cfg\n" },
+      "  reads     plan.rates/bench.json\n"
+      "  keys      plan.*  model.*  train.*  parallel.*  data.codes\n"
+      "  example   asvr plan configs/llava15-7b/instruct.cfg --set parallel.tp=8 \\\n"
+      "                 --set plan.replicas=64 --set parallel.zero=1\n", true },
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 
@@ -271,6 +279,8 @@ static int run(const Request *r)
     char host[64] = "";
     int  code, provided;
 
+    if (r->verb->alone)
+        return !speaks() ? EXIT_DONE : (code = load(&c, r, 1)) == EXIT_DONE ? r->verb->with_config(&c) : code;
     h5_environment();
     comm_environment();
     MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
@@ -304,7 +314,7 @@ static int help_config(const Config *c)
 /* `help ...`: no MPI.  args begins behind the word. */
 static int answer(int n, char **args)
 {
-    static const Verb SHOW = { "help config", help_config, NULL, "checks a configuration and prints it whole", "" };
+    static const Verb SHOW = { "help config", help_config, NULL, "checks a configuration and prints it whole", "", true };
     static Config c;
     const Verb   *v = n > 0 ? verb_find(args[0]) : NULL;
     Request       r = { 0 };

@@ -127,6 +127,9 @@ const Option options[] = {
     FLOAT (chat.temperature, 0.0, 0, 100, "0: the likeliest token; 1: as learned"),
     INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),
 
+    INT   (plan.replicas, 1, 1, 1048576, "replicas of parallel.tp ranks each that plan counts for"),
+    STRING(plan.rates, "a run that bench measured in: plan predicts time with its rates"),
+
     STRING(import.from, "a Hugging Face folder: safetensors, config.json"),
     STRING(import.to, "folder of the run that import makes"),
 

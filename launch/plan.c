@@ -1,12 +1,13 @@
 /*
- * plan.c -- `asvr plan`: the parameters, bytes and flops that a configuration asks for, before anything is allocated
+ * plan.c -- `asvr plan`: the parameters that a configuration has, and what one rank of a grid keeps, sends, computes and takes
  *
- * Table and arenas are those that the run itself would have: model_measure is the first half of model_open.
+ * The whole model comes first, then the rank with most to keep (plan.h).  No MPI, nothing large is allocated.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dist/comm.h"
 #include "launch/plan.h"
 #include "launch/run.h"
 #include "launch/verbs.h"
@@ -158,73 +159,214 @@ static void notes_print(Model *m)
     }
 }
 
-/* ---- memory ---- */
+/* ---- one rank ---- */
 
-static void memory_print(const Model *m, const Config *c)
+/* MiB of a rank's tensors that tp splits, and of those that each of its ranks has. */
+static void shared_out(const Params *t, bool gradients, double *split, double *each)
 {
-    const double weights = (double)m->weight_arena.size, grads = (double)m->grad_arena.size;
-    const double tape = (double)m->tape_arena.size;
-    const double moments = 2 * grads;              /* AdamW's two, as large as the gradients (dist/optim.c) */
-    char s[32], note[160];
-    snprintf(note, sizeof note, "%d x %d rows, %d picture%s (train.micro_batch)", m->c.micro_batch, m->c.max_len,
-             m->c.max_images, m->c.max_images == 1 ? "" : "s");
-    printf("\nmemory of a rank, fp32\n");
-    printf("  %-12s %10s\n", "weights", brief_bytes(weights, s));
-    printf("  %-12s %10s\n", "gradients", brief_bytes(grads, s));
-    printf("  %-12s %10s\n", "moments", brief_bytes(moments, s));
-    printf("  %-12s %10s   %s; %s\n", "tape", brief_bytes(tape, s), note,
-           c->data.codes[0] ? "codes from the shards" : "codes computed on the way");
-    printf("  %-12s %10s   %.0f MiB\n", "together", brief_bytes(weights + grads + moments + tape, s),
-           (weights + grads + moments + tape) / (1 << 20));
+    *split = *each = 0;
+    for (const Param *p = t->p; p < t->p + t->n; p++)
+        if (!gradients || p->grad >= 0)
+            *(p->split >= 0 ? split : each) += 4.0 / (1 << 20) * (double)p->count;
+}
+
+static void memory_print(const PlanRank *r, const PlanRank *alone, const Rates *rates)
+{
+    const ModelConf *m = &r->model.c;
+    const double mib = 1 << 20;
+    double bytes[MEM_CLASSES], whole[MEM_CLASSES], split, each, sum[2] = { 0 };
+    char a[32], b[32];
+    plan_memory(r, rates, bytes);
+    plan_memory(alone, rates, whole);
+    printf("\nmemory, fp32: of %s", r->replicas * r->tp.size > 1 ? "the rank that keeps most" : "the rank");
+    if (r->replicas > 1)
+        printf(" (replica %d)", r->replica);
+    printf("; of one rank alone\n");
+    for (int k = 0; k < MEM_CLASSES; k++) {
+        sum[0] += k == MEM_ARENAS ? 0 : bytes[k];
+        sum[1] += k == MEM_ARENAS ? 0 : whole[k];
+        if (bytes[k] + whole[k] == 0)
+            continue;
+        printf("  %-15s %10s %10s", MEM_NAME[k], brief_bytes(bytes[k], a), brief_bytes(whole[k], b));
+        if (k <= MEM_GRADS && r->tp.size > 1) {
+            shared_out(&r->model.table, k == MEM_GRADS, &split, &each);
+            printf("   %.1f MiB of what tp splits, %.1f of what each rank has", split, each);
+        }
+        if (k == MEM_TAPE)
+            printf("   %d x %d rows, %d picture%s (train.micro_batch); %s", m->micro_batch, m->max_len, m->max_images,
+                   m->max_images == 1 ? "" : "s", m->codes_given ? "codes from the shards" : "codes computed on the way");
+        if (k == MEM_ARENAS)
+            printf("   %.1f MiB", bytes[k] / mib);
+        if (k == MEM_PROCESS && rates)
+            printf("   as bench measured before the model, and 6 MiB for files");
+        if (k == MEM_PROCESS && !rates)
+            printf("   estimated: this process, and 16 MiB for MPI, 6 for files (plan.rates would know)");
+        printf("\n");
+    }
+    printf("  %-15s %10s %10s   %.0f MiB\n", "predicted peak", brief_bytes(sum[0], a), brief_bytes(sum[1], b), sum[0] / mib);
+}
+
+static void places_print(const PlanRank *r)
+{
+    static const char *const NAME[AXES] = { [AXIS_WORLD] = "world", [AXIS_DP] = "dp", [AXIS_TP] = "tp" };
+    Place p[PLACES];
+    char each[32], all[32];
+    const int n = plan_places(r, p);
+    if (n)
+        printf("\nmessages of a step: what this rank has to send\n");
+    for (int axis = AXES - 1; axis > 0; axis--) {
+        Place sum = { 0 };
+        for (int i = 0; i < n; i++) {
+            if (p[i].axis != axis)
+                continue;
+            sum.bytes += p[i].bytes;
+            sum.calls += p[i].calls;
+            printf("  %-6s %-20s %10s", NAME[axis], p[i].name, brief_bytes((double)p[i].bytes, all));
+            if (p[i].each > 0)
+                printf("   %lld sums, of %s", (long long)p[i].calls, brief_bytes(4 * p[i].each, each));
+            printf("\n");
+        }
+        if (sum.bytes)
+            printf("  %-6s %-20s %10s   %lld bytes\n", NAME[axis], "together", brief_bytes((double)sum.bytes, all),
+                   (long long)sum.bytes);
+    }
+}
+
+static void flops_print(const Model *whole, const PlanRank *r)
+{
+    const Config *c = r->c;
+    const Flops f = plan_flops(whole), mine = plan_flops(&r->model);
+    char a[32], b[32], all[32], rank[32];
+    printf("\nflops of a sample: a picture, and text up to %d rows\n", whole->c.max_len);
+    printf("  %-12s %10s\n", "forward", brief_flops(f.forward, a));
+    printf("  %-12s %10s   %s for train.global_batch = %d, %s on each rank\n", "a step", brief_flops(f.step, b),
+           brief_flops(f.step * c->train.global_batch, all), c->train.global_batch,
+           brief_flops(mine.step * c->train.micro_batch * r->buckets.leaves, rank));
+}
+
+static void time_print(const PlanRank *r, const Rates *x)
+{
+    const Seconds s = plan_time(r, x);
+    const struct { const char *name; double seconds; } row[] = {
+        { "forward", s.forward }, { "backward", s.backward }, { "adding up", s.sums }, { "optimizer", s.optimizer },
+        { "tp messages", s.tp }, { "dp messages", s.dp },
+    };
+    printf("\ntime of a step, by the rates of %s (%d replica%s of %d, %d thread%s a rank%s)\n", x->machine, x->dp,
+           x->dp == 1 ? "" : "s", x->tp, x->threads, x->threads == 1 ? "" : "s", x->debug ? ", a debug build" : "");
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (row[i].seconds > 0)
+            printf("  %-12s %9.4f s\n", row[i].name, row[i].seconds);
+    if (s.hidden > 0)
+        printf("  %-12s %9.4f s more, behind backward\n", "dp messages", s.hidden);
+    if (r->tp.size > 1 && x->tp == 1)
+        printf("  messages over tp are missing: bench ran with parallel.tp = 1\n");
+    if (r->replicas > 1 && x->dp == 1)
+        printf("  messages over dp are missing: bench ran on one replica\n");
+    printf("predicted step %.4f s (compute %.4f, tp %.4f, dp exposed %.4f, optimizer %.4f), %.2f samples/s\n", s.step,
+           s.forward + s.backward + s.sums, s.tp, s.dp, s.optimizer, r->c->train.global_batch / s.step);
+}
+
+/* ---- what divides ---- */
+
+/* "1, 2, 4": numbers up to `most` that are good. */
+typedef bool Good(const Config *c, const ModelConf *m, int n);
+
+static bool good_tp(const Config *c, const ModelConf *m, int n)
+{
+    char why[512];
+    (void)c;
+    return model_divides(m, n, why, sizeof why);
+}
+
+static bool good_replicas(const Config *c, const ModelConf *m, int n)
+{
+    (void)m;
+    return c->train.global_batch % ((int64_t)c->train.micro_batch * n) == 0;
+}
+
+static const char *list_good(char out[200], Good *good, const Config *c, const ModelConf *m, int most)
+{
+    int at = 0;
+    out[0] = 0;
+    for (int n = 1; n <= most && at < 180; n++)
+        if (good(c, m, n))
+            at += snprintf(out + at, 200 - (size_t)at, "%s%d", at ? ", " : "", n);
+    if (!at || at >= 180)
+        snprintf(out + at, 200 - (size_t)at, at ? ", ..." : "no number");
+    return out;
+}
+
+/* Does the grid fit the model, and the batch the grid? */
+static bool divides(const Config *c, const ModelConf *m, Err *e)
+{
+    char why[512], would[200];
+    const int n = c->plan.replicas;
+    if (!model_divides(m, c->parallel.tp, why, sizeof why))
+        return err_set(e, EXIT_CONFIG, "parallel.tp", "", "%s", why);
+    if (good_replicas(c, m, n))
+        return true;
+    return err_set(e, EXIT_CONFIG, "plan.replicas", "each replica computes the same number of micro-batches in a step",
+                   "train.global_batch = %d is no multiple of train.micro_batch = %d times %d replica%s; %s would do", c->train.global_batch,
+                   c->train.micro_batch, n, n == 1 ? "" : "s", list_good(would, good_replicas, c, m, c->train.global_batch));
 }
 
 /* ---- the verb ---- */
 
-static void flops_print(const Model *m, const Config *c)
+enum { MOST_TP = 64 };
+
+static void print(const Config *c, const ModelConf *conf, const PlanRank *r, const PlanRank *alone, const Rates *rates)
 {
-    char a[32], b[32], all[32];
-    if (m->c.stage < STAGE_PRETRAIN)
+    char tp[200], replicas[200];
+    printf("stage %s; learns %s\n", STAGE_NAME[conf->stage], conf->trainable[0] ? conf->trainable : "nothing");
+    printf("%d rank%s: %d replica%s of %d; %d x %d samples each in a step\n", r->replicas * r->tp.size,
+           r->replicas * r->tp.size == 1 ? "" : "s", r->replicas, r->replicas == 1 ? "" : "s", r->tp.size, r->buckets.leaves,
+           c->train.micro_batch);
+    printf("would do: parallel.tp = %s; replicas = %s (train.global_batch / micro_batch = %d)\n\n",
+           list_good(tp, good_tp, c, conf, MOST_TP), list_good(replicas, good_replicas, c, conf, c->train.global_batch),
+           c->train.global_batch / c->train.micro_batch);
+    table_print(&alone->model.table);
+    notes_print((Model *)&alone->model);
+    memory_print(r, alone, rates);
+    if (conf->stage < STAGE_PRETRAIN)
         return;
-    const Flops f = plan_flops(m);
-    printf("\nflops of a sample: a picture, and text up to %d rows\n", m->c.max_len);
-    printf("  %-12s %10s\n", "forward", brief_flops(f.forward, a));
-    printf("  %-12s %10s   %s for train.global_batch = %d\n", "a step", brief_flops(f.step, b),
-           brief_flops(f.step * c->train.global_batch, all), c->train.global_batch);
+    places_print(r);
+    flops_print(&alone->model, r);
+    if (rates)
+        time_print(r, rates);
 }
 
-static bool plan(Run *r, Err *e)
+static bool plan(const Config *c, Err *e)
 {
-    const Config *c = r->c;
     const int kinds = c->model.codes.appearance_layer ? 2 : 1;
     const RunShape shape = { .stage = (Stage)c->train.stage, .train = true,
                              .codes_given = c->data.codes[0] ? c->model.codes.depth * kinds : 0,
                              .micro_batch = c->train.micro_batch, .max_images = c->train.micro_batch,
                              .max_len = c->model.decoder.max_len };
+    static PlanRank r, alone;                               /* large structures */
     char trainable[CONFIG_STRING];
     const ModelConf conf = run_conf(c, &shape, trainable);
-    if (!model_measure(&r->model, &conf, &r->tp)) {
+    Rates rates;
+    if (c->plan.rates[0] && !rates_read(&rates, c->plan.rates, e))
+        return false;
+    if (!divides(c, &conf, e))
+        return false;
+    if (!plan_rank(&alone, c, &conf, 1, 1) || !plan_rank(&r, c, &conf, c->plan.replicas, c->parallel.tp)) {
         err_got(e, "\"%.200s\"", conf.trainable);
         err_expected(e, "parts of this stage's model, e.g. \"projector,decoder\"");
         err_set(e, EXIT_CONFIG, "train.trainable", "", "train.trainable names a part that the model does not have");
-    } else if (r->grid.rank == 0) {
-        printf("stage %s; learns %s\n\n", STAGE_NAME[conf.stage], trainable[0] ? trainable : "nothing");
-        table_print(&r->model.table);
-        notes_print(&r->model);
-        memory_print(&r->model, c);
-        flops_print(&r->model, c);
+    } else {
+        print(c, &conf, &r, &alone, c->plan.rates[0] ? &rates : NULL);
     }
-    model_close(&r->model);
+    plan_rank_close(&r);
+    plan_rank_close(&alone);
     return !e->code;
 }
 
 int plan_main(const Config *c)
 {
-    Run r;
     Err e = { 0 };
-    run_open(&r, c, 1);
-    const bool ok = plan(&r, &e);
-    if (!ok && r.grid.rank == 0)
-        log_error(&e);
-    run_close(&r);
-    return ok ? EXIT_DONE : e.code;
+    if (plan(c, &e))
+        return EXIT_DONE;
+    log_error(&e);
+    return e.code;
 }

@@ -1,3 +1,4 @@
+/* planflops.c -- which rows go through each parameter, and what that costs (plan.h) */
 #include "launch/plan.h"
 
 #include <stdlib.h>
@@ -76,17 +77,22 @@ const Group *group_of(const Param *p)
 
 /* ---- flops ---- */
 
-/* Blocks of the vision tower that a training step runs. */
-static int tower_layers(const Model *m)
+int plan_tower_layers(const Model *m, bool features, bool codes, bool clean)
 {
-    int n = m->c.discrete ? 0 : m->feature_layers;
+    int n = features ? m->feature_layers : 0;
     for (int k = 0; k < BRANCHES; k++)
-        if (!model_has(m, PART_TOKENIZER) && (m->c.discrete || !m->c.codes_given))
+        if ((codes && model_has(m, k ? PART_APP_CODES : PART_CODES)) || (clean && k == SEMANTIC))
             n = m->code_layers[k] > n ? m->code_layers[k] : n;
     return n;
 }
 
-static bool computes_codes(const Model *m) { return !m->c.codes_given || m->c.discrete; }
+/* Blocks of the vision tower that a training step runs. */
+static int tower_layers(const Model *m)
+{
+    return plan_tower_layers(m, !m->c.discrete, !m->c.codes_given && !model_has(m, PART_TOKENIZER), model_has(m, PART_DENOISER));
+}
+
+static bool computes_codes(const Model *m) { return !m->c.codes_given; }
 
 /* Pictures of the tower's own size that one sample is looked at as (scales.h). */
 static int views(const Model *m)
@@ -116,7 +122,7 @@ static double rows_through(const Model *m, int rows)
     }
 }
 
-static bool vision_learns(const Model *m)
+bool plan_vision_learns(const Model *m)
 {
     const int i = params_find(&m->table, "vision.patch.w");
     return i >= 0 && m->table.p[i].grad >= 0;
@@ -132,26 +138,28 @@ static Flops of_weight(const Model *m, const Param *p)
     if (tower || g->rows == CODES)
         passes = passes && learns;                         /* no gradient reaches a frozen tower */
     else if (!strncmp(p->name, "projector.0.", 12))
-        passes = vision_learns(m);
+        passes = plan_vision_learns(m);
     const double shared = codes && m->c.codes_shared ? m->c.codes_depth : 1;
-    const double once = 2.0 * p->rows * p->cols * rows_through(m, g->rows) * shared;
+    const double once = 2.0 * (double)p->count * rows_through(m, g->rows) * shared;
     const int    backward = codes ? 0 : learns + passes;   /* codebooks learn by averages */
-    return (Flops){ once, once * (1 + backward) };
+    const bool   head = !strcmp(g->word, "lm_head") || !strcmp(g->word, "code") || !strcmp(g->word, "tie");
+    return (Flops){ once, once * (1 + (head ? backward : 0)), once * (1 + backward) };
 }
 
 static void add(Flops *f, double forward, double backward)
 {
     f->forward += forward;
+    f->early += forward;
     f->step += forward * (1 + backward);
 }
 
-/* Products without a weight of their own: attention, and the logits of a tied head. */
+/* Products without a weight of their own: attention, by heads, and the logits of a tied head, by codes. */
 static void add_products(Flops *f, const Model *m)
 {
     const ModelConf *c = &m->c;
     const double P = m->w.vision.P, T = c->max_len, Q = c->codes_depth, targets = P * c->visual_share;
     const double picture = 4 * P * P * c->vision.C;
-    add(f, picture * views(m) * tower_layers(m), vision_learns(m) ? 2.5 : 0);
+    add(f, picture * views(m) * tower_layers(m), plan_vision_learns(m) ? 2.5 : 0);
     if (model_has(m, PART_TOKENIZER) && computes_codes(m))
         add(f, picture * m->w.tower.enc.d.L, 0);
     add(f, 2 * T * (T + 1) * c->decoder.C * c->decoder.L, 2.5);
@@ -159,19 +167,25 @@ static void add_products(Flops *f, const Model *m)
         add(f, 4 * P * P * c->head_width * c->head_layers * c->denoise_draws, 2.5);
     for (int k = 0; k < model_branches(m); k++) {
         add(f, 2 * targets * c->head_width * Q * (Q + 1) * c->head_layers, 2);
-        if (c->head_tied)
+        if (c->head_tied) {
             add(f, 2 * targets * Q * c->codes_size * c->vision.C, 1);
+            f->early += 2 * targets * Q * c->codes_size * c->vision.C;
+        }
     }
 }
 
 Flops plan_flops(const Model *m)
 {
     Flops f = { 0 };
+    add_products(&f, m);
+    f.forward /= m->tp->size;
+    f.early /= m->tp->size;
+    f.step /= m->tp->size;
     for (int i = 0; i < m->table.n; i++) {
         const Flops w = of_weight(m, &m->table.p[i]);
         f.forward += w.forward;
+        f.early += w.early;
         f.step += w.step;
     }
-    add_products(&f, m);
     return f;
 }

@@ -19,9 +19,13 @@ void run_open(Run *r, const Config *c, int tp)
     *r = (Run){ .c = c, .lock = -1 };
     grid_open(&r->grid, MPI_COMM_WORLD, tp);
     r->tp = tp_door(&r->grid);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int threads = c->parallel.threads ? c->parallel.threads : (int)(cores / r->grid.node_size);
-    ops_use(&OPS_CPU, threads > 0 ? threads : 1);
+    ops_use(&OPS_CPU, run_threads(r));
+}
+
+int run_threads(const Run *r)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return r->c->parallel.threads ? r->c->parallel.threads : (int)max64(1, cores / r->grid.node_size);
 }
 
 void run_close(Run *r)
@@ -236,25 +240,26 @@ BucketConf run_buckets(const Config *c, int replicas)
                          .bytes = BUCKET_BYTES };
 }
 
-double run_sgemm_rate(void)
+double run_sgemm(float *room)
 {
     enum { N = 512, TIMES = 4 };
-    Arena a = { .name = "sgemm" };
-    for (int pass = 0; pass < 2; pass++) {
-        float *x = TAKE(&a, float, N * N), *y = TAKE(&a, float, N * N), *z = TAKE(&a, float, N * N);
-        if (pass == 0) {
-            arena_alloc(&a);
-            continue;
-        }
+    float *x = room, *y = x + N * N, *z = y + N * N;
+    op.linear_fwd(z, x, y, NULL, N, N, N);
+    double t = now();
+    for (int i = 0; i < TIMES; i++)
         op.linear_fwd(z, x, y, NULL, N, N, N);
-        double t = now();
-        for (int i = 0; i < TIMES; i++)
-            op.linear_fwd(z, x, y, NULL, N, N, N);
-        t = now() - t;
-        arena_free(&a);
-        return TIMES * 2.0 * N * N * N / t;
-    }
-    return 0;
+    t = now() - t;
+    return TIMES * 2.0 * N * N * N / t;
+}
+
+double run_sgemm_rate(void)
+{
+    Arena a = { .name = "sgemm" };
+    TAKE(&a, float, SGEMM_ROOM);
+    arena_alloc(&a);
+    const double rate = run_sgemm(TAKE(&a, float, SGEMM_ROOM));
+    arena_free(&a);
+    return rate;
 }
 
 double run_peak_mb(void)
@@ -262,4 +267,13 @@ double run_peak_mb(void)
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     return (double)u.ru_maxrss / 1024;
+}
+
+double run_resident_mb(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f && fscanf(f, "%*d %ld", &pages) == 1, "/proc/self/statm does not say how much memory is resident");
+    fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
 }

@@ -91,7 +91,12 @@ uint64_t run_codes_model(const Run *r, int branch);
 /* How gradients are added up on so many replicas.  Local. */
 BucketConf run_buckets(const Config *c, int replicas);
 
-/* Flops per second of a 512^3 sgemm on this rank, a few milliseconds. */
+/* Threads of a rank: parallel.threads, or the node's cores / its ranks.  Local. */
+int run_threads(const Run *r);
+/* Flops per second of a 512^3 sgemm on this rank, a few milliseconds; in SGEMM_ROOM floats, or in memory of its own. */
+enum { SGEMM_ROOM = 3 * 512 * 512 };
+double run_sgemm(float *room);
 double run_sgemm_rate(void);
-/* Peak resident memory of this process in MiB. */
+/* Resident memory of this process in MiB: the most so far, and now. */
 double run_peak_mb(void);
+double run_resident_mb(void);

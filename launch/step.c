@@ -12,7 +12,7 @@
 #include "io/files.h"
 #include "launch/schedule.h"
 
-enum { RING = 2, NAMED = 5 };
+enum { NAMED = 5 };
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
 static void write_config(const Run *r, Err *e)
@@ -34,7 +34,7 @@ static void open_loader(Run *r, const RunShape *s, Err *e)
     const Config *c = r->c;
     const LoaderConf l = { .seed = (uint64_t)c->run.seed, .dp_rank = r->grid.dp_rank, .dp_size = r->grid.dp_size,
                            .micro_batch = c->train.micro_batch, .global_batch = c->train.global_batch,
-                           .max_len = s->max_len, .P = r->model.w.vision.P, .first_step = r->step, .ring = RING,
+                           .max_len = s->max_len, .P = r->model.w.vision.P, .first_step = r->step, .ring = STEPS_AHEAD,
                            .skip_bad = c->data.on_bad == BAD_SKIP, .vocab = c->model.decoder.vocab,
                            .codebook = c->model.codes.size };
     r->loader = loader_open(r->shards, &l, e);
@@ -104,9 +104,6 @@ void step_close(Run *r, int code)
     if (r->log && code == EXIT_DONE)
         log_line(r->log, "done: %s/ckpt holds step %lld", r->c->run.dir, (long long)r->step);
 }
-
-/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
-typedef struct { Losses targets; double failed, stop, twice, minutes; } Tally;
 
 static void warn_bad(const Run *r, const StepData *d)
 {

@@ -9,7 +9,10 @@
 #include "core/exact.h"
 #include "launch/run.h"
 
-enum { N_LOSSES = sizeof(Losses) / sizeof(double) };
+enum { N_LOSSES = sizeof(Losses) / sizeof(double), STEPS_AHEAD = 2 /* that the loader holds */ };
+
+/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
+typedef struct { Losses targets; double failed, stop, twice, minutes; } Tally;
 
 typedef struct {
     Losses  targets, sum;          /* of the global batch */

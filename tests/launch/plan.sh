@@ -46,30 +46,42 @@ says 0 0 plan "$configs/llava15-7b/instruct.cfg" --set model.codes.size=65536 --
     --set train.supervision=both
 counts "codebooks, appearance" "$(parameters codebooks)"
 counts "visual head, appearance" "$(parameters "visual head")"
-says 0 0 plan "$configs/llava15-13b/instruct.cfg" --set train.micro_batch=4096
-grep -qE 'together +[0-9.]+ TiB' out || { cat out; fail "4096 sequences of 13B do not take terabytes"; }
+says 0 0 plan "$configs/llava15-13b/instruct.cfg" --set train.micro_batch=4096 --set train.global_batch=4096
+grep -qE 'in arenas +[0-9.]+ TiB' out || { cat out; fail "4096 sequences of 13B do not take terabytes"; }
 says 78 0 plan "$configs/tiny.cfg" --set train.trainable=decodr
 blames train.trainable decodr
 
-# Nothing is allocated: 143 GiB are planned in an address space of 4.  Several ranks speak once.
-says 0 0 plan "$configs/llava15-7b/instruct.cfg" --set train.micro_batch=1
+# Nothing is allocated and MPI is not started: 2048 ranks are planned in a second, in an address space of 1 GiB.  Several ranks speak once.
+large=("$configs/llava15-7b/instruct.cfg" --set parallel.tp=8 --set plan.replicas=256 --set train.global_batch=1024 --set parallel.zero=1)
+says 0 0 plan "${large[@]}"
 cp out plenty
-(ulimit -v 4194304; "$ASVR" plan "$configs/llava15-7b/instruct.cfg" --set train.micro_batch=1) >out 2>&1 ||
-    { cat out; fail "a plan takes memory"; }
-diff plenty out || fail "a plan depends on the memory there is"
+(ulimit -v 1048576; timeout 2 "$ASVR" plan "${large[@]}") >out 2>&1 || { cat out; fail "a plan takes memory, or long"; }
+# The process itself is a part of the figures.
+diff <(grep -vE '^  (process|predicted peak) ' plenty) <(grep -vE '^  (process|predicted peak) ' out) ||
+    fail "a plan depends on the memory there is"
+grep -q '^2048 ranks: 256 replicas of 8; 2 x 2 samples each' out || { cat out; fail "2048 ranks"; }
 says 0 2 plan "$config"
 [ "$(grep -c '^decoder ' out)" = 1 ] || fail "each rank prints the plan"
 
+# ---- what divides ----
+says 0 0 plan "$config"
+grep -qF 'would do: parallel.tp = 1, 2, 4; replicas = 1, 2, 4 (' out || { cat out; fail "what would do"; }
+says 78 0 plan "$config" --set parallel.tp=3
+blames 'model.decoder.heads = 4 does not divide among parallel.tp = 3 ranks; 1, 2 and 4 would do'
+says 78 0 plan "$config" --set plan.replicas=3
+blames 'train.global_batch = 16 is no multiple of train.micro_batch = 4 times 3 replicas; 1, 2, 4 would do'
+says 78 0 plan "$config" --set train.micro_batch=5
+blames 'no number would do'
+
 # ---- what a run then takes ----
 # The plan's sequences are as long as max_len: here the data's are longer, so that the run's are, too.  The wide decoder makes
-# every class of memory several MiB, which is more than the figures are rounded by.
+# every class of memory several MiB, which is more than the figures are rounded by.  launch/memory compares the peaks.
 small+=(--set model.decoder.max_len=96 --set model.decoder.ffn=4096 --set run.dir=run --set train.steps=1)
 for stage in instruct pretrain tokenizer; do
     says 0 0 plan "$config" "${small[@]}" --set train.stage=$stage
-    sed -n 's/^  together .* \([0-9.]*\) MiB$/\1/p' out >planned
+    sed -n 's/^  in arenas .* \([0-9.]*\) MiB$/\1/p' out >planned
     [ -s shards/val-00000.h5 ] || says 0 0 pack "$config" "${small[@]}"
     says 0 0 train "$config" "${small[@]}" --set train.stage=$stage --set run.dir=run-$stage
-    # Of the run's figure only the reduction's book-keeping is not planned: some bytes a parameter and bucket.
     sed -n 's/.*; \([0-9]*\) MiB each.*/\1/p' out | paste planned - | awk '
         { n++; bad += $1 <= 0 || $2 - $1 > 1 || $1 - $2 > 1 } END { exit n != 1 || bad }' ||
         { cat planned out; fail "$stage: planned and taken MiB differ"; }
@@ -77,7 +89,7 @@ done
 
 # Flops, against those that the ops count in a step.  Both are rounded: the plan's to three digits, bench's GF/s to 0.1.
 for stage in pretrain instruct; do
-    flops=(--set train.stage=$stage --set data.codes=stored --set parallel.threads=1)
+    flops=(--set train.stage=$stage --set data.codes=stored --set parallel.threads=1 --set run.dir=)
     says 0 0 bench "$config" "${flops[@]}"
     tail -1 out | awk '{ print $3 / $1, 0.006 + 0.05 / $3 }' >counted
     says 0 0 plan "$config" "${flops[@]}"
@@ -85,3 +97,49 @@ for stage in pretrain instruct; do
         { n++; off = $1 / 1000 / $2 - 1; bad += off > $3 || off < -$3 } END { exit n != 1 || bad }' ||
         { cat out; fail "$stage: $(cat counted) GF a sample are counted in a step"; }
 done
+
+# ---- messages ----
+# Every byte that a rank sends in a step, over each axis, and every sum over tp, as the collectives count them.
+base=(--set data.codes=stored --set parallel.threads=1 --set run.dir= --set train.micro_batch=2 --set train.global_batch=8
+      --set model.decoder.max_len=40)
+messages() {
+    local ranks=$1 tp=$2
+    shift 2
+    says 0 "$ranks" bench "$config" "${base[@]}" --set parallel.tp="$tp" "$@"
+    sed -nE 's/^(sent)? +(tp|dp|world) +([0-9]+) collectives, +([0-9]+) bytes .*/\2 \4/p' out | awk '$2 > 0' >sent
+    sed -nE 's/^(sent)? +tp +([0-9]+) collectives.*/\2/p' out >calls
+    says 0 0 plan "$config" "${base[@]}" --set plan.replicas=$((ranks / tp)) --set parallel.tp="$tp" "$@"
+    sed -nE 's/^  (tp|dp|world) +together .* ([0-9]+) bytes$/\1 \2/p' out | diff - sent ||
+        { cat out; fail "$ranks ranks, $*: planned and sent bytes differ"; }
+    [ "$tp" = 1 ] || awk '$1 == "tp" && / sums, of / { n += $(NF - 4) } $1 == "tp" && $2 == "norm" { n++ } END { print n }' out |
+        diff - calls || { cat out; fail "$ranks ranks, $*: planned and counted sums differ"; }
+}
+messages 2 2
+messages 2 2 --set train.stage=pretrain --set model.decoder.kv_heads=1 --set model.projector.layers=4
+messages 2 2 --set train.supervision=both --set model.codes.appearance_layer=-2 --set model.head.tied=true \
+    --set train.trainable=vision,projector,decoder,head,app_head
+messages 2 2 --set train.supervision=denoising --set model.vision.scales=2
+messages 2 2 --set train.supervision=none --set model.vision.input=discrete
+messages 2 1
+messages 2 1 --set parallel.zero=1 --set parallel.reduction=fast
+messages 2 1 --set parallel.wire=bf16 --set parallel.reduction=fast --set train.optimizer=muon
+messages 4 2 --set parallel.zero=1
+
+# ---- rates ----
+says 0 2 bench "$config" "${base[@]}" --set run.dir=rates
+says 0 0 plan "$config" "${base[@]}" --set plan.replicas=2 --set plan.rates=rates
+grep -qE '^predicted step [0-9.]+ s \(compute [0-9.]+, tp 0.0000, dp exposed [0-9.]+, optimizer [0-9.]+\)' out || { cat out; fail "no time"; }
+! grep -q 'are missing' out || { cat out; fail "the rates of two replicas serve two replicas"; }
+says 0 0 plan "$config" "${base[@]}" --set plan.replicas=2 --set parallel.tp=2 --set plan.rates=rates
+grep -q 'messages over tp are missing' out || { cat out; fail "a run without tp knows no rate of it"; }
+says 74 0 plan "$config" --set plan.rates=nowhere
+blames nowhere/bench.json
+mkdir bad
+bad() { echo "$1" >bad/bench.json; says 65 0 plan "$config" --set plan.rates=bad; blames "$2" bad/bench.json; }
+bad '{' 'not the rates of a machine'
+bad '[]' format
+bad "$(sed 's/"sgemm": [^,]*/"sgemm": -1/' rates/bench.json)" sgemm
+bad "$(sed 's/"memory": [^,]*/"memory": "fast"/' rates/bench.json)" memory
+bad "$(sed 's/"dp": 2/"dp": 3/' rates/bench.json)" ranks
+bad "$(sed 's/"tp_sums": \[\]/"tp_sums": [{}, {}]/' rates/bench.json)" tp_sums
+bad "$(sed 's/"version": 1/"version": 2/' rates/bench.json)" version

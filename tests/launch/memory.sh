@@ -1,0 +1,46 @@
+# What `asvr plan` says a rank's peak will be is within 10 % of what a run then takes, on configurations that differ in kind.
+# Most are a few 100 MiB, so that the process itself, some 40 MiB, does not decide.
+. "$(dirname "$0")/tools.inc"
+
+# Sequences are cut to model.decoder.max_len, which is shorter than the data's: that is what plan counts with.
+small+=(--set model.decoder.max_len=96 --set train.steps=1)
+wide=(--set model.decoder.width=384 --set model.decoder.ffn=1536 --set model.decoder.layers=4 --set train.micro_batch=2)
+says 0 0 pack "$config" "${small[@]}"
+
+printf '%-34s %9s %9s\n' "" planned measured >table
+# row NAME MEASURED RANKS TP SETTINGS...: plans, and notes both figures in MiB
+row() {
+    says 0 0 plan "$config" "${small[@]}" --set plan.replicas=$(($3 / $4)) --set parallel.tp="$4" "${@:5}"
+    printf '%-34s %9s %9.1f\n' "$1" "$(sed -n 's/^  predicted peak .* \([0-9]*\) MiB$/\1/p' out)" "$2" >>table
+}
+# peak NAME RANKS TP SETTINGS...: of a run, whose log knows of rank 0
+peak() {
+    says 0 "$2" train "$config" "${small[@]}" --set run.dir=run --set parallel.tp="$3" "${@:4}"
+    row "$1" "$(sed -n 's/.*"rss_mb": \([0-9.]*\).*/\1/p' run/run.jsonl | tail -1)" "${@:2}"
+    rm -r run
+}
+# largest NAME RANKS TP SETTINGS...: of the largest rank of a benchmark, for grids whose ranks differ
+largest() {
+    says 0 "$2" bench "$config" "${small[@]}" --set run.dir= --set data.codes=given --set parallel.tp="$3" "${@:4}"
+    row "$1" "$(sed -n '$s/.* \([0-9]*\) MiB$/\1/p' out)" "${@:2}" --set data.codes=given
+}
+
+peak "tiny" 1 1
+peak "wide, 4 micro-batches" 1 1 "${wide[@]}"
+peak "tp = 2" 2 2 "${wide[@]}"
+peak "dp = 2, zero = 1" 2 1 "${wide[@]}" --set parallel.zero=1
+largest "dp = 2, 3 micro-batches each" 2 1 "${wide[@]}" --set train.global_batch=12
+peak "dp = 2, fast" 2 1 "${wide[@]}" --set parallel.reduction=fast
+peak "dp = 2, tp = 2, zero = 1" 4 2 "${wide[@]}" --set parallel.zero=1
+peak "Muon, tp = 2, fast" 2 2 "${wide[@]}" --set train.optimizer=muon --set parallel.reduction=fast
+peak "denoising" 1 1 "${wide[@]}" --set train.supervision=denoising --set model.head.width=256
+peak "no visual targets" 1 1 "${wide[@]}" --set train.supervision=none
+peak "a large vocabulary" 1 1 "${wide[@]}" --set model.decoder.vocab=16384
+peak "long micro-batches" 1 1 "${wide[@]}" --set train.micro_batch=8 --set model.decoder.width=256
+peak "stage contrast" 1 1 --set train.stage=contrast --set model.vision.width=256 --set model.vision.ffn=1024 \
+    --set model.vision.layers=8
+
+# 10 %, as promised: MPI's own buffers, OpenBLAS' and what the heap keeps are known to some MiB only.
+awk 'NR == 1 { print; next }
+     { off = $(NF - 1) / $NF - 1; printf "%s %+6.1f %%\n", $0, 100 * off; n++; bad += off > 0.1 || off < -0.1 }
+     END { exit n < 6 || bad }' table >compared || { cat compared; fail "a planned peak is not within 10 % of the measured one"; }
