@@ -59,20 +59,6 @@ static Work take_work(Arena *arena, int64_t nx, int64_t na)
     return w;
 }
 
-/* x <- alpha x + y */
-static void blend(float *x, float alpha, const float *y, int64_t n)
-{
-    op.scale(x, n, alpha);
-    op.add_fwd(x, x, y, n);
-}
-
-/* B <- c B + b A, where B holds A A; A is spent */
-static void polynomial(float *b, float *a, int64_t n)
-{
-    op.scale(a, n, NS_B);
-    blend(b, NS_C, a, n);
-}
-
 static float inverse_norm(double sumsq) { return (float)(1 / (sqrt(sumsq) + EPS)); }
 
 /* ---- LOCAL ---- */
@@ -93,12 +79,12 @@ static void orthogonalize_here(float *x, int rows, int cols, Arena *arena)
             op.linear_bwd(NULL, w.a, NULL, x, x, NULL, rows, s, s);         /* X^T X */
         }
         op.linear_fwd(w.b, w.a, w.a, NULL, s, s, s);
-        polynomial(w.b, w.a, na);
+        op.blend(w.b, w.a, na, NS_B, NS_C);
         if (rows <= cols)
             op.linear_bwd(w.y, NULL, NULL, w.b, NULL, x, s, cols, s);       /* B X */
         else
             op.linear_fwd(w.y, x, w.b, NULL, rows, s, s);                   /* X B */
-        blend(x, NS_A, w.y, nx);
+        op.blend(x, w.y, nx, 1, NS_A);
     }
     arena_release(arena, m);
 }
@@ -120,9 +106,9 @@ static void orthogonalize_grid(Muon *u, const MuonShape *s, float *block, double
     for (int i = 0; i < STEPS; i++) {
         pblas_gemm(&a, wide ? 'N' : 'T', &x, wide ? 'T' : 'N', &x, 1, 0);
         pblas_gemm(&b, 'N', &a, 'N', &a, 1, 0);
-        polynomial(w.b, w.a, na);
+        op.blend(w.b, w.a, na, NS_B, NS_C);
         pblas_gemm(&y, 'N', wide ? &b : &x, 'N', wide ? &x : &b, 1, 0);
-        blend(block, NS_A, w.y, nx);
+        op.blend(block, w.y, nx, 1, NS_A);
     }
     arena_release(&u->arena, m);
 }

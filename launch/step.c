@@ -51,7 +51,7 @@ static void say_start(Run *r)
     if (r->grid.tp_size > 1 || r->grid.dp_size > 1)
         log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
                  r->grid.tp_size == 1 ? "" : "s", r->c->parallel.reduction == REDUCE_CANONICAL ? "canonical" : "fast",
-                 r->optim.zero1 ? "; moments shared among replicas" : "");
+                 r->c->parallel.zero ? "; moments shared among replicas" : "");
     if (r->grid.tp_apart)
         log_warn("the tensor-parallel ranks of a replica lie on several nodes, and each block's sums cross the network: "
                  "let the launcher fill one node after the other, or lower parallel.tp");
