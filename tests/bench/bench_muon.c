@@ -84,7 +84,7 @@ static void bench(int pr, int pc, int rows, int cols, int n)
     double spent = 0;
     for (int i = 0; i < 3; i++)
         run(&c[i]);
-    for (; rounds < ROUNDS && (rounds < 5 || spent < 5); rounds++)    /* spent is the same on all ranks */
+    for (; rounds < ROUNDS && (rounds < 3 || spent < 5); rounds++)    /* spent is the same on all ranks */
         for (int i = 0; i < 3; i++)
             spent += c[i].took[rounds] = run(&c[i]);
     Times t[3];
