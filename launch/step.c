@@ -238,7 +238,9 @@ static void log_codes(StepLog *l, char terms[80], const Model *m, const StepStat
 void step_log(Run *r, StepState *s)
 {
     const Model *m = &r->model;
-    const double t = now() - s->began;
+    const double t = now() - s->began, late = zero_weights_waited(r->grid.coming);
+    s->t_forward -= late;                                   /* forward waited for new weights: that is communication */
+    s->t_reduce += late;
     if (s->ok)
         s->skipped_in_a_row = 0;
     else
