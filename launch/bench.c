@@ -83,11 +83,11 @@ static void spent(Phase *p, const Phase *since)
 #define MEASURE(p, call) do { const Phase from = phase(); call; spent(p, &from); } while (0)
 
 /* The targets of all replicas, in the reduction that a training step makes. */
-static Losses targets(const Run *r, const Synthetic *s, int leaves)
+static Losses targets(Run *r, const Synthetic *s, int leaves)
 {
     Tally t = { 0 };
     for (int i = 0; i < leaves && r->grid.tp_rank == 0; i++)
-        model_count((Model *)&r->model, &s->batch, &t.targets);
+        model_count(&r->model, &s->batch, &t.targets);
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
     return t.targets;
 }
@@ -236,7 +236,7 @@ static void print_rates(const Run *r, const Rates *x)
         printf("%s %.0f KiB in %.3f ms", k ? "," : "; sums over tp:", x->tp_size[k] / 1024, 1e3 * x->tp_seconds[k]);
     if (x->tp > 1)
         printf(", %.1f times that in a step", x->tp_wait);
-    printf("%s%s%s\n", r->c->run.dir[0] ? "; " : "", r->c->run.dir, r->c->run.dir[0] ? "/bench.json" : "");
+    printf("; %.2f times all that%s%s%s\n", x->rest, r->c->run.dir[0] ? "; " : "", r->c->run.dir, r->c->run.dir[0] ? "/bench.json" : "");
 }
 
 static void print_result(const Run *r, const Times *t, const Rates *x)

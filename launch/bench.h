@@ -14,6 +14,6 @@ typedef struct { Phase step, forward, backward, reduce, optim; CommCount sent[AX
 
 /* Flops per second of all ranks' sgemm at once, best of five.  Collective. */
 double bench_sgemm(const Run *r);
-/* Fills `out`, which has the machine's sgemm already, from the times t of so many steps and from what it measures itself; writes it to
+/* Fills `out`, which has sgemm and the time of a step already, from the times t of so many steps and from what it measures itself; writes it to
    run.dir where that is set.  exposed: seconds that the reduction adds to a step.  Collective. */
 bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, Err *e);

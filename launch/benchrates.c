@@ -149,6 +149,8 @@ bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, 
         sums_alone(r, out);
         out->tp_wait = mean(r, t->sent[AXIS_TP].seconds) / steps / plan_time_sums(&self, out);
     }
+    out->rest = 1;
+    out->rest = out->step / plan_time(&self, out).step;
     if (r->grid.rank == 0 && c->run.dir[0])
         rates_write(out, c->run.dir, e);
     return run_agree(r, e);

@@ -249,12 +249,12 @@ static void time_print(const PlanRank *r, const Rates *x)
     const Seconds s = plan_time(r, x);
     const struct { const char *name; double seconds; } row[] = {
         { "forward", s.forward }, { "backward", s.backward }, { "adding up", s.sums }, { "optimizer", s.optimizer },
-        { "tp messages", s.tp }, { "dp messages", s.dp },
+        { "tp messages", s.tp }, { "dp messages", s.dp }, { "the rest", s.rest },
     };
     printf("\ntime of a step, by the rates of %s (%d replica%s of %d, %d thread%s a rank%s)\n", x->machine, x->dp,
            x->dp == 1 ? "" : "s", x->tp, x->threads, x->threads == 1 ? "" : "s", x->debug ? ", a debug build" : "");
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
-        if (row[i].seconds > 0)
+        if (row[i].seconds != 0)
             printf("  %-12s %9.4f s\n", row[i].name, row[i].seconds);
     if (s.hidden > 0)
         printf("  %-12s %9.4f s more, behind backward\n", "dp messages", s.hidden);
@@ -263,7 +263,7 @@ static void time_print(const PlanRank *r, const Rates *x)
     if (r->replicas > 1 && x->dp == 1)
         printf("  messages over dp are missing: bench ran on one replica\n");
     printf("predicted step %.4f s (compute %.4f, tp %.4f, dp exposed %.4f, optimizer %.4f), %.2f samples/s\n", s.step,
-           s.forward + s.backward + s.sums, s.tp, s.dp, s.optimizer, r->c->train.global_batch / s.step);
+           s.forward + s.backward + s.sums + s.rest, s.tp, s.dp, s.optimizer, r->c->train.global_batch / s.step);
 }
 
 /* ---- what divides ---- */
@@ -314,7 +314,7 @@ static bool divides(const Config *c, const ModelConf *m, Err *e)
 
 enum { MOST_TP = 64 };
 
-static void print(const Config *c, const ModelConf *conf, const PlanRank *r, const PlanRank *alone, const Rates *rates)
+static void print(const Config *c, const ModelConf *conf, const PlanRank *r, PlanRank *alone, const Rates *rates)
 {
     char tp[200], replicas[200];
     printf("stage %s; learns %s\n", STAGE_NAME[conf->stage], conf->trainable[0] ? conf->trainable : "nothing");
@@ -325,7 +325,7 @@ static void print(const Config *c, const ModelConf *conf, const PlanRank *r, con
            list_good(tp, good_tp, c, conf, MOST_TP), list_good(replicas, good_replicas, c, conf, c->train.global_batch),
            c->train.global_batch / c->train.micro_batch);
     table_print(&alone->model.table);
-    notes_print((Model *)&alone->model);
+    notes_print(&alone->model);
     memory_print(r, alone, rates);
     if (conf->stage < STAGE_PRETRAIN)
         return;

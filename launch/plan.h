@@ -84,6 +84,7 @@ typedef struct {
     double forward, backward;      /* products, without messages */
     double sums, optimizer;        /* passes over gradients: of micro-batches, and the update */
     double tp, dp, hidden;         /* messages; dp: what backward does not hide, hidden: what it does */
+    double rest;                   /* as much more as bench found, in proportion */
     double step;                   /* all of it but `hidden` */
 } Seconds;
 Seconds plan_time(const PlanRank *r, const Rates *rates);

@@ -4,6 +4,8 @@
  *     sums, optimizer     bytes / the rate of AdamW; Muon's products as forward's
  *     tp                  each sum as long as one of its size took alone, times how much longer sums took in a step
  *     dp                  bytes / the rate of the reduction alone, less the share that backward hid, of one micro-batch at most
+ *     rest                in proportion to all that, what bench's own step took beyond it: norms, softmax and other small
+ *                         operations that do not follow from flops, and ranks that wait for the slowest
  *
  * What it cannot know: products of other shapes reach another share, and data, logging and checkpoints take their time, too.
  */
@@ -82,5 +84,7 @@ Seconds plan_time(const PlanRank *r, const Rates *rates)
         s.dp = bytes / rates->dp_bytes - s.hidden;
     }
     s.step = s.forward + s.backward + s.sums + s.optimizer + s.tp + s.dp;
+    s.rest = (rates->rest - 1) * s.step;
+    s.step += s.rest;
     return s;
 }

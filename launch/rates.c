@@ -17,7 +17,7 @@ enum { PATH = 1200, FILE_MOST = 1 << 16, VERSION = 1 };
 static const struct { const char *key; size_t at; double lo, hi; bool whole; } FIELD[] = {
     WHOLE(ranks, 1), WHOLE(dp, 1), WHOLE(tp, 1), WHOLE(threads, 1),
     NUMBER(sgemm, 1), NUMBER(forward, 1e-6), NUMBER(backward, 1e-6), NUMBER(memory, 1),
-    NUMBER(dp_bytes, 0), NUMBER(dp_hidden, 0), NUMBER(tp_wait, 0),
+    NUMBER(dp_bytes, 0), NUMBER(dp_hidden, 0), NUMBER(tp_wait, 0), NUMBER(rest, 0),
     NUMBER(base_mib, 0), NUMBER(peak_mib, 0), NUMBER(step, 0), NUMBER(samples, 0),
 };
 enum { FIELDS = sizeof FIELD / sizeof *FIELD };
