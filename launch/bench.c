@@ -274,8 +274,8 @@ static bool open_all(Run *r, Synthetic *s, Err *e)
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     make_batch(s, c, r->model.w.vision.P, r->grid.dp_rank);
     if (r->grid.rank == 0) {
-        printf("%.2f M parameters, %.2f M trainable a rank; %d ranks: %d replica%s of %d; %d x %d samples each; %.0f MiB a rank in arenas\n",
-               1e-6 * (double)r->model.table.weights, 1e-6 * (double)r->model.table.grads, r->grid.size, r->grid.dp_size,
+        printf("%.2f M parameters, %.2f M trainable a rank; %d rank%s: %d replica%s of %d; %d x %d samples each; %.0f MiB a rank in arenas\n",
+               1e-6 * (double)r->model.table.weights, 1e-6 * (double)r->model.table.grads, r->grid.size, r->grid.size == 1 ? "" : "s", r->grid.dp_size,
                r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size, conf.leaves, c->train.micro_batch, (double)mem_total() / (1 << 20));
         fflush(stdout);
     }

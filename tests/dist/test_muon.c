@@ -323,7 +323,7 @@ static void the_plan_is_what_is_allocated(void **state)
 /* How many of n equal matrices go by GRID on `ranks` processes. */
 static int by_grid(int rows, int cols, int n, int ranks)
 {
-    MuonShape s[16];
+    MuonShape s[16] = { { 0 } };
     MuonWay way[16];
     int count = 0;
     for (int i = 0; i < n; i++)
