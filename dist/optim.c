@@ -159,7 +159,7 @@ void optim_step(Optim *o, float *weights, float *grads, const OptimConf *c, doub
         if (learned(&o->table->p[i]) && !o->muon[i])
             adamw(o, i, weights, grads, c, gscale);
     if (o->matrices)
-        matrices_step(o->matrices, weights, grads, o->m, o->m_at, &(MatricesConf){ c->lr, c->momentum, c->decay, gscale });
+        matrices_step(o->matrices, weights, grads, o->m, o->m_at, &(MatricesConf){ c->muon_lr, c->momentum, c->decay, gscale });
     zero_weights_start(o->coming);
 }
 

@@ -4,11 +4,11 @@
  *     s = min(1, clip / (norm + 1e-6))                       norm = |g| over all of them
  *     AdamW   m <- beta1 m + (1 - beta1) s g        v <- beta2 v + (1 - beta2) (s g)^2
  *             w <- w - lr (m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + decay w)
- *     Muon    m <- mu m + s g      u = s g + mu m      w <- w - lr (0.2 sqrt(max(rows,cols)) NS(u) + decay w)
+ *     Muon    m <- mu m + s g      u = s g + mu m      w <- w - muon_lr (0.2 sqrt(max(rows,cols)) NS(u) + decay w)
  *
  * for every parameter that has a gradient and does not carry STATE; decay for those with DECAY.  With kind = OPTIM_MUON the
  * matrices that carry MUON are orthogonalised (muon.h; the factor gives them the size of AdamW's updates, so one learning
- * rate serves both) and AdamW has the embeddings, heads and vectors.
+ * rate can serve both) and AdamW has the embeddings, heads and vectors.
  *
  * Moments exist where zero.h puts them: on every replica, or with the owner of a share alone.  An owner updates its share; then
  * all replicas gather the new weights.  A matrix of Muon always has owners, since its update costs more than its transport:
@@ -51,7 +51,7 @@ typedef struct {
 
 typedef struct {
     float lr, beta1, beta2, eps, decay, clip;      /* clip 0 = off */
-    float momentum;                                /* Muon's mu */
+    float muon_lr, momentum;                       /* Muon's */
 } OptimConf;
 
 /* The first half of optim_open, for replica dp_rank of dp_size: who has what, and o->arena.size, without taking memory.  To be

@@ -106,7 +106,7 @@ static void step(Run *r, const Synthetic *s, Buckets *b, Times *t)
 {
     Model *m = &r->model;
     const OptimConf conf = { .lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = (float)r->c->train.clip,
-                             .momentum = 0.95f };
+                             .muon_lr = 1e-5f, .momentum = 0.95f };
     const int leaves = run_buckets(r->c, r->grid.dp_size).leaves;
     const Phase began = phase();
     CommCount before[AXES];

@@ -87,6 +87,7 @@ const Option options[] = {
     FLOAT (train.warmup, 0.03, 0, 1e9, "warm-up: a share of all steps if below 1, else steps"),
     ENUM  (train.schedule, cosine, "cosine|constant", "the learning rate after the warm-up"),
     FLOATS(train.betas, "[0.9, 0.95]", 0, 0.999999, "AdamW's decay rates of the two moments"),
+    FLOAT (train.muon_lr, 0.0, 0, 100, "Muon's peak learning rate; 0: train.lr, which its factor allows for"),
     FLOAT (train.momentum, 0.95, 0, 0.999999, "Muon's momentum"),
     FLOAT (train.eps, 1e-8, 1e-20, 1, "AdamW's epsilon"),
     FLOAT (train.decay, 0.0, 0, 10, "weight decay, on matrices"),

@@ -10,4 +10,6 @@
 #pragma once
 #include "launch/config.h"
 
+/* As a share of the peak; and train.lr times that. */
+double schedule_shape(const Config *c, int64_t step, int64_t steps);
 double schedule_lr(const Config *c, int64_t step, int64_t steps);

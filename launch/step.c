@@ -191,6 +191,7 @@ void step_update(Run *r, StepState *s)
     s->lr = schedule_lr(c, r->step, r->steps);
     const OptimConf conf = { .lr = (float)s->lr, .beta1 = (float)c->train.betas[0], .beta2 = (float)c->train.betas[1],
                              .eps = (float)c->train.eps, .decay = (float)c->train.decay, .clip = (float)c->train.clip,
+                             .muon_lr = (float)(c->train.muon_lr > 0 ? c->train.muon_lr * schedule_shape(c, r->step, r->steps) : s->lr),
                              .momentum = (float)c->train.momentum };
     r->optim.step = r->step;                                /* skipped steps count: a resume knows r->step alone */
     optim_step(&r->optim, r->model.weights, r->model.grads, &conf, s->norm);

@@ -160,7 +160,7 @@ static void reference(double *w, double *m, double *v, int i, int steps, const O
         if (muon)
             orthogonalise(u, TENSORS[i].rows, TENSORS[i].cols);
         for (int64_t e = 0; e < total(i); e++)
-            w[e] -= c->lr * ((muon ? 0.2 * sqrt(side) : 1) * u[e] + decay * w[e]);
+            w[e] -= (muon ? c->muon_lr : c->lr) * ((muon ? 0.2 * sqrt(side) : 1) * u[e] + decay * w[e]);
     }
 }
 
@@ -221,9 +221,9 @@ static void steps_follow_the_papers(const OptimConf *c, const OptimSetup *s)
 }
 
 static const OptimConf CONFS[] = {
-    { 0.02f, 0.9f, 0.95f, 1e-8f, 0.1f, 1.0f, 0.95f },      /* clipped */
-    { 0.02f, 0.9f, 0.95f, 1e-8f, 0.1f, 1e6f, 0.9f },       /* below the clip */
-    { 0.02f, 0.9f, 0.999f, 1e-6f, 0, 0, 0.95f },           /* neither clip nor decay */
+    { 0.02f, 0.9f, 0.95f, 1e-8f, 0.1f, 1.0f, 0.02f, 0.95f },      /* clipped */
+    { 0.02f, 0.9f, 0.95f, 1e-8f, 0.1f, 1e6f, 0.01f, 0.9f },       /* below the clip */
+    { 0.02f, 0.9f, 0.999f, 1e-6f, 0, 0, 0.005f, 0.95f },           /* neither clip nor decay */
 };
 
 /* Each number of tensor-parallel ranks that divides the job's, times ZeRO, reduction and optimizer. */
