@@ -7,8 +7,6 @@
 #include "core/ops.h"
 #include "dist/bucketslot.h"
 
-static bool has_grad(const Zero *z, int i) { return z->table->p[i].grad >= 0; }
-
 /* ---- what a bucket is ---- */
 
 static int64_t bucket_end(const Buckets *b, int k) { return b->z->table->grads - k * b->span; }

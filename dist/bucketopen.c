@@ -7,8 +7,6 @@
 
 enum { RING = 8 };
 
-static bool has_grad(const Zero *z, int i) { return z->table->p[i].grad >= 0; }
-
 bool bucket_shared(const Zero *z, const Lot *l)
 {
     for (int i = l->first; i < l->last; i++)

@@ -60,5 +60,8 @@ static inline int64_t bucket_piece(int64_t n, int ranks, int owner)
     return max64(0, min64(each, n - owner * each));
 }
 
+/* Zero's `want` of what is reduced. */
+static inline bool has_grad(const Zero *z, int i) { return z->table->p[i].grad >= 0; }
+
 /* Has a lot sums that are not their owner's alone? */
 bool bucket_shared(const Zero *z, const Lot *l);

@@ -98,7 +98,7 @@ static void micro_batch(Run *r, const Synthetic *s, Buckets *b, StepState *state
     Losses one = { 0 };
     MEASURE(&t->forward, model_forward(&r->model, &s->batch, &state->targets, &one));
     MEASURE(&t->backward, model_backward(&r->model, &s->batch, &door));
-    step_losses(state, &one);
+    step_losses(r, state, &one);
 }
 
 /* One step of train.global_batch samples, all micro-batches alike; what it sends is that of launch/train.c. */

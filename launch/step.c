@@ -144,6 +144,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     const double flops = prof_flops;
     s->began = now();
     s->flops = flops;
+    zero_weights_waited(r->grid.coming);                    /* what was waited for elsewhere, in a save */
     s->t_data = s->t_forward = s->t_backward = s->t_reduce = s->t_optim = 0;
     span(&s->t_data, s->data = loader_next(r->loader, e));
     if (s->data) {
@@ -171,8 +172,11 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     return s->data;
 }
 
-void step_losses(StepState *s, const Losses *one)
+void step_losses(const Run *r, StepState *s, const Losses *one)
 {
+    const double late = zero_weights_waited(r->grid.coming);    /* forward waited for new weights: that is communication */
+    s->t_forward -= late;
+    s->t_reduce += late;
     for (int i = 0; i < N_LOSSES; i++)
         exact_add(&s->exact[i], ((const double *)one)[i]);
 }
@@ -239,9 +243,7 @@ static void log_codes(StepLog *l, char terms[80], const Model *m, const StepStat
 void step_log(Run *r, StepState *s)
 {
     const Model *m = &r->model;
-    const double t = now() - s->began, late = zero_weights_waited(r->grid.coming);
-    s->t_forward -= late;                                   /* forward waited for new weights: that is communication */
-    s->t_reduce += late;
+    const double t = now() - s->began;
     if (s->ok)
         s->skipped_in_a_row = 0;
     else

@@ -38,8 +38,9 @@ bool step_open(Run *r, Err *e);
 void step_close(Run *r, int code);
 /* The next step's micro-batches; sums targets, stop requests and loader errors over ranks. */
 const StepData *step_data(Run *r, StepState *s, Err *e);
-/* One micro-batch's losses join those of the step; the sums over all replicas, and the loss.  step_sum is collective. */
-void step_losses(StepState *s, const Losses *one);
+/* After a forward pass: the micro-batch's losses join those of the step.  Local. */
+void step_losses(const Run *r, StepState *s, const Losses *one);
+/* The sums over all replicas, and the loss. */
 void step_sum(const Run *r, StepState *s);
 /* The optimizer, and where codebooks are trained their moving averages. */
 void step_update(Run *r, StepState *s);

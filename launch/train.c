@@ -16,8 +16,8 @@ static bool step(Run *r, StepState *s, Err *e)
         Losses one = { 0 };
         buckets_begin(r->buckets, i);                       /* gradients are zero, or what earlier micro-batches left */
         span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &one));
+        step_losses(r, s, &one);
         span(&s->t_backward, model_backward(m, &data->batch[i], &r->door));
-        step_losses(s, &one);
     }
     span(&s->t_reduce, buckets_wait(r->buckets));
     step_sum(r, s);
