@@ -1,5 +1,5 @@
 # asvr: `make demo` trains a vision-language model from pictures, `make test` runs every test.
-# Both install what is missing first (launch/setup.sh says what, and stops where it may not).
+# Both install what is missing first (launch/scripts/setup.sh says what, and stops where it may not).
 #
 #   make            the program: build/asvr, and the picture decoders beside it
 #   make test       all tests (builds the debug variant)        make core-test   core alone: plain cc, no MPI
@@ -40,8 +40,10 @@ DIST_LIB = $(SCA_LIB) $(MPI_LIB)
 objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 CORE_O   := $(call objects,core core/ref core/cpu)
 DIST_O   := $(call objects,dist)
-IO_O     := $(call objects,io) $(OUT)/obj/io/sentencepiece.o
-LAUNCH_O := $(call objects,launch)
+# The picture decoders are a module of their own: libvips brings the serial HDF5 with it.
+MODULE   := io/image/vips.c io/image/bicubic.c io/base/err.c
+IO_O     := $(filter-out $(OUT)/obj/io/image/vips.o $(OUT)/obj/io/image/bicubic.o,$(call objects,$(wildcard io/*))) $(OUT)/obj/io/text/sentencepiece.o
+LAUNCH_O := $(call objects,launch $(wildcard launch/*))
 
 CORE     := $(OUT)/libcore.a
 DIST     := $(OUT)/libdist.a
@@ -64,14 +66,16 @@ $(OUT)/obj/core/%.o: core/%.c
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) -c $< -o $@
-$(OUT)/obj/io/sentencepiece.o: io/sentencepiece.cc
+$(OUT)/obj/io/text/sentencepiece.o: io/text/sentencepiece.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -Wall -Wextra $(OPT) -I. $(call pkg,--cflags sentencepiece) -MMD -MP -c $< -o $@
 
-# libvips brings the serial HDF5 with it: a module of its own, loaded by pack and chat only.
-$(IMAGE): $(wildcard io/image/*.c) io/err.c $(wildcard io/image/*.h) io/image.h
+# Compiled file by file, so that a changed header rebuilds what includes it.
+$(OUT)/module/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -I. -fPIC -shared -fvisibility=hidden $(call pkg,--cflags vips) $(filter %.c,$^) -o $@ $(call pkg,--libs vips) -lm
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -I. -MMD -MP -fPIC -fvisibility=hidden $(call pkg,--cflags vips) -c $< -o $@
+$(IMAGE): $(patsubst %.c,$(OUT)/module/%.o,$(MODULE))
+	$(CC) $(OPT) -shared $^ -o $@ $(call pkg,--libs vips) -lm
 
 $(OUT)/asvr: $(LAUNCH_O) $(IO) $(DIST) $(CORE)
 	$(CC) $(OPT) -fopenmp $^ -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)
@@ -93,10 +97,10 @@ $(OUT)/tests/bench/%: tests/bench/%.c $(DIST) $(CORE)
 tests     = $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/$(1)/test_*.c))
 CORE_TESTS := $(call tests,core)
 DIST_TESTS := $(call tests,dist)
-IO_TESTS   := $(call tests,io)
+IO_TESTS   := $(call tests,io/*)
 
 test:
-	@launch/setup.sh test
+	@launch/scripts/setup.sh test
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
 	@tests/run.sh build/debug
 programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS)
@@ -106,19 +110,19 @@ core-test: $(CORE_TESTS)
 	@for t in $(CORE_TESTS); do echo $$t; $$t || exit 1; done
 
 asan:
-	@launch/setup.sh test
+	@launch/scripts/setup.sh test
 	@+$(MAKE) --no-print-directory -j2 VARIANT=san programs
 	@tests/run.sh build/san core/ io/
 
 demo:
-	@launch/setup.sh demo
+	@launch/scripts/setup.sh demo
 	@+$(MAKE) --no-print-directory -j2 all
-	@launch/demo.sh
+	@launch/scripts/demo.sh
 
 reproduce:
-	@launch/setup.sh demo
+	@launch/scripts/setup.sh demo
 	@+$(MAKE) --no-print-directory -j2 all
-	@launch/reproduce.sh
+	@launch/scripts/reproduce.sh
 
 docs: all
 	$(OUT)/asvr help options --markdown > docs/OPTIONS.md

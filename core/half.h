@@ -6,7 +6,7 @@
  * payload and stays a NaN.  So narrow(widen(h)) == h for all 65536 patterns.
  * On bit patterns: no arithmetic unit quietens a signalling NaN on the way.  Local.
  * Source  IEEE 754-2019, section 3.4 (binary16)
- * Tests   tests/io/test_safetensors.c
+ * Tests   tests/io/hf/test_safetensors.c
  */
 #pragma once
 #include <stdint.h>

@@ -7,7 +7,7 @@
 #include "core/prof.h"
 #include "core/rng.h"
 #include "dist/stats.h"
-#include "launch/bench.h"
+#include "launch/bench/bench.h"
 #include "launch/verbs.h"
 
 enum { WARM_UP = 2, STEPS = 12, TURNS = 8 };

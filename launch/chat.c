@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "dist/comm.h"
-#include "launch/answer.h"
+#include "launch/eval/answer.h"
 #include "launch/run.h"
 #include "launch/verbs.h"
 

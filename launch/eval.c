@@ -6,11 +6,11 @@
 
 #include "core/ops.h"
 #include "dist/comm.h"
-#include "io/files.h"
-#include "launch/answer.h"
-#include "launch/gather.h"
+#include "io/base/files.h"
+#include "launch/eval/answer.h"
+#include "io/set/gather.h"
 #include "launch/run.h"
-#include "launch/sheet.h"
+#include "launch/eval/sheet.h"
 #include "launch/verbs.h"
 
 enum { MAX_TASKS = 64, SHOWN = 20 };

@@ -1,4 +1,4 @@
-#include "launch/export.h"
+#include "launch/hf/export.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "dist/comm.h"
-#include "io/files.h"
+#include "io/base/files.h"
 #include "launch/verbs.h"
 
 enum { PIECES = 256, BUFFER = 1 << 25 /* floats of a rank */ };

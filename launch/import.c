@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include "dist/comm.h"
-#include "io/files.h"
-#include "io/hfmap.h"
+#include "io/base/files.h"
+#include "io/hf/hfmap.h"
 #include "launch/run.h"
-#include "launch/travel.h"
+#include "launch/hf/travel.h"
 #include "launch/verbs.h"
 
 typedef struct { const StTensor *tensor; HfPiece piece; } Source;

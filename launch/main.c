@@ -1,8 +1,8 @@
 /* main.c -- the verb table: what a user types, and what is called for it */
 #include "dist/comm.h"
-#include "io/h5.h"
-#include "io/log.h"
-#include "launch/options.h"
+#include "io/h5/h5.h"
+#include "io/base/log.h"
+#include "launch/config/options.h"
 #include "launch/verbs.h"
 
 #include <inttypes.h>

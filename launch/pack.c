@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "dist/comm.h"
-#include "io/files.h"
-#include "launch/parts.h"
+#include "io/base/files.h"
+#include "launch/pack/parts.h"
 #include "launch/run.h"
-#include "launch/source.h"
+#include "launch/pack/source.h"
 #include "launch/verbs.h"
 
 enum { PATH = CONFIG_STRING + 32 };

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "dist/comm.h"
-#include "launch/plan.h"
+#include "launch/plan/plan.h"
 #include "launch/run.h"
 #include "launch/verbs.h"
 

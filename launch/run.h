@@ -15,12 +15,12 @@
 #include "dist/bucket.h"
 #include "dist/grid.h"
 #include "dist/optim.h"
-#include "io/catalogue.h"
-#include "io/ckpt.h"
-#include "io/loader.h"
-#include "io/log.h"
-#include "io/text.h"
-#include "launch/config.h"
+#include "io/set/catalogue.h"
+#include "io/ckpt/ckpt.h"
+#include "io/set/loader.h"
+#include "io/base/log.h"
+#include "io/text/text.h"
+#include "launch/config/config.h"
 
 typedef struct {
     const Config *c;

@@ -8,7 +8,7 @@
  * Steps count from 0.  Local.  Source: ASVR, arXiv:2506.09040, section 4.1 (linear warm-up, cosine to 0).
  */
 #pragma once
-#include "launch/config.h"
+#include "launch/config/config.h"
 
 /* As a share of the peak; and train.lr times that. */
 double schedule_shape(const Config *c, int64_t step, int64_t steps);

@@ -1,5 +1,5 @@
 /* spectrum.c -- `asvr spectrum`: singular values of a checkpoint's matrices and of what pictures look like in the model */
-#include "launch/spectrum.h"
+#include "launch/spectrum/spectrum.h"
 
 #include <math.h>
 #include <stdio.h>

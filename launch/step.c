@@ -9,7 +9,7 @@
 #include "core/prof.h"
 #include "dist/comm.h"
 #include "dist/stop.h"
-#include "io/files.h"
+#include "io/base/files.h"
 #include "launch/schedule.h"
 
 enum { NAMED = 5 };

@@ -5,7 +5,7 @@
  * over all ranks and returns the program's exit code, the same on each.
  */
 #pragma once
-#include "launch/config.h"
+#include "launch/config/config.h"
 
 int pack_main(const Config *c);
 int train_main(const Config *c);

@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 
 #include "dist/comm.h"
-#include "io/catalogue.h"
-#include "io/ckpt.h"
-#include "io/log.h"
+#include "io/set/catalogue.h"
+#include "io/ckpt/ckpt.h"
+#include "io/base/log.h"
 #include "launch/verbs.h"
 
 int verify_main(const char *path)

@@ -18,9 +18,53 @@ breaches=$(mktemp)
 trap 'rm -f "$breaches"' EXIT
 law() { sed "s|^|$1: |" >>"$breaches"; }
 
-in_code '^core/' | xargs grep -nE '#include "(dist|io|launch)/|#include <(mpi|hdf5)\.h>' | law 'core knows a higher layer'
-in_code '^dist/' | xargs grep -nE '#include "(io|launch)/'    | law 'dist knows io or launch'
-in_code '^io/'   | xargs grep -nE '#include "(dist|launch)/'  | law 'io knows dist or launch'
+# Rooms, each with the rooms it may know (itself always).  What is not in the table is no room.
+rooms='
+core          :
+core/ref      : core
+core/cpu      : core core/ref
+dist          : core
+io/base       : core
+io/h5         : core io/base
+io/set        : core io/base io/h5
+io/ckpt       : core io/base io/h5
+io/hf         : core io/base
+io/text       : core io/base
+io/image      : core io/base
+io/source     : core io/base io/text io/image
+io/scenes     : core io/base io/image
+launch        : *
+launch/config : core dist io/base io/image io/text
+launch/pack   : core dist io/base io/set io/text io/image io/source io/scenes launch launch/config
+launch/plan   : core dist io/base io/set launch launch/config
+launch/hf     : core dist io/base io/hf launch launch/config
+launch/eval   : core io/base io/set io/text io/image
+launch/bench  : core dist io/base launch launch/config launch/plan
+launch/spectrum : core dist io/base io/set launch launch/config
+'
+# The arrows of one room's files: "FILE:LINE: knows ROOM".
+arrows() {
+    local room=$1 may=" $1 $2 " f
+    for f in "${code[@]}"; do
+        [ "${f%/*}" = "$room" ] || continue
+        grep -nE '^#include "[^"]+/[^"/]+"' "$f" | sed -E 's|^([0-9]+):#include "([^"]+)/[^"/]+".*|\1 \2|' |
+            while read -r line to; do case $may in *" $to "* | *' * '*) ;; *) echo "$f:$line: $room knows $to" ;; esac; done
+    done
+}
+while IFS=: read -r room may; do
+    set -f; set -- $room; set +f
+    [ $# = 0 ] || arrows "$1" "$may"
+done <<<"$rooms" | law 'an arrow between rooms that the table has not'
+known=$(sed -nE 's/^([a-z0-9/]+) *:.*/\1/p' <<<"$rooms")
+for f in "${code[@]}"; do
+    case $f in tests/*) ;; *) grep -qxF "${f%/*}" <<<"$known" || echo "$f" ;; esac
+done | law 'a file in no room'
+# Tests mirror the rooms.
+for f in "${code[@]}"; do
+    case $f in tests/io/*) d=${f#tests/}; grep -qxF "${d%/*}" <<<"$known" || echo "$f" ;; esac
+done | law 'a test in no room'
+in_code '^(core|io/(base|set|hf|text|image|source|scenes))/' | xargs grep -nE '#include <hdf5\.h>' | law 'HDF5 outside io/h5 and io/ckpt'
+in_code '^core/' | xargs grep -nE '#include <mpi\.h>' | law 'core knows MPI'
 in_code '^(core|dist|io|launch)/' | xargs grep -nE '#include "tests/' | law 'the program includes a test'
 
 printf '%s\n' "${code[@]}" | xargs grep -nE '#include "[^/"]*"' | law 'includes are written from the root'
@@ -31,7 +75,7 @@ in_code '\.cc?$' | grep -vE '^core/(base\.c|cuda/)' | xargs grep -nE '^[[:space:
 
 # Calls are MPI_Xxx(; types and constants may be named anywhere.
 call='\bMPI_[A-Z][a-z][A-Za-z_]*\('
-in_code '^(core|io)/' | grep -vE '^io/(h5|shard|ckpt|catalogue)[a-z]*\.[ch]$' | xargs grep -nE "$call" | law 'MPI is called in dist and parallel-file code only'
+in_code '^(core|io)/' | grep -vE '^io/(h5|set|ckpt)/' | xargs grep -nE "$call" | law 'MPI is called in dist and parallel-file code only'
 in_code '^launch/' | xargs grep -nE "$call" | grep -vE '^launch/main\.c:.*\bMPI_(Init_thread|Finalize|Abort)\(' | law 'launch only starts and ends MPI'
 
 for f in "${code[@]}"; do

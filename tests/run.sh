@@ -66,14 +66,14 @@ ranks() {
 }
 
 # What is to be run stands in the sources: a test that was not built fails.
-tests() { for f in tests/"$1"/test_*.c; do [ ! -f "$f" ] || { f=${f#tests/}; echo "${f%.c}"; }; done; }
+tests() { for f in tests/$1/test_*.c; do [ ! -f "$f" ] || { f=${f#tests/}; echo "${f%.c}"; }; done; }
 
 case_run layers tests/layers.sh
 for t in $(tests core); do case_run "$t" "$build/tests/$t"; done
 for t in $(tests dist); do ranks "$t" 1 2 3 4; done
-for t in $(tests io); do
+for t in $(tests 'io/*'); do
     case $t in
-    io/test_shard | io/test_h5 | io/test_loader | io/test_ckpt | io/test_ckpt_faults) ranks "$t" 1 2 4 ;;
+    io/set/test_shard | io/h5/* | io/set/test_loader | io/ckpt/test_ckpt | io/ckpt/test_ckpt_faults) ranks "$t" 1 2 4 ;;
     *) ranks "$t" 1 ;;
     esac
 done

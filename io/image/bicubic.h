@@ -12,7 +12,7 @@
  * (A strip of 65500 x 1 padded to a square would take 12 GB.)
  *
  * Source  Pillow, src/libImaging/Resample.c (the arithmetic);  Keys 1981 (the kernel)
- * Tests   tests/io/test_image.c
+ * Tests   tests/io/image/test_image.c
  */
 #pragma once
 #include <stdbool.h>

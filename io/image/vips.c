@@ -1,4 +1,4 @@
-/* The module asvr-image.so: all that touches libvips.  Compiled apart, loaded by image_ops (io/image.h). */
+/* The module asvr-image.so: all that touches libvips.  Compiled apart, loaded by image_ops (io/image/image.h). */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -6,7 +6,7 @@
 
 #include <vips/vips.h>
 
-#include "io/image.h"
+#include "io/image/image.h"
 #include "io/image/bicubic.h"
 
 #define GREY 127

@@ -74,7 +74,7 @@ emit("rgb.tif", saved(rgb, "TIFF"), (8, 4), 3, (200, 40, 60), 0)
 emit("rgb.ppm", saved(rgb, "PPM"), (8, 4), 3, (200, 40, 60), 0)
 out.write("};\n\n")
 
-# The picture that tests/io/test_image.c draws: (h, w, bands), the formula in `draw` there.
+# The picture that tests/io/image/test_image.c draws: (h, w, bands), the formula in `draw` there.
 def drawn(w, h, bands):
     y, x, b = np.mgrid[0:h, 0:w, 0:bands]
     return ((x * 37 + y * 59 + b * 101 + x * y % 64 * 3) % 256).astype(np.uint8)
@@ -93,7 +93,7 @@ def square(px, size, pad):
     return np.asarray(im.resize((size, size), Image.BICUBIC))
 
 
-# A picture like a photograph, in integers: `photograph` in tests/io/test_image.c.
+# A picture like a photograph, in integers: `photograph` in tests/io/image/test_image.c.
 def photograph(w, h, bands):
     y, x, b = np.mgrid[0:h, 0:w, 0:bands].astype(np.int64)
 

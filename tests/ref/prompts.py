@@ -16,7 +16,7 @@ folder = tempfile.mkdtemp()
 os.environ["LC_ALL"] = "C.UTF-8"
 
 
-# ---- text models: those that tests/io/test_prompt.c trains ----
+# ---- text models: those that tests/io/text/test_prompt.c trains ----
 def train(name, *more):
     corpus = os.path.join(folder, "corpus")
     with open(corpus, "w") as f:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes tests/golden/text_ids.h: texts, and the ids that spm_encode (SentencePiece 0.1.97) gives them with the two
-models that tests/io/test_text.c trains.  Run from the root; the output is committed."""
+models that tests/io/text/test_text.c trains.  Run from the root; the output is committed."""
 import os
 import re
 import subprocess
@@ -26,7 +26,7 @@ BYTES = [b"\xff\xfe cat", b"caf\xe9 table", b"\xc3", b"\xed\xa0\x80 \xed\xbf\xbf
 
 
 def long_texts():
-    """As `long_text` in tests/io/test_text.c makes them."""
+    """As `long_text` in tests/io/text/test_text.c makes them."""
     yield bytes(ord("a") + (i * i // 3 + i) % 26 for i in range(100000))
     some = "👩‍👩‍👧🇩🇪日本語".encode()
     yield (some * (100000 // len(some) + 1))[:100000 // len(some) * len(some)]

@@ -1,0 +1,230 @@
+#include "io/base/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATH_CAP = 4096 };
+
+static const char *hint_of(int error)
+{
+    switch (error) {
+    case ENOSPC: return "the file system is full: free some space, or lower ckpt.keep";
+    case EDQUOT: return "the quota is used up: free some space, or lower ckpt.keep";
+    case EACCES: case EPERM: return "check who owns this path and its permissions";
+    case EROFS:  return "this file system is mounted read-only";
+    case EIO:    return "the storage itself reports a failure: ask whoever runs it";
+    default:     return "";
+    }
+}
+
+bool file_error(Err *e, const char *path, const char *doing)
+{
+    int error = errno;
+    char where[sizeof e->where];
+    snprintf(where, sizeof where, "%s%s%s", path, die_who[0] ? ", " : "", die_who);
+    return err_set(e, EXIT_IO, where, hint_of(error), "cannot %s: %s", doing, strerror(error));
+}
+
+int64_t file_pread(int fd, void *buf, int64_t n, int64_t offset)
+{
+    int64_t done = 0;
+    while (done < n) {
+        ssize_t k = pread(fd, (char *)buf + done, (size_t)(n - done), offset + done);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return -1;
+        if (k == 0)
+            break;
+        done += k;
+    }
+    return done;
+}
+
+bool file_pwrite(int fd, const void *buf, int64_t n, int64_t offset)
+{
+    for (int64_t done = 0; done < n; ) {
+        ssize_t k = pwrite(fd, (const char *)buf + done, (size_t)(n - done), offset + done);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k == 0)
+            errno = ENOSPC;
+        if (k <= 0)
+            return false;
+        done += k;
+    }
+    return true;
+}
+
+bool file_write(int fd, const void *buf, size_t n)
+{
+    for (size_t done = 0; done < n; ) {
+        ssize_t k = write(fd, (const char *)buf + done, n - done);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return false;
+        if (k == 0) {
+            errno = ENOSPC;
+            return false;
+        }
+        done += (size_t)k;
+    }
+    return true;
+}
+
+bool file_read(const char *path, size_t cap, char **bytes, size_t *n, Err *e)
+{
+    *bytes = NULL, *n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0)
+        return file_error(e, path, "open");
+    bool ok = fstat(fd, &st) == 0 || file_error(e, path, "stat");
+    if (ok && !S_ISREG(st.st_mode))
+        ok = err_set(e, EXIT_DATA, path, "", "not a regular file");
+    if (ok && (uint64_t)st.st_size > cap) {
+        err_expected(e, "at most %zu bytes", cap);
+        err_got(e, "%lld bytes", (long long)st.st_size);
+        ok = err_set(e, EXIT_DATA, path, "", "the file is too large");
+    }
+    if (ok) {
+        *bytes = malloc((size_t)st.st_size + 1);
+        CHECK(*bytes, "no memory for %lld bytes of %s", (long long)st.st_size, path);
+        int64_t got = file_pread(fd, *bytes, st.st_size, 0);
+        if ((ok = got >= 0 || file_error(e, path, "read"))) {
+            *n = (size_t)got;
+            (*bytes)[got] = 0;
+        } else {
+            free(*bytes);
+            *bytes = NULL;
+        }
+    }
+    close(fd);
+    return ok;
+}
+
+bool file_sync(const char *path, Err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return file_error(e, path, "open");
+    struct stat st;
+    int bad = fsync(fd);
+    /* Some file systems have nothing to sync in a folder and say EINVAL. */
+    if (bad && errno == EINVAL && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+        bad = 0;
+    bool ok = !bad || file_error(e, path, "fsync");
+    close(fd);
+    return ok;
+}
+
+/* The folder part of path ("." if it has none); false if it is too long. */
+static bool folder_of(const char *path, char folder[PATH_CAP])
+{
+    const char *slash = strrchr(path, '/');
+    int n = slash == path ? 1 : slash ? (int)(slash - path) : 0;
+    return n ? snprintf(folder, PATH_CAP, "%.*s", n, path) < PATH_CAP : snprintf(folder, PATH_CAP, ".") > 0;
+}
+
+bool file_replace(const char *path, const void *bytes, size_t n, Err *e)
+{
+    char folder[PATH_CAP], temp[PATH_CAP + 8];
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    if (!folder_of(path, folder) || snprintf(temp, sizeof temp, "%s/.tmp-%s", folder, base) >= (int)sizeof temp) {
+        errno = ENAMETOOLONG;
+        return file_error(e, path, "write");
+    }
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return file_error(e, temp, "create");
+    bool ok = file_write(fd, bytes, n) || file_error(e, temp, "write");
+    ok = ok && (fsync(fd) == 0 || file_error(e, temp, "fsync"));
+    if (close(fd) && ok)
+        ok = file_error(e, temp, "close");
+    ok = ok && (rename(temp, path) == 0 || file_error(e, path, "rename a file to"));
+    if (!ok) {
+        unlink(temp);
+        return false;
+    }
+    return file_sync(folder, e);
+}
+
+bool dir_make(const char *path, Err *e)
+{
+    char part[PATH_CAP];
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part) {
+        errno = ENAMETOOLONG;
+        return file_error(e, path, "make a folder");
+    }
+    for (char *s = part + 1; ; s++) {
+        if (*s != '/' && *s)
+            continue;
+        char at = *s;
+        *s = 0;
+        if (mkdir(part, 0777) && errno != EEXIST)
+            return file_error(e, part, "make a folder");
+        if (!(*s = at))
+            break;
+    }
+    struct stat st;
+    if (stat(path, &st))
+        return file_error(e, path, "make a folder");
+    return S_ISDIR(st.st_mode) || err_set(e, EXIT_IO, path, "", "cannot make a folder: a file of this name is in the way");
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind, (void)at;
+    return remove(path) && errno != ENOENT ? -1 : 0;
+}
+
+bool dir_remove(const char *path, Err *e)
+{
+    return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT || file_error(e, path, "remove");
+}
+
+int lock_run(const char *dir, Err *e)
+{
+    char path[PATH_CAP], who[192] = "";
+    if (!dir_make(dir, e))
+        return -1;
+    snprintf(path, sizeof path, "%s/.lock", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        file_error(e, path, "open the lock");
+        return -1;
+    }
+    /* A job that was just ended may still be closing: give it 3 seconds. */
+    int busy = 0;
+    for (double end = now() + 3; (busy = flock(fd, LOCK_EX | LOCK_NB)) && (errno == EWOULDBLOCK || errno == EINTR) && now() < end; )
+        nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+    if (busy && errno == EWOULDBLOCK) {
+        int64_t n = file_pread(fd, who, sizeof who - 1, 0);
+        who[n > 0 ? n : 0] = 0;
+        who[strcspn(who, "\n")] = 0;
+        err_set(e, EXIT_CONFIG, dir, "wait for that job, stop it, or give this one another run.dir",
+                "the run directory is in use by %s", who[0] ? who : "another job");
+    } else if (busy) {
+        file_error(e, path, "lock (does this file system have locks? Lustre: mount with -o flock)");
+    } else {
+        char host[128] = "?";
+        gethostname(host, sizeof host - 1);
+        int n = snprintf(who, sizeof who, "host %s, process %ld\n", host, (long)getpid());
+        /* The name is a courtesy to whoever is refused; the lock holds without it. */
+        if (ftruncate(fd, 0) == 0)
+            file_write(fd, who, (size_t)n);
+        return fd;
+    }
+    close(fd);
+    return -1;
+}

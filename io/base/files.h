@@ -1,0 +1,34 @@
+/*
+ * files.h -- the few things to do with files that must survive a crash: sync, replace, lock, make and remove folders
+ *
+ * A file is replaced by writing a temporary one beside it (".tmp-NAME"), fsync, rename, fsync of the folder, so a
+ * reader finds the old content or the new, never half.  On failure no temporary file is left.
+ * Local.  Failures of the system are EXIT_IO: path, rank and host in `where`, errno's text in `what`.
+ * Tests: tests/io/ckpt/test_manifest.c, tests/io/ckpt/test_ckpt.c
+ */
+#pragma once
+#include "io/base/err.h"
+
+/* Sets e from errno: "cannot DOING: No space left on device".  Returns false. */
+bool file_error(Err *e, const char *path, const char *doing);
+
+/* The whole file, NUL-terminated, to be freed by the caller; a file of more than cap bytes is EXIT_DATA. */
+bool file_read(const char *path, size_t cap, char **bytes, size_t *n, Err *e);
+/* n bytes at an offset or fewer at the end of the file; -1 with errno.  Goes on after EINTR and short reads. */
+int64_t file_pread(int fd, void *buf, int64_t n, int64_t offset);
+/* All n bytes, or false with errno.  Go on after EINTR and short writes. */
+bool file_pwrite(int fd, const void *buf, int64_t n, int64_t offset);
+bool file_write(int fd, const void *buf, size_t n);
+/* Atomically gives path this content, durable on return. */
+bool file_replace(const char *path, const void *bytes, size_t n, Err *e);
+/* fsync of a file or a folder. */
+bool file_sync(const char *path, Err *e);
+
+/* mkdir -p */
+bool dir_make(const char *path, Err *e);
+/* rm -rf; does not follow links; what is not there is removed already. */
+bool dir_remove(const char *path, Err *e);
+
+/* Takes the lock of a run's directory (dir/.lock), waiting at most 3 seconds: a descriptor to be closed at the
+   end, or -1 with EXIT_CONFIG naming the holder's host and process.  The lock dies with the process. */
+int lock_run(const char *dir, Err *e);

@@ -1,0 +1,58 @@
+/*
+ * log.h -- RUN/run.jsonl and the terminal
+ *
+ * One JSON object a step, one line each, always the same keys (docs/FORMATS.md); NaN and infinity are null.
+ * `loss_hex` is the loss as C prints it with %a: two runs are the same run when these columns are equal.
+ * On a terminal the human side is one line redrawn in place:
+ *
+ *     instruct  412/700 [########......]  loss 1.2340  text 0.9000  visual 2.1000  123.4 samples/s  ETA 3:21
+ *
+ * elsewhere plain lines, two seconds apart at first and a minute in the end, and the first and the last.  A full disk or a closed
+ * stdout must not end a training run: it is said once on stderr, and training goes on.
+ * Local, rank 0 only; a NULL Log says nothing, so that any rank may call.  SIGPIPE is ignored from log_open on.
+ * Tests: tests/io/base/test_log.c
+ */
+#pragma once
+#include "io/base/err.h"
+
+enum { LOG_DEPTHS = 32 };
+
+typedef struct {
+    int64_t step;                                       /* counts from 1: the step just done */
+    double  time;                                       /* wall clock, seconds since the epoch */
+    int64_t samples, tokens;
+    double  loss, loss_text, loss_visual;
+    double  loss_visual_depth[LOG_DEPTHS];
+    int     depths;                                     /* how many of them */
+    double  code_usage[LOG_DEPTHS], code_perplexity[LOG_DEPTHS];
+    int     books;                                      /* how many of these */
+    int64_t code_restarts;
+    double  grad_norm, lr;
+    int64_t skipped;
+    double  tokens_per_s, samples_per_s, flops_share;
+    double  t_step, t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
+    double  rss_mb;
+    int     restart, world, dp, tp;
+    const char *stage;                                  /* for the human line only; may be NULL */
+    const char *terms;                                  /* likewise: the loss's terms where they are not text and visual */
+} StepLog;
+
+typedef struct Log Log;
+
+/* Opens RUN/run.jsonl to append.  resume_step is the first step that this life will log: lines from there on, which an
+   earlier life wrote after its last checkpoint, are removed (temporary file, rename), and so is a line cut in half. */
+Log *log_open(const char *run_dir, int64_t resume_step, Err *e);
+/* How many lives of this run wrote lines before this one: the `restart` of this life. */
+int  log_restart(const Log *l);
+/* Appends the line and shows the human side; total_steps is where the bar ends. */
+void log_step(Log *l, const StepLog *s, int64_t total_steps);
+/* A plain message on stdout that does not break the bar. */
+void log_line(Log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Makes the lines so far durable (before a checkpoint that counts on them). */
+void log_sync(Log *l);
+void log_close(Log *l);
+
+/* The error block on stderr: what, and of expected, got, where, hint those that are set. */
+void log_error(const Err *e);
+/* "asvr: warning: MESSAGE" on stderr. */
+void log_warn(const char *message);

@@ -1,0 +1,19 @@
+/*
+ * steps.h -- the names in a checkpoint folder: step-00000100, .tmp-..., latest
+ *
+ *     .tmp-step-N         a save under way, or what a dead job left of one
+ *     .tmp-old-step-N     step N, moved aside while another step N takes its place; put back if that never came
+ *     .tmp-gone-step-N    a checkpoint being deleted
+ *
+ * Local.  Tests: tests/io/ckpt/test_ckpt.c
+ */
+#pragma once
+#include "io/base/err.h"
+
+#include <inttypes.h>
+
+#define STEP_FORMAT "step-%08" PRId64
+
+/* The steps of dir's checkpoints, newest first, to be freed.  A folder that is not there has none; one that cannot be
+   read is EXIT_IO. */
+bool steps_list(const char *dir, int64_t **step, int *n, Err *e);

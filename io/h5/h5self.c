@@ -1,0 +1,85 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "io/h5/h5.h"
+
+enum { ROWS = 96, COLS = 320, NB = 8 };          /* stripes of 8 rows or columns, dealt to the ranks in turn */
+
+static int32_t value_at(int64_t row, int64_t col)
+{
+    return (int32_t)(row * COLS + col) * 40503;
+}
+
+static Slice dealt(int dim, int rank, int ranks)
+{
+    Slice s = slice_whole(2, (int64_t[]){ ROWS, COLS });
+    int64_t stripes = s.size[dim] / NB;
+    s.start[dim] = min64(rank, stripes) * NB;
+    s.stride[dim] = (int64_t)ranks * NB;
+    s.block[dim] = NB;
+    s.count[dim] = rank < stripes ? ceil_div(stripes - rank, ranks) : 0;
+    return s;
+}
+
+static int32_t *at(const Slice *s, int32_t *x, int64_t row, int64_t col)
+{
+    return x + row * slice_extent(s, 1) + col;
+}
+
+static int64_t global(const Slice *s, int dim, int64_t i)
+{
+    return s->start[dim] + i / s->block[dim] * s->stride[dim] + i % s->block[dim];
+}
+
+/* Writes by rows (packed) and by columns (plain), reads each the other way. */
+static bool round_trip(MPI_Comm comm, const char *path, int32_t *x, Err *e)
+{
+    static const struct { const char *name; int dim, level; } pass[] = { { "packed", 0, 1 }, { "plain", 1, 0 } };
+    int rank, ranks;
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &ranks);
+    H5 *h = h5_create(comm, path, e);
+    bool ok = h != NULL;
+    for (int p = 0; p < 2 && ok; p++) {
+        Slice s = dealt(pass[p].dim, rank, ranks);
+        for (int64_t i = 0; i < slice_extent(&s, 0); i++)
+            for (int64_t j = 0; j < slice_extent(&s, 1); j++)
+                *at(&s, x, i, j) = value_at(global(&s, 0, i), global(&s, 1, j));
+        ok = h5_write(h, pass[p].name, H5_I32, &s, x, pass[p].level ? (int64_t[]){ 36, COLS } : NULL, pass[p].level, e);
+    }
+    if (h && !h5_close(h, e))
+        ok = false;
+    h = ok ? h5_open(comm, path, e) : NULL;
+    ok = h != NULL;
+    for (int p = 0; p < 2 && ok; p++) {
+        Slice s = dealt(1 - pass[p].dim, rank, ranks);
+        ok = h5_read(h, pass[p].name, H5_I32, &s, x, e);
+        for (int64_t i = 0; ok && i < slice_extent(&s, 0); i++)
+            for (int64_t j = 0; ok && j < slice_extent(&s, 1); j++)
+                ok = *at(&s, x, i, j) == value_at(global(&s, 0, i), global(&s, 1, j)) ||
+                     err_set(e, EXIT_IO, path, "set OMPI_MCA_io=^ompio before the launcher starts the ranks",
+                             "MPI-IO does not read back what it wrote");
+        ok = h5_agree(comm, ok, e);
+    }
+    if (h && !h5_close(h, e))
+        ok = false;
+    return ok;
+}
+
+bool h5_selftest(MPI_Comm comm, const char *dir, Err *e)
+{
+    char path[4096];
+    int rank, pid = (int)getpid();
+    MPI_Comm_rank(comm, &rank);
+    MPI_Bcast(&pid, 1, MPI_INT, 0, comm);
+    snprintf(path, sizeof path, "%s/.h5-selftest-%d.h5", dir, pid);
+    int32_t *x = malloc(sizeof *x * ROWS * COLS);
+    CHECK(x, "no memory for the self-test");
+    bool ok = round_trip(comm, path, x, e);
+    free(x);
+    MPI_Barrier(comm);
+    if (rank == 0)
+        unlink(path);
+    return ok;
+}

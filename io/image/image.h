@@ -1,0 +1,41 @@
+/*
+ * image.h -- pictures: decode, fit, save; the interface of the module asvr-image.so
+ *
+ * The decoders (libvips) bring over a hundred libraries and the serial HDF5 with them, so they live in a module that
+ * only pack, chat and report load: image_ops(&e)->load(...).  JPEG, PNG, WebP, GIF (first frame), TIFF and PPM;
+ * whatever their colour (grey, palette, CMYK, 16 bit), the result is 8-bit sRGB, turned upright by EXIF.
+ *
+ *     load_square   compose on grey 127 -> pad to a square of grey 127 (FIT_PAD) or not (FIT_STRETCH) -> bicubic resize
+ *
+ * CMYK becomes RGB as in Pillow, without profiles.  The resize is Pillow's, bit for bit: separable, a = -1/2, widened
+ * by the scale where it shrinks, 22-bit fixed-point weights, rounded to 8 bits between the two passes.
+ *
+ * Pictures are untrusted.  Size is judged by the header before a pixel is decoded: a side over IMAGE_SIDE or more than
+ * IMAGE_PIXELS pixels, a file cut short, or no picture at all: EXIT_DATA with the path; no memory: EXIT_INTERNAL.  Local.  Single-threaded; not
+ * to be called by two threads at once.
+ *
+ * Tests   tests/io/image/test_image.c (golden numbers of Pillow, hostile files)
+ */
+#pragma once
+#include "io/base/err.h"
+
+#define IMAGE_SIDE   65500
+#define IMAGE_PIXELS 100000000
+
+typedef struct { int w, h, bands; uint8_t *px; } Image;      /* (h, w, bands), bands 3, or 4 with alpha (not premultiplied) */
+enum { FIT_PAD, FIT_STRETCH };
+
+typedef struct {
+    /* A whole picture; where max_side > 0, shrunk to fit into a square of that side.  Keeps alpha: bands 4. */
+    bool (*load)(Image *out, const char *path, int max_side, Err *e);
+    /* out (size, size, 3) */
+    bool (*load_square)(uint8_t *out, const char *path, int size, int fit, Err *e);
+    /* px (h, w, bands), bands 1, 3 or 4.  Written aside and renamed; EXIT_IO. */
+    bool (*save_png)(const char *path, const uint8_t *px, int w, int h, int bands, Err *e);
+    /* Black text on white, exactly width_px wide, lines broken to fit, letters about font_px high.  bands 3. */
+    bool (*label)(Image *out, const char *text, int width_px, int font_px, Err *e);
+} ImageOps;
+
+/* Loads the module at the first call: beside the executable, else in $ASVR_MODULES.  NULL with EXIT_CONFIG and a hint. */
+const ImageOps *image_ops(Err *e);
+void            image_free(Image *im);

@@ -1,0 +1,193 @@
+#include "io/source/jsonscan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { END = -1, WINDOW = 1 << 16 };
+
+int64_t json_scan_tell(const JsonScan *s) { return s->base + s->at; }
+
+int json_scan_fail(const JsonScan *s, int64_t record, int64_t byte, Err *e, const char *what, const char *hint)
+{
+    char where[400];
+    snprintf(where, sizeof where, "%s: record %lld, byte %lld", s->name, (long long)record, (long long)byte);
+    err_set(e, EXIT_DATA, where, hint, "%s", what);
+    return -1;
+}
+
+static int peek(JsonScan *s)
+{
+    if (s->at == s->have) {
+        ssize_t n;
+        while ((n = read(s->fd, s->window, WINDOW)) < 0 && errno == EINTR)
+            ;
+        if (n < 0)
+            err_set(&s->broken, EXIT_IO, s->name, "", "cannot read on: %s", strerror(errno));
+        s->base += s->have;
+        s->have = n > 0 ? (int)n : 0;
+        s->at = 0;
+    }
+    return s->at < s->have ? s->window[s->at] : END;
+}
+
+static bool is_blank(int c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+static int peek_word(JsonScan *s)
+{
+    while (is_blank(peek(s)))
+        s->at++;
+    return peek(s);
+}
+
+static int give_up(JsonScan *s, const char *what)
+{
+    const bool cut = peek(s) == END;
+    return json_scan_fail(s, s->records, json_scan_tell(s), &s->broken, cut ? "the file ends in the middle" : what,
+                          cut ? "it was cut off; copy it again" : "`python3 -m json.tool` says more");
+}
+
+/* Bit d of curly: the bracket open at depth d is a {. */
+typedef struct { uint64_t curly; int64_t depth; bool string, escape, too_deep; } Nest;
+
+static bool outside(const Nest *k) { return !k->depth && !k->string; }
+
+static void enter(Nest *k, bool curly)
+{
+    if (k->depth < JSON_DEPTH)
+        k->curly = (k->curly & ~(1ull << k->depth)) | (uint64_t)curly << k->depth;
+    else
+        k->too_deep = true;
+    k->depth++;
+}
+
+static bool leave(Nest *k, bool curly)
+{
+    k->depth--;
+    return k->depth >= JSON_DEPTH || (k->curly >> k->depth & 1) == curly;
+}
+
+/* The value's next byte: 1 it goes on, 0 it ends with this one, -1 this is no JSON. */
+static int step(Nest *k, int c)
+{
+    if (k->string) {
+        if (c < ' ')
+            return -1;
+        k->string = k->escape || c != '"';
+        k->escape = c == '\\' && !k->escape;
+        return !outside(k);
+    }
+    switch (c) {
+    case '"':           k->string = true;    return 1;
+    case '{': case '[': enter(k, c == '{');  return 1;
+    case '}': case ']': return leave(k, c == '}') ? !outside(k) : -1;
+    default:            return 1;
+    }
+}
+
+static void keep_byte(JsonScan *s, int c)
+{
+    if (s->len == s->cap) {
+        s->cap  = s->cap ? 2 * s->cap : WINDOW;
+        s->text = realloc(s->text, (size_t)s->cap);
+        CHECK(s->text, "no memory for a JSON record of %lld bytes", (long long)s->cap);
+    }
+    s->text[s->len++] = (char)c;
+}
+
+int json_scan_value(JsonScan *s, bool keep)
+{
+    Nest k = { 0 };
+    int64_t n = 0;
+    s->len = 0;
+    for (int go = 1; go; n++) {
+        const int c = peek(s);
+        if (outside(&k) && n > 0 && (c == END || c == ',' || c == ']' || is_blank(c)))
+            break;      /* a bare word or number ends in front of what follows it */
+        const bool nothing = c == END || (outside(&k) && (c == ',' || c == ']' || c == '}'));
+        if (nothing || (go = step(&k, c)) < 0)
+            return give_up(s, "this is no JSON");
+        if (keep && !k.too_deep && n < JSON_BYTES)
+            keep_byte(s, c);
+        s->at++;
+    }
+    if (s->broken.code)
+        return -1;
+    s->records++;
+    return !k.too_deep && n <= JSON_BYTES;
+}
+
+int json_scan_find(JsonScan *s)
+{
+    if (s->done || s->broken.code)
+        return s->done ? 0 : -1;
+    const int c = peek_word(s);
+    if (s->broken.code)
+        return -1;
+    if (!s->array) {
+        s->done = c == END;
+        return !s->done;
+    }
+    if (c == ']') {
+        s->at++;
+        if (peek_word(s) != END)
+            return give_up(s, "text after the end of the array");
+        s->done = !s->broken.code;
+        return s->done ? 0 : -1;
+    }
+    if (s->records == 0)
+        return 1;
+    if (c != ',')
+        return give_up(s, "no comma between two records");
+    s->at++;
+    return peek_word(s) == ']' ? give_up(s, "a comma with nothing behind it") : 1;
+}
+
+static bool begin(JsonScan *s, const char *path, Err *e)
+{
+    static const uint8_t mark[] = { 0xEF, 0xBB, 0xBF };      /* UTF-8's byte order mark; some editors write it */
+    if (peek(s) == mark[0] && s->have > 3 && memcmp(s->window, mark, sizeof mark) == 0)
+        s->at = sizeof mark;
+    s->array = peek_word(s) == '[';
+    if (s->array)
+        s->at++;
+    const int c = peek_word(s);
+    static const char hint[] = "a JSON array of objects is wanted, or one object a line";
+    if (s->broken.code)
+        *e = s->broken;
+    else if (c == END && s->array)
+        return err_set(e, EXIT_DATA, path, hint, "the file ends in the middle, byte %lld", (long long)json_scan_tell(s));
+    else if (c == END || (s->array && c == ']'))
+        return err_set(e, EXIT_DATA, path, hint, "no records");
+    else if (!s->array && c != '{')
+        return err_set(e, EXIT_DATA, path, hint, "this is no JSON");
+    return !s->broken.code;
+}
+
+bool json_scan_open(JsonScan *s, const char *path, Err *e)
+{
+    *s = (JsonScan){ .fd = open(path, O_RDONLY | O_CLOEXEC), .window = malloc(WINDOW) };
+    CHECK(s->window, "no memory to read JSON");
+    snprintf(s->name, sizeof s->name, "%s", path);
+    struct stat st;
+    bool ok = s->fd >= 0 && fstat(s->fd, &st) == 0 && !S_ISDIR(st.st_mode);
+    if (!ok)
+        err_set(e, EXIT_DATA, path, "", "cannot read the JSON file: %s", s->fd < 0 ? strerror(errno) : "a folder");
+    if (ok && begin(s, path, e))
+        return true;
+    json_scan_close(s);
+    return false;
+}
+
+void json_scan_close(JsonScan *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->window);
+    free(s->text);
+    *s = (JsonScan){ .fd = -1 };
+}

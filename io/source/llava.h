@@ -1,0 +1,47 @@
+/*
+ * llava.h -- LLaVA-style conversations: a JSON array, or one JSON object a line, read record by record
+ *
+ *     [ { "id": "17", "image": "cat/17.jpg",
+ *         "conversations": [ {"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A cat."} ] }, ... ]
+ *
+ * "image" may be absent, null, a path below images_root, or a list of up to 16.  "id" may be a string, an integer or
+ * absent.  A conversation may begin with a turn from "system"; then human and gpt take turns.  A last question without
+ * an answer has answer NULL.  Other keys are ignored.
+ *
+ * The file never lies in memory whole: jsonscan.h finds where a record ends, then jansson parses that record.
+ * Records nest at most 64 deep and hold at most 16 MiB (JSON_DEPTH, JSON_BYTES).
+ *
+ *     bad record    wrong types, nothing to learn from, twice the same key, bad Unicode, too deep or too long, a picture
+ *                   that is missing or outside images_root (absolute, "..", symbolic link)
+ *                       -> -1; the next call goes on with the next record
+ *     broken file   no JSON, or cut off        -> -1; so does every later call
+ *
+ * Both are EXIT_DATA with "FILE: record 12, byte 3456" (counted from 0) in e->where.  Local.
+ * Tests   tests/io/source/test_llava.c
+ */
+#pragma once
+#include "io/base/err.h"
+#include "io/text/prompt.h"
+
+enum { LLAVA_IMAGES = 16 };
+
+typedef struct Llava Llava;
+
+/* All pointers are valid until the next call. */
+typedef struct {
+    const char *image[LLAVA_IMAGES];   /* resolved paths of regular files */
+    int         images;
+    Turn       *turns;                 /* (n) */
+    int         n;
+    int64_t     record, offset;        /* number in the file, byte where it begins; both are set for a bad record too */
+    const char *id;                    /* "" where absent */
+    const char *system;                /* of a first turn from "system"; NULL where absent */
+} LlavaRecord;
+
+/* images_root NULL: no picture may be named.  NULL with EXIT_DATA where there is no file, no folder, or no record. */
+Llava *llava_open(const char *json, const char *images_root, Err *e);
+void   llava_close(Llava *l);
+
+int    llava_next(Llava *l, LlavaRecord *out, Err *e);       /* 1: a record, 0: the end, -1: see above */
+/* Passes over `records` records, or to the end, without parsing them.  False: the file is broken on the way. */
+bool   llava_skip(Llava *l, int64_t records, Err *e);

@@ -1,0 +1,99 @@
+/*
+ * config.h -- what was asked: the effective configuration, and how a libconfig file and --set become one
+ *
+ * The members mirror the keys: model.decoder.width is c->model.decoder.width.  Each key's type, range and
+ * default stand in the table of launch/config/options.c, one line a key; nothing else enumerates them.  A Config is
+ * plain data without pointers: it can be copied, compared and sent to other ranks as it lies.
+ *
+ * Order: defaults, then the file with its @includes, then every --set from left to right.
+ *
+ * Source  libconfig's grammar; the keys are those of docs/OPTIONS.md
+ * Tests   tests/launch/config.sh (each kind of error, all at once, the round trip)
+ */
+#pragma once
+#include "core/asvr.h"
+#include "io/base/err.h"
+#include "io/image/image.h"
+#include "io/text/prompt.h"
+
+#include <stdio.h>
+
+enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32 };
+
+/* Values of ENUM keys; data.fit, data.template and train.stage are FIT_* of io/image/image.h, TEMPLATE_* of io/text/templates.h and Stage. */
+enum { SOURCE_LLAVA, SOURCE_SCENES };                                       /* data.source */
+enum { BAD_FAIL, BAD_SKIP };                                                /* data.on_bad */
+enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON };                                    /* train.optimizer; as OPTIM_* */
+enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* export.dtype */
+enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
+enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
+enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
+
+typedef char ConfigString[CONFIG_STRING];
+
+typedef struct Config {
+    struct { ConfigString dir; int64_t seed; } run;
+    struct {
+        struct { int image, patch, scales, width, layers, heads, ffn, select_layer, input; } vision;
+        struct { int width, layers, heads, ffn, max_len; } text;
+        struct { int layers; } projector;
+        struct { int width, layers, heads, kv_heads, ffn, vocab, max_len; double rope_theta, eps; bool qkv_bias; } decoder;
+        struct { int depth, size, layer, appearance_layer, tower; bool shared; } codes;
+        struct { int width, layers, heads; bool tied; } head;
+    } model;
+    struct { ConfigString model; } text;
+    struct {
+        int source, max_cutouts, fit, template, shard_samples, level, on_bad;
+        int64_t samples, val_samples;
+        ConfigString json, images, cutouts, system, shards, val, codes;
+    } data;
+    struct {
+        int stage, global_batch, micro_batch, optimizer, schedule, visual_shift, supervision, skip_limit, denoise_draws;
+        int64_t steps;
+        double epochs, lr, warmup, betas[2], eps, decay, clip, visual_weight, visual_share, soft_targets, ema_decay, distill,
+            distill_pool, commit, momentum, muon_lr;
+        ConfigString init, trainable;
+    } train;
+    struct { int tp, zero, reduction, wire, threads; } parallel;          /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
+    struct { int64_t every; double minutes; int keep; } ckpt;
+    struct { int64_t samples; } eval;
+    struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
+    struct { ConfigString image, question; double temperature; int max_new; } chat;
+    struct { int replicas; ConfigString rates; } plan;
+    struct { ConfigString from, to; } import;
+    struct { ConfigString from, to, base; int dtype, shard_mb; } export;
+} Config;
+
+/* Side of the pictures in the shards: the tower's, times the scales that S2 sees. */
+static inline int config_picture(const Config *c) { return c->model.vision.image * c->model.vision.scales; }
+
+/* Every error found, in the order of the file; `lost` counts those that did not fit. */
+typedef struct {
+    int n, lost;
+    Err err[CONFIG_ERRORS];
+} ErrList;
+
+/* A fresh Err at the end of the list (a spare one beyond CONFIG_ERRORS). */
+Err *err_next(ErrList *errs);
+
+/* Every key at its default. */
+void config_default(Config *c);
+
+/* Defaults, then the file at `path` (NULL: none), then sets[0..n) of the form "train.lr=1e-3".  True when no
+   error was found; all errors are in *errs, EXIT_CONFIG each.  Local. */
+bool config_load(Config *c, const char *path, char *const *sets, int n, ErrList *errs);
+
+/* What one key alone cannot tell: divisibility, ranges that depend on other keys, keys that `verb` needs, sizes
+   whose products leave 31 bits.  ranks: of this job.  Appends to *errs; true when
+   nothing was found.  Local. */
+bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs);
+
+/* The whole configuration as a libconfig file; loading it gives the same bits. */
+void config_print(const Config *c, FILE *f);
+
+/* A hash over the keys that determine the result of a training run (not where it lies, nor how it is saved,
+   evaluated, shown or threaded). */
+uint64_t config_hash(const Config *c);
+
+/* Prints "  train.lr: 0.001 -> 0.002" for each key that counts for config_hash and differs; returns how many. */
+int config_diff(const Config *was, const Config *is, FILE *f);

@@ -1,0 +1,280 @@
+#include "launch/config/options.h"
+#include "launch/config/value.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* ---- the table ---- */
+
+#define AT(k, T)                    _Generic(((Config *)0)->k, T: offsetof(Config, k))
+#define INT(k, d, lo, hi, text)     { #k, INT,    AT(k, int),      lo, hi, NULL,  #d, text }
+#define LONG(k, d, lo, hi, text)    { #k, LONG,   AT(k, int64_t),  lo, hi, NULL,  #d, text }
+#define FLOAT(k, d, lo, hi, text)   { #k, FLOAT,  AT(k, double),   lo, hi, NULL,  #d, text }
+#define FLOATS(k, d, lo, hi, text)  { #k, FLOATS, AT(k, double *), lo, hi, NULL,  d,  text }
+#define BOOL(k, d, text)            { #k, BOOL,   AT(k, bool),     0,  0,  NULL,  #d, text }
+#define STRING(k, text)             { #k, STRING, AT(k, char *),   0,  0,  NULL,  "", text }
+#define ENUM(k, d, words, text)     { #k, ENUM,   AT(k, int),      0,  0,  words, #d, text }
+
+#define LOTS 9007199254740992.0             /* 2^53: a double still counts by ones */
+
+const Option options[] = {
+    STRING(run.dir, "folder of the run: run.jsonl, checkpoints, eval.json"),
+    LONG  (run.seed, 1, 0, LOTS, "seed of initial values and of the order of samples"),
+
+    INT   (model.vision.image, 64, 8, 4096, "side of the square picture, in pixels"),
+    INT   (model.vision.patch, 8, 1, 256, "side of a patch, in pixels; a remainder of the picture is dropped"),
+    INT   (model.vision.scales, 1, 1, 4, "S2: pictures of scales x image pixels, seen at 1 to `scales` times image"),
+    INT   (model.vision.width, 128, 1, 65536, "width of the vision tower"),
+    INT   (model.vision.layers, 4, 1, 128, "blocks of the vision tower"),
+    INT   (model.vision.heads, 4, 1, 1024, "attention heads; divides the width"),
+    INT   (model.vision.ffn, 512, 1, 262144, "width of the feed-forward layer"),
+    INT   (model.vision.select_layer, -2, -512, -1, "block whose output the decoder sees, from the end: -1 the last"),
+    ENUM  (model.vision.input, continuous, "continuous|discrete", "what the decoder sees: features, or the vectors of their codes"),
+    INT   (model.text.width, 128, 1, 65536, "width of the text tower (stage contrast) and of the shared space"),
+    INT   (model.text.layers, 4, 1, 128, "blocks of the text tower"),
+    INT   (model.text.heads, 4, 1, 1024, "attention heads; divides the width"),
+    INT   (model.text.ffn, 512, 1, 262144, "width of the feed-forward layer"),
+    INT   (model.text.max_len, 64, 1, 65536, "tokens of a caption; more are cut off"),
+    INT   (model.projector.layers, 2, 1, 4, "linear layers from the vision width to the decoder's"),
+    INT   (model.decoder.width, 128, 2, 65536, "width of the decoder"),
+    INT   (model.decoder.layers, 4, 1, 128, "blocks of the decoder"),
+    INT   (model.decoder.heads, 4, 1, 1024, "query heads; divides the width into heads of even size"),
+    INT   (model.decoder.kv_heads, 4, 1, 1024, "key and value heads; divides the query heads"),
+    INT   (model.decoder.ffn, 344, 1, 262144, "width of the feed-forward layer"),
+    INT   (model.decoder.vocab, 1024, 4, 1048576, "rows of the embedding; at least the text model's pieces"),
+    FLOAT (model.decoder.rope_theta, 10000.0, 1, 1e12, "base of the rotary embedding's wave lengths"),
+    FLOAT (model.decoder.eps, 1e-5, 1e-12, 1, "epsilon of the decoder's RMSNorm"),
+    BOOL  (model.decoder.qkv_bias, false, "biases on query, key and value (Qwen)"),
+    INT   (model.decoder.max_len, 512, 2, 1048576, "positions of a sequence, an image's rows included; more are cut off"),
+    INT   (model.codes.depth, 4, 1, 16, "codes per patch: steps of the residual quantizer"),
+    INT   (model.codes.size, 256, 2, 65536, "entries of a codebook"),
+    BOOL  (model.codes.shared, false, "one codebook for all depths"),
+    INT   (model.codes.layer, -2, -512, -1, "block of the vision tower that is quantized, counted from the end"),
+    INT   (model.codes.appearance_layer, 0, -512, 0, "early block, for the appearance codes; 0: there are none"),
+    ENUM  (model.codes.tower, shared, "shared|own", "features of the vision tower, or of a copy that the tokenizer stage distills"),
+    INT   (model.head.width, 128, 1, 65536, "width of the visual head"),
+    INT   (model.head.layers, 3, 1, 16, "blocks of the visual head"),
+    INT   (model.head.heads, 0, 0, 1024, "attention heads of the visual head; 0: width / 128, at least 1"),
+    BOOL  (model.head.tied, false, "code logits are products with the codebook's vectors"),
+
+    STRING(text.model, "a SentencePiece .model file"),
+
+    ENUM  (data.source, scenes, "llava|scenes", "what pack reads: LLaVA-style JSON with pictures, or composes scenes"),
+    STRING(data.json, "the JSON file (llava)"),
+    STRING(data.images, "folder that holds the JSON's pictures (llava)"),
+    STRING(data.cutouts, "folder of photo cut-outs (scenes); empty: shapes drawn by the program"),
+    INT   (data.max_cutouts, 0, 0, MANY, "use so many cut-outs; 0: all"),
+    LONG  (data.samples, 0, 0, LOTS, "samples for data.shards; 0: all of the JSON (scenes need a number)"),
+    LONG  (data.val_samples, 0, 0, LOTS, "samples for data.val, disjoint from the others"),
+    ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
+    ENUM  (data.template, v1, "plain|v1|llama2|mistral|chatml", "how a conversation becomes text; plain: the caption alone"),
+    STRING(data.system, "system prompt; empty: the template's own"),
+    STRING(data.shards, "training shards, a glob"),
+    STRING(data.val, "evaluation shards, a glob"),
+    INT   (data.shard_samples, 4096, 1, MANY, "samples in a shard"),
+    INT   (data.level, 2, 1, 2, "scenes: 1 large cut-outs, 2 also small, jittered, textured"),
+    STRING(data.codes, "tokenizer checkpoint whose codes pack stores; empty: none"),
+    ENUM  (data.on_bad, fail, "fail|skip", "a damaged record or chunk: stop with 65, or skip and count it"),
+
+    ENUM  (train.stage, instruct, "contrast|tokenizer|pretrain|instruct", "what is trained"),
+    STRING(train.init, "checkpoints to start from, with commas; the first that has a part gives it"),
+    LONG  (train.steps, 0, 0, LOTS, "steps of the whole run; 0: train.epochs says"),
+    FLOAT (train.epochs, 0.0, 0, 1e6, "passes over the data, where train.steps is 0"),
+    INT   (train.global_batch, 32, 1, 16777216, "samples of a step, over all ranks"),
+    INT   (train.micro_batch, 4, 1, 65536, "samples a rank computes at once"),
+    ENUM  (train.optimizer, adamw, "adamw|muon", "muon: hidden matrices are orthogonalised, AdamW has the rest"),
+    FLOAT (train.lr, 1e-3, 0, 100, "peak learning rate"),
+    FLOAT (train.warmup, 0.03, 0, 1e9, "warm-up: a share of all steps if below 1, else steps"),
+    ENUM  (train.schedule, cosine, "cosine|constant", "the learning rate after the warm-up"),
+    FLOATS(train.betas, "[0.9, 0.95]", 0, 0.999999, "AdamW's decay rates of the two moments"),
+    FLOAT (train.muon_lr, 0.0, 0, 100, "Muon's peak learning rate; 0: train.lr, which its factor allows for"),
+    FLOAT (train.momentum, 0.95, 0, 0.999999, "Muon's momentum"),
+    FLOAT (train.eps, 1e-8, 1e-20, 1, "AdamW's epsilon"),
+    FLOAT (train.decay, 0.0, 0, 10, "weight decay, on matrices"),
+    FLOAT (train.clip, 1.0, 0, 1e9, "largest norm of the gradient; 0: no clipping"),
+    FLOAT (train.visual_weight, 1.0, 0, 1e6, "weight of the visual loss; the text loss has 1"),
+    INT   (train.visual_shift, 0, 0, 1, "row i - shift predicts patch i: 0 the released code, 1 the paper"),
+    ENUM  (train.supervision, semantic, "none|semantic|appearance|both|denoising",
+           "visual targets: none, codes of a late or an early block, or denoising"),
+    FLOAT (train.visual_share, 1.0, 0.001, 1, "share of the image rows, drawn in each step, that have a visual target"),
+    FLOAT (train.soft_targets, 0.0, 0, 1000, "spread of a code's target over the nearest codes; 0: the code alone"),
+    INT   (train.denoise_draws, 4, 1, 64, "noise levels that a picture is denoised from in a step (denoising)"),
+    STRING(train.trainable, "parts to train, as \"projector,decoder\"; empty: the stage's own"),
+    FLOAT (train.ema_decay, 0.99, 0, 0.999999, "decay of the codebooks' running means (stage tokenizer)"),
+    FLOAT (train.distill, 5.0, 0, 1e6, "own tower: weight of the distance to the vision tower's features"),
+    FLOAT (train.distill_pool, 1.0, 0, 1e6, "own tower: weight of the distance of pooled features"),
+    FLOAT (train.commit, 40.0, 0, 1e6, "own tower: weight of the distance to the codes' vectors"),
+    INT   (train.skip_limit, 10, 1, MANY, "skipped steps in a row that end the run with 79"),
+
+    INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks of each replica (train, eval, chat, bench, spectrum)"),
+    INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
+    ENUM  (parallel.reduction, canonical, "canonical|fast", "sums in a fixed order, the same bits on any grid; or MPI's order"),
+    ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),
+    INT   (parallel.threads, 0, 0, 4096, "threads of a rank; 0: the node's cores / its ranks"),
+
+    LONG  (ckpt.every, 0, 0, LOTS, "steps between checkpoints; 0: only at the end and on request"),
+    FLOAT (ckpt.minutes, 0.0, 0, 1e6, "minutes between checkpoints; 0: ckpt.every says"),
+    INT   (ckpt.keep, 2, 1, 1000000, "checkpoints that are kept"),
+
+    LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),
+
+    STRING(spectrum.from, "a checkpoint, or a run: its newest one; empty: run.dir"),
+    STRING(spectrum.parts, "parts to look at, as \"decoder,codes,features\"; empty: all"),
+    LONG  (spectrum.samples, 256, 1, LOTS, "samples whose pictures' features are looked at"),
+    LONG  (spectrum.whole, 16777216, 0, LOTS, "elements of a matrix that one rank takes alone; larger ones lie on all ranks"),
+
+    STRING(chat.image, "the picture that is asked about"),
+    STRING(chat.question, "the question; empty: lines of standard input"),
+    FLOAT (chat.temperature, 0.0, 0, 100, "0: the likeliest token; 1: as learned"),
+    INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),
+
+    INT   (plan.replicas, 1, 1, 1048576, "replicas of parallel.tp ranks each that plan counts for"),
+    STRING(plan.rates, "a run that bench measured in: plan predicts time with its rates"),
+
+    STRING(import.from, "a Hugging Face folder: safetensors, config.json"),
+    STRING(import.to, "folder of the run that import makes"),
+
+    STRING(export.from, "a checkpoint, or a run: its newest one"),
+    STRING(export.to, "new folder for safetensors and config.json"),
+    STRING(export.base, "imported run: names, types, small files, and what export.from lacks"),
+    ENUM  (export.dtype, float32, "float32|float16|bfloat16", "type of the tensors, without a base"),
+    INT   (export.shard_mb, 5000, 1, 1048576, "megabytes of a file at most, without a base"),
+};
+
+const int n_options = sizeof options / sizeof *options;
+
+/* ---- finding ---- */
+
+const Option *option_find(const char *key)
+{
+    for (int i = 0; i < n_options; i++)
+        if (!strcmp(options[i].key, key))
+            return &options[i];
+    return NULL;
+}
+
+bool option_is_group(const char *key)
+{
+    size_t n = strlen(key);
+    for (int i = 0; i < n_options; i++)
+        if (!strncmp(options[i].key, key, n) && options[i].key[n] == '.')
+            return true;
+    return false;
+}
+
+int text_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 2 * OPTION_KEY };
+    int row[LONGEST + 1], nb = (int)strnlen(b, LONGEST);
+    for (int j = 0; j <= nb; j++)
+        row[j] = j;
+    for (int i = 1; i <= LONGEST && a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            int replaced = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = (int)min64(replaced, min64(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[nb];
+}
+
+/* The last n components of a dotted name. */
+static const char *tail(const char *key, int n)
+{
+    const char *s = key + strlen(key);
+    for (; s > key; s--)
+        if (s[-1] == '.' && --n == 0)
+            break;
+    return s;
+}
+
+/* A key with its first groups left out, or in the wrong group, is nearer than its spelling says; but the ends of
+   two names must be much alike to count. */
+static int key_distance(const char *key, const char *known)
+{
+    int parts = 1;
+    for (const char *s = key; *s; s++)
+        parts += *s == '.';
+    int whole = text_distance(key, known);
+    int end   = text_distance(key, tail(known, parts));
+    int leaf  = text_distance(tail(key, 1), tail(known, 1));
+    int close = (int)strlen(tail(key, 1)) / 3;
+    return (int)min64(whole, min64(end <= close ? end + 1 : whole, leaf <= close ? leaf + 2 : whole));
+}
+
+void option_nearest(char out[OPTION_KEY], const char *key, bool group)
+{
+    int best = INT_MAX;
+    for (int i = 0; i < n_options; i++) {
+        char known[OPTION_KEY];
+        snprintf(known, sizeof known, "%s", options[i].key);
+        for (char *dot = known + strlen(known); dot; dot = strrchr(known, '.')) {
+            *dot = 0;
+            int d = key_distance(key, known);
+            if (group == !option_find(known) && d < best) {
+                best = d;
+                strcpy(out, known);
+            }
+        }
+    }
+}
+
+/* ---- the help ---- */
+
+static const char *const TYPE_NAME[] = {
+    [INT] = "integer ", [LONG] = "integer ", [FLOAT] = "float ", [FLOATS] = "2 floats ",
+    [BOOL] = "",        [STRING] = "text",   [ENUM] = "",
+};
+
+/* "key = default" and, apart, "type range". */
+static void option_describe(const Option *o, char *left, size_t size, char *right, size_t right_size)
+{
+    static Config c;
+    static char   value[OPTION_TEXT];
+    char          range[128];
+    Err           e = { 0 };
+    option_parse(o, &c, o->def, "", &e);
+    option_print(o, &c, value);
+    option_range(o, range, sizeof range);
+    snprintf(left, size, "%s = %.200s", o->key, value);
+    snprintf(right, right_size, "%s%s", TYPE_NAME[o->type], o->type == STRING ? "" : range);
+}
+
+void options_help(FILE *f)
+{
+    fprintf(f, "Every key of a configuration, with its default; --set KEY=VALUE overrides one.\n");
+    for (int i = 0; i < n_options; i++) {
+        const Option *o = &options[i];
+        size_t        group = (size_t)(strrchr(o->key, '.') - o->key) + 1;
+        char          left[256], right[256];
+        option_describe(o, left, sizeof left, right, sizeof right);
+        if (i == 0 || strncmp(o->key, options[i - 1].key, group) || strchr(options[i - 1].key + group, '.'))
+            fputc('\n', f);
+        const int column = strlen(right) < 44 ? 36 : 0;      /* a long range follows the value, so that lines fit a terminal */
+        fprintf(f, "%-*s %s\n    %s\n", column, left, right, o->help);
+    }
+}
+
+static void cell_print(FILE *f, const char *s)
+{
+    for (; *s; s++)
+        fprintf(f, *s == '|' ? "\\%c" : "%c", *s);
+}
+
+void options_markdown(FILE *f)
+{
+    fprintf(f, "# Configuration keys\n\n"
+               "Written by `asvr help options --markdown`; the table itself is `launch/config/options.c`.\n\n"
+               "| key and default | type and range | what it says |\n|---|---|---|\n");
+    for (int i = 0; i < n_options; i++) {
+        char left[256], right[256];
+        option_describe(&options[i], left, sizeof left, right, sizeof right);
+        fprintf(f, "| `%s` | ", left);
+        cell_print(f, right);
+        fprintf(f, " | ");
+        cell_print(f, options[i].help);
+        fprintf(f, " |\n");
+    }
+}

@@ -1,0 +1,26 @@
+/*
+ * answer.h -- the model answers: a prompt with pictures in, text out
+ *
+ * Local to a tp group: every rank of it calls with the same arguments.
+ */
+#pragma once
+#include "core/decode.h"
+#include "io/set/catalogue.h"
+#include "io/text/templates.h"
+
+typedef struct {
+    Decode      d;
+    const Text *text;
+    int         max_new, template_, stop;   /* stop: the id that ends an answer, beside EOS */
+    int32_t    *ids;               /* (max_new) */
+    bool        open;
+} Answerer;
+
+void answer_open(Answerer *a, Model *m, const Text *text, int template_, int max_len, int max_new);
+void answer_close(Answerer *a);
+/* Generates from the prompt's tokens over `images` pictures until the template's end; without blanks around it.  False when
+   the prompt is longer than max_len.  temperature 0: the likeliest token each time; seed counts otherwise. */
+bool answer_prompt(Answerer *a, const int32_t *tokens, int n, const uint8_t *pixels, int images, float temperature,
+                   uint64_t seed, char *out, int cap);
+/* The prompt is an evaluation sample up to its first label; `question` becomes the text of the human turn. */
+void answer_sample(Answerer *a, const Sample *s, char *question, int q_cap, char *out, int cap);

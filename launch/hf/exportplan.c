@@ -1,0 +1,234 @@
+#include "launch/hf/export.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char WEIGHTS[] = "weights/";
+
+const CkptTensor *export_find(const Export *x, int from, const char *ours)
+{
+    for (int i = 0; i < x->n[from]; i++)
+        if (!strncmp(x->list[from][i].name, WEIGHTS, sizeof WEIGHTS - 1)
+            && !strcmp(x->list[from][i].name + sizeof WEIGHTS - 1, ours))
+            return &x->list[from][i];
+    return NULL;
+}
+
+int export_count(const Export *x, const char *form)
+{
+    for (int n = 0; ; n++) {
+        char name[PARAM_NAME];
+        const char *at = strstr(form, "%d");
+        snprintf(name, sizeof name, "%.*s%d%s", (int)(at - form), form, n, at + 2);
+        if (!export_find(x, FROM_RUN, name))
+            return n;
+    }
+}
+
+static void add(Export *x, ExportItem item)
+{
+    if (x->items == x->cap) {
+        x->cap = x->cap ? 2 * x->cap : 256;
+        x->item = realloc(x->item, (size_t)x->cap * sizeof *x->item);
+        CHECK(x->item, "no memory for a list of %d tensors", x->cap);
+    }
+    x->item[x->items++] = item;
+}
+
+static int cols_of(const CkptTensor *t) { return t->dims == 1 ? 1 : (int)t->size[1]; }
+
+/* The block that an item fills must have the checkpoint's shape. */
+static bool fits(const StTensor *to, const HfPiece *p, const CkptTensor *t, const char *path, Err *e)
+{
+    if (to->rows == t->size[0] * p->row_blocks && to->cols == (int64_t)cols_of(t) * p->col_blocks && to->type != ST_OTHER)
+        return true;
+    err_expected(e, "(%lld,%lld), %s", (long long)to->rows / p->row_blocks, (long long)to->cols / p->col_blocks, to->dtype);
+    err_got(e, "(%lld,%d)", (long long)t->size[0], cols_of(t));
+    return err_set(e, EXIT_DATA, path, "the base is of another model", "%s does not fit its tensor \"%s\"", p->ours, to->name);
+}
+
+/* ---- as the base's files were ---- */
+
+static bool plan_tensor(Export *x, const StTensor *to, Err *e)
+{
+    HfPiece piece[HF_PIECES];
+    const int n = hf_pieces(to->name, x->r.c->model.codes.depth, piece);
+    int found = 0;
+    for (int k = 0; k < n; k++) {
+        const CkptTensor *own = export_find(x, FROM_RUN, piece[k].ours);
+        const CkptTensor *t = own ? own : export_find(x, FROM_BASE, piece[k].ours);
+        if (!t)
+            continue;
+        if (!fits(to, &piece[k], t, x->path[own ? FROM_RUN : FROM_BASE], e))
+            return false;
+        add(x, (ExportItem){ .from = own ? FROM_RUN : FROM_BASE, .tensor = t, .to = to, .piece = piece[k] });
+        found++;
+    }
+    if (n > 0 && found == n)
+        return true;
+    const StTensor *file = st_find(&x->unused, to->name);
+    if (!file || found || file->bytes != to->bytes)
+        return err_set(e, EXIT_DATA, x->hf, "import the base again; model.codes.depth must be the base's",
+                       "tensor \"%s\" is in the base's files, but not in its checkpoint", to->name);
+    add(x, (ExportItem){ .from = FROM_FILE, .file = file, .to = to });
+    return true;
+}
+
+bool plan_from_base(Export *x, Err *e)
+{
+    bool ok = st_open(&x->plan, x->hf, ST_HEADER, e);
+    char path[TRAVEL_PATH + 32];
+    snprintf(path, sizeof path, "%s/" TRAVEL_UNUSED, x->hf);
+    if (ok && access(path, F_OK) == 0)
+        ok = st_open_file(&x->unused, x->hf, TRAVEL_UNUSED, e);
+    for (int i = 0; ok && i < x->plan.tensors; i++)
+        ok = plan_tensor(x, &x->plan.tensor[i], e);
+    return ok;
+}
+
+bool plan_tied(const Export *x, Err *e)
+{
+    const CkptTensor *pair[] = { export_find(x, FROM_RUN, "decoder.embed"), export_find(x, FROM_RUN, "decoder.lm_head") };
+    const int rank = x->r.grid.rank, size = x->r.grid.size;
+    for (int i = 0; i < x->items; i++)
+        if (x->item[i].tensor == pair[1])
+            return true;
+    if (!pair[0] || !pair[1] || pair[0]->size[0] != pair[1]->size[0] || pair[0]->size[1] != pair[1]->size[1])
+        return true;
+    const int64_t rows = pair[0]->size[0], cols = pair[0]->size[1], first = rows * rank / size, n = rows * (rank + 1) / size - first;
+    float *a = malloc((size_t)(2 * n * cols + 1) * sizeof *a), *b = a + n * cols;
+    CHECK(a, "no memory to compare two embeddings");
+    const Slice here = slice_range(slice_whole(2, pair[0]->size), 0, first, n);
+    const Piece p[] = { { pair[0]->name, here, n ? a : NULL, false }, { pair[1]->name, here, n ? b : NULL, false } };
+    bool ok = ckpt_load(x->r.grid.world, x->path[FROM_RUN], p, 2, e);
+    if (ok && n && memcmp(a, b, (size_t)(n * cols) * sizeof *a))
+        err_set(e, EXIT_CONFIG, x->hf, "export without export.base",
+                "the base's lm_head is its embedding, and the run's is not any more");
+    free(a);
+    return run_agree(&x->r, e);
+}
+
+/* ---- as we lay it out ---- */
+
+/* transformers always has a last norm of the tower.  Features never pass it: ones and zeros will do. */
+static int add_identity(const Export *x, StTensor *t, int n)
+{
+    static const char *const name[] = { "post_layernorm.weight", "post_layernorm.bias" };
+    const StType type = (StType)x->r.c->export.dtype;
+    if (!export_find(x, FROM_RUN, "vision.patch.w") || export_find(x, FROM_RUN, "pool.ln.w"))
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        char full[ST_NAME];
+        snprintf(full, sizeof full, "%svision_model.%s", x->layout == HF_LLAVA ? "vision_tower." : "", name[i]);
+        t[n + i] = st_tensor(full, type, 1, (int64_t[]){ x->r.c->model.vision.width });
+    }
+    return 2;
+}
+
+/* The file's tensors, each once. */
+static int own_tensors(const Export *x, StTensor *t)
+{
+    const unsigned modules = hf_modules(x->layout);
+    int n = 0;
+    for (int i = 0; i < x->n[FROM_RUN]; i++) {
+        const CkptTensor *c = &x->list[FROM_RUN][i];
+        char name[ST_NAME];
+        HfPiece p;
+        int64_t shape[ST_DIMS];
+        if (strncmp(c->name, WEIGHTS, sizeof WEIGHTS - 1)
+            || !hf_name(c->name + sizeof WEIGHTS - 1, x->r.c->model.codes.depth, modules, name, &p) || p.row_block || p.col_block)
+            continue;
+        const int dims = hf_shape(&p, (int)c->size[0], cols_of(c), shape);
+        t[n++] = st_tensor(name, (StType)x->r.c->export.dtype, dims, shape);
+    }
+    return n + add_identity(x, t, n);
+}
+
+static bool own_items(Export *x, Err *e)
+{
+    for (int i = 0; i < x->plan.tensors; i++) {
+        const StTensor *to = &x->plan.tensor[i];
+        HfPiece piece[HF_PIECES];
+        const int n = hf_pieces(to->name, x->r.c->model.codes.depth, piece);
+        for (int k = 0; k < n; k++) {
+            const CkptTensor *t = export_find(x, FROM_RUN, piece[k].ours);
+            if (!t && piece[k].extra) {
+                add(x, (ExportItem){ .from = strstr(to->name, ".bias") ? FROM_ZEROS : FROM_ONES, .to = to });
+                continue;
+            }
+            if (!t)
+                return err_set(e, EXIT_DATA, x->path[FROM_RUN], "the model.* keys must be those of the run",
+                               "the checkpoint has no %s, a part of tensor \"%s\"", piece[k].ours, to->name);
+            if (!fits(to, &piece[k], t, x->path[FROM_RUN], e))
+                return false;
+            add(x, (ExportItem){ .from = FROM_RUN, .tensor = t, .to = to, .piece = piece[k] });
+        }
+    }
+    return true;
+}
+
+bool plan_own(Export *x, Err *e)
+{
+    StTensor *t = calloc((size_t)x->n[FROM_RUN] + 2, sizeof *t);
+    CHECK(t, "no memory for a table of tensors");
+    const bool decoder = export_find(x, FROM_RUN, "decoder.embed"), vision = export_find(x, FROM_RUN, "vision.patch.w");
+    x->layout = decoder && vision ? HF_LLAVA : decoder ? HF_LLM : HF_SIGLIP;
+    const int n = own_tensors(x, t);
+    const bool ok = plan_fits(x, e) && st_plan(&x->plan, t, n, (int64_t)x->r.c->export.shard_mb * 1000000, e) && own_items(x, e);
+    free(t);
+    return ok;
+}
+
+/* ---- the configuration, which config.json is made of ---- */
+
+static bool is(const Export *x, const char *key, int64_t got, Err *e)
+{
+    const int64_t want = (int64_t)travel_number(x->r.c, key);
+    if (want == got)
+        return true;
+    err_expected(e, "%s = %lld", key, (long long)want);
+    err_got(e, "%lld", (long long)got);
+    return err_set(e, EXIT_DATA, x->path[FROM_RUN], "export with the configuration of the run (RUN/config.cfg)",
+                   "the checkpoint is of another model");
+}
+
+bool plan_fits(const Export *x, Err *e)
+{
+    static const struct { const char *tensor; int dim; const char *key; } SIZE[] = {
+        { "vision.patch.w", 0, "model.vision.width" },    { "vision.0.ffn.w1", 0, "model.vision.ffn" },
+        { "text.pos", 0, "model.text.max_len" },          { "text.pos", 1, "model.text.width" },
+        { "text.0.ffn.w1", 0, "model.text.ffn" },         { "text.embed", 0, "model.decoder.vocab" },
+        { "decoder.embed", 0, "model.decoder.vocab" },    { "decoder.embed", 1, "model.decoder.width" },
+        { "decoder.0.ffn.gate", 0, "model.decoder.ffn" }, { "codes.0.table", 0, "model.codes.size" },
+        { "head.p0.w", 0, "model.head.width" },
+    };
+    static const struct { const char *form, *key; } COUNT[] = {
+        { "text.%d.ln1.w", "model.text.layers" }, { "decoder.%d.attn.wq", "model.decoder.layers" },
+        { "projector.%d.w", "model.projector.layers" }, { "head.%d.norm1", "model.head.layers" },
+        { "head.0.ffn.%d.w1", "model.codes.depth" },
+    };
+    const Config *c = x->r.c;
+    const int side = c->model.vision.image / c->model.vision.patch;
+    for (size_t i = 0; i < sizeof SIZE / sizeof *SIZE; i++) {
+        const CkptTensor *t = export_find(x, FROM_RUN, SIZE[i].tensor);
+        if (t && !is(x, SIZE[i].key, t->size[SIZE[i].dim], e))
+            return false;
+    }
+    for (size_t i = 0; i < sizeof COUNT / sizeof *COUNT; i++) {
+        const int n = export_count(x, COUNT[i].form);
+        if (n && !is(x, COUNT[i].key, n, e))
+            return false;
+    }
+    const CkptTensor *pos = export_find(x, FROM_RUN, "vision.pos"), *wk = export_find(x, FROM_RUN, "decoder.0.attn.wk");
+    if (pos && pos->size[0] != (int64_t)side * side) {
+        err_expected(e, "%d patches by model.vision.image and patch", side * side);
+        err_got(e, "%lld", (long long)pos->size[0]);
+        return err_set(e, EXIT_DATA, x->path[FROM_RUN], "export with the configuration of the run (RUN/config.cfg)",
+                       "the checkpoint is of another model");
+    }
+    if (wk && !is(x, "model.decoder.kv_heads", wk->size[0] * c->model.decoder.heads / c->model.decoder.width, e))
+        return false;
+    return !wk || is(x, "model.decoder.qkv_bias", export_find(x, FROM_RUN, "decoder.0.attn.bq") != NULL, e);
+}

@@ -1,0 +1,101 @@
+#include "launch/hf/travel.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/base/files.h"
+#include "launch/config/options.h"
+
+enum { SMALL_MAX = 256 << 20 };
+
+double travel_number(const void *config, const char *key)
+{
+    const Config *c = config;
+    const Option *o = option_find(key);
+    CHECK(o, "there is no key %s", key);
+    const char *at = (const char *)c + o->at;
+    if (!strcmp(key, "model.head.heads") && c->model.head.heads == 0)
+        return (double)max64(1, c->model.head.width / 128);
+    switch (o->type) {
+    case INT: case ENUM: return *(const int *)(const void *)at;
+    case LONG:           return (double)*(const int64_t *)(const void *)at;
+    case BOOL:           return *(const bool *)(const void *)at;
+    case FLOAT:          return *(const double *)(const void *)at;
+    default:             CHECK(false, "%s is no number", key); return 0;
+    }
+}
+
+static bool travels(const char *name)
+{
+    static const char *const END[] = { ".json", ".txt", ".model", ".jinja" };
+    const size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof END / sizeof *END; i++)
+        if (name[0] != '.' && n > strlen(END[i]) && !strcmp(name + n - strlen(END[i]), END[i]))
+            return true;
+    return false;
+}
+
+bool travel_copy_file(const char *from, const char *to, Err *e)
+{
+    char *bytes;
+    size_t n;
+    if (!file_read(from, SMALL_MAX, &bytes, &n, e))
+        return false;
+    const bool ok = file_replace(to, bytes, n, e);
+    free(bytes);
+    return ok;
+}
+
+bool travel_copy(const char *from, const char *to, Err *e)
+{
+    DIR *d = opendir(from);
+    if (!d)
+        return file_error(e, from, "open the folder");
+    bool ok = true;
+    const struct dirent *entry;
+    while (ok && (entry = readdir(d))) {
+        char a[TRAVEL_PATH], b[TRAVEL_PATH];
+        struct stat st;
+        const int n = snprintf(a, sizeof a, "%s/%s", from, entry->d_name), m = snprintf(b, sizeof b, "%s/%s", to, entry->d_name);
+        if (!travels(entry->d_name))
+            continue;
+        if (n >= TRAVEL_PATH || m >= TRAVEL_PATH)
+            ok = err_set(e, EXIT_IO, from, "", "the path is too long");
+        else if (stat(a, &st) == 0 && S_ISREG(st.st_mode))
+            ok = travel_copy_file(a, b, e);
+    }
+    closedir(d);
+    return ok;
+}
+
+bool travel_is_free(const char *dir)
+{
+    DIR *d = opendir(dir);
+    const struct dirent *entry;
+    bool empty = true;
+    if (!d)
+        return errno == ENOENT;
+    while (empty && (entry = readdir(d)))
+        empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+    closedir(d);
+    return empty;
+}
+
+bool travel_publish(const char *temp, const char *final, Err *e)
+{
+    char parent[TRAVEL_PATH];
+    if (!file_sync(temp, e))
+        return false;
+    if (rename(temp, final))
+        return file_error(e, final, "rename the finished folder to");
+    snprintf(parent, sizeof parent, "%s", final);
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = 0;
+    return file_sync(slash ? parent : ".", e);
+}

@@ -1,0 +1,49 @@
+/*
+ * source.h -- where pack takes its samples from: composed scenes, or LLaVA-style JSON
+ *
+ * A source says how many samples it has, for training and for evaluation, and makes any of them; samples of a
+ * split are asked for in ascending order by each rank.  Local, but for the opening of a LLaVA source, which rank 0
+ * reads once to count.
+ * Tests  tests/launch/{train,llava}.sh
+ */
+#pragma once
+#include "io/text/prompt.h"
+#include "launch/config/config.h"
+
+#include <mpi.h>
+#include <stdio.h>
+
+enum { SPLIT_TRAIN, SPLIT_VAL, SPLITS };
+
+/* One sample; the buffers belong to the caller and are reused. */
+typedef struct {
+    Prompt   prompt;
+    int      images, cap;          /* pictures, and room for them */
+    uint8_t *pixels;               /* (images, size, size, 3) */
+    char     answer[64];           /* evaluation questions alone, as is task */
+    int      task;
+    char     record[128];          /* where it comes from, for messages */
+} PackSample;
+
+typedef struct Source Source;
+struct Source {
+    int64_t samples[SPLITS];
+    bool    answers;               /* the evaluation split asks questions with known answers */
+    char    tasks[512], baseline[1024];    /* as in ShardMeta */
+    /* 1: made; 0: bad, e says why (the source goes on); -1: the source is broken */
+    int   (*make)(Source *s, int split, int64_t i, PackSample *out, Err *e);
+    /* Text to train a vocabulary on, one line each. */
+    bool  (*corpus)(Source *s, FILE *f, Err *e);
+    void  (*close)(Source *s);
+    const Config *c;
+    const Text   *text;            /* set before the first make */
+    void         *ctx;
+};
+
+/* False with e set on this rank; the caller agrees. */
+bool source_scenes(Source *s, const Config *c, Err *e);
+bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e);
+/* data.system, or NULL: the template's own. */
+const char *source_system(const Source *s);
+/* Room for n pictures. */
+void pack_sample_room(PackSample *p, int n, int size);

@@ -1,0 +1,95 @@
+/*
+ * plan.h -- one rank of a grid, without the grid: its bytes, its messages, its flops, its time
+ *
+ * Memory    the arenas that a run would have, measured by the functions that would fill them (model_measure, optim_measure,
+ *           buckets_memory, ...), and beside them what the process and MPI take.
+ * Messages  a table of the places where the model calls tp->sum or tp->max; what dist sends by what dist says of itself.
+ * Flops     from the parameter table alone: a weight (out, in) costs 2 out in for every row that goes through it, once
+ *           forward, once for its own gradient if it learns, and once for the gradient of its input if backward computes
+ *           that.  Attention is added: 4 D flops a head and a pair of rows that see each other, 2.5 times that backward.
+ * Time      with the rates that bench measured (rates.h): plantime.c says how.
+ *
+ * Samples are a picture and text up to model.decoder.max_len rows, every token of it with a label, as in bench.
+ * Local, without MPI.
+ *
+ * Source  flops are those of core/prof.h: matrix products, attention, nearest codes
+ * Tests   tests/launch/plan.sh (published counts; flops and messages against those of `asvr bench`; grids that do not
+ *         divide), tests/launch/memory.sh (peaks of runs)
+ */
+#pragma once
+#include "dist/bucket.h"
+#include "dist/optim.h"
+#include "launch/config/config.h"
+#include "launch/plan/rates.h"
+
+/* ---- what is known of a parameter by its name: the line it counts in, and the rows that go through it ---- */
+
+typedef struct {
+    const char *part, *word;       /* a name up to its first dot, and how it goes on; # stands for a number */
+    const char *label;             /* "" has no line of its own */
+    int         rows;              /* which rows go through it (planflops.c) */
+    bool        passes;            /* backward computes the gradient of its input, too */
+} Group;
+
+/* Of any parameter of a model. */
+const Group *group_of(const Param *p);
+
+/* ---- one rank ---- */
+
+typedef struct {
+    const Config *c;
+    Tp         tp;                 /* place and size; its doors lead nowhere */
+    int        replicas, replica;  /* of the rank that is planned */
+    Model      model;              /* measured */
+    Optim      optim;              /* measured */
+    BucketConf buckets;
+} PlanRank;
+
+/* The rank of a grid that takes most memory: of the replicas the one that keeps most, of its tp ranks, which are alike, the
+   first.  conf must outlive it; false if a part of conf->trainable is not in the model.  To be closed. */
+bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int tp);
+void plan_rank_close(PlanRank *r);
+
+bool plan_vision_learns(const Model *m);
+/* Blocks that one pass through the tower runs for what is wanted of it: features, codes, clean features to denoise (stages.c). */
+int  plan_tower_layers(const Model *m, bool features, bool codes, bool clean);
+
+/* ---- bytes ---- */
+
+enum { MEM_WEIGHTS, MEM_GRADS, MEM_MOMENTS, MEM_WAITING, MEM_BUCKETS, MEM_COMING, MEM_MUON, MEM_TAPE, MEM_ARENAS /* all before */,
+       MEM_LOADER, MEM_MPI, MEM_PROCESS, MEM_CLASSES };
+extern const char *const MEM_NAME[MEM_CLASSES];
+
+/* rates: where the process has been measured, or NULL: then it is estimated from this one. */
+void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES]);
+
+/* ---- messages of a step ---- */
+
+enum { PLACES = 32 };
+/* At some place of a step, over one axis: so many collectives of `each` floats (of several sizes: the mean), and the bytes that
+   a rank has to send in all of them, as comm_count counts. */
+typedef struct { const char *name; int axis; int64_t calls; double each; int64_t bytes; } Place;
+/* Returns how many.  Stages pretrain and instruct. */
+int plan_places(const PlanRank *r, Place out[PLACES]);
+
+/* ---- flops of a sample, on this rank ---- */
+
+/* early: what model_forward does of a step, the gradients of the output heads included.  Stages pretrain and instruct. */
+typedef struct { double forward, early, step; } Flops;
+Flops plan_flops(const Model *m);
+
+/* ---- seconds of a step ---- */
+
+typedef struct {
+    double forward, backward;      /* products, without messages */
+    double sums, optimizer;        /* passes over gradients: of micro-batches, and the update */
+    double tp, dp, hidden;         /* messages; dp: what backward does not hide, hidden: what it does */
+    double rest;                   /* as much more as bench found, in proportion */
+    double step;                   /* all of it but `hidden` */
+} Seconds;
+Seconds plan_time(const PlanRank *r, const Rates *rates);
+/* Seconds of sums over tp, alone and one after the other, as long as in a step. */
+double  plan_time_sums(const PlanRank *r, const Rates *rates);
+/* Bytes that a step moves in passes over gradients: to add up micro-batches, and to update what is this rank's. */
+double  plan_bytes_sums(const PlanRank *r);
+double  plan_bytes_update(const PlanRank *r);
