@@ -7,7 +7,7 @@
 
 #include "dist/comm.h"
 #include "io/base/files.h"
-#include "launch/pack/parts.h"
+#include "launch/pack/shardbuild.h"
 #include "launch/run.h"
 #include "launch/pack/source.h"
 #include "launch/verbs.h"
@@ -119,14 +119,14 @@ static bool write_shard(Run *r, Source *s, int split, int64_t file, const ShardM
     const int64_t mine = first + n * rank / ranks, end = first + n * (rank + 1) / ranks;
     char path[PATH];
     PackSample p = { 0 };
-    PartBuilder b = { 0 };
-    parts_begin(&b, meta);
+    ShardBuild b = { 0 };
+    shardbuild_begin(&b, meta);
     for (int64_t i = mine; i < end && !e->code; i++) {
         Err bad = { 0 };
         const int got = s->make(s, split, i, &p, &bad);
         if (got == 1) {
             if (teaches(c, &p, i, sum))
-                parts_add(&b, &p);
+                shardbuild_add(&b, &p);
         } else if (got == 0 && c->data.on_bad == BAD_SKIP) {
             sum->bad++;
             fprintf(stderr, "asvr: warning: sample %lld is skipped: %s (%s)\n", (long long)i, bad.what, bad.where);
@@ -138,13 +138,13 @@ static bool write_shard(Run *r, Source *s, int split, int64_t file, const ShardM
     if (ok) {
         shard_path(path, split == SPLIT_TRAIN ? c->data.shards : c->data.val, file);
         if (meta->depth)
-            parts_codes(&b, &r->model);
-        ok = shard_write(r->grid.world, path, meta, parts_get(&b), e);
+            shardbuild_codes(&b, &r->model);
+        ok = shard_write(r->grid.world, path, meta, shardbuild_get(&b), e);
         sum->samples += b.part.samples;
         sum->images += b.part.images;
         sum->tokens += b.part.tokens;
     }
-    parts_free(&b);
+    shardbuild_free(&b);
     prompt_free(&p.prompt);
     free(p.pixels);
     return ok;

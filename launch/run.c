@@ -9,6 +9,7 @@
 #include "core/ops.h"
 #include "dist/comm.h"
 #include "dist/tp.h"
+#include "io/base/agree.h"
 
 enum { BUCKET_BYTES = 2 << 20 };
 
@@ -52,13 +53,7 @@ void run_close(Run *r)
 
 bool run_agree(const Run *r, Err *e)
 {
-    /* The lowest rank with an error tells the others, so that all end with the same code and message. */
-    double who = e->code ? -(double)r->grid.rank : -INFINITY;
-    comm_max_f64(r->grid.world, &who, 1);
-    if (who == -INFINITY)
-        return true;
-    comm_bcast(r->grid.world, e, sizeof *e, (int)-who);
-    return false;
+    return err_agree(r->grid.world, !e->code, e);
 }
 
 bool run_text(Run *r, Err *e)

@@ -1,7 +1,7 @@
 #include "io/ckpt/ckpt.h"
 
+#include "io/base/agree.h"
 #include "io/base/files.h"
-#include "io/h5/h5.h"
 #include "io/base/log.h"
 #include "io/ckpt/manifest.h"
 #include "io/ckpt/steps.h"
@@ -41,7 +41,7 @@ typedef struct {
 /* Ends a phase: every rank learns whether all did it. */
 static bool phase_done(const Save *s, int phase, bool ok, Err *e)
 {
-    if (!h5_agree(s->comm, ok, e))
+    if (!err_agree(s->comm, ok, e))
         return false;
     if (ckpt_phase_hook)
         ckpt_phase_hook(phase);
@@ -137,7 +137,7 @@ static bool save_hash(Save *s, Err *e)
     MPI_Gatherv(mine, count[s->rank], MPI_UINT64_T, s->block, count, first, MPI_UINT64_T, 0, s->comm);
     free(mine);
     free(count);
-    if (h5_agree(s->comm, ok, e))
+    if (err_agree(s->comm, ok, e))
         ok = same_sum(s, sum, e);
     else
         ok = false;

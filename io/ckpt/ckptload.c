@@ -1,7 +1,7 @@
 #include "io/ckpt/ckpt.h"
 
+#include "io/base/agree.h"
 #include "io/base/files.h"
-#include "io/h5/h5.h"
 #include "io/ckpt/manifest.h"
 #include "io/ckpt/steps.h"
 #include "io/ckpt/tensors.h"
@@ -87,7 +87,7 @@ static bool read_manifest(MPI_Comm comm, const char *path, Manifest *m, Err *e)
         ok = err_set(e, EXIT_DATA, path, "", "it has no manifest: not a checkpoint, or one never finished");
     else if (rank == 0)
         ok = file_read(file, MANIFEST_MAX, &text, &n, e);
-    if (h5_agree(comm, ok, e)) {
+    if (err_agree(comm, ok, e)) {
         bcast(comm, &n, sizeof n);
         if (rank)
             text = malloc(n + 1);
@@ -112,7 +112,7 @@ static bool validate(MPI_Comm comm, const char *path, Manifest *m, Err *e)
     who(comm, &rank, &size);
     if (!read_manifest(comm, path, m, e) || !join(file, path, TENSORS_NAME, e))
         return false;
-    bool ok = h5_agree(comm, check_share(file, m, rank, size, e), e);
+    bool ok = err_agree(comm, check_share(file, m, rank, size, e), e);
     validated.hash = ok ? m->hash : 0;
     snprintf(validated.path, sizeof validated.path, "%s", ok ? path : "");
     return ok;
@@ -203,13 +203,13 @@ bool ckpt_load(MPI_Comm comm, const char *path, const Piece *p, int n, Err *e)
     Manifest m;
     char file[PATH_CAP];
     bool ok = read_manifest(comm, path, &m, e);
-    if (ok && h5_agree(comm, m.hash == validated.hash && !strcmp(path, validated.path), &(Err){0}) == false) {
+    if (ok && err_agree(comm, m.hash == validated.hash && !strcmp(path, validated.path), &(Err){0}) == false) {
         manifest_free(&m);
         ok = validate(comm, path, &m, e);
     }
-    ok = ok && h5_agree(comm, join(file, path, TENSORS_NAME, e) && fits(&m, path, p, n, e), e);
+    ok = ok && err_agree(comm, join(file, path, TENSORS_NAME, e) && fits(&m, path, p, n, e), e);
     if (ok)
-        ok = h5_agree(comm, read_pieces(file, &m, p, n, e), e);
+        ok = err_agree(comm, read_pieces(file, &m, p, n, e), e);
     manifest_free(&m);
     return ok;
 }
@@ -230,7 +230,7 @@ static bool list_steps(MPI_Comm comm, const char *dir, int64_t **step, int *n, E
             ok = err_set(e, EXIT_IO, dir, "put them back; to start from step 0, remove the file `latest` as well",
                          "no checkpoint left: `latest` names one, but there is none");
     }
-    if (!h5_agree(comm, ok, e)) {
+    if (!err_agree(comm, ok, e)) {
         free(*step);
         *step = NULL;
         return false;

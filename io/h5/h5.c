@@ -41,20 +41,6 @@ bool h5_fail(const H5 *h, Err *e, int code, const char *name, const char *what)
     return err_set(e, code, h->path, hint, "the file %s", what);
 }
 
-bool h5_agree(MPI_Comm comm, bool ok, Err *e)
-{
-    if (comm == MPI_COMM_NULL)
-        return ok;
-    int rank, first, mine;
-    MPI_Comm_rank(comm, &rank);
-    mine = ok ? INT_MAX : rank;
-    MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, comm);
-    if (first == INT_MAX)
-        return true;
-    MPI_Bcast(e, sizeof *e, MPI_BYTE, first, comm);
-    return false;
-}
-
 /* ---- files ---- */
 
 void h5_environment(void)
@@ -99,7 +85,7 @@ bool h5_reserve(H5 *h, const char *name, int64_t bytes, Err *e)
 
 bool h5_wrote(H5 *h, bool ok, Err *e)
 {
-    ok = h5_agree(h->comm, ok, e);
+    ok = err_agree(h->comm, ok, e);
     h->broken |= !ok;
     return ok;
 }
@@ -142,7 +128,7 @@ static H5 *opened(MPI_Comm comm, const char *path, bool create, Err *e)
         h5_fail(h, e, access(path, R_OK) ? EXIT_IO : EXIT_DATA, "", "cannot be opened as HDF5");
     H5Pclose(plain);
     H5Pclose(how);
-    ok = h5_agree(comm, ok, e);
+    ok = err_agree(comm, ok, e);
     h->end = METADATA;
     if (ok && create)
         h5_wrote(h, h5_reserve(h, "", 0, e), e);

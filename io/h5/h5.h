@@ -18,7 +18,7 @@
 #include <mpi.h>
 
 #include "core/slice.h"
-#include "io/base/err.h"
+#include "io/base/agree.h"
 
 typedef struct H5 H5;
 
@@ -46,7 +46,6 @@ bool h5_write(H5 *h, const char *name, int type, const Slice *mine, const void *
 bool h5_read(H5 *h, const char *name, int type, const Slice *want, void *data, Err *e);
 /* Local.  size has room for SLICE_DIMS entries. */
 bool h5_shape(H5 *h, const char *name, int *type, int *dims, int64_t *size, Err *e);
-bool h5_exists(H5 *h, const char *name);                  /* Local */
 
 /* Attributes of the root group.  Writing is collective with equal values; reading is Local.
    A string that does not fit into `size` bytes with its final zero is EXIT_DATA. */
@@ -75,10 +74,6 @@ bool h5_chunks(H5 *h, const char *name, H5Chunk *list, int64_t n, Err *e);
 bool h5_hash_write(H5 *h, const char *name, const H5Chunk *list, int64_t n, Err *e);
 /* Local.  *list is malloc'ed; more than `most` entries are EXIT_DATA. */
 bool h5_hash_read(H5 *h, const char *name, H5Chunk **list, int64_t *n, int64_t most, Err *e);
-
-/* Every rank learns whether all succeeded; where not, every e holds the error of the lowest rank that failed.
-   Collective over comm; with MPI_COMM_NULL it returns ok. */
-bool h5_agree(MPI_Comm comm, bool ok, Err *e);
 
 /* Writes a small striped file below dir, reads it back in other stripes and removes it: refuses an MPI-IO that
    corrupts data.  Collective over comm. */

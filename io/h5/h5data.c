@@ -191,31 +191,13 @@ bool h5_read(H5 *h, const char *name, int type, const Slice *want, void *data, E
 {
     hid_t set = H5Dopen2(h->file, name, H5P_DEFAULT);
     bool ok = set >= 0 ? fits(h, set, name, type, want, e) : h5_fail(h, e, EXIT_DATA, name, "is not in the file");
-    ok = h5_agree(h->comm, ok, e);
+    ok = err_agree(h->comm, ok, e);
     if (ok) {
         ok = transfer(h, set, type, want, data ? data : &(char){ 0 }, NULL) >= 0 ||
              h5_fail(h, e, EXIT_DATA, name, "cannot be read");
-        ok = h5_agree(h->comm, ok, e);
+        ok = err_agree(h->comm, ok, e);
     }
     if (set >= 0)
         H5Dclose(set);
     return ok;
-}
-
-bool h5_exists(H5 *h, const char *name)
-{
-    char part[512];
-    size_t n = strlen(name);
-    if (n >= sizeof part)
-        return false;
-    for (size_t i = 1; i <= n; i++)
-        if (name[i] == '/' || name[i] == 0) {       /* HDF5 asks for each group on the way first */
-            memcpy(part, name, i);
-            part[i] = 0;
-            htri_t there;
-            H5E_BEGIN_TRY { there = H5Lexists(h->file, part, H5P_DEFAULT); } H5E_END_TRY
-            if (there <= 0)
-                return false;
-        }
-    return n > 0;
 }

@@ -60,7 +60,7 @@ static bool round_trip(MPI_Comm comm, const char *path, int32_t *x, Err *e)
                 ok = *at(&s, x, i, j) == value_at(global(&s, 0, i), global(&s, 1, j)) ||
                      err_set(e, EXIT_IO, path, "set OMPI_MCA_io=^ompio before the launcher starts the ranks",
                              "MPI-IO does not read back what it wrote");
-        ok = h5_agree(comm, ok, e);
+        ok = err_agree(comm, ok, e);
     }
     if (h && !h5_close(h, e))
         ok = false;

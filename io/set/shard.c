@@ -197,7 +197,7 @@ static bool list_chunks(Writer *w, H5 *h, Err *e)
         ok = n == 0 || h5_chunks(h, w->array[k].name, w->chunk + at, n, e);
         at += n;
     }
-    if (!h5_agree(w->comm, ok, e))
+    if (!err_agree(w->comm, ok, e))
         return false;
     MPI_Bcast(w->chunk, (int)(w->chunks * (int64_t)sizeof *w->chunk), MPI_BYTE, 0, w->comm);
     return true;
@@ -244,7 +244,7 @@ static bool check(Writer *w, const char *path, uint64_t sum[SHARD_ARRAYS], Err *
         if (w->array[k].name)
             sum[k] = shard_row_sum(&w->array[k], w->data[k], w->first[k], w->count[k]);
     MPI_Allreduce(MPI_IN_PLACE, sum, SHARD_ARRAYS, MPI_UINT64_T, MPI_SUM, w->comm);
-    if (!h5_agree(w->comm, read_back(w, path, stored, e), e))
+    if (!err_agree(w->comm, read_back(w, path, stored, e), e))
         return false;
     MPI_Allreduce(MPI_IN_PLACE, stored, SHARD_ARRAYS, MPI_UINT64_T, MPI_SUM, w->comm);
     for (int k = 0; k < SHARD_ARRAYS; k++)
@@ -299,7 +299,7 @@ bool shard_write(MPI_Comm comm, const char *path, const ShardMeta *m, const Shar
     writer_open(&w, comm, m, mine);
     bool ok = write_file(&w, tmp, e);
     if (ok)
-        ok = h5_agree(comm, w.rank > 0 || commit(tmp, path, e), e);
+        ok = err_agree(comm, w.rank > 0 || commit(tmp, path, e), e);
     if (!ok && w.rank == 0)
         unlink(tmp);
     writer_close(&w);

@@ -1,4 +1,4 @@
-#include "launch/pack/parts.h"
+#include "launch/pack/shardbuild.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ const char *source_system(const Source *s)
     return s->c->data.system[0] ? s->c->data.system : NULL;
 }
 
-void parts_begin(PartBuilder *b, const ShardMeta *meta)
+void shardbuild_begin(ShardBuild *b, const ShardMeta *meta)
 {
     const int64_t zero = 0;
     b->meta = meta;
@@ -38,7 +38,7 @@ void parts_begin(PartBuilder *b, const ShardMeta *meta)
     grow(&b->answer_start, &zero, sizeof zero);
 }
 
-void parts_add(PartBuilder *b, const PackSample *p)
+void shardbuild_add(ShardBuild *b, const PackSample *p)
 {
     const size_t side = (size_t)b->meta->image;
     b->part.samples++;
@@ -58,7 +58,7 @@ void parts_add(PartBuilder *b, const PackSample *p)
     }
 }
 
-void parts_codes(PartBuilder *b, Model *m)
+void shardbuild_codes(ShardBuild *b, Model *m)
 {
     const int P = m->w.vision.P, Q = m->c.codes_depth;
     const size_t picture = (size_t)b->meta->image * (size_t)b->meta->image * 3;
@@ -73,7 +73,7 @@ void parts_codes(PartBuilder *b, Model *m)
     }
 }
 
-const ShardPart *parts_get(PartBuilder *b)
+const ShardPart *shardbuild_get(ShardBuild *b)
 {
     ShardPart *p = &b->part;
     p->pixels = (const uint8_t *)b->pixels.at;
@@ -88,11 +88,11 @@ const ShardPart *parts_get(PartBuilder *b)
     return p;
 }
 
-void parts_free(PartBuilder *b)
+void shardbuild_free(ShardBuild *b)
 {
     Growing *all[] = { &b->pixels, &b->codes, &b->image_start, &b->token_start, &b->tokens, &b->labels, &b->answers,
                        &b->answer_start, &b->task };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]->at);
-    *b = (PartBuilder){ 0 };
+    *b = (ShardBuild){ 0 };
 }
