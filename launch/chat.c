@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "dist/comm.h"
-#include "launch/eval/answer.h"
+#include "launch/eval/generate.h"
 #include "launch/run.h"
 #include "launch/verbs.h"
 
@@ -12,7 +12,7 @@ enum { ANSWER = 8192, QUESTION = 4096 };
 
 typedef struct {
     Run       r;
-    Answerer  a;
+    Generator g;
     Prompt    prompt;
     uint8_t  *pixels;              /* NULL: no picture */
     char      answer[ANSWER];
@@ -25,7 +25,7 @@ static bool open_chat(Chat *h, const Config *c, Err *e)
     const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = 1, .max_len = 1 };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, &step, e))
         return false;
-    answer_open(&h->a, &r->model, r->text, c->data.template, c->model.decoder.max_len, c->chat.max_new);
+    generate_open(&h->g, &r->model, r->text, c->data.template, c->model.decoder.max_len, c->chat.max_new);
     if (c->chat.image[0]) {
         const int size = config_picture(c);
         const ImageOps *ops = image_ops(e);
@@ -45,8 +45,8 @@ static bool ask(Chat *h, const char *question, Err *e)
     const Talk talk = { &turn, 1, images, c->data.system[0] ? c->data.system : NULL };
     if (!prompt_build(&h->prompt, h->r.text, c->data.template, &talk, e))
         return false;
-    if (!answer_prompt(&h->a, h->prompt.tokens, h->prompt.n, h->pixels, images, (float)c->chat.temperature,
-                       (uint64_t)c->run.seed, h->answer, sizeof h->answer)) {
+    if (!generate_prompt(&h->g, h->prompt.tokens, h->prompt.n, h->pixels, images, (float)c->chat.temperature,
+                         (uint64_t)c->run.seed, h->answer, sizeof h->answer)) {
         err_expected(e, "at most model.decoder.max_len = %d rows", c->model.decoder.max_len);
         return err_set(e, EXIT_DATA, "chat.question", "ask something shorter", "the question and the picture do not fit");
     }
@@ -86,7 +86,7 @@ int chat_main(const Config *c)
             ok = ask(h, line, &e);
     if (!ok && h->r.grid.rank == 0)
         log_error(&e);
-    answer_close(&h->a);
+    generate_close(&h->g);
     prompt_free(&h->prompt);
     free(h->pixels);
     run_close(&h->r);

@@ -7,7 +7,7 @@
 #include "core/ops.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
-#include "launch/eval/answer.h"
+#include "launch/eval/generate.h"
 #include "io/set/gather.h"
 #include "launch/run.h"
 #include "launch/eval/sheet.h"
@@ -24,7 +24,7 @@ typedef struct {
     Run          r;
     ShardReader *reader;
     Gather       batch;
-    Answerer     answerer;
+    Generator    generator;
     int64_t      step, samples;
     int          tasks;
     char         names[512], majority[1024];
@@ -71,7 +71,7 @@ static bool open_eval(Eval *v, const Config *c, Err *e)
         err_got(e, "\"%s\"", m->template_);
         err_set(e, EXIT_DATA, c->data.val, "", "the shards are of an unknown template");
     } else if (v->tasks) {
-        answer_open(&v->answerer, &r->model, r->text, kind, c->model.decoder.max_len, c->chat.max_new);
+        generate_open(&v->generator, &r->model, r->text, kind, c->model.decoder.max_len, c->chat.max_new);
     }
     return run_agree(r, e);
 }
@@ -93,11 +93,12 @@ static void flush(Eval *v)
     gather_clear(&v->batch);
 }
 
-static void answer(Eval *v, const Sample *s)
+/* Puts the sample's question to the model and marks what it says. */
+static void mark(Eval *v, const Sample *s)
 {
     Shown it;
     snprintf(it.right, sizeof it.right, "%.*s", s->answer_len, s->answer);
-    answer_sample(&v->answerer, s, it.question, sizeof it.question, it.answer, sizeof it.answer);
+    generate_sample(&v->generator, s, it.question, sizeof it.question, it.answer, sizeof it.answer);
     const int t = s->task;
     const bool right = strcmp(it.answer, it.right) == 0;
     v->score.n[t]++;
@@ -126,7 +127,7 @@ static bool evaluate(Eval *v, Err *e)
         if (comm_agree(v->r.grid.tp, reader_sample(v->reader, i, &s, e) ? 0 : 1))
             break;                                      /* the ranks of a replica go on together or not at all */
         if (v->tasks)
-            answer(v, &s);
+            mark(v, &s);
         if (!gather_add(&v->batch, &s, i)) {
             flush(v);
             gather_add(&v->batch, &s, i);
@@ -258,7 +259,7 @@ int eval_main(const Config *c)
         log_error(&e);
     for (int i = 0; i < v->n_shown; i++)
         free(v->shown[i].pixels);
-    answer_close(&v->answerer);
+    generate_close(&v->generator);
     if (v->reader)
         reader_close(v->reader);
     gather_close(&v->batch);

@@ -26,10 +26,10 @@ typedef struct {
 /* ---- what is asked ---- */
 
 /* The small files beside a checkpoint RUN/ckpt/step-N, if its run was imported; "" if not. */
-static void find_hf(const Export *x, const char *ckpt, char hf[TRAVEL_PATH])
+static void find_hf(const Export *x, const char *ckpt, char hf[HFFILES_PATH])
 {
     int there = 0;
-    snprintf(hf, TRAVEL_PATH, "%.*s/../../" TRAVEL_DIR, TRAVEL_PATH - 16, ckpt);
+    snprintf(hf, HFFILES_PATH, "%.*s/../../" HFFILES_DIR, HFFILES_PATH - 16, ckpt);
     if (x->r.grid.rank == 0)
         there = access(hf, F_OK) == 0;
     comm_bcast(x->r.grid.world, &there, sizeof there, 0);
@@ -41,14 +41,14 @@ static bool open_sources(Export *x, Err *e)
 {
     const Config *c = x->r.c;
     CkptMeta m;
-    if (!run_find(&x->r, c->export.from, x->path[FROM_RUN], TRAVEL_PATH, &m, e)
+    if (!run_find(&x->r, c->export.from, x->path[FROM_RUN], HFFILES_PATH, &m, e)
         || !ckpt_tensors(x->r.grid.world, x->path[FROM_RUN], &x->list[FROM_RUN], &x->n[FROM_RUN], e))
         return false;
     if (!c->export.base[0]) {
         find_hf(x, x->path[FROM_RUN], x->hf);
         return true;
     }
-    if (!run_find(&x->r, c->export.base, x->path[FROM_BASE], TRAVEL_PATH, &m, e)
+    if (!run_find(&x->r, c->export.base, x->path[FROM_BASE], HFFILES_PATH, &m, e)
         || !ckpt_tensors(x->r.grid.world, x->path[FROM_BASE], &x->list[FROM_BASE], &x->n[FROM_BASE], e))
         return false;
     find_hf(x, x->path[FROM_BASE], x->hf);
@@ -56,16 +56,16 @@ static bool open_sources(Export *x, Err *e)
 }
 
 /* The folder that the files are written to before it gets its name. */
-static bool target(const Export *x, char final[TRAVEL_PATH], char temp[TRAVEL_PATH], Err *e)
+static bool target(const Export *x, char final[HFFILES_PATH], char temp[HFFILES_PATH], Err *e)
 {
-    snprintf(final, TRAVEL_PATH, "%s", x->r.c->export.to);
+    snprintf(final, HFFILES_PATH, "%s", x->r.c->export.to);
     size_t n = strlen(final);
     while (n > 1 && final[n - 1] == '/')
         final[--n] = 0;
     const char *slash = strrchr(final, '/');
     const int folder = slash ? (int)(slash - final) + 1 : 0;
-    snprintf(temp, TRAVEL_PATH, "%.*s.tmp-%s", folder, final, final + folder);
-    if (x->r.grid.rank == 0 && !travel_is_free(final))
+    snprintf(temp, HFFILES_PATH, "%.*s.tmp-%s", folder, final, final + folder);
+    if (x->r.grid.rank == 0 && !hffiles_is_free(final))
         err_set(e, EXIT_CONFIG, final, "name a new folder", "export.to is not empty");
     if (x->r.grid.rank == 0 && !e->code && dir_remove(temp, e) && dir_make(temp, e))
         for (int i = 0; i < x->plan.files && !e->code; i++)
@@ -201,7 +201,7 @@ static bool write_config(const Export *x, const char *dir, Err *e)
                          .image_token = image_token(x), .bos = x->r.text ? text_bos(x->r.text) : 1,
                          .eos = x->r.text ? text_eos(x->r.text) : 2, .dtype = DTYPE[c->export.dtype],
                          .supervision = visual ? SUPERVISION[c->train.supervision] : NULL };
-    char path[TRAVEL_PATH + 32], *text = hfconfig_write(travel_number, c, &h);
+    char path[HFFILES_PATH + 32], *text = hfconfig_write(hffiles_number, c, &h);
     snprintf(path, sizeof path, "%s/config.json", dir);
     bool ok = file_replace(path, text, strlen(text), e);
     free(text);
@@ -211,7 +211,7 @@ static bool write_config(const Export *x, const char *dir, Err *e)
     }
     if (ok && x->r.text) {
         snprintf(path, sizeof path, "%s/tokenizer.model", dir);
-        ok = travel_copy_file(c->text.model, path, e);
+        ok = hffiles_copy_file(c->text.model, path, e);
     }
     return ok;
 }
@@ -251,7 +251,7 @@ static void report(const Export *x)
 static bool export_all(Export *x, Err *e)
 {
     const Config *c = x->r.c;
-    char final[TRAVEL_PATH], temp[TRAVEL_PATH];
+    char final[HFFILES_PATH], temp[HFFILES_PATH];
     if (!open_sources(x, e))
         return false;
     if (!x->hf[0] && c->text.model[0] && !run_text(&x->r, e))
@@ -264,8 +264,8 @@ static bool export_all(Export *x, Err *e)
         return false;
     bool ok = target(x, final, temp, e) && write_tensors(x, temp, e);
     if (ok && x->r.grid.rank == 0) {
-        if (x->hf[0] ? travel_copy(x->hf, temp, e) : write_config(x, temp, e))
-            travel_publish(temp, final, e);
+        if (x->hf[0] ? hffiles_copy(x->hf, temp, e) : write_config(x, temp, e))
+            hffiles_publish(temp, final, e);
     }
     ok = ok && run_agree(&x->r, e);
     Err left = { 0 };

@@ -8,7 +8,7 @@
 #include "io/base/files.h"
 #include "io/hf/hfmap.h"
 #include "launch/run.h"
-#include "launch/hf/travel.h"
+#include "launch/hf/hffiles.h"
 #include "launch/verbs.h"
 
 typedef struct { const StTensor *tensor; HfPiece piece; } Source;
@@ -72,12 +72,12 @@ static int compare(const Import *m, Err *e)
     const Config *c = m->r.c;
     int code = EXIT_DONE;
     if (m->r.grid.rank == 0) {
-        char path[TRAVEL_PATH], *text;
+        char path[HFFILES_PATH], *text;
         size_t bytes;
         HfDifference d[HF_DIFFERENCES];
         snprintf(path, sizeof path, "%s/config.json", c->import.from);
         if (access(path, F_OK) == 0 && file_read(path, 1 << 20, &text, &bytes, e)) {
-            const int n = hfconfig_compare(text, bytes, path, travel_number, c, d, e);
+            const int n = hfconfig_compare(text, bytes, path, hffiles_number, c, d, e);
             for (int i = 0; i < n; i++)
                 say(&d[i], path);
             code = n > 0 ? EXIT_CONFIG : EXIT_DONE;
@@ -220,7 +220,7 @@ static bool fill(Import *m, Err *e)
 
 static bool write_unused(const Import *m, const char *dir, Err *e)
 {
-    char path[TRAVEL_PATH + 32];
+    char path[HFFILES_PATH + 32];
     StTensor *list = calloc((size_t)m->files.tensors + 1, sizeof *list);
     St plan = { 0 };
     int n = 0;
@@ -230,7 +230,7 @@ static bool write_unused(const Import *m, const char *dir, Err *e)
             list[n++] = m->files.tensor[i];
     bool ok = n == 0 || st_plan(&plan, list, n, 0, e);
     if (n && ok) {
-        snprintf(plan.file[0].name, ST_NAME, TRAVEL_UNUSED);
+        snprintf(plan.file[0].name, ST_NAME, HFFILES_UNUSED);
         ok = st_create(&plan, 0, dir, e);
     }
     const int fd = n && ok ? st_open_write(&plan, 0, dir, e) : -1;
@@ -244,7 +244,7 @@ static bool write_unused(const Import *m, const char *dir, Err *e)
     }
     if (fd >= 0)
         close(fd);
-    snprintf(path, sizeof path, "%s/" TRAVEL_UNUSED, dir);
+    snprintf(path, sizeof path, "%s/" HFFILES_UNUSED, dir);
     ok = ok && (n == 0 || file_sync(path, e));
     st_close(&plan);
     free(list);
@@ -254,10 +254,10 @@ static bool write_unused(const Import *m, const char *dir, Err *e)
 static bool write_folder(const Import *m, Err *e)
 {
     const Config *c = m->r.c;
-    char temp[TRAVEL_PATH], dir[TRAVEL_PATH], path[TRAVEL_PATH + ST_NAME + 16];
-    snprintf(temp, sizeof temp, "%s/.tmp-" TRAVEL_DIR, c->import.to);
-    snprintf(dir, sizeof dir, "%s/" TRAVEL_DIR, c->import.to);
-    if (!dir_remove(temp, e) || !dir_remove(dir, e) || !dir_make(temp, e) || !travel_copy(c->import.from, temp, e))
+    char temp[HFFILES_PATH], dir[HFFILES_PATH], path[HFFILES_PATH + ST_NAME + 16];
+    snprintf(temp, sizeof temp, "%s/.tmp-" HFFILES_DIR, c->import.to);
+    snprintf(dir, sizeof dir, "%s/" HFFILES_DIR, c->import.to);
+    if (!dir_remove(temp, e) || !dir_remove(dir, e) || !dir_make(temp, e) || !hffiles_copy(c->import.from, temp, e))
         return false;
     for (int i = 0; i < m->files.files; i++) {
         const StFile *f = &m->files.file[i];
@@ -265,14 +265,14 @@ static bool write_folder(const Import *m, Err *e)
         if (!file_replace(path, f->head, (size_t)f->head_bytes, e))
             return false;
     }
-    return write_unused(m, temp, e) && travel_publish(temp, dir, e);
+    return write_unused(m, temp, e) && hffiles_publish(temp, dir, e);
 }
 
 static bool save(Import *m, Err *e)
 {
     const Config *c = m->r.c;
     const Params *t = &m->r.model.table;
-    char dir[TRAVEL_PATH];
+    char dir[HFFILES_PATH];
     CkptMeta meta = { .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c), .dp = m->r.grid.dp_size,
                       .tp = m->r.grid.tp_size, .stage = "import",
                       .fingerprint = params_fingerprint(t, m->r.model.weights, NULL) };
@@ -296,9 +296,9 @@ static bool save(Import *m, Err *e)
 static bool open_target(Import *m, Err *e)
 {
     const Config *c = m->r.c;
-    char ckpt[TRAVEL_PATH];
+    char ckpt[HFFILES_PATH];
     snprintf(ckpt, sizeof ckpt, "%s/ckpt", c->import.to);
-    if (m->r.grid.rank == 0 && !travel_is_free(ckpt))
+    if (m->r.grid.rank == 0 && !hffiles_is_free(ckpt))
         err_set(e, EXIT_CONFIG, c->import.to, "name another folder, or remove this one", "import.to has checkpoints already");
     if (m->r.grid.rank == 0 && !e->code)
         m->r.lock = lock_run(c->import.to, e);

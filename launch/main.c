@@ -312,7 +312,7 @@ static int help_config(const Config *c)
 }
 
 /* `help ...`: no MPI.  args begins behind the word. */
-static int answer(int n, char **args)
+static int help_on(int n, char **args)
 {
     static const Verb SHOW = { "help config", help_config, NULL, "checks a configuration and prints it whole", "", true };
     static Config c;
@@ -350,7 +350,7 @@ int main(int argc, char **argv)
             help(stderr);
         code = EXIT_USAGE;
     } else if (is_help(argv[1])) {
-        code = answer(argc - 2, argv + 2);
+        code = help_on(argc - 2, argv + 2);
     } else if (!strcmp(argv[1], "version") || !strcmp(argv[1], "--version")) {
         code = version();
     } else if (!v) {

@@ -4,7 +4,7 @@
 #include "io/base/files.h"
 #include "io/base/log.h"
 #include "io/ckpt/manifest.h"
-#include "io/ckpt/steps.h"
+#include "io/ckpt/ckptdir.h"
 #include "io/ckpt/tensors.h"
 
 #include <dirent.h>
@@ -122,12 +122,12 @@ static bool save_hash(Save *s, Err *e)
     uint64_t *mine = calloc((size_t)s->blocks + 1, sizeof *mine);
     CHECK(count && mine, "no memory for %" PRId64 " hashes", s->blocks);
     for (int r = 0; r < s->size; r++) {
-        first[r] = (int)manifest_share(s->blocks, r, s->size);
-        count[r] = (int)manifest_share(s->blocks, r + 1, s->size) - first[r];
+        first[r] = (int)tensors_share(s->blocks, r, s->size);
+        count[r] = (int)tensors_share(s->blocks, r + 1, s->size) - first[r];
     }
     int fd = open(s->file, O_RDONLY | O_CLOEXEC);
     bool ok = (fd >= 0 || file_error(e, s->file, "open"))
-           && manifest_hash(fd, s->file, s->bytes, first[s->rank], count[s->rank], mine, &sum, e);
+           && tensors_hash(fd, s->file, s->bytes, first[s->rank], count[s->rank], mine, &sum, e);
     if (fd >= 0)
         close(fd);
     if (s->rank == 0) {
@@ -244,7 +244,7 @@ static void prune(const Save *s, int keep)
     Err e = {0};
     if (keep <= 0)
         return;
-    bool ok = steps_list(s->dir, &step, &n, &e);
+    bool ok = ckptdir_list(s->dir, &step, &n, &e);
     for (int i = 0; ok && i < n; i++) {
         if (step[i] > s->meta->step)
             continue;

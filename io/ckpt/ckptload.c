@@ -3,7 +3,7 @@
 #include "io/base/agree.h"
 #include "io/base/files.h"
 #include "io/ckpt/manifest.h"
-#include "io/ckpt/steps.h"
+#include "io/ckpt/ckptdir.h"
 #include "io/ckpt/tensors.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ static bool check_share(const char *file, const Manifest *m, int rank, int size,
         return err_set(e, EXIT_DATA, file, "", "the checkpoint has no " TENSORS_NAME);
     if (fd < 0)
         return file_error(e, file, "open");
-    int64_t first = manifest_share(m->blocks, rank, size), n = manifest_share(m->blocks, rank + 1, size) - first;
+    int64_t first = tensors_share(m->blocks, rank, size), n = tensors_share(m->blocks, rank + 1, size) - first;
     uint64_t *hash = calloc((size_t)n + 1, sizeof *hash);
     CHECK(hash, "no memory for %" PRId64 " hashes", n);
     struct stat st;
@@ -57,7 +57,7 @@ static bool check_share(const char *file, const Manifest *m, int rank, int size,
         err_got(e, "%lld bytes", (long long)st.st_size);
         ok = err_set(e, EXIT_DATA, file, "", "the file has not the size that the manifest says");
     }
-    ok = ok && manifest_hash(fd, file, m->bytes, first, n, hash, NULL, e);
+    ok = ok && tensors_hash(fd, file, m->bytes, first, n, hash, NULL, e);
     for (int64_t b = 0; ok && b < n; b++)
         if (hash[b] != m->block[first + b]) {
             err_expected(e, "XXH64 0x%016" PRIx64, m->block[first + b]);
@@ -222,7 +222,7 @@ static bool list_steps(MPI_Comm comm, const char *dir, int64_t **step, int *n, E
     int rank, size;
     who(comm, &rank, &size);
     *step = NULL, *n = 0;
-    bool ok = rank || steps_list(dir, step, n, e);
+    bool ok = rank || ckptdir_list(dir, step, n, e);
     if (ok && rank == 0 && *n == 0) {
         char latest[PATH_CAP];
         ok = join(latest, dir, "latest", e);

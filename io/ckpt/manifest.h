@@ -16,11 +16,9 @@
  * Local.  Malformed: EXIT_DATA; newer than CKPT_VERSION: EXIT_DATA, `newer` set.  Tests: tests/io/ckpt/test_manifest.c
  */
 #pragma once
-#include "io/ckpt/ckpt.h"
+#include "io/ckpt/tensors.h"
 
-enum { HASH_BLOCK = 1 << 20 };                  /* bytes a hash covers */
 #define MANIFEST_NAME "manifest.json"
-#define TENSORS_NAME  "tensors.h5"
 #define MANIFEST_MAX  ((size_t)256 << 20)       /* bytes of a manifest that a reader accepts */
 
 typedef struct {
@@ -38,9 +36,3 @@ char *manifest_text(const Manifest *m);
 /* Reads a text; `where` is the path for messages.  manifest_free in either case. */
 bool  manifest_parse(Manifest *m, const char *text, size_t n, const char *where, Err *e);
 void  manifest_free(Manifest *m);
-
-/* The hashing of a file is divided: rank's first block; the last one is the share of rank + 1. */
-int64_t manifest_share(int64_t blocks, int rank, int size);
-/* XXH64 of n blocks of an open file of `bytes`, the first of them block `first`, into hash (n); their share of the
-   file's sum (tensors.h) is added to *sum unless it is NULL. */
-bool    manifest_hash(int fd, const char *path, int64_t bytes, int64_t first, int64_t n, uint64_t *hash, uint64_t *sum, Err *e);

@@ -17,6 +17,9 @@
 #pragma once
 #include "io/ckpt/ckpt.h"
 
+enum { HASH_BLOCK = 1 << 20 };                  /* bytes a hash covers */
+#define TENSORS_NAME "tensors.h5"
+
 /* Creates the file at path, all but the elements, reserves its space, fills in offsets; bytes = its size.  HDF5: main
    thread only. */
 bool tensors_layout(const char *path, CkptTensor *t, int n, int64_t *bytes, uint64_t *sum, Err *e);
@@ -25,3 +28,9 @@ bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s
 bool tensors_read(int fd, const char *path, const CkptTensor *t, const Slice *s, float *data, Err *e);
 /* The sum over n words, the first of them word `first` of the file; a last part of a word is filled with zeros. */
 uint64_t tensors_sum(const void *data, int64_t bytes, int64_t first);
+
+/* Hashing is divided among ranks: rank's first block; the last one is in front of rank + 1's first. */
+int64_t tensors_share(int64_t blocks, int rank, int size);
+/* XXH64 of n blocks of an open file of `bytes`, the first of them block `first`, into hash (n); their share of the
+   sum is added to *sum unless it is NULL. */
+bool tensors_hash(int fd, const char *path, int64_t bytes, int64_t first, int64_t n, uint64_t *hash, uint64_t *sum, Err *e);

@@ -11,7 +11,7 @@
 #pragma once
 #include "io/hf/hfmap.h"
 #include "launch/run.h"
-#include "launch/hf/travel.h"
+#include "launch/hf/hffiles.h"
 
 enum { FROM_RUN, FROM_BASE, FROM_FILE /* unused.safetensors */, FROM_ONES, FROM_ZEROS };
 
@@ -26,10 +26,10 @@ typedef struct {
 typedef struct {
     Run         r;
     HfLayout    layout;
-    char        path[2][TRAVEL_PATH];       /* checkpoints: export.from's and the base's */
+    char        path[2][HFFILES_PATH];       /* checkpoints: export.from's and the base's */
     CkptTensor *list[2];
     int         n[2];
-    char        hf[TRAVEL_PATH];            /* the base's folder of small files; "": no base */
+    char        hf[HFFILES_PATH];            /* the base's folder of small files; "": no base */
     St          plan, unused;
     ExportItem *item;
     int         items, cap;

@@ -79,10 +79,10 @@ static bool plan_tensor(Export *x, const StTensor *to, Err *e)
 bool plan_from_base(Export *x, Err *e)
 {
     bool ok = st_open(&x->plan, x->hf, ST_HEADER, e);
-    char path[TRAVEL_PATH + 32];
-    snprintf(path, sizeof path, "%s/" TRAVEL_UNUSED, x->hf);
+    char path[HFFILES_PATH + 32];
+    snprintf(path, sizeof path, "%s/" HFFILES_UNUSED, x->hf);
     if (ok && access(path, F_OK) == 0)
-        ok = st_open_file(&x->unused, x->hf, TRAVEL_UNUSED, e);
+        ok = st_open_file(&x->unused, x->hf, HFFILES_UNUSED, e);
     for (int i = 0; ok && i < x->plan.tensors; i++)
         ok = plan_tensor(x, &x->plan.tensor[i], e);
     return ok;
@@ -185,7 +185,7 @@ bool plan_own(Export *x, Err *e)
 
 static bool is(const Export *x, const char *key, int64_t got, Err *e)
 {
-    const int64_t want = (int64_t)travel_number(x->r.c, key);
+    const int64_t want = (int64_t)hffiles_number(x->r.c, key);
     if (want == got)
         return true;
     err_expected(e, "%s = %lld", key, (long long)want);

@@ -185,10 +185,10 @@ static void shares_cover_all_blocks(void **state)
     (void)state;
     for (int64_t blocks = 0; blocks < 20; blocks++)
         for (int size = 1; size < 9; size++) {
-            assert_int_equal(manifest_share(blocks, 0, size), 0);
-            assert_int_equal(manifest_share(blocks, size, size), blocks);
+            assert_int_equal(tensors_share(blocks, 0, size), 0);
+            assert_int_equal(tensors_share(blocks, size, size), blocks);
             for (int r = 0; r < size; r++)
-                assert_in_range(manifest_share(blocks, r + 1, size) - manifest_share(blocks, r, size), blocks / size,
+                assert_in_range(tensors_share(blocks, r + 1, size) - tensors_share(blocks, r, size), blocks / size,
                                 blocks / size + 1);
         }
 }

@@ -1,5 +1,5 @@
 /*
- * steps.h -- the names in a checkpoint folder: step-00000100, .tmp-..., latest
+ * ckptdir.h -- the names in a checkpoint folder: step-00000100, .tmp-..., latest
  *
  *     .tmp-step-N         a save under way, or what a dead job left of one
  *     .tmp-old-step-N     step N, moved aside while another step N takes its place; put back if that never came
@@ -16,4 +16,4 @@
 
 /* The steps of dir's checkpoints, newest first, to be freed.  A folder that is not there has none; one that cannot be
    read is EXIT_IO. */
-bool steps_list(const char *dir, int64_t **step, int *n, Err *e);
+bool ckptdir_list(const char *dir, int64_t **step, int *n, Err *e);

@@ -1,4 +1,4 @@
-#include "launch/hf/travel.h"
+#include "launch/hf/hffiles.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 enum { SMALL_MAX = 256 << 20 };
 
-double travel_number(const void *config, const char *key)
+double hffiles_number(const void *config, const char *key)
 {
     const Config *c = config;
     const Option *o = option_find(key);
@@ -30,7 +30,7 @@ double travel_number(const void *config, const char *key)
     }
 }
 
-static bool travels(const char *name)
+static bool is_small_file(const char *name)
 {
     static const char *const END[] = { ".json", ".txt", ".model", ".jinja" };
     const size_t n = strlen(name);
@@ -40,7 +40,7 @@ static bool travels(const char *name)
     return false;
 }
 
-bool travel_copy_file(const char *from, const char *to, Err *e)
+bool hffiles_copy_file(const char *from, const char *to, Err *e)
 {
     char *bytes;
     size_t n;
@@ -51,7 +51,7 @@ bool travel_copy_file(const char *from, const char *to, Err *e)
     return ok;
 }
 
-bool travel_copy(const char *from, const char *to, Err *e)
+bool hffiles_copy(const char *from, const char *to, Err *e)
 {
     DIR *d = opendir(from);
     if (!d)
@@ -59,21 +59,21 @@ bool travel_copy(const char *from, const char *to, Err *e)
     bool ok = true;
     const struct dirent *entry;
     while (ok && (entry = readdir(d))) {
-        char a[TRAVEL_PATH], b[TRAVEL_PATH];
+        char a[HFFILES_PATH], b[HFFILES_PATH];
         struct stat st;
         const int n = snprintf(a, sizeof a, "%s/%s", from, entry->d_name), m = snprintf(b, sizeof b, "%s/%s", to, entry->d_name);
-        if (!travels(entry->d_name))
+        if (!is_small_file(entry->d_name))
             continue;
-        if (n >= TRAVEL_PATH || m >= TRAVEL_PATH)
+        if (n >= HFFILES_PATH || m >= HFFILES_PATH)
             ok = err_set(e, EXIT_IO, from, "", "the path is too long");
         else if (stat(a, &st) == 0 && S_ISREG(st.st_mode))
-            ok = travel_copy_file(a, b, e);
+            ok = hffiles_copy_file(a, b, e);
     }
     closedir(d);
     return ok;
 }
 
-bool travel_is_free(const char *dir)
+bool hffiles_is_free(const char *dir)
 {
     DIR *d = opendir(dir);
     const struct dirent *entry;
@@ -86,9 +86,9 @@ bool travel_is_free(const char *dir)
     return empty;
 }
 
-bool travel_publish(const char *temp, const char *final, Err *e)
+bool hffiles_publish(const char *temp, const char *final, Err *e)
 {
-    char parent[TRAVEL_PATH];
+    char parent[HFFILES_PATH];
     if (!file_sync(temp, e))
         return false;
     if (rename(temp, final))

@@ -1,4 +1,4 @@
-#include "io/ckpt/steps.h"
+#include "io/ckpt/ckptdir.h"
 
 #include "core/base.h"
 #include "io/base/files.h"
@@ -25,7 +25,7 @@ static int newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-bool steps_list(const char *dir, int64_t **step, int *n, Err *e)
+bool ckptdir_list(const char *dir, int64_t **step, int *n, Err *e)
 {
     *step = NULL, *n = 0;
     DIR *d = opendir(dir);

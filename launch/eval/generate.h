@@ -1,5 +1,5 @@
 /*
- * answer.h -- the model answers: a prompt with pictures in, text out
+ * generate.h -- text from the model: a prompt with pictures in, what follows it out
  *
  * Local to a tp group: every rank of it calls with the same arguments.
  */
@@ -14,13 +14,13 @@ typedef struct {
     int         max_new, template_, stop;   /* stop: the id that ends an answer, beside EOS */
     int32_t    *ids;               /* (max_new) */
     bool        open;
-} Answerer;
+} Generator;
 
-void answer_open(Answerer *a, Model *m, const Text *text, int template_, int max_len, int max_new);
-void answer_close(Answerer *a);
+void generate_open(Generator *g, Model *m, const Text *text, int template_, int max_len, int max_new);
+void generate_close(Generator *g);
 /* Generates from the prompt's tokens over `images` pictures until the template's end; without blanks around it.  False when
    the prompt is longer than max_len.  temperature 0: the likeliest token each time; seed counts otherwise. */
-bool answer_prompt(Answerer *a, const int32_t *tokens, int n, const uint8_t *pixels, int images, float temperature,
-                   uint64_t seed, char *out, int cap);
+bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *pixels, int images, float temperature,
+                     uint64_t seed, char *out, int cap);
 /* The prompt is an evaluation sample up to its first label; `question` becomes the text of the human turn. */
-void answer_sample(Answerer *a, const Sample *s, char *question, int q_cap, char *out, int cap);
+void generate_sample(Generator *g, const Sample *s, char *question, int q_cap, char *out, int cap);
