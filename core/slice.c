@@ -1,5 +1,6 @@
 #include "core/slice.h"
 
+#include <stdio.h>
 #include <string.h>
 
 Slice slice_whole(int dims, const int64_t *size)
@@ -103,4 +104,14 @@ int64_t slice_copy(void *dst, const Slice *to, const void *src, const Slice *fro
     for (int d = 0; d < to->dims; d++)
         ASSERT(to->size[d] == from->size[d]);
     return copy_dim(&(Copy){ to, from, elem }, 0, dst, src);
+}
+
+const char *shape_text(char out[SHAPE_TEXT], int dims, const int64_t *size)
+{
+    int n = snprintf(out, SHAPE_TEXT, "(");
+    for (int d = 0; d < dims && n < SHAPE_TEXT; d++)
+        n += snprintf(out + n, SHAPE_TEXT - (size_t)n, d ? ",%lld" : "%lld", (long long)size[d]);
+    if (n < SHAPE_TEXT)
+        snprintf(out + n, SHAPE_TEXT - (size_t)n, ")");
+    return out;
 }

@@ -11,7 +11,7 @@
 #pragma once
 #include "core/base.h"
 
-enum { SLICE_DIMS = 4 };
+enum { SLICE_DIMS = 4, SHAPE_TEXT = 8 * 20 + 3 /* bytes of a shape of up to 8 dims as text */ };
 
 typedef struct {
     int     dims;
@@ -26,6 +26,8 @@ Slice   slice_part(Slice whole, int dim, int rank, int ranks);
 Slice   slice_range(Slice whole, int dim, int64_t start, int64_t n);
 int64_t slice_extent(const Slice *s, int dim);  /* chosen elements along dim */
 int64_t slice_total(const Slice *s);            /* chosen elements in all */
+/* "(4096,4096)", as messages have it; returns out. */
+const char *shape_text(char out[SHAPE_TEXT], int dims, const int64_t *size);
 /* Copies the elements that both slices choose from src (dense in `from`) to dst (dense in `to`), elem bytes each;
    returns how many.  Both are slices of the same global array. */
 int64_t slice_copy(void *dst, const Slice *to, const void *src, const Slice *from, size_t elem);

@@ -26,45 +26,47 @@ typedef struct {
 /* ---- what is asked ---- */
 
 /* The small files beside a checkpoint RUN/ckpt/step-N, if its run was imported; "" if not. */
-static void find_hf(const Export *x, const char *ckpt, char hf[HFFILES_PATH])
+static bool find_hf(const Export *x, const char *ckpt, char hf[PATH_ROOM], Err *e)
 {
     int there = 0;
-    snprintf(hf, HFFILES_PATH, "%.*s/../../" HFFILES_DIR, HFFILES_PATH - 16, ckpt);
+    if (!path_set(hf, e, "%s/../../" HFFILES_DIR, ckpt))
+        return false;
     if (x->r.grid.rank == 0)
         there = access(hf, F_OK) == 0;
     comm_bcast(x->r.grid.world, &there, sizeof there, 0);
     if (!there)
         hf[0] = 0;
+    return true;
 }
 
 static bool open_sources(Export *x, Err *e)
 {
     const Config *c = x->r.c;
     CkptMeta m;
-    if (!run_find(&x->r, c->export.from, x->path[FROM_RUN], HFFILES_PATH, &m, e)
+    if (!run_find(&x->r, c->export.from, x->path[FROM_RUN], PATH_ROOM, &m, e)
         || !ckpt_tensors(x->r.grid.world, x->path[FROM_RUN], &x->list[FROM_RUN], &x->n[FROM_RUN], e))
         return false;
-    if (!c->export.base[0]) {
-        find_hf(x, x->path[FROM_RUN], x->hf);
-        return true;
-    }
-    if (!run_find(&x->r, c->export.base, x->path[FROM_BASE], HFFILES_PATH, &m, e)
-        || !ckpt_tensors(x->r.grid.world, x->path[FROM_BASE], &x->list[FROM_BASE], &x->n[FROM_BASE], e))
+    if (!c->export.base[0])
+        return find_hf(x, x->path[FROM_RUN], x->hf, e);
+    if (!run_find(&x->r, c->export.base, x->path[FROM_BASE], PATH_ROOM, &m, e)
+        || !ckpt_tensors(x->r.grid.world, x->path[FROM_BASE], &x->list[FROM_BASE], &x->n[FROM_BASE], e)
+        || !find_hf(x, x->path[FROM_BASE], x->hf, e))
         return false;
-    find_hf(x, x->path[FROM_BASE], x->hf);
     return x->hf[0] || err_set(e, EXIT_CONFIG, "export.base", "name a run that `asvr import` made", "%s was not imported", c->export.base);
 }
 
 /* The folder that the files are written to before it gets its name. */
-static bool target(const Export *x, char final[HFFILES_PATH], char temp[HFFILES_PATH], Err *e)
+static bool target(const Export *x, char final[PATH_ROOM], char temp[PATH_ROOM], Err *e)
 {
-    snprintf(final, HFFILES_PATH, "%s", x->r.c->export.to);
+    if (!path_set(final, e, "%s", x->r.c->export.to))
+        return false;
     size_t n = strlen(final);
     while (n > 1 && final[n - 1] == '/')
         final[--n] = 0;
     const char *slash = strrchr(final, '/');
     const int folder = slash ? (int)(slash - final) + 1 : 0;
-    snprintf(temp, HFFILES_PATH, "%.*s.tmp-%s", folder, final, final + folder);
+    if (!path_set(temp, e, "%.*s.tmp-%s", folder, final, final + folder))
+        return false;
     if (x->r.grid.rank == 0 && !hffiles_is_free(final))
         err_set(e, EXIT_CONFIG, final, "name a new folder", "export.to is not empty");
     if (x->r.grid.rank == 0 && !e->code && dir_remove(temp, e) && dir_make(temp, e))
@@ -201,18 +203,13 @@ static bool write_config(const Export *x, const char *dir, Err *e)
                          .image_token = image_token(x), .bos = x->r.text ? text_bos(x->r.text) : 1,
                          .eos = x->r.text ? text_eos(x->r.text) : 2, .dtype = DTYPE[c->export.dtype],
                          .supervision = visual ? SUPERVISION[c->train.supervision] : NULL };
-    char path[HFFILES_PATH + 32], *text = hfconfig_write(hffiles_number, c, &h);
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    bool ok = file_replace(path, text, strlen(text), e);
+    char path[PATH_ROOM], *text = hfconfig_write(hffiles_number, c, &h);
+    bool ok = path_set(path, e, "%s/config.json", dir) && file_replace(path, text, strlen(text), e);
     free(text);
-    if (ok && x->plan.index) {
-        snprintf(path, sizeof path, "%s/" ST_INDEX, dir);
-        ok = file_replace(path, x->plan.index, x->plan.index_bytes, e);
-    }
-    if (ok && x->r.text) {
-        snprintf(path, sizeof path, "%s/tokenizer.model", dir);
-        ok = hffiles_copy_file(c->text.model, path, e);
-    }
+    if (ok && x->plan.index)
+        ok = path_set(path, e, "%s/" ST_INDEX, dir) && file_replace(path, x->plan.index, x->plan.index_bytes, e);
+    if (ok && x->r.text)
+        ok = path_set(path, e, "%s/tokenizer.model", dir) && hffiles_copy_file(c->text.model, path, e);
     return ok;
 }
 
@@ -251,7 +248,7 @@ static void report(const Export *x)
 static bool export_all(Export *x, Err *e)
 {
     const Config *c = x->r.c;
-    char final[HFFILES_PATH], temp[HFFILES_PATH];
+    char final[PATH_ROOM], temp[PATH_ROOM];
     if (!open_sources(x, e))
         return false;
     if (!x->hf[0] && c->text.model[0] && !run_text(&x->r, e))
@@ -264,8 +261,8 @@ static bool export_all(Export *x, Err *e)
         return false;
     bool ok = target(x, final, temp, e) && write_tensors(x, temp, e);
     if (ok && x->r.grid.rank == 0) {
-        if (x->hf[0] ? hffiles_copy(x->hf, temp, e) : write_config(x, temp, e))
-            hffiles_publish(temp, final, e);
+        if ((x->hf[0] ? hffiles_copy(x->hf, temp, e) : write_config(x, temp, e)) && file_sync(temp, e))
+            file_commit(temp, final, e);
     }
     ok = ok && run_agree(&x->r, e);
     Err left = { 0 };

@@ -72,11 +72,10 @@ static int compare(const Import *m, Err *e)
     const Config *c = m->r.c;
     int code = EXIT_DONE;
     if (m->r.grid.rank == 0) {
-        char path[HFFILES_PATH], *text;
+        char path[PATH_ROOM], *text;
         size_t bytes;
         HfDifference d[HF_DIFFERENCES];
-        snprintf(path, sizeof path, "%s/config.json", c->import.from);
-        if (access(path, F_OK) == 0 && file_read(path, 1 << 20, &text, &bytes, e)) {
+        if (path_set(path, e, "%s/config.json", c->import.from) && access(path, F_OK) == 0 && file_read(path, 1 << 20, &text, &bytes, e)) {
             const int n = hfconfig_compare(text, bytes, path, hffiles_number, c, d, e);
             for (int i = 0; i < n; i++)
                 say(&d[i], path);
@@ -97,19 +96,10 @@ static bool same_shape(const StTensor *t, const int64_t *shape, int dims)
                            : t->dims == 0 && dims == 1 && shape[0] == 1;      /* a scalar */
 }
 
-static void shape_text(char out[96], const int64_t *shape, int dims)
-{
-    size_t at = 1;
-    strcpy(out, "(");
-    for (int i = 0; i < dims && at < 64; i++)
-        at += (size_t)snprintf(out + at, 96 - at, "%s%lld", i ? "," : "", (long long)shape[i]);
-    snprintf(out + at, 96 - at, ")");
-}
-
 static bool take(Import *m, const StTensor *t, const HfPiece *p, Err *e)
 {
     const int i = params_find(&m->r.model.table, p->ours);
-    char where[sizeof e->where], expected[96], got[96];
+    char where[sizeof e->where], expected[SHAPE_TEXT], got[SHAPE_TEXT];
     int64_t shape[ST_DIMS];
     snprintf(where, sizeof where, "%.300s/%.128s, byte %lld", m->r.c->import.from, m->files.file[t->file].name, (long long)t->offset);
     if (i < 0)
@@ -120,10 +110,8 @@ static bool take(Import *m, const StTensor *t, const HfPiece *p, Err *e)
         return err_set(e, EXIT_DATA, where, "", "tensors \"%s\" and \"%s\" are both %s", m->source[i].tensor->name, t->name, p->ours);
     const int dims = hf_shape(p, q->rows, q->cols, shape);
     if (!same_shape(t, shape, dims)) {
-        shape_text(expected, shape, dims);
-        shape_text(got, t->shape, t->dims);
-        err_expected(e, "%s by the model.* keys", expected);
-        err_got(e, "%s", got);
+        err_expected(e, "%s by the model.* keys", shape_text(expected, dims, shape));
+        err_got(e, "%s", shape_text(got, t->dims, t->shape));
         return err_set(e, EXIT_DATA, where, "set the model.* keys to the imported model's sizes", "tensor \"%s\" has another shape", t->name);
     }
     m->source[i] = (Source){ t, *p };
@@ -220,7 +208,7 @@ static bool fill(Import *m, Err *e)
 
 static bool write_unused(const Import *m, const char *dir, Err *e)
 {
-    char path[HFFILES_PATH + 32];
+    char path[PATH_ROOM];
     StTensor *list = calloc((size_t)m->files.tensors + 1, sizeof *list);
     St plan = { 0 };
     int n = 0;
@@ -244,8 +232,7 @@ static bool write_unused(const Import *m, const char *dir, Err *e)
     }
     if (fd >= 0)
         close(fd);
-    snprintf(path, sizeof path, "%s/" HFFILES_UNUSED, dir);
-    ok = ok && (n == 0 || file_sync(path, e));
+    ok = ok && path_set(path, e, "%s/" HFFILES_UNUSED, dir) && (n == 0 || file_sync(path, e));
     st_close(&plan);
     free(list);
     return ok;
@@ -254,25 +241,24 @@ static bool write_unused(const Import *m, const char *dir, Err *e)
 static bool write_folder(const Import *m, Err *e)
 {
     const Config *c = m->r.c;
-    char temp[HFFILES_PATH], dir[HFFILES_PATH], path[HFFILES_PATH + ST_NAME + 16];
-    snprintf(temp, sizeof temp, "%s/.tmp-" HFFILES_DIR, c->import.to);
-    snprintf(dir, sizeof dir, "%s/" HFFILES_DIR, c->import.to);
+    char temp[PATH_ROOM], dir[PATH_ROOM], path[PATH_ROOM];
+    if (!path_set(temp, e, "%s/.tmp-" HFFILES_DIR, c->import.to) || !path_set(dir, e, "%s/" HFFILES_DIR, c->import.to))
+        return false;
     if (!dir_remove(temp, e) || !dir_remove(dir, e) || !dir_make(temp, e) || !hffiles_copy(c->import.from, temp, e))
         return false;
     for (int i = 0; i < m->files.files; i++) {
         const StFile *f = &m->files.file[i];
-        snprintf(path, sizeof path, "%s/%s" ST_HEADER, temp, f->name);
-        if (!file_replace(path, f->head, (size_t)f->head_bytes, e))
+        if (!path_set(path, e, "%s/%s" ST_HEADER, temp, f->name) || !file_replace(path, f->head, (size_t)f->head_bytes, e))
             return false;
     }
-    return write_unused(m, temp, e) && hffiles_publish(temp, dir, e);
+    return write_unused(m, temp, e) && file_sync(temp, e) && file_commit(temp, dir, e);
 }
 
 static bool save(Import *m, Err *e)
 {
     const Config *c = m->r.c;
     const Params *t = &m->r.model.table;
-    char dir[HFFILES_PATH];
+    char dir[PATH_ROOM];
     CkptMeta meta = { .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c), .dp = m->r.grid.dp_size,
                       .tp = m->r.grid.tp_size, .stage = "import",
                       .fingerprint = params_fingerprint(t, m->r.model.weights, NULL) };
@@ -284,8 +270,7 @@ static bool save(Import *m, Err *e)
         p[i] = (Piece){ names[i], param_slice(t, i), m->r.model.weights + t->p[i].offset,
                         m->r.grid.dp_rank == 0 && params_speak(t, i) };
     }
-    snprintf(dir, sizeof dir, "%s/ckpt", c->import.to);
-    const bool ok = ckpt_save(m->r.grid.world, dir, &meta, p, t->n, 0, e);
+    const bool ok = path_set(dir, e, "%s/ckpt", c->import.to) && ckpt_save(m->r.grid.world, dir, &meta, p, t->n, 0, e);
     free(names);
     free(p);
     return ok;
@@ -296,9 +281,8 @@ static bool save(Import *m, Err *e)
 static bool open_target(Import *m, Err *e)
 {
     const Config *c = m->r.c;
-    char ckpt[HFFILES_PATH];
-    snprintf(ckpt, sizeof ckpt, "%s/ckpt", c->import.to);
-    if (m->r.grid.rank == 0 && !hffiles_is_free(ckpt))
+    char ckpt[PATH_ROOM];
+    if (path_set(ckpt, e, "%s/ckpt", c->import.to) && m->r.grid.rank == 0 && !hffiles_is_free(ckpt))
         err_set(e, EXIT_CONFIG, c->import.to, "name another folder, or remove this one", "import.to has checkpoints already");
     if (m->r.grid.rank == 0 && !e->code)
         m->r.lock = lock_run(c->import.to, e);

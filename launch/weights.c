@@ -6,16 +6,14 @@
 
 #include "core/distill.h"
 #include "dist/comm.h"
+#include "io/base/files.h"
 #include "launch/run.h"
-
-enum { PATH = 2 * CONFIG_STRING };
 
 static bool exists(const char *dir, const char *name)
 {
-    char path[PATH];
+    char path[PATH_ROOM];
     struct stat st;
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return stat(path, &st) == 0;
+    return path_set(path, &(Err){ 0 }, "%s/%s", dir, name) && stat(path, &st) == 0;
 }
 
 bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta *m, Err *e)
@@ -27,9 +25,8 @@ bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta
         snprintf(path, cap, "%s", named);
         return ckpt_open_meta(r->grid.world, named, m, e);
     }
-    char dir[PATH];
-    snprintf(dir, sizeof dir, "%s%s", named, kind == 1 ? "/ckpt" : "");
-    if (kind < 3 && !ckpt_newest(r->grid.world, dir, path, cap, m, e))
+    char dir[PATH_ROOM];
+    if (!path_set(dir, e, "%s%s", named, kind == 1 ? "/ckpt" : "") || (kind < 3 && !ckpt_newest(r->grid.world, dir, path, cap, m, e)))
         return false;
     if (kind == 3 || !path[0])
         return err_set(e, EXIT_IO, named, "name a checkpoint's folder or a run that has one",
@@ -133,7 +130,7 @@ static bool say_fresh(Run *r, const bool *filled, char fresh[128])
 bool run_load_parts(Run *r, const char *names, Err *e)
 {
     int n;
-    char (*table)[CKPT_NAME], fresh[128] = "", from[PATH], path[PATH] = "";
+    char (*table)[CKPT_NAME], fresh[128] = "", from[PATH_ROOM], path[PATH_ROOM] = "";
     Piece *all = pieces(r, false, &n, &table);
     bool *filled = calloc((size_t)n, sizeof *filled), ok = true;
     CHECK(filled, "no memory for a list of %d tensors", n);
@@ -160,14 +157,14 @@ bool run_load_parts(Run *r, const char *names, Err *e)
     return ok;
 }
 
-static void ckpt_dir(const Run *r, char dir[PATH])
+static bool ckpt_dir(const Run *r, char dir[PATH_ROOM], Err *e)
 {
-    snprintf(dir, PATH, "%s/ckpt", r->c->run.dir);
+    return path_set(dir, e, "%s/ckpt", r->c->run.dir);
 }
 
 bool run_weights(Run *r, int64_t *step, Err *e)
 {
-    char path[PATH];
+    char path[PATH_ROOM];
     CkptMeta m;
     int n;
     char (*names)[CKPT_NAME];
@@ -205,9 +202,10 @@ static void say_difference(const Run *r, Err *e)
 {
     static Config  was;
     static ErrList errs;
-    char path[PATH], *text = NULL;
+    char path[PATH_ROOM], *text = NULL;
     size_t n = 0;
-    snprintf(path, sizeof path, "%s/config.cfg", r->c->run.dir);
+    if (!path_set(path, e, "%s/config.cfg", r->c->run.dir))
+        return;
     FILE *f = open_memstream(&text, &n);
     CHECK(f, "no memory for a comparison of configurations");
     const bool differ = config_load(&was, path, NULL, 0, &errs) && config_diff(&was, r->c, f) > 0;
@@ -245,9 +243,10 @@ static bool same_run(const Run *r, const CkptMeta *was, const char *path, Err *e
 
 bool run_resume(Run *r, Err *e)
 {
-    char dir[PATH], path[PATH] = "";
+    char dir[PATH_ROOM], path[PATH_ROOM] = "";
     CkptMeta m;
-    ckpt_dir(r, dir);
+    if (!ckpt_dir(r, dir, e))
+        return false;
     if (r->grid.rank == 0)
         ckpt_clean(dir);
     if (!ckpt_newest(r->grid.world, dir, path, sizeof path, &m, e))
@@ -304,13 +303,14 @@ static void check_copies(const Run *r)
 
 bool run_save(Run *r, Err *e)
 {
-    char dir[PATH];
+    char dir[PATH_ROOM];
     int n;
     char (*names)[CKPT_NAME];
+    if (!ckpt_dir(r, dir, e))
+        return false;
     optim_settle(&r->optim);
     check_copies(r);
     const CkptMeta m = meta(r);
-    ckpt_dir(r, dir);
     Piece *p = pieces(r, true, &n, &names);
     bool ok = ckpt_save(r->grid.world, dir, &m, p, n, r->c->ckpt.keep, e);
     free(p);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { PATH_CAP = 4096 };
 
 static const char *hint_of(int error)
 {
@@ -31,6 +30,26 @@ bool file_error(Err *e, const char *path, const char *doing)
     char where[sizeof e->where];
     snprintf(where, sizeof where, "%s%s%s", path, die_who[0] ? ", " : "", die_who);
     return err_set(e, EXIT_IO, where, hint_of(error), "cannot %s: %s", doing, strerror(error));
+}
+
+bool path_set(char out[PATH_ROOM], Err *e, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    const int n = vsnprintf(out, PATH_ROOM, fmt, ap);
+    va_end(ap);
+    if (n < PATH_ROOM)
+        return true;
+    err_expected(e, "at most %d bytes", PATH_ROOM - 1);
+    err_got(e, "%d bytes", n);
+    return err_set(e, EXIT_IO, out, "", "the path is too long");
+}
+
+bool path_folder(char out[PATH_ROOM], const char *path, Err *e)
+{
+    const char *slash = strrchr(path, '/');
+    const int n = slash == path ? 1 : slash ? (int)(slash - path) : 0;
+    return path_set(out, e, "%.*s", n ? n : 1, n ? path : ".");
 }
 
 int64_t file_pread(int fd, void *buf, int64_t n, int64_t offset)
@@ -127,23 +146,20 @@ bool file_sync(const char *path, Err *e)
     return ok;
 }
 
-/* The folder part of path ("." if it has none); false if it is too long. */
-static bool folder_of(const char *path, char folder[PATH_CAP])
+bool file_commit(const char *from, const char *to, Err *e)
 {
-    const char *slash = strrchr(path, '/');
-    int n = slash == path ? 1 : slash ? (int)(slash - path) : 0;
-    return n ? snprintf(folder, PATH_CAP, "%.*s", n, path) < PATH_CAP : snprintf(folder, PATH_CAP, ".") > 0;
+    char folder[PATH_ROOM];
+    return path_folder(folder, to, e) && (rename(from, to) == 0 || file_error(e, to, "rename what is finished to")) &&
+           file_sync(folder, e);
 }
 
 bool file_replace(const char *path, const void *bytes, size_t n, Err *e)
 {
-    char folder[PATH_CAP], temp[PATH_CAP + 8];
+    char folder[PATH_ROOM], temp[PATH_ROOM];
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
-    if (!folder_of(path, folder) || snprintf(temp, sizeof temp, "%s/.tmp-%s", folder, base) >= (int)sizeof temp) {
-        errno = ENAMETOOLONG;
-        return file_error(e, path, "write");
-    }
+    if (!path_folder(folder, path, e) || !path_set(temp, e, "%s/.tmp-%s", folder, base))
+        return false;
     int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return file_error(e, temp, "create");
@@ -151,28 +167,27 @@ bool file_replace(const char *path, const void *bytes, size_t n, Err *e)
     ok = ok && (fsync(fd) == 0 || file_error(e, temp, "fsync"));
     if (close(fd) && ok)
         ok = file_error(e, temp, "close");
-    ok = ok && (rename(temp, path) == 0 || file_error(e, path, "rename a file to"));
-    if (!ok) {
+    ok = ok && file_commit(temp, path, e);
+    if (!ok)
         unlink(temp);
-        return false;
-    }
-    return file_sync(folder, e);
+    return ok;
 }
 
 bool dir_make(const char *path, Err *e)
 {
-    char part[PATH_CAP];
-    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part) {
-        errno = ENAMETOOLONG;
-        return file_error(e, path, "make a folder");
-    }
+    char part[PATH_ROOM], parent[PATH_ROOM];
+    if (!path_set(part, e, "%s", path))
+        return false;
     for (char *s = part + 1; ; s++) {
         if (*s != '/' && *s)
             continue;
         char at = *s;
         *s = 0;
-        if (mkdir(part, 0777) && errno != EEXIST)
+        const bool made = mkdir(part, 0777) == 0;
+        if (!made && errno != EEXIST)
             return file_error(e, part, "make a folder");
+        if (made && (!path_folder(parent, part, e) || !file_sync(parent, e)))
+            return false;
         if (!(*s = at))
             break;
     }
@@ -195,10 +210,9 @@ bool dir_remove(const char *path, Err *e)
 
 int lock_run(const char *dir, Err *e)
 {
-    char path[PATH_CAP], who[192] = "";
-    if (!dir_make(dir, e))
+    char path[PATH_ROOM], who[192] = "";
+    if (!dir_make(dir, e) || !path_set(path, e, "%s/.lock", dir))
         return -1;
-    snprintf(path, sizeof path, "%s/.lock", dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0) {
         file_error(e, path, "open the lock");

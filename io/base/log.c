@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_CAP = 4096, LINE_CAP = 4096 };
+enum { LINE_CAP = 4096 };
 
 /* Back to the start of the line and erase it: what comes next takes the bar's place. */
 #define OVER_BAR "\r\033[K"
@@ -96,7 +96,7 @@ static bool cut(const char *path, const char *temp, FILE *in, int64_t resume, Er
     ok = ok && ((fflush(out) == 0 && fsync(fileno(out)) == 0) || file_error(e, temp, "write"));
     if (fclose(out) && ok)
         ok = file_error(e, temp, "close");
-    ok = ok && (rename(temp, path) == 0 || file_error(e, path, "rename a file to"));
+    ok = ok && file_commit(temp, path, e);
     if (!ok)
         unlink(temp);
     return ok;
@@ -104,8 +104,9 @@ static bool cut(const char *path, const char *temp, FILE *in, int64_t resume, Er
 
 static bool take_over(const char *run_dir, const char *path, int64_t resume, int *restart, Err *e)
 {
-    char temp[PATH_CAP + 32];
-    snprintf(temp, sizeof temp, "%s/.tmp-run.jsonl", run_dir);
+    char temp[PATH_ROOM];
+    if (!path_set(temp, e, "%s/.tmp-run.jsonl", run_dir))
+        return false;
     unlink(temp);                               /* of a life that ended while rewriting */
     int life = -1;
     FILE *in = fopen(path, "re");
@@ -116,20 +117,18 @@ static bool take_over(const char *run_dir, const char *path, int64_t resume, int
         ok = file_error(e, path, "read");
     fclose(in);
     *restart = life + 1;
-    return ok && file_sync(run_dir, e);
+    return ok;
 }
 
 Log *log_open(const char *run_dir, int64_t resume_step, Err *e)
 {
-    char path[PATH_CAP];
+    char path[PATH_ROOM];
     Log *l = calloc(1, sizeof *l);
     CHECK(l, "no memory for the log");
     signal(SIGPIPE, SIG_IGN);
     l->bar = is_screen(STDOUT_FILENO);
     l->first = -1;
-    bool ok = snprintf(path, sizeof path, "%s/run.jsonl", run_dir) < (int)sizeof path
-           || err_set(e, EXIT_IO, run_dir, "", "the path is too long");
-    ok = ok && dir_make(run_dir, e) && take_over(run_dir, path, resume_step, &l->restart, e);
+    bool ok = path_set(path, e, "%s/run.jsonl", run_dir) && dir_make(run_dir, e) && take_over(run_dir, path, resume_step, &l->restart, e);
     if (ok) {
         l->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
         ok = l->fd >= 0 || file_error(e, path, "open");

@@ -16,8 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_CAP = 4096 };
-
 void (*ckpt_warn)(const char *message) = log_warn;
 void (*ckpt_phase_hook)(int phase);
 
@@ -30,8 +28,8 @@ typedef struct {
     int             pieces;
     const char     *dir;
     char            name[32];                           /* step-N */
-    char            temp[PATH_CAP], final[PATH_CAP];    /* dir/.tmp-step-N, dir/step-N */
-    char            file[PATH_CAP];                     /* tensors.h5 in temp */
+    char            temp[PATH_ROOM], final[PATH_ROOM];    /* dir/.tmp-step-N, dir/step-N */
+    char            file[PATH_ROOM];                     /* tensors.h5 in temp */
     CkptTensor     *tensor;                             /* the table, (pieces) */
     int64_t         bytes, blocks;                      /* of tensors.h5 */
     uint64_t       *block;                              /* its hashes, on rank 0 */
@@ -59,11 +57,9 @@ static void warn_of(const char *what, const Err *e)
 static bool save_begin(Save *s, Err *e)
 {
     snprintf(s->name, sizeof s->name, STEP_FORMAT, s->meta->step);
-    if (snprintf(s->file, PATH_CAP, "%s/.tmp-old-%s/.tmp-" MANIFEST_NAME, s->dir, s->name) >= PATH_CAP)
-        return err_set(e, EXIT_IO, s->dir, "", "the path is too long");
-    snprintf(s->temp, PATH_CAP, "%s/.tmp-%s", s->dir, s->name);
-    snprintf(s->final, PATH_CAP, "%s/%s", s->dir, s->name);
-    snprintf(s->file, PATH_CAP, "%s/.tmp-%s/" TENSORS_NAME, s->dir, s->name);
+    if (!path_set(s->file, e, "%s/.tmp-%s/" TENSORS_NAME, s->dir, s->name) || !path_set(s->final, e, "%s/%s", s->dir, s->name) ||
+        !path_set(s->temp, e, "%s/.tmp-%s", s->dir, s->name))
+        return false;
     bool ok = s->rank || (dir_make(s->dir, e) && dir_remove(s->temp, e) && dir_make(s->temp, e));
     return phase_done(s, CKPT_MKDIR, ok, e);
 }
@@ -147,15 +143,14 @@ static bool save_hash(Save *s, Err *e)
 /* Rank 0: the table of tensors, sizes and hashes, durable inside the temporary folder. */
 static bool write_manifest(const Save *s, Err *e)
 {
-    char path[PATH_CAP + 32];
+    char path[PATH_ROOM];
     Manifest m = { .meta = *s->meta, .tensor = s->tensor, .tensors = s->pieces, .bytes = s->bytes, .blocks = s->blocks,
                    .block = s->block };
     bool ok = true;
     char *text = manifest_text(&m);
     if (!text)
         ok = err_set(e, EXIT_INTERNAL, s->final, "", "cannot write the manifest: a name is not UTF-8");
-    snprintf(path, sizeof path, "%s/" MANIFEST_NAME, s->temp);
-    ok = ok && file_replace(path, text, strlen(text), e);
+    ok = ok && path_set(path, e, "%s/" MANIFEST_NAME, s->temp) && file_replace(path, text, strlen(text), e);
     free(text);
     return ok;
 }
@@ -164,24 +159,20 @@ static bool write_manifest(const Save *s, Err *e)
    system cannot do that, the old one steps aside first under a name that ckpt_clean puts back. */
 static bool publish(const Save *s, Err *e)
 {
-    if (rename(s->temp, s->final) == 0)
-        return true;
-    if (errno != ENOTEMPTY && errno != EEXIST)
-        return file_error(e, s->final, "rename the finished checkpoint to");
+    if (access(s->final, F_OK))
+        return file_commit(s->temp, s->final, e);
     if (renameat2(AT_FDCWD, s->temp, AT_FDCWD, s->final, RENAME_EXCHANGE) == 0)
-        return true;
-    char aside[PATH_CAP + 64];
-    snprintf(aside, sizeof aside, "%s/.tmp-old-%s", s->dir, s->name);
-    if (!dir_remove(aside, e))
+        return file_sync(s->dir, e);
+    char aside[PATH_ROOM];
+    Err left = {0};
+    if (!path_set(aside, e, "%s/.tmp-old-%s", s->dir, s->name) || !dir_remove(aside, e) || !file_commit(s->final, aside, e))
         return false;
-    if (rename(s->final, aside))
-        return file_error(e, s->final, "move the older checkpoint of this step aside from");
-    if (rename(s->temp, s->final)) {
-        file_error(e, s->final, "rename the finished checkpoint to");
-        rename(aside, s->final);
+    if (!file_commit(s->temp, s->final, e)) {
+        file_commit(aside, s->final, &left);
         return false;
     }
-    rename(aside, s->temp);
+    if (!dir_remove(aside, &left))
+        warn_of("cannot remove the older checkpoint of this step", &left);
     return true;
 }
 
@@ -189,18 +180,17 @@ static bool save_commit(const Save *s, Err *e)
 {
     if (!phase_done(s, CKPT_MANIFEST, s->rank || write_manifest(s, e), e))
         return false;
-    return phase_done(s, CKPT_RENAME, s->rank || (publish(s, e) && file_sync(s->dir, e)), e);
+    return phase_done(s, CKPT_RENAME, s->rank || publish(s, e), e);
 }
 
 /* ---- what comes after the commit, on rank 0: its failures are warnings ---- */
 
 static void write_latest(const Save *s)
 {
-    char path[PATH_CAP], text[40];
+    char path[PATH_ROOM], text[40];
     Err e = {0};
-    snprintf(path, sizeof path, "%s/latest", s->dir);
     int n = snprintf(text, sizeof text, "%s\n", s->name);
-    if (!file_replace(path, text, (size_t)n, &e))
+    if (!path_set(path, &e, "%s/latest", s->dir) || !file_replace(path, text, (size_t)n, &e))
         warn_of("the checkpoint is saved, but the file `latest` is not", &e);
 }
 
@@ -208,15 +198,13 @@ static void write_latest(const Save *s)
    just written was read back to the last byte. */
 static bool looks_valid(const char *path)
 {
-    char file[PATH_CAP + 32], *text;
+    char file[PATH_ROOM], *text = NULL;
     size_t n;
     Err e = {0};
     Manifest m = {0};
     struct stat st;
-    snprintf(file, sizeof file, "%s/" MANIFEST_NAME, path);
-    bool ok = file_read(file, MANIFEST_MAX, &text, &n, &e) && manifest_parse(&m, text, n, file, &e);
-    snprintf(file, sizeof file, "%s/" TENSORS_NAME, path);
-    ok = ok && stat(file, &st) == 0 && st.st_size == m.bytes;
+    bool ok = path_set(file, &e, "%s/" MANIFEST_NAME, path) && file_read(file, MANIFEST_MAX, &text, &n, &e) && manifest_parse(&m, text, n, file, &e);
+    ok = ok && path_set(file, &e, "%s/" TENSORS_NAME, path) && stat(file, &st) == 0 && st.st_size == m.bytes;
     free(text);
     manifest_free(&m);
     return ok;
@@ -225,14 +213,9 @@ static bool looks_valid(const char *path)
 /* Deletes a checkpoint: out of sight in one instant, then file by file, so that what has a manifest is whole. */
 static bool delete_step(const char *dir, int64_t step, Err *e)
 {
-    char path[PATH_CAP], gone[PATH_CAP];
-    snprintf(path, sizeof path, "%s/" STEP_FORMAT, dir, step);
-    snprintf(gone, sizeof gone, "%s/.tmp-gone-" STEP_FORMAT, dir, step);
-    if (!dir_remove(gone, e))
-        return false;
-    if (rename(path, gone))
-        return file_error(e, path, "move away an old checkpoint");
-    return dir_remove(gone, e);
+    char path[PATH_ROOM], gone[PATH_ROOM];
+    return path_set(path, e, "%s/" STEP_FORMAT, dir, step) && path_set(gone, e, "%s/.tmp-gone-" STEP_FORMAT, dir, step) &&
+           dir_remove(gone, e) && file_commit(path, gone, e) && dir_remove(gone, e);
 }
 
 /* Deletes what is older than the `keep` newest valid ones up to this step. */
@@ -240,7 +223,7 @@ static void prune(const Save *s, int keep)
 {
     int64_t *step;
     int n, valid = 0;
-    char path[PATH_CAP];
+    char path[PATH_ROOM];
     Err e = {0};
     if (keep <= 0)
         return;
@@ -248,10 +231,9 @@ static void prune(const Save *s, int keep)
     for (int i = 0; ok && i < n; i++) {
         if (step[i] > s->meta->step)
             continue;
-        snprintf(path, sizeof path, "%s/" STEP_FORMAT, s->dir, step[i]);
         if (valid >= keep)
             ok = delete_step(s->dir, step[i], &e);
-        else
+        else if ((ok = path_set(path, &e, "%s/" STEP_FORMAT, s->dir, step[i])))
             valid += looks_valid(path);
     }
     free(step);
@@ -288,19 +270,17 @@ void ckpt_clean(const char *dir)
     DIR *d = opendir(dir);
     if (!d)
         return;
-    char path[PATH_CAP], home[PATH_CAP];
+    char path[PATH_ROOM], home[PATH_ROOM];
     const struct dirent *entry;
     while ((entry = readdir(d))) {
-        Err e = {0};
+        Err e = {0}, taken = {0};
         if (strncmp(entry->d_name, ".tmp-", 5))
             continue;
         bool old = !strncmp(entry->d_name, ".tmp-old-", 9);
-        snprintf(home, sizeof home, "%s/%s", dir, entry->d_name + (old ? 9 : 0));
-        if (snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) >= (int)sizeof path)
+        bool ok = path_set(home, &e, "%s/%s", dir, entry->d_name + (old ? 9 : 0)) && path_set(path, &e, "%s/%s", dir, entry->d_name);
+        if (ok && old && file_commit(path, home, &taken))
             continue;
-        if (old && rename(path, home) == 0)
-            continue;
-        if (!dir_remove(path, &e))
+        if (!ok || !dir_remove(path, &e))
             warn_of("cannot remove what a dead job left", &e);
     }
     closedir(d);

@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_CAP = 4096 };
-
 /* Rank and size; one process without MPI where comm is MPI_COMM_NULL. */
 static void who(MPI_Comm comm, int *rank, int *size)
 {
@@ -31,12 +29,6 @@ static void bcast(MPI_Comm comm, void *x, size_t bytes)
 {
     if (comm != MPI_COMM_NULL)
         MPI_Bcast(x, (int)bytes, MPI_BYTE, 0, comm);
-}
-
-/* dir/name; false if it is too long. */
-static bool join(char out[PATH_CAP], const char *dir, const char *name, Err *e)
-{
-    return snprintf(out, PATH_CAP, "%s/%s", dir, name) < PATH_CAP || err_set(e, EXIT_IO, dir, "", "the path is too long");
 }
 
 /* Whether this rank's share of tensors.h5 is what the manifest says. */
@@ -78,9 +70,9 @@ static bool read_manifest(MPI_Comm comm, const char *path, Manifest *m, Err *e)
     int rank, size;
     who(comm, &rank, &size);
     *m = (Manifest){0};
-    char file[PATH_CAP], *text = NULL;
+    char file[PATH_ROOM], *text = NULL;
     size_t n = 0;
-    if (!join(file, path, MANIFEST_NAME, e))
+    if (!path_set(file, e, "%s/" MANIFEST_NAME, path))
         return false;
     bool ok = true;
     if (rank == 0 && access(file, F_OK) && (errno == ENOENT || errno == ENOTDIR))
@@ -102,15 +94,15 @@ static bool read_manifest(MPI_Comm comm, const char *path, Manifest *m, Err *e)
 }
 
 /* The checkpoint that this process validated last: loading it needs no second pass over the file. */
-static struct { char path[PATH_CAP]; uint64_t hash; } validated;
+static struct { char path[PATH_ROOM]; uint64_t hash; } validated;
 
 /* Manifest and every byte; the same verdict on all ranks.  manifest_free in either case. */
 static bool validate(MPI_Comm comm, const char *path, Manifest *m, Err *e)
 {
     int rank, size;
-    char file[PATH_CAP];
+    char file[PATH_ROOM];
     who(comm, &rank, &size);
-    if (!read_manifest(comm, path, m, e) || !join(file, path, TENSORS_NAME, e))
+    if (!read_manifest(comm, path, m, e) || !path_set(file, e, "%s/" TENSORS_NAME, path))
         return false;
     bool ok = err_agree(comm, check_share(file, m, rank, size, e), e);
     validated.hash = ok ? m->hash : 0;
@@ -158,16 +150,6 @@ bool ckpt_has(const CkptTensor *list, int n, const char *name)
     return find(list, n, name);
 }
 
-/* "(4096,4096)" */
-static const char *shape(char out[96], int dims, const int64_t *size)
-{
-    int n = 0;
-    for (int d = 0; d < dims; d++)
-        n += snprintf(out + n, 96 - (size_t)n, "%c%" PRId64, d ? ',' : '(', size[d]);
-    snprintf(out + n, 96 - (size_t)n, ")");
-    return out;
-}
-
 /* Whether every piece is in the checkpoint with its shape. */
 static bool fits(const Manifest *m, const char *path, const Piece *p, int n, Err *e)
 {
@@ -176,13 +158,13 @@ static bool fits(const Manifest *m, const char *path, const Piece *p, int n, Err
         const char *name = strncmp(p[i].name, "weights/", 8) ? p[i].name : p[i].name + 8;
         const CkptTensor *t = find(m->tensor, m->tensors, p[i].name);
         const Slice *s = &p[i].slice;
-        char has[96], wants[96];
-        shape(wants, s->dims, s->size);
+        char has[SHAPE_TEXT], wants[SHAPE_TEXT];
+        shape_text(wants, s->dims, s->size);
         if (!t)
             return err_set(e, EXIT_DATA, path, hint, "the checkpoint has no tensor \"%s\", the model wants one of %s", name, wants);
         if (t->dims != s->dims || memcmp(t->size, s->size, (size_t)s->dims * sizeof *s->size))
             return err_set(e, EXIT_DATA, path, hint, "tensor \"%s\" is %s, the model wants %s", name,
-                           shape(has, t->dims, t->size), wants);
+                           shape_text(has, t->dims, t->size), wants);
     }
     return true;
 }
@@ -201,13 +183,13 @@ static bool read_pieces(const char *file, const Manifest *m, const Piece *p, int
 bool ckpt_load(MPI_Comm comm, const char *path, const Piece *p, int n, Err *e)
 {
     Manifest m;
-    char file[PATH_CAP];
+    char file[PATH_ROOM];
     bool ok = read_manifest(comm, path, &m, e);
     if (ok && err_agree(comm, m.hash == validated.hash && !strcmp(path, validated.path), &(Err){0}) == false) {
         manifest_free(&m);
         ok = validate(comm, path, &m, e);
     }
-    ok = ok && err_agree(comm, join(file, path, TENSORS_NAME, e) && fits(&m, path, p, n, e), e);
+    ok = ok && err_agree(comm, path_set(file, e, "%s/" TENSORS_NAME, path) && fits(&m, path, p, n, e), e);
     if (ok)
         ok = err_agree(comm, read_pieces(file, &m, p, n, e), e);
     manifest_free(&m);
@@ -224,8 +206,8 @@ static bool list_steps(MPI_Comm comm, const char *dir, int64_t **step, int *n, E
     *step = NULL, *n = 0;
     bool ok = rank || ckptdir_list(dir, step, n, e);
     if (ok && rank == 0 && *n == 0) {
-        char latest[PATH_CAP];
-        ok = join(latest, dir, "latest", e);
+        char latest[PATH_ROOM];
+        ok = path_set(latest, e, "%s/latest", dir);
         if (ok && access(latest, F_OK) == 0)
             ok = err_set(e, EXIT_IO, dir, "put them back; to start from step 0, remove the file `latest` as well",
                          "no checkpoint left: `latest` names one, but there is none");

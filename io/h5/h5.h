@@ -23,6 +23,8 @@
 typedef struct H5 H5;
 
 enum { H5_F32, H5_U8, H5_U16, H5_I32, H5_I64 };
+/* Bytes of an element.  Local. */
+int64_t h5_elem(int type);
 
 /* Before MPI_Init: picks MPI-IO components that are known to write right (open-mpi/ompi#12718), stops HDF5
    from locking files, which parallel file systems refuse, and keeps it from touching at exit a file that could

@@ -6,7 +6,11 @@
 
 /* ---- datasets ---- */
 
-static const int64_t elem_bytes[] = { [H5_F32] = 4, [H5_U8] = 1, [H5_U16] = 2, [H5_I32] = 4, [H5_I64] = 8 };
+int64_t h5_elem(int type)
+{
+    static const int64_t bytes[] = { [H5_F32] = 4, [H5_U8] = 1, [H5_U16] = 2, [H5_I32] = 4, [H5_I64] = 8 };
+    return bytes[type];
+}
 
 static hid_t file_type(int type)
 {
@@ -34,15 +38,6 @@ static const char *type_name(int type)
 {
     static const char *const name[] = { "float32", "uint8", "uint16", "int32", "int64" };
     return type >= H5_F32 && type <= H5_I64 ? name[type] : "another type";
-}
-
-static void shape_text(char *text, size_t size, int type, int dims, const int64_t *n)
-{
-    int at = snprintf(text, size, "%s (", type_name(type));
-    for (int d = 0; d < dims && at < (int)size; d++)
-        at += snprintf(text + at, size - (size_t)at, d ? ",%lld" : "%lld", (long long)n[d]);
-    if (at < (int)size)
-        snprintf(text + at, size - (size_t)at, ")");
 }
 
 hid_t h5_transfer(const H5 *h)
@@ -131,7 +126,7 @@ bool h5_write(H5 *h, const char *name, int type, const Slice *mine, const void *
         return err_set(e, EXIT_IO, h->path, "", "an earlier write to this file failed");
     Slice whole = slice_whole(mine->dims, mine->size);
     hid_t set = created_set(h, name, type, mine, chunk, zstd_level);
-    bool ok = set >= 0 ? h5_reserve(h, name, slice_total(&whole) * elem_bytes[type], e)
+    bool ok = set >= 0 ? h5_reserve(h, name, slice_total(&whole) * h5_elem(type), e)
                        : h5_fail(h, e, EXIT_IO, name, "cannot be created");
     if (h5_wrote(h, ok, e)) {
         ok = transfer(h, set, type, mine, NULL, data) >= 0 || h5_fail(h, e, EXIT_IO, name, "cannot be written");
@@ -175,16 +170,16 @@ static bool fits(const H5 *h, hid_t set, const char *name, int type, const Slice
 {
     int has, dims;
     int64_t size[SLICE_DIMS];
-    char is[128], wanted[128];
+    char is[SHAPE_TEXT], wanted[SHAPE_TEXT];
     describe(set, &has, &dims, size);
     if (has == type && dims == want->dims && !memcmp(size, want->size, (size_t)dims * sizeof size[0]))
         return true;
-    shape_text(is, sizeof is, has, dims, size);
-    shape_text(wanted, sizeof wanted, type, want->dims, want->size);
-    err_expected(e, "%s", wanted);
-    err_got(e, "%s", is);
+    shape_text(is, dims, size);
+    shape_text(wanted, want->dims, want->size);
+    err_expected(e, "%s %s", type_name(type), wanted);
+    err_got(e, "%s %s", type_name(has), is);
     return err_set(e, EXIT_DATA, h->path, "the sizes in the configuration differ from those of the file",
-                   "dataset \"%s\" is %s, %s is wanted", name, is, wanted);
+                   "dataset \"%s\" is %s %s, %s %s is wanted", name, type_name(has), is, type_name(type), wanted);
 }
 
 bool h5_read(H5 *h, const char *name, int type, const Slice *want, void *data, Err *e)

@@ -4,6 +4,7 @@
 #pragma once
 #include <hdf5.h>
 
+#include "io/base/files.h"
 #include "io/h5/h5.h"
 
 struct H5 {
@@ -12,7 +13,7 @@ struct H5 {
     bool     created;
     bool     broken;                    /* a write failed: HDF5 must not touch the file again */
     int64_t  end;                       /* how far space is reserved */
-    char     path[4096];
+    char     path[PATH_ROOM];
 };
 
 /* "what" about an object of the file; HDF5's own innermost message becomes `got`.  Returns false. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "io/base/files.h"
 #include "io/h5/h5.h"
 
 enum { ROWS = 96, COLS = 320, NB = 8 };          /* stripes of 8 rows or columns, dealt to the ranks in turn */
@@ -69,11 +70,12 @@ static bool round_trip(MPI_Comm comm, const char *path, int32_t *x, Err *e)
 
 bool h5_selftest(MPI_Comm comm, const char *dir, Err *e)
 {
-    char path[4096];
+    char path[PATH_ROOM];
     int rank, pid = (int)getpid();
     MPI_Comm_rank(comm, &rank);
     MPI_Bcast(&pid, 1, MPI_INT, 0, comm);
-    snprintf(path, sizeof path, "%s/.h5-selftest-%d.h5", dir, pid);
+    if (!path_set(path, e, "%s/.h5-selftest-%d.h5", dir, pid))
+        return false;
     int32_t *x = malloc(sizeof *x * ROWS * COLS);
     CHECK(x, "no memory for the self-test");
     bool ok = round_trip(comm, path, x, e);

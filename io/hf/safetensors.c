@@ -20,11 +20,6 @@ static const char HINT[] = "the folder is incomplete or damaged: download it aga
 
 /* ---- opening ---- */
 
-static bool join(char path[ST_PATH + ST_NAME], const char *dir, const char *name, const char *suffix)
-{
-    return snprintf(path, ST_PATH + ST_NAME, "%s/%s%s", dir, name, suffix) < ST_PATH;
-}
-
 /* The length in front and the header; everything else is judged by st_parse. */
 static bool read_head(StFile *f, const char *path, bool alone, int64_t size, Err *e)
 {
@@ -68,13 +63,15 @@ static void add_data(StFile *f)
 
 static bool add_file(St *s, const char *name, const char *suffix, Err *e)
 {
-    char path[ST_PATH + ST_NAME];
+    char path[PATH_ROOM];
     struct stat st;
     StFile *f = &s->file[s->files];
     const bool alone = suffix[0];
     *f = (StFile){ .fd = -1 };
-    if (strlen(name) >= ST_NAME || !join(path, s->dir, name, suffix))
-        return err_set(e, EXIT_DATA, s->dir, "", "the path is too long");
+    if (strlen(name) >= ST_NAME)
+        return err_set(e, EXIT_DATA, s->dir, "", "the name of a file of weights is too long");
+    if (!path_set(path, e, "%s/%s%s", s->dir, name, suffix))
+        return false;
     strcpy(f->name, name);
     s->files++;
     f->fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -150,8 +147,7 @@ static bool begin(St *s, const char *dir, Err *e)
     *s = (St){ 0 };
     s->file = calloc(ST_FILES, sizeof *s->file);
     CHECK(s->file, "no memory for a list of files");
-    return snprintf(s->dir, sizeof s->dir, "%s", dir) < ST_PATH - ST_NAME
-        || err_set(e, EXIT_DATA, dir, "", "the path is too long");
+    return path_set(s->dir, e, "%s", dir);
 }
 
 bool st_open_file(St *s, const char *dir, const char *name, Err *e)
@@ -161,11 +157,9 @@ bool st_open_file(St *s, const char *dir, const char *name, Err *e)
 
 bool st_open(St *s, const char *dir, const char *suffix, Err *e)
 {
-    char single[ST_PATH + ST_NAME], index[ST_PATH + ST_NAME];
-    if (!begin(s, dir, e))
+    char single[PATH_ROOM], index[PATH_ROOM];
+    if (!begin(s, dir, e) || !path_set(single, e, "%s/%s%s", dir, ST_SINGLE, suffix) || !path_set(index, e, "%s/" ST_INDEX, dir))
         return false;
-    join(single, dir, ST_SINGLE, suffix);
-    join(index, dir, ST_INDEX, "");
     if (access(single, F_OK) == 0)
         return add_file(s, ST_SINGLE, suffix, e) && st_sort(s, e);
     if (access(index, F_OK) == 0)
@@ -191,12 +185,13 @@ void st_close(St *s)
 
 static bool read_at(const St *s, const StTensor *t, int64_t at, int64_t n, void *out, Err *e)
 {
-    char path[ST_PATH + ST_NAME], where[sizeof e->where];
+    char path[PATH_ROOM], where[sizeof e->where];
     const StFile *f = &s->file[t->file];
     const int64_t got = file_pread(f->fd, out, n, t->offset + at);
     if (got == n)
         return true;
-    join(path, s->dir, f->name, "");
+    if (!path_set(path, e, "%s/%s", s->dir, f->name))
+        return false;
     if (got < 0)
         return file_error(e, path, "read");
     snprintf(where, sizeof where, "%.400s, byte %" PRId64, path, t->offset + at + got);

@@ -24,9 +24,9 @@
  * Tests   tests/io/hf/test_safetensors.c
  */
 #pragma once
-#include "io/base/err.h"
+#include "io/base/files.h"
 
-enum { ST_DIMS = 8, ST_NAME = 256, ST_PATH = 4096, ST_FILES = 1000 };
+enum { ST_DIMS = 8, ST_NAME = 256, ST_FILES = 1000 };
 
 #define ST_SINGLE "model.safetensors"
 #define ST_INDEX  "model.safetensors.index.json"
@@ -52,7 +52,7 @@ typedef struct {
 } StFile;
 
 typedef struct {
-    char      dir[ST_PATH];
+    char      dir[PATH_ROOM];
     StFile   *file;
     StTensor *tensor;               /* by name */
     char     *index;                /* the text of the index; NULL: a single file */

@@ -109,17 +109,11 @@ bool st_plan(St *s, const StTensor *t, int n, int64_t shard_bytes, Err *e)
 
 /* ---- the files ---- */
 
-static bool path_of(const St *s, int file, const char *dir, char path[ST_PATH], Err *e)
-{
-    return snprintf(path, ST_PATH, "%s/%s", dir, s->file[file].name) < ST_PATH
-        || err_set(e, EXIT_IO, dir, "", "the path is too long");
-}
-
 bool st_create(const St *s, int file, const char *dir, Err *e)
 {
     const StFile *f = &s->file[file];
-    char path[ST_PATH];
-    if (!path_of(s, file, dir, path, e))
+    char path[PATH_ROOM];
+    if (!path_set(path, e, "%s/%s", dir, s->file[file].name))
         return false;
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
@@ -138,8 +132,8 @@ bool st_create(const St *s, int file, const char *dir, Err *e)
 
 int st_open_write(const St *s, int file, const char *dir, Err *e)
 {
-    char path[ST_PATH];
-    if (!path_of(s, file, dir, path, e))
+    char path[PATH_ROOM];
+    if (!path_set(path, e, "%s/%s", dir, s->file[file].name))
         return -1;
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)

@@ -1,12 +1,12 @@
 #include "io/set/frame.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+#include "io/base/files.h"
 
 void frame_open(Frame *f, int64_t capacity)
 {
@@ -34,18 +34,14 @@ bool frame_load(Frame *f, int fd, const char *path, const H5Chunk *c, uint64_t *
     f->held = 0;
     if (c->size < 1 || c->size > f->capacity || c->offset < 0 || c->offset > INT64_MAX - c->size)
         return bad(e, EXIT_DATA, path, c, "a chunk's place in the file makes no sense");
-    while (f->held < c->size) {
-        ssize_t n = pread(fd, f->stored + f->held, (size_t)(c->size - f->held), c->offset + f->held);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            err_got(e, "%m");
-            return bad(e, EXIT_IO, path, c, "the shard cannot be read");
-        }
-        if (n == 0)
-            return bad(e, EXIT_DATA, path, c, "the shard is truncated");
-        f->held += n;
+    const int64_t n = file_pread(fd, f->stored, c->size, c->offset);
+    if (n < 0) {
+        err_got(e, "%m");
+        return bad(e, EXIT_IO, path, c, "the shard cannot be read");
     }
+    if (n < c->size)
+        return bad(e, EXIT_DATA, path, c, "the shard is truncated");
+    f->held = n;
     *xxh64 = XXH64(f->stored, (size_t)c->size, 0);
     return true;
 }

@@ -1,7 +1,6 @@
 #include "io/set/shard.h"
 
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +9,11 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "io/base/files.h"
 #include "io/set/frame.h"
 
 void shard_layout(const ShardMeta *m, int64_t answer_bytes, ShardArray a[SHARD_ARRAYS])
 {
-    static const int64_t elem[] = { [H5_F32] = 4, [H5_U8] = 1, [H5_U16] = 2, [H5_I32] = 4, [H5_I64] = 8 };
     const int64_t N = m->samples, I = m->images, M = m->tokens;
     const int64_t P = shard_patches(m);
     const char *codes = m->depth ? "codes" : NULL;
@@ -32,7 +31,7 @@ void shard_layout(const ShardMeta *m, int64_t answer_bytes, ShardArray a[SHARD_A
     };
     for (int k = 0; k < SHARD_ARRAYS; k++) {
         a[k] = all[k];
-        a[k].row_bytes = elem[a[k].type];
+        a[k].row_bytes = h5_elem(a[k].type);
         for (int d = 1; d < a[k].dims; d++)
             a[k].row_bytes *= a[k].size[d];
     }
@@ -274,32 +273,17 @@ static bool write_file(Writer *w, const char *path, Err *e)
     return h5_close(h, e) && ok;
 }
 
-/* A rename is on the disk when its directory is. */
-static bool commit(const char *from, const char *to, Err *e)
-{
-    char *copy = strdup(to);
-    CHECK(copy, "no memory for a path");
-    int dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = dir >= 0 && rename(from, to) == 0 && fsync(dir) == 0;
-    if (!ok)
-        err_set(e, EXIT_IO, to, "", "the finished shard cannot be renamed: %m");
-    if (dir >= 0)
-        close(dir);
-    free(copy);
-    return ok;
-}
-
 bool shard_write(MPI_Comm comm, const char *path, const ShardMeta *m, const ShardPart *mine, Err *e)
 {
-    char tmp[4096];
+    char tmp[PATH_ROOM];
     Writer w;
     ASSERT(m->patch > 0 && m->scales > 0 && m->image % m->scales == 0 && m->image / m->scales >= m->patch);
-    if (snprintf(tmp, sizeof tmp, "%s.tmp", path) >= (int)sizeof tmp)
-        return err_set(e, EXIT_IO, path, "", "the shard's path is too long");
+    if (!path_set(tmp, e, "%s.tmp", path))
+        return false;
     writer_open(&w, comm, m, mine);
     bool ok = write_file(&w, tmp, e);
     if (ok)
-        ok = err_agree(comm, w.rank > 0 || commit(tmp, path, e), e);
+        ok = err_agree(comm, w.rank > 0 || file_commit(tmp, path, e), e);
     if (!ok && w.rank == 0)
         unlink(tmp);
     writer_close(&w);

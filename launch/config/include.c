@@ -2,12 +2,12 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "io/base/files.h"
 
 typedef struct { dev_t dev; ino_t ino; int file; } Opened;
 
@@ -138,7 +138,7 @@ static bool file_put(Reader *r, const char *path, const char *where, Err *e);
 /* The line `@include "name"` of file number `file`. */
 static bool include_line(Reader *r, const char *line, int file, int number, Err *e)
 {
-    char        where[PATH_MAX + 16], folder[PATH_MAX], path[2 * PATH_MAX], name[PATH_MAX];
+    char        where[PATH_ROOM + 16], folder[PATH_ROOM], path[PATH_ROOM], name[PATH_ROOM];
     const char *own = r->in->file[file];
     int         end = 0;
     snprintf(where, sizeof where, "%s:%d", own, number);
@@ -146,12 +146,9 @@ static bool include_line(Reader *r, const char *line, int file, int number, Err 
     if (!ok || (line[end] && line[end] != '#' && strncmp(line + end, "//", 2)))
         return err_set(e, EXIT_CONFIG, where, "write  @include \"file.cfg\"  alone on its line",
                        "an @include without a file name");
-    snprintf(folder, sizeof folder, "%s", own);
-    if (name[0] == '/' || !strchr(own, '/'))
-        snprintf(path, sizeof path, "%s", name);
-    else
-        snprintf(path, sizeof path, "%s/%s", dirname(folder), name);
-    return file_put(r, path, where, e);
+    const bool alone = name[0] == '/' || !strchr(own, '/');
+    return path_folder(folder, own, e) && path_set(path, e, "%s%s%s", alone ? "" : folder, alone ? "" : "/", name) &&
+           file_put(r, path, where, e);
 }
 
 static bool file_put(Reader *r, const char *path, const char *where, Err *e)

@@ -26,10 +26,10 @@ typedef struct {
 typedef struct {
     Run         r;
     HfLayout    layout;
-    char        path[2][HFFILES_PATH];       /* checkpoints: export.from's and the base's */
+    char        path[2][PATH_ROOM];       /* checkpoints: export.from's and the base's */
     CkptTensor *list[2];
     int         n[2];
-    char        hf[HFFILES_PATH];            /* the base's folder of small files; "": no base */
+    char        hf[PATH_ROOM];            /* the base's folder of small files; "": no base */
     St          plan, unused;
     ExportItem *item;
     int         items, cap;

@@ -79,8 +79,8 @@ static bool plan_tensor(Export *x, const StTensor *to, Err *e)
 bool plan_from_base(Export *x, Err *e)
 {
     bool ok = st_open(&x->plan, x->hf, ST_HEADER, e);
-    char path[HFFILES_PATH + 32];
-    snprintf(path, sizeof path, "%s/" HFFILES_UNUSED, x->hf);
+    char path[PATH_ROOM];
+    ok = ok && path_set(path, e, "%s/" HFFILES_UNUSED, x->hf);
     if (ok && access(path, F_OK) == 0)
         ok = st_open_file(&x->unused, x->hf, HFFILES_UNUSED, e);
     for (int i = 0; ok && i < x->plan.tensors; i++)

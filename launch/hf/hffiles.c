@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/base/files.h"
 #include "launch/config/options.h"
 
 enum { SMALL_MAX = 256 << 20 };
@@ -59,14 +58,12 @@ bool hffiles_copy(const char *from, const char *to, Err *e)
     bool ok = true;
     const struct dirent *entry;
     while (ok && (entry = readdir(d))) {
-        char a[HFFILES_PATH], b[HFFILES_PATH];
+        char a[PATH_ROOM], b[PATH_ROOM];
         struct stat st;
-        const int n = snprintf(a, sizeof a, "%s/%s", from, entry->d_name), m = snprintf(b, sizeof b, "%s/%s", to, entry->d_name);
         if (!is_small_file(entry->d_name))
             continue;
-        if (n >= HFFILES_PATH || m >= HFFILES_PATH)
-            ok = err_set(e, EXIT_IO, from, "", "the path is too long");
-        else if (stat(a, &st) == 0 && S_ISREG(st.st_mode))
+        ok = path_set(a, e, "%s/%s", from, entry->d_name) && path_set(b, e, "%s/%s", to, entry->d_name);
+        if (ok && stat(a, &st) == 0 && S_ISREG(st.st_mode))
             ok = hffiles_copy_file(a, b, e);
     }
     closedir(d);
@@ -84,18 +81,4 @@ bool hffiles_is_free(const char *dir)
         empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
     closedir(d);
     return empty;
-}
-
-bool hffiles_publish(const char *temp, const char *final, Err *e)
-{
-    char parent[HFFILES_PATH];
-    if (!file_sync(temp, e))
-        return false;
-    if (rename(temp, final))
-        return file_error(e, final, "rename the finished folder to");
-    snprintf(parent, sizeof parent, "%s", final);
-    char *slash = strrchr(parent, '/');
-    if (slash)
-        slash[slash == parent] = 0;
-    return file_sync(slash ? parent : ".", e);
 }

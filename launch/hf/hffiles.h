@@ -9,13 +9,12 @@
  * Tests   tests/launch/hf.sh
  */
 #pragma once
+#include "io/base/files.h"
 #include "io/hf/hfconfig.h"
 #include "launch/config/config.h"
 
 #define HFFILES_DIR    "hf"
 #define HFFILES_UNUSED "unused.safetensors"
-
-enum { HFFILES_PATH = 2 * CONFIG_STRING };
 
 /* HfNumber of a Config: a numeric, boolean or word key's value; model.head.heads as the model takes it. */
 double hffiles_number(const void *config, const char *key);
@@ -24,5 +23,3 @@ bool hffiles_copy(const char *from, const char *to, Err *e);
 bool hffiles_copy_file(const char *from, const char *to, Err *e);
 /* Whether a folder is not there, or empty. */
 bool hffiles_is_free(const char *dir);
-/* A folder whose files are synced gets its name: fsync, rename, fsync of the parent. */
-bool hffiles_publish(const char *temp, const char *final, Err *e);

@@ -8,7 +8,7 @@
 
 #include "io/base/files.h"
 
-enum { PATH = 1200, FILE_MOST = 1 << 16, VERSION = 1 };
+enum { FILE_MOST = 1 << 16, VERSION = 1 };
 #define FORMAT "asvr-bench"
 
 /* Every number of the file, in its order.  lo: the least; what may be 0 was not measured. */
@@ -24,7 +24,7 @@ enum { FIELDS = sizeof FIELD / sizeof *FIELD };
 
 bool rates_write(const Rates *r, const char *run, Err *e)
 {
-    char path[PATH];
+    char path[PATH_ROOM];
     json_t *root = json_pack("{s:s, s:i, s:s, s:b}", "format", FORMAT, "version", VERSION, "machine", r->machine, "debug", r->debug);
     json_t *sums = json_array();
     for (int i = 0; i < FIELDS; i++) {
@@ -86,12 +86,11 @@ static const char *take(Rates *r, const json_t *root)
 
 bool rates_read(Rates *r, const char *run, Err *e)
 {
-    char path[PATH], *text;
+    char path[PATH_ROOM], *text;
     size_t n;
     json_error_t why;
     *r = (Rates){ 0 };
-    snprintf(path, sizeof path, "%s/bench.json", run);
-    if (!file_read(path, FILE_MOST, &text, &n, e))
+    if (!path_set(path, e, "%s/bench.json", run) || !file_read(path, FILE_MOST, &text, &n, e))
         return false;
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
     const char *format = json_string_value(json_object_get(root, "format")), *wrong = root ? NULL : why.text;

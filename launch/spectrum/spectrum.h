@@ -14,6 +14,7 @@
  */
 #pragma once
 #include "dist/svd.h"
+#include "io/base/files.h"
 #include "launch/spectrum/measures.h"
 #include "launch/run.h"
 
@@ -52,7 +53,7 @@ typedef struct {
 typedef struct {
     Run      r;
     Svd      svd;
-    char     path[2 * CONFIG_STRING];      /* the checkpoint */
+    char     path[PATH_ROOM];              /* the checkpoint */
     CkptMeta meta;
     CkptTensor *tensor;                    /* (tensors) of the checkpoint */
     int      tensors;

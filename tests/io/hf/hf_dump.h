@@ -31,7 +31,7 @@ static inline double dump_number(const void *config, const char *key)
 
 static inline FILE *dump_open(const char *dir, const char *name)
 {
-    char path[ST_PATH];
+    char path[PATH_ROOM];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
@@ -90,7 +90,7 @@ static inline void dump_text(const char *dir, const Model *m, const HfBatch *b, 
 /* After forward and backward. */
 static inline void dump_case(const char *root, const char *name, const Model *m, const HfBatch *b, const Losses *sum)
 {
-    char dir[ST_PATH / 2], gradients[ST_PATH];
+    char dir[PATH_ROOM / 2], gradients[PATH_ROOM];
     Whole w[WHOLES];
     snprintf(dir, sizeof dir, "%s/%s", root, name);
     snprintf(gradients, sizeof gradients, "%s/gradients", dir);

@@ -134,7 +134,7 @@ static void cases(void **s)
     for (int i = 0; i < HF_CASE_COUNT; i++)
         run_case(&HF_CASES[i], root ? NULL : golden_of(HF_CASES[i].name), root);
     if (root) {
-        char path[ST_PATH];
+        char path[PATH_ROOM];
         snprintf(path, sizeof path, "%s/cases", root);
         FILE *f = fopen(path, "w");
         assert_non_null(f);
@@ -195,7 +195,7 @@ static void llava_import(Model *m, const char *dir)
 
 static void compare_config(const Model *m, const char *dir)
 {
-    char path[ST_PATH], *text;
+    char path[PATH_ROOM], *text;
     size_t bytes;
     HfDifference d[HF_DIFFERENCES];
     Err e = { 0 };
@@ -248,7 +248,7 @@ static void llava(void **s)
     const char *root = getenv("GOLDEN_DIR"), *tmp = getenv("TMP");
     for (size_t i = 0; i < sizeof HF_LLAVA_GOLDEN / sizeof *HF_LLAVA_GOLDEN; i++) {
         const HfLlava *g = &HF_LLAVA_GOLDEN[i];
-        char dir[ST_PATH / 2], file[ST_PATH];
+        char dir[PATH_ROOM / 2], file[PATH_ROOM];
         if (root) {
             snprintf(dir, sizeof dir, "%s/%s", root, g->name);
             if (access(dir, F_OK) == 0)
