@@ -12,6 +12,8 @@
 
 enum { WARM_UP = 2, STEPS = 12, TURNS = 8 };
 
+#define LOADER_SECONDS 2.0
+
 typedef struct {
     int32_t  *tokens, *labels, *token_start, *image_start;
     uint8_t  *pixels;
@@ -179,26 +181,37 @@ static void print_network(Run *r)
                1e3 * t, 4e-9 * (double)n / t);
 }
 
-static void print_loader(Run *r, Err *e)
+/* Samples a second that reading ahead gives, one rank a replica reading, as fast as they come. */
+static bool print_loader(Run *r, Err *e)
 {
     const Config *c = r->c;
-    if (!c->data.shards[0] || !run_shards(r, c->data.shards, "data.shards", e)) {
+    if (!c->data.set[0]) {
         if (r->grid.rank == 0)
-            printf("loader     not measured: there are no shards at data.shards = \"%s\"\n", c->data.shards);
-        *e = (Err){ 0 };
-        return;
+            printf("loader     not measured: data.set is not set\n");
+        return true;
     }
+    if (!run_shards(r, SPLIT_TRAIN, e))
+        return false;
     const LoaderConf l = { .seed = 1, .dp_rank = r->grid.dp_rank, .dp_size = r->grid.dp_size,
                            .micro_batch = c->train.micro_batch, .global_batch = c->train.micro_batch * r->grid.dp_size,
-                           .max_len = c->model.decoder.max_len, .P = r->model.w.vision.P, .ring = 2 };
-    r->loader = loader_open(r->shards, &l, e);
+                           .max_len = c->model.decoder.max_len, .P = r->model.w.vision.P, .ring = 1 + (int)max64(1, c->data.threads),
+                           .threads = c->data.threads };
+    r->feed = feed_open(&r->grid, r->shards, &l, e);
     if (!run_agree(r, e))
-        return;
-    const double t = now();
-    for (int i = 0; i < STEPS && loader_next(r->loader, e); i++)
-        ;
-    if (r->grid.rank == 0 && !e->code)
-        printf("loader     %.0f samples/s\n", STEPS * l.global_batch / (now() - t));
+        return false;
+    int64_t n = 0;
+    double t = now(), spent = 0;
+    while (!e->code && spent < LOADER_SECONDS) {
+        for (int i = 0; i < STEPS && feed_next(r->feed, e); i++)
+            n += l.global_batch;
+        spent = now() - t;
+        comm_bcast(r->grid.world, &spent, sizeof spent, 0);
+        if (!run_agree(r, e))
+            return false;
+    }
+    if (r->grid.rank == 0)
+        printf("loader     %.0f samples/s, %d thread%s a rank\n", (double)n / spent, c->data.threads, c->data.threads == 1 ? "" : "s");
+    return true;
 }
 
 /* What lies in the arenas of rank 0, by class, in MiB. */
@@ -312,8 +325,8 @@ static bool bench(Run *r, Err *e)
     const bool ok = bench_rates(r, &t, STEPS, exposed, &x, e);
     print_network(r);
     print_rates(r, &x);
-    if (ok)
-        print_loader(r, e);
+    if (ok && !print_loader(r, e))
+        return false;
     print_result(r, &t, &x);
     free_batch(&s);
     return !e->code;

@@ -9,6 +9,7 @@
 #include "io/base/files.h"
 #include "launch/eval/generate.h"
 #include "io/set/gather.h"
+#include "io/set/order.h"
 #include "launch/run.h"
 #include "launch/eval/sheet.h"
 #include "launch/verbs.h"
@@ -51,7 +52,7 @@ static int split(char *text, char at, const char **out, int cap)
 static bool open_eval(Eval *v, const Config *c, Err *e)
 {
     Run *r = &v->r;
-    if ((c->text.model[0] && !run_text(r, e)) || !run_shards(r, c->data.val, "data.val", e))
+    if ((c->text.model[0] && !run_text(r, e)) || !run_shards(r, SPLIT_VAL, e))
         return false;
     const RunShape shape = run_shape(r, false);
     if (!run_model(r, &shape, e) || !run_weights(r, &v->step, e) || !run_codes_match(r, e))
@@ -62,14 +63,14 @@ static bool open_eval(Eval *v, const Config *c, Err *e)
     memcpy(v->majority, m->baseline, sizeof v->majority);
     v->tasks = m->eval && c->train.stage >= STAGE_PRETRAIN ? split(v->names, ',', v->task, MAX_TASKS) : 0;
     split(v->majority, '\n', v->common, v->tasks);
-    gather_open(&v->batch, r->shards, shape.micro_batch, shape.max_images, m->depth);
-    v->reader = reader_open(r->shards, e);
-    if (v->reader)
-        reader_limits(v->reader, c->model.decoder.vocab, c->model.codes.size);
+    const GatherRoom room = gather_room(r->shards, shape.micro_batch, shape.max_images);
+    gather_open(&v->batch, &room);
+    v->reader = reader_open(r->shards);
+    reader_limits(v->reader, c->model.decoder.vocab, c->model.codes.size);
     const int kind = template_find(m->template_);
     if (v->tasks && kind < 0) {
         err_got(e, "\"%s\"", m->template_);
-        err_set(e, EXIT_DATA, c->data.val, "", "the shards are of an unknown template");
+        err_set(e, EXIT_DATA, "data.set", "", "the shards are of an unknown template");
     } else if (v->tasks) {
         generate_open(&v->generator, &r->model, r->text, kind, c->model.decoder.max_len, c->chat.max_new);
     }
@@ -119,12 +120,19 @@ static void mark(Eval *v, const Sample *s)
     v->shown[v->n_shown++] = it;
 }
 
+/* Fewer samples than there are: drawn over all of them, the same on any number of ranks. */
+static int64_t which(const Eval *v, int64_t i)
+{
+    const int64_t all = shards_meta(v->r.shards)->samples;
+    return v->samples == all ? i : order_sample(all, (uint64_t)v->r.c->run.seed, i);
+}
+
 static bool evaluate(Eval *v, Err *e)
 {
     const int64_t ranks = v->r.grid.dp_size;
     for (int64_t i = v->r.grid.dp_rank; i < v->samples; i += ranks) {
         Sample s;
-        if (comm_agree(v->r.grid.tp, reader_sample(v->reader, i, &s, e) ? 0 : 1))
+        if (comm_agree(v->r.grid.tp, reader_sample(v->reader, which(v, i), &s, e) ? 0 : 1))
             break;                                      /* the ranks of a replica go on together or not at all */
         if (v->tasks)
             mark(v, &s);

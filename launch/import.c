@@ -259,7 +259,7 @@ static bool save(Import *m, Err *e)
     const Config *c = m->r.c;
     const Params *t = &m->r.model.table;
     char dir[PATH_ROOM];
-    CkptMeta meta = { .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c), .dp = m->r.grid.dp_size,
+    CkptMeta meta = { .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c, CKPT_VERSION), .dp = m->r.grid.dp_size,
                       .tp = m->r.grid.tp_size, .stage = "import",
                       .fingerprint = params_fingerprint(t, m->r.model.weights, NULL) };
     Piece *p = calloc((size_t)t->n, sizeof *p);

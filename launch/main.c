@@ -307,7 +307,7 @@ static int version(void)
 static int help_config(const Config *c)
 {
     config_print(c, stdout);
-    printf("# hash %016" PRIx64 "\n", config_hash(c));
+    printf("# hash %016" PRIx64 "\n", config_hash(c, 0));
     return EXIT_DONE;
 }
 

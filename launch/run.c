@@ -31,8 +31,8 @@ int run_threads(const Run *r)
 
 void run_close(Run *r)
 {
-    if (r->loader)
-        loader_close(r->loader);
+    if (r->feed)
+        feed_close(r->feed);
     if (r->log)
         log_close(r->log);
     if (r->buckets)
@@ -69,43 +69,6 @@ bool run_text(Run *r, Err *e)
         err_set(e, EXIT_CONFIG, c->text.model, "raise model.decoder.vocab", "the text model is larger than the vocabulary");
     }
     return run_agree(r, e);
-}
-
-static bool shards_fit(const Run *r, const char *key, Err *e)
-{
-    const Config *c = r->c;
-    const ShardMeta *m = shards_meta(r->shards);
-    const char *hint = "pack again with this configuration, or train with the one that packed";
-    if (m->image != config_picture(c) || m->patch != c->model.vision.patch) {
-        err_expected(e, "pictures of %d, patches of %d (model.vision)", config_picture(c), c->model.vision.patch);
-        err_got(e, "pictures of %d, patches of %d", m->image, m->patch);
-        return err_set(e, EXIT_DATA, key, hint, "the shards were packed for another vision tower");
-    }
-    if (r->text && m->text_model != text_hash(r->text)) {
-        err_expected(e, "text model %016llx (%s)", (unsigned long long)text_hash(r->text), c->text.model);
-        err_got(e, "text model %016llx", (unsigned long long)m->text_model);
-        return err_set(e, EXIT_DATA, key, hint, "the shards were packed with another text model");
-    }
-    return true;
-}
-
-bool run_shards(Run *r, const char *glob, const char *key, Err *e)
-{
-    r->shards = shards_open(glob, e);
-    if (r->shards)
-        shards_fit(r, key, e);
-    return run_agree(r, e);
-}
-
-RunShape run_shape(const Run *r, bool train)
-{
-    const Config *c = r->c;
-    const int side = c->model.vision.image / c->model.vision.patch, images = shards_max_images(r->shards);
-    const int64_t rows = shards_max_tokens(r->shards) + (int64_t)images * (side * side - 1);
-    return (RunShape){ .stage = (Stage)c->train.stage, .train = train, .codes_given = shards_meta(r->shards)->depth,
-                       .micro_batch = c->train.micro_batch,
-                       .max_images = (int)max64(1, (int64_t)c->train.micro_batch * images),
-                       .max_len = (int)max64(1, min64(rows, c->model.decoder.max_len)) };
 }
 
 /* Parts that learn: the configured ones, or what the stage is for. */
@@ -202,9 +165,9 @@ static bool branch_matches(const Run *r, int branch, uint64_t stored, Err *e)
     err_expected(e, "tokenizer %016llx (the model's codebooks)", (unsigned long long)own);
     err_got(e, "tokenizer %016llx", (unsigned long long)stored);
     if (stored == 0)
-        return err_set(e, EXIT_DATA, "data.shards", "pack with model.codes.appearance_layer set and data.codes a tokenizer that has them",
+        return err_set(e, EXIT_DATA, "data.set", "pack with model.codes.appearance_layer set and data.codes a tokenizer that has them",
                        "the shards have no appearance codes");
-    return err_set(e, EXIT_DATA, "data.shards", "pack with data.codes = the checkpoint that train.init descends from",
+    return err_set(e, EXIT_DATA, "data.set", "pack with data.codes = the checkpoint that train.init descends from",
                    "the shards' visual codes were made by another tokenizer");
 }
 
@@ -223,7 +186,7 @@ bool run_codes_match(const Run *r, Err *e)
     if (s->depth != m->c.codes_depth * kinds) {
         err_expected(e, "%d codes a patch (model.codes.depth)", m->c.codes_depth);
         err_got(e, "%d codes a patch", s->depth / kinds);
-        return err_set(e, EXIT_DATA, "data.shards", "pack again, or set model.codes.depth", "the shards' codes have another depth");
+        return err_set(e, EXIT_DATA, "data.set", "pack again, or set model.codes.depth", "the shards' codes have another depth");
     }
     return branch_matches(r, SEMANTIC, s->codes_model, e) && branch_matches(r, APPEARANCE, s->appearance_model, e);
 }

@@ -17,10 +17,10 @@
 #include "dist/optim.h"
 #include "io/set/catalogue.h"
 #include "io/ckpt/ckpt.h"
-#include "io/set/loader.h"
 #include "io/base/log.h"
 #include "io/text/text.h"
 #include "launch/config/config.h"
+#include "launch/feed.h"
 
 typedef struct {
     const Config *c;
@@ -33,12 +33,13 @@ typedef struct {
     Optim    optim;
     Buckets *buckets;
     OnGrad   door;
-    Loader  *loader;
+    Feed    *feed;
     Log     *log;                  /* rank 0 only */
     int      lock;
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
+    char     init[128];            /* fingerprints of the checkpoints that it started from */
     char     started[512];         /* where the weights came from, for the first line of a run */
     bool     whole;                /* all of them came from a checkpoint */
 } Run;
@@ -62,11 +63,16 @@ void run_close(Run *r);
 bool run_agree(const Run *r, Err *e);
 
 bool run_text(Run *r, Err *e);                                         /* opens text.model */
-/* Opens the shards of a glob and checks that they were packed for this configuration. */
-bool run_shards(Run *r, const char *glob, const char *key, Err *e);
+/* Opens a split of data.set, on all ranks the same, and checks that it was packed for this configuration. */
+bool run_shards(Run *r, int split, Err *e);
 bool run_model(Run *r, const RunShape *s, Err *e);
 /* The model's configuration, as run_model opens it.  Local. */
 ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STRING]);
+/* Names the data, as checkpoints of that version do. */
+void run_data(const Run *r, int version, char out[64]);
+/* RUN/data.json says what the data set is; the difference to it: "data.level: "1" -> "2", ..."  Rank 0. */
+bool run_data_write(const Run *r, Err *e);
+void run_data_difference(const Run *r, char *out, size_t cap);
 /* The shape of the shards' micro-batches for the configured stage. */
 RunShape run_shape(const Run *r, bool train);
 

@@ -29,15 +29,48 @@ static void write_config(const Run *r, Err *e)
     free(text);
 }
 
+int steps_ahead(const Config *c, int replicas)
+{
+    const int64_t A = max64(1, c->train.global_batch / ((int64_t)c->train.micro_batch * replicas));
+    return (int)max64(STEPS_AHEAD, 1 + ceil_div(c->data.threads, A));
+}
+
 static void open_loader(Run *r, const RunShape *s, Err *e)
 {
     const Config *c = r->c;
     const LoaderConf l = { .seed = (uint64_t)c->run.seed, .dp_rank = r->grid.dp_rank, .dp_size = r->grid.dp_size,
                            .micro_batch = c->train.micro_batch, .global_batch = c->train.global_batch,
-                           .max_len = s->max_len, .P = r->model.w.vision.P, .first_step = r->step, .ring = STEPS_AHEAD,
+                           .max_len = s->max_len, .P = r->model.w.vision.P, .first_step = r->step, .ring = steps_ahead(c, r->grid.dp_size), .threads = c->data.threads,
                            .skip_bad = c->data.on_bad == BAD_SKIP, .vocab = c->model.decoder.vocab,
                            .codebook = c->model.codes.size };
-    r->loader = loader_open(r->shards, &l, e);
+    r->feed = feed_open(&r->grid, r->shards, &l, e);
+}
+
+/* Steps of train.epochs passes.  The order goes on over the end of a pass, so only the last batch of the run can be incomplete. */
+static bool count_steps(Run *r, Err *e)
+{
+    const Config *c = r->c;
+    const double samples = c->train.epochs * (double)shards_meta(r->shards)->samples, batches = samples / c->train.global_batch;
+    r->steps = c->train.steps;
+    if (!r->steps)
+        r->steps = (int64_t)(c->data.last == LAST_WRAP ? ceil(batches) : floor(batches));
+    if (r->steps)
+        return true;
+    err_expected(e, "train.global_batch = %d samples at least", c->train.global_batch);
+    err_got(e, "%.0f: %g passes over %lld", samples, c->train.epochs, (long long)shards_meta(r->shards)->samples);
+    return err_set(e, EXIT_CONFIG, "train.epochs", "lower train.global_batch, raise train.epochs, or set data.last = \"wrap\"",
+                   "the data do not fill a single batch");
+}
+
+static void say_last(Run *r)
+{
+    const Config *c = r->c;
+    const double samples = c->train.epochs * (double)shards_meta(r->shards)->samples;
+    const double over = samples - (double)r->steps * c->train.global_batch;
+    if (!c->train.steps && over >= 1)
+        log_line(r->log, "the last %.0f samples fill no batch and are left out (data.last = \"drop\")", over);
+    else if (!c->train.steps && over <= -1)
+        log_line(r->log, "the last batch is filled with %.0f samples of the next pass (data.last = \"wrap\")", -over);
 }
 
 static void say_start(Run *r)
@@ -59,6 +92,8 @@ static void say_start(Run *r)
         log_line(r->log, "%s; steps %lld to %lld of %s", r->started, (long long)r->step + 1, (long long)r->steps, r->c->run.dir);
     else
         log_line(r->log, "%s: all %lld steps are done already", r->started, (long long)r->steps);
+    if (r->step < r->steps)
+        say_last(r);
 }
 
 bool step_open(Run *r, Err *e)
@@ -66,15 +101,15 @@ bool step_open(Run *r, Err *e)
     const Config *c = r->c;
     if (c->text.model[0] && !run_text(r, e))
         return false;
-    if (!run_shards(r, c->data.shards, "data.shards", e))
+    if (!run_shards(r, SPLIT_TRAIN, e))
         return false;
     const RunShape shape = run_shape(r, true);
     if (!run_model(r, &shape, e))
         return false;
     optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &(OptimSetup){
         .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .canonical = c->parallel.reduction == REDUCE_CANONICAL });
-    r->steps = c->train.steps ? c->train.steps
-                              : (int64_t)(c->train.epochs * (double)shards_meta(r->shards)->samples / c->train.global_batch);
+    if (!count_steps(r, e))
+        return false;
     if (r->grid.rank == 0)
         r->lock = lock_run(c->run.dir, e);      /* keeps a second job off the same run */
     if (!run_agree(r, e))
@@ -88,6 +123,8 @@ bool step_open(Run *r, Err *e)
     open_loader(r, &shape, e);
     if (r->grid.rank == 0 && !e->code)
         write_config(r, e);
+    if (r->grid.rank == 0 && !e->code)
+        run_data_write(r, e);
     if (r->grid.rank == 0 && !e->code)
         r->log = log_open(c->run.dir, r->step + 1, e);
     if (!run_agree(r, e))
@@ -110,7 +147,7 @@ static void warn_bad(const Run *r, const StepData *d)
     for (int64_t i = 0; i < d->bad; i++) {
         char text[1200];
         snprintf(text, sizeof text, "step %lld: sample %lld is skipped: %s (%s)", (long long)r->step + 1,
-                 (long long)d->bad_ids[i], d->bad_first->what, d->bad_first->where);
+                 (long long)d->bad_sample[i].id, d->bad_sample[i].why.what, d->bad_sample[i].why.where);
         log_warn(text);
     }
 }
@@ -120,7 +157,7 @@ static void warn_unlabelled(const Run *r, StepState *s)
 {
     const Model *m = &r->model;
     const StepData *d = s->data;
-    if (m->c.stage < STAGE_PRETRAIN || r->step * r->c->train.global_batch >= shards_meta(r->shards)->samples)
+    if (r->grid.tp_rank != 0 || m->c.stage < STAGE_PRETRAIN || r->step * r->c->train.global_batch >= shards_meta(r->shards)->samples)
         return;
     for (int i = 0; i < d->n; i++)
         for (int b = 0; b < d->batch[i].B; b++) {
@@ -146,7 +183,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     s->flops = flops;
     zero_weights_waited(r->grid.coming);                    /* what was waited for elsewhere, in a save */
     s->t_data = s->t_forward = s->t_backward = s->t_reduce = s->t_optim = 0;
-    span(&s->t_data, s->data = loader_next(r->loader, e));
+    span(&s->t_data, s->data = feed_next(r->feed, e));
     if (s->data) {
         warn_bad(r, s->data);
         warn_unlabelled(r, s);

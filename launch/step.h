@@ -9,7 +9,7 @@
 #include "core/exact.h"
 #include "launch/run.h"
 
-enum { N_LOSSES = sizeof(Losses) / sizeof(double), STEPS_AHEAD = 2 /* that the loader holds */ };
+enum { N_LOSSES = sizeof(Losses) / sizeof(double), STEPS_AHEAD = 2 /* that the loader holds, at least */ };
 
 /* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
 typedef struct { Losses targets; double failed, stop, twice, minutes; } Tally;
@@ -33,6 +33,8 @@ typedef struct {
 /* Times a call. */
 #define span(seconds, call) do { const double span_from = now(); call; *(seconds) += now() - span_from; } while (0)
 
+/* Steps that the loader holds, so that all of its threads find work.  Local. */
+int steps_ahead(const Config *c, int replicas);
 /* Shards, model, checkpoint or initial weights, optimizer, buckets, loader, log: everything a training run has. */
 bool step_open(Run *r, Err *e);
 void step_close(Run *r, int code);

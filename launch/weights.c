@@ -7,7 +7,7 @@
 #include "core/distill.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
-#include "launch/run.h"
+#include "launch/identity.h"
 
 static bool exists(const char *dir, const char *name)
 {
@@ -140,6 +140,7 @@ bool run_load_parts(Run *r, const char *names, Err *e)
         const int length = (int)strcspn(at, ",");
         snprintf(from, sizeof from, "%.*s", length, at);
         ok = run_find(r, from, path, sizeof path, &m, e) && load_from(r, path, all, n, filled, e);
+        identity_started(r, &m);
         const size_t said = strlen(r->started);
         snprintf(r->started + said, sizeof r->started - said, "%s %.120s", strcmp(r->started, "starts from") ? "," : "", path);
         at += length;
@@ -178,69 +179,6 @@ bool run_weights(Run *r, int64_t *step, Err *e)
     return ok;
 }
 
-static void data_identity(const Run *r, char out[64])
-{
-    const ShardMeta *s = shards_meta(r->shards);
-    snprintf(out, 64, "%lld samples %016llx %016llx", (long long)s->samples, (unsigned long long)s->text_model,
-             (unsigned long long)s->codes_model);
-}
-
-static CkptMeta meta(const Run *r)
-{
-    const Config *c = r->c;
-    CkptMeta m = { .step = r->step, .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c),
-                   .fingerprint = run_fingerprint(r, NULL),
-                   .dp = r->grid.dp_size, .tp = r->grid.tp_size, .global_batch = c->train.global_batch,
-                   .samples = r->step * c->train.global_batch };
-    snprintf(m.stage, sizeof m.stage, "%s", STAGE_NAME[c->train.stage]);
-    data_identity(r, m.data);
-    return m;
-}
-
-/* What RUN/config.cfg said and what is asked now, key by key: "train.lr: 0.001 -> 0.002, ..."  Rank 0. */
-static void say_difference(const Run *r, Err *e)
-{
-    static Config  was;
-    static ErrList errs;
-    char path[PATH_ROOM], *text = NULL;
-    size_t n = 0;
-    if (!path_set(path, e, "%s/config.cfg", r->c->run.dir))
-        return;
-    FILE *f = open_memstream(&text, &n);
-    CHECK(f, "no memory for a comparison of configurations");
-    const bool differ = config_load(&was, path, NULL, 0, &errs) && config_diff(&was, r->c, f) > 0;
-    fclose(f);
-    char list[sizeof e->got] = "";
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        const size_t at = strlen(list);
-        snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", line + strspn(line, " "));
-    }
-    if (differ) {
-        err_expected(e, "what %s says", path);
-        err_got(e, "%s", list);
-    }
-    free(text);
-}
-
-/* A run goes on only as what it was: otherwise neither its losses nor its data order would mean anything. */
-static bool same_run(const Run *r, const CkptMeta *was, const char *path, Err *e)
-{
-    const CkptMeta is = meta(r);
-    if (was->config_hash != is.config_hash) {
-        if (r->grid.rank == 0)
-            say_difference(r, e);
-        return err_set(e, EXIT_CONFIG, path, "take another run.dir, or the configuration in RUN/config.cfg",
-                       "the run in run.dir was started with another configuration");
-    }
-    if (strcmp(was->data, is.data) != 0) {
-        err_expected(e, "%s", was->data);
-        err_got(e, "%s", is.data);
-        return err_set(e, EXIT_CONFIG, path, "take another run.dir, or put the shards back that it was started on",
-                       "the run in run.dir was started on another data set");
-    }
-    return true;
-}
-
 bool run_resume(Run *r, Err *e)
 {
     char dir[PATH_ROOM], path[PATH_ROOM] = "";
@@ -254,7 +192,7 @@ bool run_resume(Run *r, Err *e)
     if (path[0]) {
         int n;
         char (*names)[CKPT_NAME];
-        if (!same_run(r, &m, path, e))
+        if (!identity_same(r, &m, path, e))
             return false;
         Piece *p = pieces(r, true, &n, &names);
         bool ok = ckpt_load(r->grid.world, path, p, n, e);
@@ -310,7 +248,7 @@ bool run_save(Run *r, Err *e)
         return false;
     optim_settle(&r->optim);
     check_copies(r);
-    const CkptMeta m = meta(r);
+    const CkptMeta m = identity_of(r);
     Piece *p = pieces(r, true, &n, &names);
     bool ok = ckpt_save(r->grid.world, dir, &m, p, n, r->c->ckpt.keep, e);
     free(p);

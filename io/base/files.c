@@ -210,6 +210,11 @@ bool dir_remove(const char *path, Err *e)
 
 int lock_run(const char *dir, Err *e)
 {
+    return lock_folder(dir, "the run directory is in use", "wait for that job, stop it, or give this one another run.dir", e);
+}
+
+int lock_folder(const char *dir, const char *what, const char *hint, Err *e)
+{
     char path[PATH_ROOM], who[192] = "";
     if (!dir_make(dir, e) || !path_set(path, e, "%s/.lock", dir))
         return -1;
@@ -226,8 +231,7 @@ int lock_run(const char *dir, Err *e)
         int64_t n = file_pread(fd, who, sizeof who - 1, 0);
         who[n > 0 ? n : 0] = 0;
         who[strcspn(who, "\n")] = 0;
-        err_set(e, EXIT_CONFIG, dir, "wait for that job, stop it, or give this one another run.dir",
-                "the run directory is in use by %s", who[0] ? who : "another job");
+        err_set(e, EXIT_CONFIG, dir, hint, "%s by %s", what, who[0] ? who : "another job");
     } else if (busy) {
         file_error(e, path, "lock (does this file system have locks? Lustre: mount with -o flock)");
     } else {

@@ -43,3 +43,5 @@ bool dir_remove(const char *path, Err *e);
 /* Takes the lock of a run's directory (dir/.lock), waiting at most 3 seconds: a descriptor to be closed at the
    end, or -1 with EXIT_CONFIG naming the holder's host and process.  The lock dies with the process. */
 int lock_run(const char *dir, Err *e);
+/* The same for any folder: who is refused reads "WHAT by host n7, process 4242". */
+int lock_folder(const char *dir, const char *what, const char *hint, Err *e);

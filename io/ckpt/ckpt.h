@@ -29,7 +29,7 @@
 
 #include <mpi.h>
 
-enum { CKPT_VERSION = 1, CKPT_NAME = 96 };
+enum { CKPT_VERSION = 2, CKPT_NAME = 96 };
 
 /* One tensor's part on this rank.  All ranks give the same names and global shapes in the same order. */
 typedef struct {
@@ -46,6 +46,8 @@ typedef struct {
     int      dp, tp;                /* the grid at save, for the record */
     char     stage[16];
     char     data[64];              /* the caller's identity of the data set */
+    char     init[128];             /* the caller's identity of the weights it started from; "" in version 1 */
+    int      version;               /* of the format, in a loaded one */
     int64_t  global_batch, samples; /* the data cursor is step * global_batch */
 } CkptMeta;
 
@@ -81,6 +83,10 @@ bool ckpt_load(MPI_Comm comm, const char *path, const Piece *p, int n, Err *e);
 
 /* As ckpt_open_meta, for one process without MPI.  Local. */
 bool ckpt_verify(const char *path, CkptMeta *m, Err *e);
+
+/* Fingerprints of the checkpoint at `named`, or of all those of a run or its ckpt folder, as their manifests say them; returns how
+   many, 0 where there is none.  Local. */
+int  ckpt_fingerprints(const char *named, uint64_t *out, int cap);
 
 /* Removes what dead jobs left in dir (.tmp-*).  Local: rank 0 of the job that holds the run's lock. */
 void ckpt_clean(const char *dir);

@@ -283,3 +283,37 @@ bool ckpt_newest(MPI_Comm comm, const char *dir, char path[], size_t cap, CkptMe
     return newer ? false : err_set(e, EXIT_IO, dir, "to start from step 0, remove this folder",
                                    "no valid checkpoint left among %d: %s", n, bad);
 }
+
+/* ---- fingerprints, by manifests alone ---- */
+
+static bool fingerprint_of(const char *path, uint64_t *out)
+{
+    Err e = { 0 };
+    Manifest m = { 0 };
+    char file[PATH_ROOM], *text = NULL;
+    size_t n;
+    const bool ok = path_set(file, &e, "%s/" MANIFEST_NAME, path) && file_read(file, MANIFEST_MAX, &text, &n, &e) &&
+                    manifest_parse(&m, text, n, file, &e);
+    *out = m.meta.fingerprint;
+    manifest_free(&m);
+    free(text);
+    return ok;
+}
+
+int ckpt_fingerprints(const char *named, uint64_t *out, int cap)
+{
+    static const char *const BELOW[] = { "", "/ckpt" };
+    int found = cap > 0 && fingerprint_of(named, out);
+    for (size_t k = 0; k < sizeof BELOW / sizeof *BELOW && !found; k++) {
+        Err e = { 0 };
+        char dir[PATH_ROOM], path[PATH_ROOM];
+        int64_t *step = NULL;
+        int n = 0;
+        if (!path_set(dir, &e, "%s%s", named, BELOW[k]) || !ckptdir_list(dir, &step, &n, &e))
+            continue;
+        for (int i = 0; i < n && found < cap; i++)
+            found += path_set(path, &e, "%s/" STEP_FORMAT, dir, step[i]) && fingerprint_of(path, &out[found]);
+        free(step);
+    }
+    return found;
+}

@@ -43,12 +43,12 @@ static json_t *files_json(const Manifest *m)
 static json_t *manifest_json(const Manifest *m)
 {
     const CkptMeta *c = &m->meta;
-    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:{s:o}, s:o, s:o, s:{s:i, s:i}, s:s, s:s, s:o, s:o}",
+    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:{s:o}, s:o, s:o, s:{s:i, s:i}, s:s, s:s, s:s, s:o, s:o}",
         "format", FORMAT, "version", CKPT_VERSION,
         "step", (json_int_t)c->step, "cursor", (json_int_t)(c->step * c->global_batch),
         "global_batch", (json_int_t)c->global_batch, "samples", (json_int_t)c->samples,
         "rng", "seed", hex(c->seed), "config_hash", hex(c->config_hash), "fingerprint", hex(c->fingerprint),
-        "grid", "dp", c->dp, "tp", c->tp, "stage", c->stage, "data", c->data,
+        "grid", "dp", c->dp, "tp", c->tp, "stage", c->stage, "data", c->data, "init", c->init,
         "tensors", tensors_json(m), "files", files_json(m));
 }
 
@@ -123,7 +123,8 @@ static bool read_meta(const Reader *r, const json_t *o, CkptMeta *c)
            && get_hex(r, json_object_get(o, "config_hash"), &c->config_hash)
            && get_hex(r, json_object_get(o, "fingerprint"), &c->fingerprint)
            && get_int(r, grid, "dp", 1, 1 << 30, &dp) && get_int(r, grid, "tp", 1, 1 << 30, &tp)
-           && get_text(r, o, "stage", c->stage, sizeof c->stage) && get_text(r, o, "data", c->data, sizeof c->data);
+           && get_text(r, o, "stage", c->stage, sizeof c->stage) && get_text(r, o, "data", c->data, sizeof c->data)
+           && (c->version == 1 || get_text(r, o, "init", c->init, sizeof c->init));
     if (ok && (__builtin_mul_overflow(c->step, c->global_batch, &product) || product != cursor))
         ok = damaged(r, "the cursor is not step * global_batch");
     c->dp = (int)dp, c->tp = (int)tp;
@@ -201,6 +202,7 @@ static bool read_root(const Reader *r, const json_t *o, Manifest *m)
         return err_set(r->e, EXIT_DATA, r->where, "read it with the program that wrote it, or a newer one",
                        "the checkpoint is of a newer format");
     }
+    m->meta.version = (int)version;
     return read_meta(r, o, &m->meta) && read_files(r, json_object_get(o, "files"), m)
         && read_tensors(r, json_object_get(o, "tensors"), m);
 }

@@ -1,72 +1,215 @@
 #include "io/set/catalogue.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "io/set/shardfile.h"
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
-static bool differ(const ShardFile *a, const ShardFile *b, const char *in, Err *e)
+#include "core/rng.h"
+#include "io/base/files.h"
+#include "io/set/catalogueinside.h"
+#include "io/set/order.h"
+
+enum { SETS_MOST = 64 };
+
+static bool differ(const Index *a, const Index *b, const char *in, Err *e)
 {
-    return err_set(e, EXIT_DATA, b->path, "data.shards must name the shards of one data set",
-                   "this shard differs from %s in %s", a->path, in);
+    return err_set(e, EXIT_DATA, b->path, "pack all of them for one model", "this data set differs from %s in %s", a->path, in);
 }
 
-static bool agree(const ShardFile *first, const ShardFile *f, Err *e)
+static bool agree(const Index *x, const Index *y, int split, Err *e)
 {
-    const ShardMeta *a = &first->meta, *b = &f->meta;
+    const ShardMeta *a = &x->meta, *b = &y->meta;
     if (a->image != b->image || a->patch != b->patch || a->scales != b->scales)
-        return differ(first, f, "the size of images or patches", e);
+        return differ(x, y, "the size of images or patches", e);
     if (a->depth != b->depth || a->codes_model != b->codes_model || a->appearance_model != b->appearance_model)
-        return differ(first, f, "its visual codes (codes_model, depth)", e);
+        return differ(x, y, "its visual codes (codes_model, depth)", e);
     if (a->text_model != b->text_model)
-        return differ(first, f, "text_model", e);
-    if (strcmp(a->template_, b->template_))
-        return differ(first, f, "template", e);
-    if (a->eval != b->eval || strcmp(a->tasks, b->tasks))
-        return differ(first, f, "tasks", e);
+        return differ(x, y, "text_model", e);
+    if (split == SPLIT_VAL && (a->eval != b->eval || strcmp(a->tasks, b->tasks) || strcmp(a->template_, b->template_)))
+        return differ(x, y, "tasks or template", e);
     return true;
 }
 
-static void account(Shards *s, const ShardFile *f)
+static void add_file(Shards *s, const Index *x, int i, Err *e)
 {
-    s->meta.samples += f->meta.samples;
-    s->meta.images += f->meta.images;
-    s->meta.tokens += f->meta.tokens;
-    for (int64_t i = 0; i < f->meta.samples; i++) {
-        s->max_tokens = max64(s->max_tokens, f->token_start[i + 1] - f->token_start[i]);
-        s->max_images = max64(s->max_images, f->image_start[i + 1] - f->image_start[i]);
-        if (f->answer_start)
-            s->max_answer = max64(s->max_answer, f->answer_start[i + 1] - f->answer_start[i]);
-    }
+    ShardArray a[SHARD_ARRAYS];
+    const IndexShard *is = &x->shard[i];
+    char path[4096];
+    File *f = &s->file[s->n++];
+    *f = (File){ .index = x, .i = i, .first = s->meta.samples };
+    if (!index_shard_path(x, i, path, sizeof path, e))
+        return;
+    CHECK((f->path = strdup(path)), "no memory for a path");
+    index_layout(x, i, a);
     for (int k = 0; k < SHARD_ARRAYS; k++) {
-        const Stored *a = &f->array[k];
-        if (a->n)
-            s->raw_bytes[k] = max64(s->raw_bytes[k], a->per * a->is.row_bytes);
-        for (int64_t i = 0; i < a->n; i++)
-            s->stored_bytes = max64(s->stored_bytes, a->chunk[i].size);
+        s->row_bytes[k] = a[k].name ? a[k].row_bytes : 0;
+        s->raw_bytes[k] = max64(s->raw_bytes[k], is->per[k] * s->row_bytes[k]);
+    }
+    s->meta.samples += is->samples;
+    s->meta.images += is->images;
+    s->meta.tokens += is->tokens;
+    s->max_tokens = max64(s->max_tokens, is->max_tokens);
+    s->max_images = max64(s->max_images, is->max_images);
+    s->max_answer = max64(s->max_answer, is->max_answer);
+    s->stored_bytes = max64(s->stored_bytes, is->max_stored);
+}
+
+/* The files of the sets that are open, of one split. */
+static bool add_files(Shards *s, Err *e)
+{
+    int all = 0;
+    for (int k = 0; k < s->sets; k++)
+        all += s->set[k]->n;
+    s->file = calloc((size_t)all + 1, sizeof *s->file);
+    CHECK(s->file, "no memory for a catalogue of %d shards", all);
+    s->meta = s->set[0]->meta;
+    s->meta.samples = s->meta.images = s->meta.tokens = 0;
+    s->meta.eval &= s->split == SPLIT_VAL;
+    for (int k = 0; k < s->sets && !e->code; k++) {
+        s->set_first[k] = s->meta.samples;
+        if (agree(s->set[0], s->set[k], s->split, e))
+            for (int i = 0; i < s->set[k]->n && !e->code; i++)
+                if (s->set[k]->shard[i].split == s->split)
+                    add_file(s, s->set[k], i, e);
+    }
+    s->set_first[s->sets] = s->meta.samples;
+    if (!e->code && s->meta.samples == 0)
+        err_set(e, EXIT_DATA, s->set[0]->path, s->split ? "pack with data.val_samples" : "pack some data with `asvr pack`",
+                "the data set holds no samples for %s", s->split ? "evaluation" : "training");
+    return !e->code;
+}
+
+/* Slots of a cycle by weight, the largest remainders rounded up; every set has one at least. */
+static bool share_slots(Shards *s, const double *weight, Err *e)
+{
+    double sum = 0, rest[SETS_MOST];
+    int64_t given = 0, count[SETS_MOST];
+    for (int k = 0; k < s->sets; k++)
+        sum += weight[k];
+    for (int k = 0; k < s->sets; k++) {
+        const double exact = MIX_CYCLE * weight[k] / sum;
+        count[k] = (int64_t)exact;
+        rest[k] = exact - (double)count[k];
+        given += count[k];
+    }
+    for (; given < MIX_CYCLE; given++) {
+        int best = 0;
+        for (int k = 1; k < s->sets; k++)
+            best = rest[k] > rest[best] ? k : best;
+        rest[best] -= 1;
+        count[best]++;
+    }
+    for (int k = 0; k < s->sets; k++) {
+        if (s->sets > 1 && count[k] < 1)
+            return err_set(e, EXIT_CONFIG, "data.set", "give it a larger weight, or leave it out",
+                           "%s has less than one of %d samples", s->set[k]->path, MIX_CYCLE);
+        if (s->sets > 1 && s->set_first[k + 1] == s->set_first[k])
+            return err_set(e, EXIT_DATA, s->set[k]->path, "", "this data set of the mix has no samples");
+        s->share[k] = count[k];
+    }
+    return true;
+}
+
+/* Whose each position of a cycle is: the shares one behind the other, in a drawn order. */
+static void draw_cycle(Shards *s)
+{
+    uint16_t before[SETS_MOST] = { 0 };
+    s->cycle = calloc(MIX_CYCLE, sizeof *s->cycle);
+    CHECK(s->cycle, "no memory for the order of a mix");
+    for (int p = 0; p < MIX_CYCLE; p++) {
+        int64_t at = order_sample(MIX_CYCLE, 0, p);
+        int k = 0;
+        while (at >= s->share[k])
+            at -= s->share[k++];
+        s->cycle[p].set = (uint8_t)k;
+        s->cycle[p].before = before[k]++;
     }
 }
 
-Shards *shards_of(char *const *path, int n, Err *e)
+static Shards *new_shards(int sets, int split)
 {
     Shards *s = calloc(1, sizeof *s);
-    CHECK(s && (s->file = calloc((size_t)n + 1, sizeof *s->file)), "no memory for a catalogue of %d shards", n);
-    for (int i = 0; i < n; i++) {
-        ShardFile *f = &s->file[s->n++];
-        if (!shard_file_open(f, path[i], e) || !agree(&s->file[0], f, e)) {
-            shards_close(s);
-            return NULL;
-        }
-        if (i == 0) {
-            s->meta = f->meta;
-            s->meta.samples = s->meta.images = s->meta.tokens = 0;
-        }
-        f->first = s->meta.samples;
-        account(s, f);
-    }
+    CHECK(s && (s->set = calloc((size_t)sets + 1, sizeof *s->set)) && (s->set_first = calloc((size_t)sets + 1, sizeof *s->set_first)) &&
+          (s->share = calloc((size_t)sets + 1, sizeof *s->share)), "no memory for a catalogue");
+    s->split = split;
     return s;
+}
+
+Shards *shards_of(Index *x, int split, Err *e)
+{
+    Shards *s = new_shards(1, split);
+    s->set[s->sets++] = x;
+    if (add_files(s, e))
+        return s;
+    shards_close(s);
+    return NULL;
+}
+
+/* "PATH" or "PATH:WEIGHT" becomes a path; the weight, or 0. */
+static double weight_of(char *item)
+{
+    char *colon = strrchr(item, ':'), *end;
+    if (!colon || !colon[1])
+        return 0;
+    const double w = strtod(colon + 1, &end);
+    if (*end || !isfinite(w) || w <= 0)
+        return 0;
+    *colon = 0;
+    return w;
+}
+
+static bool open_sets(Shards *s, char *list, double *weight, Err *e)
+{
+    int weighed = 0;
+    char *save = NULL;
+    for (char *item = strtok_r(list, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        item += strspn(item, " \t");
+        for (size_t n = strlen(item); n && strchr(" \t", item[n - 1]); n--)
+            item[n - 1] = 0;
+        if (s->sets == SETS_MOST)
+            return err_set(e, EXIT_CONFIG, "data.set", "", "more than %d data sets", SETS_MOST);
+        weight[s->sets] = weight_of(item);
+        weighed += weight[s->sets] > 0;
+        if (!(s->set[s->sets] = index_open(item, e)))
+            return false;
+        s->sets++;
+    }
+    if (!s->sets)
+        return err_set(e, EXIT_CONFIG, "data.set", "", "data.set names no data set");
+    if (weighed && weighed < s->sets)
+        return err_set(e, EXIT_CONFIG, "data.set", "write PATH:WEIGHT for each, or for none", "some data sets have a weight, others have none");
+    if (!add_files(s, e))
+        return false;
+    for (int k = 0; k < s->sets && !weighed; k++)
+        weight[k] = (double)(s->set_first[k + 1] - s->set_first[k]);
+    if (!share_slots(s, weight, e))
+        return false;
+    if (s->sets > 1)
+        draw_cycle(s);
+    return true;
+}
+
+Shards *shards_open(const char *sets, int split, Err *e)
+{
+    double weight[SETS_MOST];
+    Shards *s = new_shards(SETS_MOST, split);
+    char *list = strdup(sets);
+    CHECK(list, "no memory for a list of data sets");
+    const bool ok = open_sets(s, list, weight, e);
+    free(list);
+    if (ok)
+        return s;
+    shards_close(s);
+    return NULL;
 }
 
 static int by_name(const void *a, const void *b)
@@ -74,36 +217,105 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-Shards *shards_open(const char *pattern, Err *e)
+Shards *shards_glob(const char *pattern, int split, Err *e)
 {
     glob_t g = { 0 };
     int rc = glob(pattern, GLOB_BRACE | GLOB_TILDE | GLOB_NOSORT, NULL, &g);
     Shards *s = NULL;
     if (rc == GLOB_NOMATCH || (rc == 0 && g.gl_pathc == 0)) {
-        err_set(e, EXIT_DATA, pattern, "make them with `asvr pack`, or correct data.shards", "no shard has this name");
+        err_set(e, EXIT_DATA, pattern, "make a data set with `asvr pack`", "no shard has this name");
     } else if (rc) {
         err_set(e, EXIT_IO, pattern, "", "the folder of the shards cannot be read");
     } else {
         qsort(g.gl_pathv, g.gl_pathc, sizeof *g.gl_pathv, by_name);     /* glob sorts by locale */
-        s = shards_of(g.gl_pathv, (int)g.gl_pathc, e);
+        Index *x = index_new(pattern);
+        bool ok = true;
+        for (size_t i = 0; i < g.gl_pathc && ok; i++)
+            ok = index_add(x, g.gl_pathv[i], g.gl_pathv[i], split, 0, e);
+        if (ok)
+            s = shards_of(x, split, e);
+        else
+            index_close(x);
     }
     globfree(&g);
-    if (s && s->meta.samples == 0) {
-        err_set(e, EXIT_DATA, pattern, "pack some data with `asvr pack`", "the shards hold no samples");
-        shards_close(s);
-        return NULL;
-    }
     return s;
 }
 
 void shards_close(Shards *s)
 {
     for (int i = 0; i < s->n; i++)
-        shard_file_close(&s->file[i]);
+        free(s->file[i].path);
+    for (int k = 0; k < s->sets; k++)
+        index_close(s->set[k]);
     free(s->file);
+    free(s->set);
+    free(s->set_first);
+    free(s->share);
+    free(s->cycle);
     free(s);
 }
 
 const ShardMeta *shards_meta(const Shards *s) { return &s->meta; }
 int64_t shards_max_tokens(const Shards *s) { return s->max_tokens; }
 int shards_max_images(const Shards *s) { return (int)s->max_images; }
+
+bool shards_indexed(const Shards *s) { return s->set[0]->hash != 0; }
+
+uint64_t shards_identity(const Shards *s)
+{
+    uint64_t hash = s->set[0]->hash;
+    for (int i = 0; i < s->n && !shards_indexed(s); i++)
+        hash = XXH64(&s->set[0]->shard[i].fingerprint, sizeof(uint64_t), hash);
+    for (int k = 1; k < s->sets; k++) {
+        const uint64_t more[] = { s->set[k]->hash, (uint64_t)s->share[k - 1], (uint64_t)s->share[k] };
+        hash = XXH64(more, sizeof more, hash);
+    }
+    return hash;
+}
+
+int64_t shards_pick(const Shards *s, uint64_t seed, int64_t position)
+{
+    if (s->sets == 1)
+        return order_sample(s->meta.samples, seed, position);
+    const int k = s->cycle[position % MIX_CYCLE].set;
+    const int64_t own = position / MIX_CYCLE * s->share[k] + s->cycle[position % MIX_CYCLE].before;
+    return s->set_first[k] +
+           order_sample(s->set_first[k + 1] - s->set_first[k], rng_bits(seed, rng_stream("mix"), s->set[k]->hash), own);
+}
+
+int shard_file_of(const File *f, Err *e)
+{
+    static const char hint[] = "copy the data set again, or pack it again with `asvr pack`";
+    const IndexShard *is = &f->index->shard[f->i];
+    char want[17], got[17] = "";
+    struct stat st;
+    const int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        err_set(e, errno == ENOENT ? EXIT_DATA : EXIT_IO, f->path, errno == EMFILE ? "raise `ulimit -n`" : hint,
+                "the shard cannot be opened: %m");
+        return -1;
+    }
+    snprintf(want, sizeof want, "%016llx", (unsigned long long)is->fingerprint);
+    if (fstat(fd, &st) || file_pread(fd, got, 16, is->fingerprint_at) < 0) {
+        file_error(e, f->path, "read");
+    } else if (st.st_size != is->bytes || memcmp(want, got, 16)) {
+        got[strspn(got, "0123456789abcdef")] = 0;
+        err_expected(e, "%lld bytes, fingerprint %s", (long long)is->bytes, want);
+        err_got(e, "%lld bytes, fingerprint %s", (long long)st.st_size, *got ? got : "none");
+        err_set(e, EXIT_DATA, f->path, hint, "this is not the shard that the index means");
+    } else {
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+bool shards_present(const Shards *s, Err *e)
+{
+    for (int i = 0; i < s->n && !e->code; i++) {
+        const int fd = shard_file_of(&s->file[i], e);
+        if (fd >= 0)
+            close(fd);
+    }
+    return !e->code;
+}

@@ -3,26 +3,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *room(int64_t n, size_t elem)
+GatherRoom gather_room(const Shards *s, int samples, int images)
 {
+    const ShardMeta *m = shards_meta(s);
+    return (GatherRoom){ .samples = samples, .images = images, .tokens = samples * shards_max_tokens(s),
+                         .image_bytes = (int64_t)m->image * m->image * 3, .image_codes = shard_patches(m) * m->depth };
+}
+
+/* Run with `bytes` it only counts. */
+static void *room(int64_t n, size_t elem, int64_t *bytes)
+{
+    if (bytes) {
+        *bytes += n * (int64_t)elem;
+        return NULL;
+    }
     void *p = calloc((size_t)max64(n, 1), elem);
     CHECK(p, "no memory for %lld x %zu bytes of a batch", (long long)n, elem);
     return p;
 }
 
-void gather_open(Gather *g, const Shards *s, int samples, int images, int depth)
+static void lay(Gather *g, int64_t *bytes)
 {
-    const ShardMeta *m = shards_meta(s);
-    *g = (Gather){ .cap = samples, .images_cap = images, .depth = depth,
-                   .picture = (size_t)m->image * (size_t)m->image * 3, .codes_row = (size_t)(shard_patches(m) * depth) * 2,
-                   .tokens_cap = samples * shards_max_tokens(s) };
-    g->tokens = room(g->tokens_cap, sizeof *g->tokens);
-    g->labels = room(g->tokens_cap, sizeof *g->labels);
-    g->token_start = room(samples + 1, sizeof *g->token_start);
-    g->image_start = room(samples + 1, sizeof *g->image_start);
-    g->pixels = room(images, g->picture);
-    g->codes = room(images, g->codes_row + 1);
-    g->sample = room(samples, sizeof *g->sample);
+    const GatherRoom *r = &g->room;
+    g->tokens = room(r->tokens, sizeof *g->tokens, bytes);
+    g->labels = room(r->tokens, sizeof *g->labels, bytes);
+    g->token_start = room(r->samples + 1, sizeof *g->token_start, bytes);
+    g->image_start = room(r->samples + 1, sizeof *g->image_start, bytes);
+    g->pixels = room(r->images * r->image_bytes, 1, bytes);
+    g->codes = room(r->images * r->image_codes, sizeof *g->codes, bytes);
+    g->sample = room(r->samples, sizeof *g->sample, bytes);
+}
+
+int64_t gather_bytes(const GatherRoom *r)
+{
+    Gather g = { .room = *r };
+    int64_t bytes = 0;
+    lay(&g, &bytes);
+    return bytes;
+}
+
+void gather_open(Gather *g, const GatherRoom *r)
+{
+    *g = (Gather){ .room = *r };
+    lay(g, NULL);
 }
 
 void gather_close(Gather *g)
@@ -42,14 +65,15 @@ void gather_clear(Gather *g) { g->batch = (Batch){ 0 }; }
 bool gather_add(Gather *g, const Sample *s, int64_t number)
 {
     Batch *b = &g->batch;
-    if (b->B == g->cap || b->I + s->n_images > g->images_cap || b->M + s->n_tokens > g->tokens_cap)
+    const GatherRoom *r = &g->room;
+    if (b->B == r->samples || b->I + s->n_images > r->images || b->M + s->n_tokens > r->tokens)
         return false;
     memcpy(g->tokens + b->M, s->tokens, (size_t)s->n_tokens * sizeof *g->tokens);
     memcpy(g->labels + b->M, s->labels, (size_t)s->n_tokens * sizeof *g->labels);
     if (s->n_images)
-        memcpy(g->pixels + (size_t)b->I * g->picture, s->pixels, (size_t)s->n_images * g->picture);
-    if (s->n_images && s->codes)
-        memcpy((char *)g->codes + (size_t)b->I * g->codes_row, s->codes, (size_t)s->n_images * g->codes_row);
+        memcpy(g->pixels + b->I * r->image_bytes, s->pixels, (size_t)(s->n_images * r->image_bytes));
+    if (s->n_images && s->codes && r->image_codes)
+        memcpy(g->codes + b->I * r->image_codes, s->codes, (size_t)(s->n_images * r->image_codes) * sizeof *g->codes);
     g->sample[b->B++] = number;
     b->M += s->n_tokens;
     b->I += s->n_images;
@@ -66,7 +90,7 @@ const Batch *gather_batch(Gather *g)
     b->token_start = g->token_start;
     b->image_start = g->image_start;
     b->pixels = g->pixels;
-    b->codes = g->depth ? g->codes : NULL;
+    b->codes = g->room.image_codes ? g->codes : NULL;
     b->sample = g->sample;
     return b;
 }

@@ -1,24 +1,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#include "io/set/shardfile.h"
+#include "io/set/catalogueinside.h"
+#include "io/set/frame.h"
 
-enum { SLOTS = 4 };             /* unpacked chunks kept per array: a sample may lie on two, neighbours follow */
+enum { SLOTS = 4,               /* unpacked chunks kept per array: a sample may lie on two, neighbours follow */
+       FILES = 256 };           /* open at once, or a quarter of what the system allows */
 
 typedef struct {
-    const ShardFile *file;      /* NULL = empty */
-    int64_t          chunk, used;
-    char            *rows;
+    const File *file;           /* NULL = empty */
+    int64_t     chunk, used;
+    char       *rows;
 } Slot;
+
+typedef struct { const File *file; int fd; int64_t used; } Open;
 
 struct ShardReader {
     const Shards *shards;
     int           vocab, codebook, tasks;
+    IndexReader  *index;
     Frame         frame;
     int64_t       clock;
     Slot          slot[SHARD_ARRAYS][SLOTS];
     char         *out[SHARD_ARRAYS];            /* one sample's rows */
+    Open         *open;                         /* (opened) of at most `files` */
+    int           opened, files;
 };
 
 static void *room(int64_t bytes)
@@ -28,15 +37,19 @@ static void *room(int64_t bytes)
     return p;
 }
 
-ShardReader *reader_open(const Shards *s, Err *e)
+ShardReader *reader_open(const Shards *s)
 {
-    (void)e;                    /* what may be wrong was found by shards_open */
     ShardReader *r = calloc(1, sizeof *r);
+    struct rlimit limit = { .rlim_cur = 1024 };
     CHECK(r, "no memory for a shard reader");
     r->shards = s;
     r->tasks = 1;
     for (const char *t = s->meta.tasks; *t; t++)
         r->tasks += *t == ',';
+    getrlimit(RLIMIT_NOFILE, &limit);
+    r->files = (int)max64(4, min64(min64(s->n, FILES), (int64_t)min64((int64_t)(limit.rlim_cur / 4), FILES)));
+    r->open = room(r->files * (int64_t)sizeof *r->open);
+    r->index = index_reader_open();
     frame_open(&r->frame, s->stored_bytes);
     const int64_t most[SHARD_ARRAYS] = {
         [SHARD_PIXELS] = s->max_images, [SHARD_CODES]   = s->max_images, [SHARD_TOKENS] = s->max_tokens,
@@ -44,8 +57,8 @@ ShardReader *reader_open(const Shards *s, Err *e)
     };
     for (int k = 0; k < SHARD_ARRAYS; k++) {
         if (!most[k] || !s->raw_bytes[k])
-            continue;           /* the starts are in memory */
-        r->out[k] = room(most[k] * s->file[0].array[k].is.row_bytes);
+            continue;           /* the starts are in the index */
+        r->out[k] = room(most[k] * s->row_bytes[k]);
         for (int i = 0; i < SLOTS; i++)
             r->slot[k][i].rows = room(s->raw_bytes[k]);
     }
@@ -54,12 +67,18 @@ ShardReader *reader_open(const Shards *s, Err *e)
 
 void reader_close(ShardReader *r)
 {
+    if (!r)
+        return;
+    for (int i = 0; i < r->opened; i++)
+        close(r->open[i].fd);
     for (int k = 0; k < SHARD_ARRAYS; k++) {
         free(r->out[k]);
         for (int i = 0; i < SLOTS; i++)
             free(r->slot[k][i].rows);
     }
     frame_close(&r->frame);
+    index_reader_close(r->index);
+    free(r->open);
     free(r);
 }
 
@@ -69,10 +88,33 @@ void reader_limits(ShardReader *r, int vocab, int codebook)
     r->codebook = codebook;
 }
 
+/* The file's descriptor; what was used longest ago is closed for it. */
+static int descriptor(ShardReader *r, const File *f, Err *e)
+{
+    Open *oldest = r->open;
+    for (Open *o = r->open; o < r->open + r->opened; o++) {
+        if (o->file == f) {
+            o->used = ++r->clock;
+            return o->fd;
+        }
+        if (o->used < oldest->used)
+            oldest = o;
+    }
+    if (r->opened == r->files) {
+        close(oldest->fd);
+        *oldest = r->open[--r->opened];
+    }
+    const int fd = shard_file_of(f, e);
+    if (fd >= 0)
+        r->open[r->opened++] = (Open){ f, fd, ++r->clock };
+    return fd;
+}
+
 /* The unpacked rows of a chunk, from a slot or from the file. */
-static const char *chunk_rows(ShardReader *r, const ShardFile *f, int k, int64_t chunk, Err *e)
+static const char *chunk_rows(ShardReader *r, const File *f, int k, int64_t chunk, Err *e)
 {
     Slot *oldest = r->slot[k];
+    H5Chunk where;
     for (Slot *s = r->slot[k]; s < r->slot[k] + SLOTS; s++) {
         if (s->file == f && s->chunk == chunk) {
             s->used = ++r->clock;
@@ -81,30 +123,32 @@ static const char *chunk_rows(ShardReader *r, const ShardFile *f, int k, int64_t
         if (s->used < oldest->used)
             oldest = s;
     }
-    const Stored *a = &f->array[k];
+    const int64_t bytes = f->index->shard[f->i].per[k] * r->shards->row_bytes[k];
+    const int fd = descriptor(r, f, e);
     oldest->file = NULL;
-    if (!frame_read(&r->frame, f->fd, f->path, &a->chunk[chunk], oldest->rows, a->per * a->is.row_bytes, e))
+    if (fd < 0 || !index_chunk(r->index, f->index, f->i, k, chunk, &where, e) ||
+        !frame_read(&r->frame, fd, f->path, &where, oldest->rows, bytes, e))
         return NULL;
     *oldest = (Slot){ f, chunk, ++r->clock, oldest->rows };
     return oldest->rows;
 }
 
 /* Rows [first, first + n) of array k, side by side. */
-static const void *gather(ShardReader *r, const ShardFile *f, int k, int64_t first, int64_t n, Err *e)
+static const void *gather(ShardReader *r, const File *f, int k, int64_t first, int64_t n, Err *e)
 {
-    const Stored *a = &f->array[k];
+    const int64_t per = f->index->shard[f->i].per[k], row_bytes = r->shards->row_bytes[k];
     for (int64_t done = 0; done < n;) {
-        int64_t row = first + done, within = row % a->per, some = min64(n - done, a->per - within);
-        const char *rows = chunk_rows(r, f, k, row / a->per, e);
+        int64_t row = first + done, within = row % per, some = min64(n - done, per - within);
+        const char *rows = chunk_rows(r, f, k, row / per, e);
         if (!rows)
             return NULL;
-        memcpy(r->out[k] + done * a->is.row_bytes, rows + within * a->is.row_bytes, (size_t)(some * a->is.row_bytes));
+        memcpy(r->out[k] + done * row_bytes, rows + within * row_bytes, (size_t)(some * row_bytes));
         done += some;
     }
     return n ? r->out[k] : "";
 }
 
-static const ShardFile *file_of(const Shards *s, int64_t sample)
+static const File *file_of(const Shards *s, int64_t sample)
 {
     ASSERT(sample >= 0 && sample < s->meta.samples);
     int low = 0, high = s->n;                   /* the last file whose first sample is not behind */
@@ -123,7 +167,22 @@ const char *shards_path(const Shards *s, int64_t sample)
     return file_of(s, sample)->path;
 }
 
-static bool wrong(const ShardFile *f, int64_t i, Err *e, const char *what, int64_t value)
+/* From where to where sample i of a file lies in an array: rows that are there, no more than one sample may have. */
+static bool range(ShardReader *r, const File *f, int which, int64_t i, int64_t all, int64_t most, int64_t *first, int64_t *n, Err *e)
+{
+    static const char *const name[] = { "image_start", "token_start", "answer_start" };
+    int64_t at[2];
+    if (!index_read(r->index, f->index, index_starts(&f->index->shard[f->i], which) + i * (int64_t)sizeof *at, at, sizeof at, e))
+        return false;
+    *first = at[0];
+    *n = at[1] - at[0];
+    if (at[0] >= 0 && at[1] >= at[0] && at[1] <= all && *n <= most)
+        return true;
+    return err_set(e, EXIT_DATA, f->index->path, "pack it again with `asvr pack`", "\"%s\" of %s, row %lld: %lld cannot follow %lld",
+                   name[which], f->path, (long long)i, (long long)at[1], (long long)at[0]);
+}
+
+static bool wrong(const File *f, int64_t i, Err *e, const char *what, int64_t value)
 {
     char where[sizeof e->where];
     snprintf(where, sizeof where, "%s, sample %lld", f->path, (long long)i);
@@ -131,7 +190,7 @@ static bool wrong(const ShardFile *f, int64_t i, Err *e, const char *what, int64
                    (long long)value);
 }
 
-static bool check(const ShardReader *r, const ShardFile *f, int64_t i, const Sample *s, Err *e)
+static bool check(const ShardReader *r, const File *f, int64_t i, const Sample *s, Err *e)
 {
     const int64_t tokens = r->vocab ? r->vocab : INT64_MAX;
     const ShardMeta *m = &r->shards->meta;
@@ -155,22 +214,28 @@ static bool check(const ShardReader *r, const ShardFile *f, int64_t i, const Sam
 
 bool reader_sample(ShardReader *r, int64_t sample, Sample *out, Err *e)
 {
-    const ShardFile *f = file_of(r->shards, sample);
+    const Shards *s = r->shards;
+    const File *f = file_of(s, sample);
+    const IndexShard *is = &f->index->shard[f->i];
+    const ShardMeta *m = &f->index->meta;
     const int64_t i = sample - f->first;
-    const int64_t t = f->token_start[i], tokens = f->token_start[i + 1] - t;
-    const int64_t v = f->image_start[i], images = f->image_start[i + 1] - v;
+    int64_t t, tokens, v, images, a, answer;
+    if (!range(r, f, 1, i, is->tokens, s->max_tokens, &t, &tokens, e) || !range(r, f, 0, i, is->images, s->max_images, &v, &images, e))
+        return false;
     *out = (Sample){ .n_tokens = (int)tokens, .n_images = (int)images, .task = -1 };
     if (!(out->tokens = gather(r, f, SHARD_TOKENS, t, tokens, e)) ||
         !(out->labels = gather(r, f, SHARD_LABELS, t, tokens, e)) ||
         !(out->pixels = gather(r, f, SHARD_PIXELS, v, images, e)) ||
-        (f->meta.depth && !(out->codes = gather(r, f, SHARD_CODES, v, images, e))))
+        (m->depth && !(out->codes = gather(r, f, SHARD_CODES, v, images, e))))
         return false;
-    if (f->meta.eval) {
-        const int64_t a = f->answer_start[i];
+    if (images && m->store == STORE_DELTA)
+        store_decode((uint8_t *)r->out[SHARD_PIXELS], images, m->image);
+    if (s->meta.eval) {
         const int32_t *task = gather(r, f, SHARD_TASK, i, 1, e);
-        out->answer_len = (int)(f->answer_start[i + 1] - a);
-        if (!task || !(out->answer = gather(r, f, SHARD_ANSWERS, a, out->answer_len, e)))
+        if (!task || !range(r, f, 2, i, is->answers, s->max_answer, &a, &answer, e) ||
+            !(out->answer = gather(r, f, SHARD_ANSWERS, a, answer, e)))
             return false;
+        out->answer_len = (int)answer;
         out->task = *task;
         if (out->task < 0 || out->task >= r->tasks)
             return wrong(f, i, e, "a task that does not exist", out->task);

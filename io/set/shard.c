@@ -12,22 +12,26 @@
 #include "io/base/files.h"
 #include "io/set/frame.h"
 
+const char *const shard_array_names[SHARD_ARRAYS] = {
+    [SHARD_PIXELS] = "pixels", [SHARD_CODES] = "codes", [SHARD_IMAGE_START] = "image_start", [SHARD_TOKENS] = "tokens",
+    [SHARD_LABELS] = "labels", [SHARD_TOKEN_START] = "token_start", [SHARD_ANSWERS] = "answers",
+    [SHARD_ANSWER_START] = "answer_start", [SHARD_TASK] = "task",
+};
+
 void shard_layout(const ShardMeta *m, int64_t answer_bytes, ShardArray a[SHARD_ARRAYS])
 {
-    const int64_t N = m->samples, I = m->images, M = m->tokens;
-    const int64_t P = shard_patches(m);
-    const char *codes = m->depth ? "codes" : NULL;
-    const char *answers = m->eval ? "answers" : NULL, *starts = m->eval ? "answer_start" : NULL;
+    const int64_t N = m->samples, I = m->images, M = m->tokens, P = shard_patches(m);
+    const char *const *name = shard_array_names;
     const ShardArray all[SHARD_ARRAYS] = {
-        [SHARD_PIXELS]       = { "pixels",      H5_U8,  4, { I, m->image, m->image, 3 }, 0 },
-        [SHARD_CODES]        = { codes,         H5_U16, 3, { I, P, m->depth }, 0 },
-        [SHARD_IMAGE_START]  = { "image_start", H5_I64, 1, { N + 1 }, 0 },
-        [SHARD_TOKENS]       = { "tokens",      H5_I32, 1, { M }, 0 },
-        [SHARD_LABELS]       = { "labels",      H5_I32, 1, { M }, 0 },
-        [SHARD_TOKEN_START]  = { "token_start", H5_I64, 1, { N + 1 }, 0 },
-        [SHARD_ANSWERS]      = { answers,       H5_U8,  1, { answer_bytes }, 0 },
-        [SHARD_ANSWER_START] = { starts,        H5_I64, 1, { N + 1 }, 0 },
-        [SHARD_TASK]         = { m->eval ? "task" : NULL, H5_I32, 1, { N }, 0 },
+        [SHARD_PIXELS]       = { name[SHARD_PIXELS],      H5_U8,  4, { I, m->image, m->image, 3 }, 0 },
+        [SHARD_CODES]        = { m->depth ? name[SHARD_CODES] : NULL, H5_U16, 3, { I, P, m->depth }, 0 },
+        [SHARD_IMAGE_START]  = { name[SHARD_IMAGE_START], H5_I64, 1, { N + 1 }, 0 },
+        [SHARD_TOKENS]       = { name[SHARD_TOKENS],      H5_I32, 1, { M }, 0 },
+        [SHARD_LABELS]       = { name[SHARD_LABELS],      H5_I32, 1, { M }, 0 },
+        [SHARD_TOKEN_START]  = { name[SHARD_TOKEN_START], H5_I64, 1, { N + 1 }, 0 },
+        [SHARD_ANSWERS]      = { m->eval ? name[SHARD_ANSWERS] : NULL, H5_U8, 1, { answer_bytes }, 0 },
+        [SHARD_ANSWER_START] = { m->eval ? name[SHARD_ANSWER_START] : NULL, H5_I64, 1, { N + 1 }, 0 },
+        [SHARD_TASK]         = { m->eval ? name[SHARD_TASK] : NULL, H5_I32, 1, { N }, 0 },
     };
     for (int k = 0; k < SHARD_ARRAYS; k++) {
         a[k] = all[k];
@@ -56,6 +60,8 @@ uint64_t shard_fingerprint(const ShardMeta *m, const uint64_t sum[SHARD_ARRAYS])
                   m->eval ? m->tasks : "", m->eval ? m->baseline : "");
     if (m->scales > 1 || m->appearance_model)
         n += snprintf(text + n, sizeof text - (size_t)n, "\n%d %016llx", m->scales, (unsigned long long)m->appearance_model);
+    if (m->store != STORE_RAW)
+        n += snprintf(text + n, sizeof text - (size_t)n, "\n%s", store_names[m->store]);
     for (int k = 0; k < SHARD_ARRAYS; k++)
         n += snprintf(text + n, sizeof text - (size_t)n, "\n%016llx", (unsigned long long)sum[k]);
     return XXH64(text, (size_t)n, 0);
@@ -63,7 +69,9 @@ uint64_t shard_fingerprint(const ShardMeta *m, const uint64_t sum[SHARD_ARRAYS])
 
 /* ---- the writer ---- */
 
-enum { CHUNK_BYTES = 128 << 10, CHUNK_ENTRIES = 16 << 10 };
+/* Samples are read in a drawn order, and of a chunk that is unpacked for one sample the rest is mostly waste: so chunks are
+   small, but large enough for zstd to find something. */
+enum { CHUNK_BYTES = 32 << 10, CHUNK_ENTRIES = 4 << 10 };
 
 typedef struct {
     MPI_Comm    comm;
@@ -180,6 +188,7 @@ static bool write_attributes(H5 *h, const ShardMeta *m, uint64_t fingerprint, Er
            write_hex(h, "text_model", m->text_model, e) && write_hex(h, "codes_model", m->codes_model, e) &&
            h5_attr_write_str(h, "template", m->template_, e) && h5_attr_write_str(h, "source", m->source, e) &&
            write_hex(h, "fingerprint", fingerprint, e) &&
+           (m->store == STORE_RAW || h5_attr_write_str(h, "store", store_names[m->store], e)) &&
            (m->scales == 1 || h5_attr_write_i64(h, "scales", m->scales, e)) &&
            (!m->appearance_model || write_hex(h, "appearance_model", m->appearance_model, e)) &&
            (!m->eval || (h5_attr_write_str(h, "tasks", m->tasks, e) &&

@@ -1,7 +1,7 @@
 /*
  * shard.h -- a data shard: one HDF5 file of samples, written by any number of ranks
  *
- *     /pixels       uint8  (I, image, image, 3)   one chunk = whole images, about 128 KiB
+ *     /pixels       uint8  (I, image, image, 3)   one chunk = whole images, about 32 KiB, as `store` says
  *     /codes        uint16 (I, P, depth)          where a tokenizer was given to pack: Q semantic codes, then, where it
  *                                                 has them, Q appearance codes; P = (image / scales / patch)^2
  *     /image_start  int64  (N+1)                  images of sample i: rows image_start[i] .. image_start[i+1]
@@ -11,15 +11,17 @@
  *     /answers      uint8  (bytes)                UTF-8, with /answer_start int64 (N+1) and /task int32 (N):
  *                                                 evaluation shards only
  *     /hash         (dataset, row, offset, size, xxh64) of every stored chunk of all of the above
- *     attributes    format "asvr-shard", version 1, samples, images, tokens, image, patch, depth, text_model,
+ *     attributes    format "asvr-shard", version 2, samples, images, tokens, image, patch, depth, text_model,
  *                   codes_model (16 hex digits), template, source, fingerprint; tasks, baseline when evaluation;
- *                   scales where it is not 1, appearance_model where there are such codes
+ *                   store where pixels are not raw (store.h), scales where it is not 1, appearance_model where there are such codes
  *
  * All datasets are chunked and packed with zstd (filter 32015, level 3), so /hash covers every value; one
  * without elements is stored contiguous and has no entry.  HDF5's own metadata carry checksums.
  *
  * Example: two samples, one of them with an image, P = 4, tokens "1 -200 7 2" and "1 9 2":
  *     samples 2  images 1  tokens 7  image_start 0 1 1  token_start 0 4 7
+ *
+ * Version 1 knew no `store` and had larger chunks; it is read as it is.
  *
  * Fingerprint: of the content, not of the bytes, so it is equal for any number of ranks and any version of zstd:
  * per dataset the sum over its rows of XXH64(row, seed = index of the row), then XXH64 of those sums and of the
@@ -29,12 +31,14 @@
  */
 #pragma once
 #include "io/h5/h5.h"
+#include "io/set/store.h"
 
-enum { SHARD_VERSION = 1, SHARD_LEVEL = 3 };
+enum { SHARD_VERSION = 2, SHARD_LEVEL = 3 };
 
 typedef struct {
     int64_t  samples, images, tokens;       /* counted by the writer, filled in by readers */
     int      image, patch, scales, depth;   /* image = scales times what the tower sees; depth 0: no codes */
+    int      store;                         /* how pixels are stored: STORE_... of store.h */
     bool     eval;
     uint64_t text_model, codes_model, appearance_model;
     char     template_[16], source[32];
@@ -52,7 +56,7 @@ static inline int64_t shard_patches(const ShardMeta *m)
 /* What one rank contributes. */
 typedef struct {
     int64_t         samples, images, tokens;
-    const uint8_t  *pixels;                 /* (images, image, image, 3) */
+    const uint8_t  *pixels;                 /* (images, image, image, 3), as meta.store says */
     const uint16_t *codes;                  /* (images, P, depth) when depth > 0 */
     const int64_t  *image_start, *token_start;      /* (samples+1), local, from 0 */
     const int32_t  *tokens_, *labels;       /* (tokens) */
@@ -70,6 +74,8 @@ bool shard_write(MPI_Comm comm, const char *path, const ShardMeta *m, const Shar
 
 enum { SHARD_PIXELS, SHARD_CODES, SHARD_IMAGE_START, SHARD_TOKENS, SHARD_LABELS, SHARD_TOKEN_START,
        SHARD_ANSWERS, SHARD_ANSWER_START, SHARD_TASK, SHARD_ARRAYS };
+
+extern const char *const shard_array_names[SHARD_ARRAYS];
 
 typedef struct {
     const char *name;                       /* NULL when a shard of this kind does not have it */

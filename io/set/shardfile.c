@@ -45,11 +45,11 @@ static bool read_meta(H5 *h, ShardFile *f, Err *e)
     int64_t version, image, patch, depth, scales = 1;
     ShardMeta *m = &f->meta;
     if (!h5_attr_read_str(h, "format", format, sizeof format, e) || strcmp(format, "asvr-shard"))
-        return err_set(e, EXIT_DATA, f->path, "data.shards names other files too?", "this is no shard");
+        return err_set(e, EXIT_DATA, f->path, "shards are made by `asvr pack`", "this is no shard");
     if (!h5_attr_read_i64(h, "version", &version, e))
         return false;
-    if (version != SHARD_VERSION)
-        return err_set(e, EXIT_DATA, f->path, again, "a shard of version %lld; this program reads version %d",
+    if (version < 1 || version > SHARD_VERSION)
+        return err_set(e, EXIT_DATA, f->path, again, "a shard of version %lld; this program reads versions 1 to %d",
                        (long long)version, SHARD_VERSION);
     if (!count(h, f, "samples", 0, SAMPLES_MOST, &m->samples, e) || !count(h, f, "images", 0, IMAGES_MOST, &m->images, e) ||
         !count(h, f, "tokens", 0, TOKENS_MOST, &m->tokens, e) || !count(h, f, "image", 1, SIDE_MOST, &image, e) ||
@@ -60,6 +60,11 @@ static bool read_meta(H5 *h, ShardFile *f, Err *e)
     if (image % scales || image / scales < patch)
         return err_set(e, EXIT_DATA, f->path, again, "images of %d pixels are not %d scales of whole patches of %d",
                        (int)image, (int)scales, (int)patch);
+    char store[16] = "raw";
+    if (h5_attr_exists(h, "store") && !h5_attr_read_str(h, "store", store, sizeof store, e))
+        return false;
+    if ((m->store = store_find(store)) < 0)
+        return err_set(e, EXIT_DATA, f->path, again, "attribute \"store\" is \"%s\", which this program does not know", store);
     if (h5_attr_exists(h, "appearance_model") && !read_hex(h, f, "appearance_model", &m->appearance_model, e))
         return false;
     m->image = (int)image;
@@ -135,6 +140,7 @@ static bool read_chunks(H5 *h, ShardFile *f, Err *e)
                                (long long)c->row, (long long)c->size, (long long)c->offset, (long long)f->bytes);
         }
     }
+    f->chunks = n;
     return at == n || err_set(e, EXIT_DATA, f->path, again, "dataset \"hash\" has %lld entries too many",
                               (long long)(n - at));
 }

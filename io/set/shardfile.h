@@ -1,9 +1,13 @@
 /*
- * shardfile.h -- one open shard: what catalogue.c, reader.c and shardverify.c share; nobody else includes it
+ * shardfile.h -- one shard as HDF5 describes it: what the index is made from, and verify of a single shard looks at
+ *
+ * Believes nothing: format, version, shapes, caps and sizes are checked before anything is allocated.  Local; HDF5: main
+ * thread only.  Malformed: EXIT_DATA with file and dataset; a failing disk: EXIT_IO.
+ * Tests   tests/io/set/test_damage.c
  */
 #pragma once
-#include "io/set/catalogue.h"
 #include "io/set/frame.h"
+#include "io/set/shard.h"
 
 typedef struct {
     ShardArray     is;
@@ -14,25 +18,15 @@ typedef struct {
 typedef struct {
     char      *path;
     int        fd;
-    int64_t    bytes, first;            /* size of the file; number of its first sample in the catalogue */
+    int64_t    bytes;                   /* of the file */
     ShardMeta  meta;
     uint64_t   fingerprint;             /* as the writer noted it */
     Stored     array[SHARD_ARRAYS];
     H5Chunk   *chunk;                   /* of all arrays, one after the other */
+    int64_t    chunks;
     int64_t   *image_start, *token_start, *answer_start;     /* (samples+1); the last NULL unless eval */
 } ShardFile;
-
-struct Shards {
-    int        n;
-    ShardFile *file;
-    ShardMeta  meta;                    /* counts of all files */
-    int64_t    max_tokens, max_images, max_answer;      /* of one sample */
-    int64_t    stored_bytes;            /* of the largest stored chunk */
-    int64_t    raw_bytes[SHARD_ARRAYS]; /* of the largest unpacked chunk of each array */
-};
 
 /* Opens and checks one file.  On failure the caller still closes f. */
 bool shard_file_open(ShardFile *f, const char *path, Err *e);
 void shard_file_close(ShardFile *f);
-/* A catalogue of the given files. */
-Shards *shards_of(char *const *path, int n, Err *e);

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/set/catalogueinside.h"
 #include "io/set/shardfile.h"
 
 /* What HDF5 would read must be what the hashes speak of. */
@@ -27,16 +28,17 @@ static bool same_index(const ShardFile *f, Err *e)
     return h5_close(h, e) && ok;
 }
 
-static bool add_rows(const Shards *s, uint64_t sum[SHARD_ARRAYS], Err *e)
+static bool add_rows(const ShardFile *f, uint64_t sum[SHARD_ARRAYS], Err *e)
 {
-    const ShardFile *f = &s->file[0];
-    int64_t most = 1;
+    int64_t most = 1, stored = 1;
     for (int k = 0; k < SHARD_ARRAYS; k++)
-        most = max64(most, s->raw_bytes[k]);
+        most = max64(most, f->array[k].n ? f->array[k].per * f->array[k].is.row_bytes : 0);
+    for (int64_t i = 0; i < f->chunks; i++)
+        stored = max64(stored, f->chunk[i].size);
     char *rows = malloc((size_t)most);
     CHECK(rows, "no memory for a chunk of %lld bytes", (long long)most);
     Frame frame;
-    frame_open(&frame, s->stored_bytes);
+    frame_open(&frame, stored);
     bool ok = true;
     for (int k = 0; k < SHARD_ARRAYS; k++) {
         const Stored *a = &f->array[k];
@@ -53,35 +55,40 @@ static bool add_rows(const Shards *s, uint64_t sum[SHARD_ARRAYS], Err *e)
 }
 
 /* Tokens, labels and image places make sense together. */
-static bool samples_good(const Shards *s, Err *e)
+static bool samples_good(const ShardFile *f, Err *e)
 {
     Sample sample;
-    ShardReader *r = reader_open(s, e);
-    bool ok = r != NULL;
+    const int split = f->meta.eval ? SPLIT_VAL : SPLIT_TRAIN;
+    Index *x = index_new(f->path);
+    if (f->meta.samples == 0 || !index_add(x, f->path, f->path, split, 0, e)) {
+        index_close(x);
+        return !e->code;
+    }
+    Shards *s = shards_of(x, split, e);
+    if (!s)
+        return false;
+    ShardReader *r = reader_open(s);
+    bool ok = true;
     for (int64_t i = 0; i < s->meta.samples && ok; i++)
         ok = reader_sample(r, i, &sample, e);
-    if (r)
-        reader_close(r);
+    reader_close(r);
+    shards_close(s);
     return ok;
 }
 
 bool shards_verify(const char *path, uint64_t *fingerprint, Err *e)
 {
     uint64_t sum[SHARD_ARRAYS] = { 0 };
-    char *one = strdup(path);
-    CHECK(one, "no memory for a path");
-    Shards *s = shards_of(&one, 1, e);
-    free(one);
-    if (!s)
-        return false;
-    const ShardFile *f = &s->file[0];
-    bool ok = same_index(f, e) && add_rows(s, sum, e) && samples_good(s, e);
-    *fingerprint = shard_fingerprint(&f->meta, sum);
-    if (ok && *fingerprint != f->fingerprint) {
-        err_expected(e, "%016llx", (unsigned long long)f->fingerprint);
-        err_got(e, "%016llx", (unsigned long long)*fingerprint);
-        ok = err_set(e, EXIT_DATA, path, "pack it again with `asvr pack`", "the content is not what the fingerprint says");
+    ShardFile f;
+    bool ok = shard_file_open(&f, path, e) && same_index(&f, e) && add_rows(&f, sum, e) && samples_good(&f, e);
+    if (ok) {
+        *fingerprint = shard_fingerprint(&f.meta, sum);
+        if (*fingerprint != f.fingerprint) {
+            err_expected(e, "%016llx", (unsigned long long)f.fingerprint);
+            err_got(e, "%016llx", (unsigned long long)*fingerprint);
+            ok = err_set(e, EXIT_DATA, path, "pack it again with `asvr pack`", "the content is not what the fingerprint says");
+        }
     }
-    shards_close(s);
+    shard_file_close(&f);
     return ok;
 }

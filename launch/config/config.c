@@ -3,6 +3,7 @@
 #include "launch/config/include.h"
 #include "launch/config/value.h"
 
+#include <jansson.h>
 #include <libconfig.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -296,18 +297,18 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         const int replicas = ranks / c->parallel.tp;
         const int64_t once = (int64_t)c->train.micro_batch * replicas;
         needed(errs, verb, "run.dir", c->run.dir[0]);
-        needed(errs, verb, "data.shards", c->data.shards[0]);
+        needed(errs, verb, "data.set", c->data.set[0] || c->data.shards[0]);
         needed(errs, verb, "train.steps", c->train.steps > 0 || c->train.epochs > 0);
         if (replicas > 0 && c->train.global_batch % once)
             wrong(errs, "each replica computes the same number of micro-batches in a step",
                   "train.global_batch = %d is no multiple of train.micro_batch = %d times %d replica%s",
                   c->train.global_batch, c->train.micro_batch, replicas, replicas == 1 ? "" : "s");
     } else if (!strcmp(verb, "pack")) {
-        needed(errs, verb, "data.shards", c->data.shards[0] || c->data.val[0]);
+        needed(errs, verb, "data.set", c->data.set[0]);
         needed(errs, verb, "data.json", c->data.source != SOURCE_LLAVA || c->data.json[0]);
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
-        needed(errs, verb, "data.val", c->data.val[0]);
+        needed(errs, verb, "data.set", c->data.set[0] || c->data.val[0]);
     } else if (!strcmp(verb, "spectrum")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
     } else if (!strcmp(verb, "import")) {
@@ -374,17 +375,24 @@ void config_print(const Config *c, FILE *f)
 
 /* ---- comparing ---- */
 
-static bool determines(const Option *o)
+static bool begins(const char *key, const char *const *with)
 {
-    static const char *const keys[] = { "run.seed", "model.", "text.", "data.shards", "data.on_bad", "train." };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (!strncmp(o->key, keys[i], strlen(keys[i])))
+    for (; *with; with++)
+        if (!strncmp(key, *with, strlen(*with)))
             return true;
     return false;
 }
 
+/* What lies where is no part of what a run is: contents are, and the checkpoint has their hashes. */
+static bool determines(const Option *o, int version)
+{
+    static const char *const first[] = { "run.seed", "model.", "text.", "data.shards", "data.on_bad", "train.", NULL };
+    static const char *const keys[] = { "run.seed", "model.", "data.on_bad", "data.last", "train.", NULL };
+    return version == 1 ? begins(o->key, first) : begins(o->key, keys) && strcmp(o->key, "train.init");
+}
+
 /* Keys at their default do not count, so a key that comes later leaves the hashes of older runs alone. */
-uint64_t config_hash(const Config *c)
+uint64_t config_hash(const Config *c, int version)
 {
     char     text[OPTION_TEXT], plain[OPTION_TEXT];
     uint64_t hash = 0;
@@ -393,10 +401,29 @@ uint64_t config_hash(const Config *c)
     for (int i = 0; i < n_options; i++) {
         option_print(&options[i], c, text);
         option_print(&options[i], &d, plain);
-        if (determines(&options[i]) && strcmp(text, plain))
+        if (determines(&options[i], version) && strcmp(text, plain))
             hash = XXH64(text, strlen(text), XXH64(options[i].key, strlen(options[i].key), hash));
     }
     return hash;
+}
+
+char *config_packs(const Config *c)
+{
+    static const char *const keys[] = { "run.seed", "model.vision.image", "model.vision.patch", "model.vision.scales",
+                                        "model.decoder.max_len", "data.source", "data.max_cutouts", "data.samples", "data.val_samples",
+                                        "data.fit", "data.template", "data.system", "data.store", "data.shard_samples", "data.level",
+                                        "data.on_bad", "train.stage", NULL };
+    char    text[OPTION_TEXT];
+    json_t *o = json_object();
+    for (int i = 0; i < n_options; i++)
+        if (begins(options[i].key, keys)) {
+            option_print(&options[i], c, text);
+            CHECK(json_object_set_new(o, options[i].key, json_string(text)) == 0, "%s is no UTF-8: %s", options[i].key, text);
+        }
+    char *json = json_dumps(o, JSON_COMPACT);
+    CHECK(json, "no memory for the options of a data set");
+    json_decref(o);
+    return json;
 }
 
 int config_diff(const Config *was, const Config *is, FILE *f)
@@ -406,7 +433,7 @@ int config_diff(const Config *was, const Config *is, FILE *f)
     for (int i = 0; i < n_options; i++) {
         option_print(&options[i], was, a);
         option_print(&options[i], is, b);
-        if (determines(&options[i]) && strcmp(a, b)) {
+        if (determines(&options[i], 0) && strcmp(a, b)) {
             fprintf(f, "  %s: %s -> %s\n", options[i].key, a, b);
             n++;
         }

@@ -23,6 +23,7 @@ enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32 };
 /* Values of ENUM keys; data.fit, data.template and train.stage are FIT_* of io/image/image.h, TEMPLATE_* of io/text/templates.h and Stage. */
 enum { SOURCE_LLAVA, SOURCE_SCENES };                                       /* data.source */
 enum { BAD_FAIL, BAD_SKIP };                                                /* data.on_bad */
+enum { LAST_DROP, LAST_WRAP };                                              /* data.last */
 enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON };                                    /* train.optimizer; as OPTIM_* */
 enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* export.dtype */
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
@@ -43,9 +44,9 @@ typedef struct Config {
     } model;
     struct { ConfigString model; } text;
     struct {
-        int source, max_cutouts, fit, template, shard_samples, level, on_bad;
+        int source, max_cutouts, fit, template, store, shard_samples, level, on_bad, last, threads;
         int64_t samples, val_samples;
-        ConfigString json, images, cutouts, system, shards, val, codes;
+        ConfigString set, json, images, cutouts, system, codes, shards, val;
     } data;
     struct {
         int stage, global_batch, micro_batch, optimizer, schedule, visual_shift, supervision, skip_limit, denoise_draws;
@@ -91,9 +92,13 @@ bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs);
 /* The whole configuration as a libconfig file; loading it gives the same bits. */
 void config_print(const Config *c, FILE *f);
 
-/* A hash over the keys that determine the result of a training run (not where it lies, nor how it is saved,
-   evaluated, shown or threaded). */
-uint64_t config_hash(const Config *c);
+/* A hash over the keys that determine the result of a training run (not where it or its data lie, nor how it is saved,
+   evaluated, shown or threaded).  version: of the checkpoint that it is compared with; 1 counted the paths of data, text model
+   and train.init. */
+uint64_t config_hash(const Config *c, int version);
 
 /* Prints "  train.lr: 0.001 -> 0.002" for each key that counts for config_hash and differs; returns how many. */
 int config_diff(const Config *was, const Config *is, FILE *f);
+
+/* The keys that say what is packed and how, as a JSON object of texts, to be freed; no paths. */
+char *config_packs(const Config *c);

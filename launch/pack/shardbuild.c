@@ -44,7 +44,10 @@ void shardbuild_add(ShardBuild *b, const PackSample *p)
     b->part.samples++;
     b->part.images += p->images;
     b->part.tokens += p->prompt.n;
+    const size_t at = b->pixels.used;
     grow(&b->pixels, p->pixels, (size_t)p->images * side * side * 3);
+    if (b->meta->store == STORE_DELTA)
+        store_encode((uint8_t *)b->pixels.at + at, p->pixels, p->images, b->meta->image);
     grow(&b->tokens, p->prompt.tokens, (size_t)p->prompt.n * sizeof(int32_t));
     grow(&b->labels, p->prompt.labels, (size_t)p->prompt.n * sizeof(int32_t));
     grow(&b->image_start, &b->part.images, sizeof(int64_t));
@@ -62,15 +65,21 @@ void shardbuild_codes(ShardBuild *b, Model *m)
 {
     const int P = m->w.vision.P, Q = m->c.codes_depth;
     const size_t picture = (size_t)b->meta->image * (size_t)b->meta->image * 3;
+    uint8_t *px = malloc((size_t)m->c.max_images * picture);
+    CHECK(px, "no memory for %d pictures", m->c.max_images);
     for (int64_t i = 0; i < b->part.images; i += m->c.max_images) {
         const int n = (int)min64(m->c.max_images, b->part.images - i);
-        model_codes(m, (const uint8_t *)b->pixels.at + (size_t)i * picture, n);
+        memcpy(px, (const uint8_t *)b->pixels.at + (size_t)i * picture, (size_t)n * picture);
+        if (b->meta->store == STORE_DELTA)
+            store_decode(px, n, b->meta->image);
+        model_codes(m, px, n);
         for (int64_t p = 0; p < (int64_t)n * P; p++)
             for (int k = 0; k < b->meta->depth; k++) {     /* depth-major in the model, patch by patch in the shard */
                 const uint16_t c = (uint16_t)m->codes[k / Q].code[k % Q * (int64_t)n * P + p];
                 grow(&b->codes, &c, sizeof c);
             }
     }
+    free(px);
 }
 
 const ShardPart *shardbuild_get(ShardBuild *b)

@@ -7,13 +7,12 @@
  * Tests  tests/launch/{train,llava}.sh
  */
 #pragma once
+#include "io/set/index.h"
 #include "io/text/prompt.h"
 #include "launch/config/config.h"
 
 #include <mpi.h>
 #include <stdio.h>
-
-enum { SPLIT_TRAIN, SPLIT_VAL, SPLITS };
 
 /* One sample; the buffers belong to the caller and are reused. */
 typedef struct {
@@ -30,6 +29,11 @@ struct Source {
     int64_t samples[SPLITS];
     bool    answers;               /* the evaluation split asks questions with known answers */
     char    tasks[512], baseline[1024];    /* as in ShardMeta */
+    const int64_t *held;
+    int64_t n_held;
+    int64_t kinds[SPLITS][KINDS];
+    uint64_t identity;
+    uint64_t (*stamp)(Source *s, int split, int64_t first, int64_t n);
     /* 1: made; 0: bad, e says why (the source goes on); -1: the source is broken */
     int   (*make)(Source *s, int split, int64_t i, PackSample *out, Err *e);
     /* Text to train a vocabulary on, one line each. */

@@ -66,7 +66,7 @@ static double loader(const PlanRank *r)
     const Config *c = r->c;
     const Model *m = &r->model;
     const int64_t side = config_picture(c), P = m->w.vision.P;
-    const LoaderConf conf = { .dp_size = r->replicas, .micro_batch = c->train.micro_batch, .ring = STEPS_AHEAD,
+    const LoaderConf conf = { .dp_size = r->replicas, .micro_batch = c->train.micro_batch, .ring = steps_ahead(c, r->replicas),
                               .global_batch = c->train.micro_batch * r->buckets.leaves * r->replicas };
     const LoaderRoom each = { .tokens = m->c.max_len - P + 1, .images = 1, .image_bytes = 3 * side * side,
                               .image_codes = P * m->c.codes_given };

@@ -20,7 +20,7 @@ export ASVR FAST
 # The same folders for both sizes of the experiment.
 data="text.model=$runs/text.model data.codes=$runs/tokenizer"
 sets_of() {    # captions | questions: where a stage's shards lie
-    echo "$data data.shards=$runs/$1/train-*.h5 data.val=$runs/$1/val-*.h5"
+    echo "$data data.set=$runs/$1/index.set"
 }
 
 # What a variant changes in a stage.  The order is the table's.  weight-W (another weight of the visual loss) and few-VARIANT
@@ -41,8 +41,8 @@ overrides() {
     tied)              supervise semantic ,head; echo model.head.tied=true ;;
     soft)              supervise semantic ,head; echo train.soft_targets=1 ;;
     weight-*)          supervise semantic ,head; echo train.visual_weight=${1#weight-} ;;
-    few-*)             overrides ${1#few-} $2; [ $2 = pretrain ] && few=captions || few=questions
-                       echo data.shards=$runs/few-$few/train-*.h5 ;;
+    few-*)             overrides ${1#few-} $2 ${3:-}; [ $2 = pretrain ] && few=captions || few=questions
+                       [ "${3:-}" = eval ] || echo data.set=$runs/few-$few/index.set ;;
     *)                 echo "reproduce: no variant $1" >&2; exit 64 ;;
     esac
 }
@@ -71,7 +71,7 @@ one() {
     {
         asvr train pretrain $one/pretrain $(overrides $1 pretrain) &&
             asvr train instruct $one/instruct $from $(overrides $1 instruct) &&
-            asvr eval instruct $one/instruct $from $(overrides $1 instruct)
+            asvr eval instruct $one/instruct $from $(overrides $1 instruct eval)
     } >$runs/$1-$2.log 2>&1 || { echo "reproduce: $1, seed $2 failed; see $runs/$1-$2.log" >&2; exit 1; }
     printf '%s  %-20s seed %s  %s\n' "$(date +%T)" $1 $2 "$(grep '^mean ' $runs/$1-$2.log | tail -n 1)"
 }
@@ -87,7 +87,7 @@ towers()    { asvr train contrast; }
 codebooks() { asvr train tokenizer && asvr eval tokenizer; }
 questions() { asvr pack instruct $samples; }
 few()       { for part in captions:contrast questions:instruct; do
-                  asvr pack ${part#*:} data.samples=1024 data.val_samples=0 data.val= data.shards=$runs/few-${part%:*}/train-*.h5
+                  asvr pack ${part#*:} data.samples=1024 data.val_samples=0 data.set=$runs/few-${part%:*}/index.set
               done; }
 mkdir -p $runs
 RANKS="mpirun -n $JOBS --oversubscribe"

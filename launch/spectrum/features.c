@@ -29,14 +29,23 @@ static bool lm(const Model *m) { return m->c.stage >= STAGE_PRETRAIN; }
 
 /* ---- what is there to look at ---- */
 
+/* Does the data set have samples for evaluation? */
+static bool holds(const Config *c)
+{
+    Err none = { 0 };
+    Shards *s = shards_open(c->data.set, SPLIT_VAL, &none);
+    if (s)
+        shards_close(s);
+    return s;
+}
+
 static bool open_model(Spectrum *s, Err *e)
 {
     Run *r = &s->r;
     const Config *c = r->c;
-    s->data = c->data.val[0] ? "data.val" : "data.shards";
-    if (!c->data.val[0] && !c->data.shards[0])
-        return err_set(e, EXIT_CONFIG, "data.val", "", "neither data.val nor data.shards is set");
-    if (!run_shards(r, c->data.val[0] ? c->data.val : c->data.shards, s->data, e))
+    const bool held = c->data.set[0] ? holds(c) : c->data.val[0];
+    s->data = held ? "evaluation" : "training";
+    if (!run_shards(r, held ? SPLIT_VAL : SPLIT_TRAIN, e))
         return false;
     const RunShape shape = run_shape(r, false);
     if (!run_model(r, &shape, e) || !run_load_parts(r, s->path, e))
@@ -56,7 +65,7 @@ static void add_kind(Look *f, const char *name, int C)
     CHECK(k->x, "no memory for %lld x %d features", (long long)f->cap, C);
 }
 
-static void open_look(Look *f, Err *e)
+static void open_look(Look *f)
 {
     Spectrum *s = f->s;
     Run *r = &s->r;
@@ -84,8 +93,9 @@ static void open_look(Look *f, Err *e)
     f->vectors = calloc((size_t)(IP * m->c.vision.C), sizeof *f->vectors);
     f->seen = calloc((size_t)(BRANCHES * MAX_DEPTH * m->c.codes_size), sizeof *f->seen);
     CHECK(f->src && f->row && f->code && f->sample && f->vectors && f->seen, "no memory for a batch of features");
-    gather_open(&f->batch, r->shards, shape.micro_batch, shape.max_images, meta->depth);
-    f->reader = reader_open(r->shards, e);
+    const GatherRoom room = gather_room(r->shards, shape.micro_batch, shape.max_images);
+    gather_open(&f->batch, &room);
+    f->reader = reader_open(r->shards);
     if (f->reader)
         reader_limits(f->reader, m->c.decoder.V, m->c.codes_size);
 }
@@ -270,11 +280,11 @@ bool features_look(Spectrum *s, bool must, Err *e)
         snprintf(s->no_features, sizeof s->no_features, "%.300s (%.200s)", why.what, why.where);
         return true;
     }
-    open_look(&f, e);
+    open_look(&f);
     const bool ok = run_agree(&s->r, e) && read_samples(&f, e);
     if (ok && !features_values(&f)) {
         s->features = false;
-        snprintf(s->no_features, sizeof s->no_features, "the samples of %s have no picture", s->data);
+        snprintf(s->no_features, sizeof s->no_features, "the samples for %s have no picture", s->data);
     } else if (ok) {
         books_seen(&f);
     }

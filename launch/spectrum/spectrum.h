@@ -65,7 +65,7 @@ typedef struct {
     int      books;
     bool     features;                     /* wanted, and found: the following */
     char     no_features[512];             /* "" or why not */
-    const char *data;                      /* data.val or data.shards */
+    const char *data;                      /* "evaluation" or "training" */
     int64_t  samples, rows;                /* looked at; rows of each matrix of features */
     int      every;                        /* every so many'th patch of a picture is a row */
 } Spectrum;

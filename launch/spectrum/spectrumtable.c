@@ -141,7 +141,7 @@ static void print_features(const Spectrum *s)
         printf("\nfeatures were not looked at: %s\n", s->no_features);
     else if (s->features) {
         print_matrices(s, s->weights, s->n);
-        printf("  %lld patches of %lld samples of %s, less their mean", (long long)s->rows, (long long)s->samples, s->data);
+        printf("  %lld patches of %lld samples for %s, less their mean", (long long)s->rows, (long long)s->samples, s->data);
         if (s->every > 1)
             printf("; one patch in %d", s->every);
         printf("\n");

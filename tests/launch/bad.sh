@@ -35,7 +35,7 @@ says 0 2 pack "$config" "${small[@]}"
 bad 65 train 'no shard has this name' 'none/*.h5' 'asvr pack' -- --set "data.shards=none/*.h5"
 bad 65 train 'another vision tower' 'patches of 8' -- --set model.vision.patch=16
 cp text.model first.model
-says 0 0 pack "$config" "${small[@]}" --set text.model=other.model --set run.seed=9 --set "data.shards=other/t-*.h5" --set "data.val=other/v-*.h5"
+says 0 0 pack "$config" "${small[@]}" --set text.model=other.model --set run.seed=9 --set data.set=other/index.set
 bad 65 train 'another text model' -- --set text.model=other.model
 bad 78 train 'vocabulary' 'pieces' -- --set model.decoder.vocab=100
 echo "not a shard" >shards/train-99999.h5
@@ -53,7 +53,7 @@ record() { printf '{"id": "%s", "image": "%s", %s}' "$1" "$2" "$turns"; }
 record 1 good.ppm | sed 's/^/[/; s/$/]/' >x.json
 says 0 0 pack "$config" "${small[@]}" --set data.source=llava --set data.json=x.json --set data.images=. --set data.val_samples=0 \
      --set "data.shards=one/*.h5"
-llava+=(--set text.model=text.model --set model.decoder.vocab=768 --set data.val_samples=0 --set "data.shards=packed/t-*.h5")
+llava+=(--set text.model=text.model --set model.decoder.vocab=768 --set data.val_samples=0 --set data.set=packed/index.set)
 packs() { bad "$@"; [ -z "$(ls packed 2>/dev/null)" ] || fail "a bad pack left $(ls packed)"; }
 
 echo '[]' >x.json
@@ -100,8 +100,8 @@ bad 78 train 'train.lr: 0.002 -> 0.003' -- --set train.lr=3e-3
 bad 65 train 'tensor "' 'the model wants' 'hint' -- --set run.dir=wide --set train.init=run --set model.decoder.width=128
 bad 65 eval 'the model wants' -- --set model.decoder.width=128
 bad 74 train 'no such folder' nowhere -- --set run.dir=wide --set train.init=nowhere
-says 0 0 pack "$config" "${small[@]}" --set data.codes=run --set "data.shards=coded/t-*.h5" --set "data.val=coded/v-*.h5"
-bad 65 train 'another tokenizer' 'tokenizer ' -- --set run.dir=codes --set run.seed=2 --set "data.shards=coded/t-*.h5"
+says 0 0 pack "$config" "${small[@]}" --set data.codes=run --set data.set=coded/index.set
+bad 65 train 'another tokenizer' 'tokenizer ' -- --set run.dir=codes --set run.seed=2 --set data.set=coded/index.set
 cp good.ppm noise.png
 bad 65 chat none.png -- --set chat.image=none.png --set chat.question=what
 bad 65 chat text.jpg -- --set chat.image=text.jpg --set chat.question=what
@@ -109,7 +109,7 @@ bad 65 chat text.jpg -- --set chat.image=text.jpg --set chat.question=what
 # ---- places that cannot be written ----
 : >file
 bad 74 train 'file' -- --set run.dir=file/run
-bad 74 pack 'file' -- --set "data.shards=file/t-*.h5"
+bad 74 pack 'file' -- --set data.set=file/index.set
 bad 74 train '/proc' -- --set run.dir=/proc/asvr
 
 # ---- two jobs on one run: the second is refused at once and harms nothing ----

@@ -97,7 +97,7 @@ plain=$(hash_of)
 for same in run.dir=other ckpt.every=7 parallel.threads=3 chat.max_new=1 eval.samples=2 train.clip=2; do
     [ "$(hash_of --set $same)" = "$plain" ] || fail "the hash depends on $same"
 done
-for other in run.seed=1 train.lr=1 model.head.layers=1 data.shards=x train.supervision=none; do
+for other in run.seed=1 train.lr=1 model.head.layers=1 data.last=wrap train.supervision=none; do
     [ "$(hash_of --set $other)" != "$plain" ] || fail "the hash does not depend on $other"
 done
 
@@ -107,5 +107,5 @@ mpirun -n 2 "$ASVR" train bad.cfg >out 2>err || got=$?
 [ $got = 78 ] || fail "exit $got, expected 78"
 [ "$(grep -c 'run.sede' err)" = 1 ] || fail "an error was not printed once"
 got=0
-mpirun -n 3 "$ASVR" train empty.cfg --set data.shards=x --set run.dir=x --set train.steps=1 >out 2>err || got=$?
+mpirun -n 3 "$ASVR" train empty.cfg --set data.set=x --set run.dir=x --set train.steps=1 >out 2>err || got=$?
 [ $got = 78 ] && grep -q 'train.global_batch = 32 .* 3 replicas' err || fail "exit $got, expected 78 for 3 ranks"

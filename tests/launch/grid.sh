@@ -34,9 +34,9 @@ grep -q 'fresh: codes' out || { cat out; fail "it does not say what is fresh"; }
 
 says 0 2 pack "$config" "${small[@]}" --set data.template=plain --set data.codes=tokenizer
 grep -q 'with codes' out || fail "no codes were packed"
-"$ASVR" verify shards/train-00000.h5 >codes
+"$ASVR" verify shards | head -1 >codes
 says 0 0 pack "$config" "${small[@]}" --set data.template=plain --set data.codes=tokenizer
-"$ASVR" verify shards/train-00000.h5 | cmp - codes || fail "codes depend on the number of ranks"
+"$ASVR" verify shards | head -1 | cmp - codes || fail "codes depend on the number of ranks"
 stage pretrain --set train.init=tokenizer
 
 says 0 2 pack "$config" "${small[@]}" --set data.codes=tokenizer
@@ -67,9 +67,9 @@ grep -q 'starts from seed 1; tokenizer: a copy of vision' out || { cat out; fail
 [ "$(column loss_visual own.seed)" = '1 0' ] || fail "a copy's features have a distance"
 
 says 0 2 pack "${own[@]}" --set data.template=plain --set data.codes=own2
-"$ASVR" verify shards/train-00000.h5 >codes
+"$ASVR" verify shards | head -1 >codes
 says 0 0 pack "${own[@]}" --set data.template=plain --set data.codes=own2
-"$ASVR" verify shards/train-00000.h5 | cmp - codes || fail "the own tower's codes depend on the number of ranks"
+"$ASVR" verify shards | head -1 | cmp - codes || fail "the own tower's codes depend on the number of ranks"
 says 65 0 pack "${own[@]}" --set data.template=plain --set data.codes=tokenizer
 blames "the codes' own tower" 'a copy of vision'
 says 0 0 eval "${own[@]}" --set train.stage=tokenizer --set run.dir=own2

@@ -80,7 +80,7 @@ small+=(--set model.decoder.max_len=96 --set model.decoder.ffn=4096 --set run.di
 for stage in instruct pretrain tokenizer; do
     says 0 0 plan "$config" "${small[@]}" --set train.stage=$stage
     sed -n 's/^  in arenas .* \([0-9.]*\) MiB$/\1/p' out >planned
-    [ -s shards/val-00000.h5 ] || says 0 0 pack "$config" "${small[@]}"
+    [ -s shards/index.set ] || says 0 0 pack "$config" "${small[@]}"
     says 0 0 train "$config" "${small[@]}" --set train.stage=$stage --set run.dir=run-$stage
     sed -n 's/.*; \([0-9]*\) MiB each.*/\1/p' out | paste planned - | awk '
         { n++; bad += $1 <= 0 || $2 - $1 > 1 || $1 - $2 > 1 } END { exit n != 1 || bad }' ||

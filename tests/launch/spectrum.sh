@@ -16,7 +16,7 @@ grep -q '^run/ckpt/step-00000006: step 6 of stage instruct$' out && grep -q '^51
 [ "$(grep -cE '^[ *] [a-z0-9_.]+ +[0-9]+ x [0-9]+ ' out)" = 51 ] || { cat out; fail "not a row a matrix"; }
 for part in vision codes projector decoder head features; do grep -qE "^$part +shape " out || fail "no part $part"; done
 for kind in tower codes projector decoder; do grep -qE "^[ *] $kind +224 x 64 " out || { cat out; fail "no features $kind"; }; done
-grep -q '^  224 patches of 14 samples of data.val, less their mean$' out || fail "not told what was looked at"
+grep -q '^  224 patches of 14 samples for evaluation, less their mean$' out || fail "not told what was looked at"
 if LC_ALL=C sed 's/\xe2\x96[\x80-\x8f]/#/g' out | LC_ALL=C grep -nE '^.{121}'; then fail "lines too long for a terminal of 120 columns"; fi
 number='-?[0-9][0-9.e+-]*' maybe='(-?[0-9][0-9.e+-]*|null)'
 matrix="\{\"name\": \"[a-z0-9_.]+\", \"rows\": [0-9]+, \"cols\": [0-9]+, \"largest\": $number, \"smallest\": $number, \"frobenius\": $number"
@@ -78,13 +78,13 @@ says 0 0 spectrum "${run[@]}" --set spectrum.parts=head,projector --set spectrum
 [ "$(grep -cE '^[a-z_]+ +shape ' out)" = 2 ] && ! grep -qE '^(decoder|codes|codebooks|features)' out || { cat out; fail "parts that nobody asked for"; }
 says 0 0 spectrum "${run[@]}" --set spectrum.parts=features --set spectrum.samples=4
 grep -q '^  64 patches of 4 samples' out && ! grep -qE '^decoder' out || { cat out; fail "not the features alone"; }
-says 0 2 spectrum "${run[@]}" --set data.val= --set data.shards=
-grep -q '^features were not looked at: neither data.val nor data.shards is set' out || { cat out; fail "not told why there are no features"; }
+says 0 2 spectrum "${run[@]}" --set data.set=
+grep -q '^features were not looked at: data.set is not set' out || { cat out; fail "not told why there are no features"; }
 grep -q '"features": \[\],' run/spectrum.json || fail "features out of nothing"
-says 0 0 spectrum "${run[@]}" --set "data.val=nowhere/*.h5"
+says 0 0 spectrum "${run[@]}" --set data.set=nowhere/index.set
 grep -q '^features were not looked at: .*nowhere' out || { cat out; fail "not told where there are no features"; }
-says 78 2 spectrum "${run[@]}" --set spectrum.parts=features --set data.val= --set data.shards=
-blames 'neither data.val nor data.shards is set'
+says 78 2 spectrum "${run[@]}" --set spectrum.parts=features --set data.set=
+blames 'data.set is not set'
 says 78 2 spectrum "${run[@]}" --set spectrum.parts=decoder,hed
 blames 'no such part' '"hed"' 'vision, codes, projector, decoder, head, features' spectrum.parts
 says 74 2 spectrum "${run[@]}" --set spectrum.from=nowhere
@@ -98,7 +98,7 @@ flip run/ckpt/step-00000006/tensors.h5 60000
 
 # ---- codebooks that collapse: all 64 codes of each start again from the 16 patches of one picture ----
 tokenizer=("$config" "${small[@]}" --set train.stage=tokenizer --set train.steps=2 --set data.samples=1 --set data.val_samples=1)
-tokenizer+=(--set "data.shards=single/train-*.h5" --set "data.val=single/val-*.h5" --set train.global_batch=4 --set train.micro_batch=2)
+tokenizer+=(--set data.set=single/index.set --set train.global_batch=4 --set train.micro_batch=2)
 says 0 0 pack "${tokenizer[@]}"
 says 0 2 train "${tokenizer[@]}" --set run.dir=tokenizer
 says 0 2 spectrum "${tokenizer[@]}" --set run.dir=tokenizer

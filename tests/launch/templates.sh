@@ -3,7 +3,7 @@
 
 small+=(--set data.samples=24 --set train.steps=3 --set eval.samples=4)
 for template in llama2 mistral chatml; do
-    run=(--set run.dir=$template --set data.template=$template --set "data.shards=$template/t-*.h5" --set "data.val=$template/v-*.h5"
+    run=(--set run.dir=$template --set data.template=$template --set data.set=$template/index.set
          --set text.model=$template.model)
     says 0 2 pack "$config" "${small[@]}" "${run[@]}" --set data.system="Say one word."
     grep -q '^left out' out && { cat out; fail "$template: samples were left out"; }
@@ -15,7 +15,7 @@ for template in llama2 mistral chatml; do
         --set chat.question="what is it?" --set chat.max_new=4
 done
 grep -aq '<|im_end|>' chatml.model && ! grep -aq '<|im_end|>' llama2.model || fail "the text models have other symbols than their templates need"
-cmp -s llama2/t-00000.h5 mistral/t-00000.h5 && fail "llama2 and mistral packed the same"
+cmp -s llama2/index.set mistral/index.set && fail "llama2 and mistral packed the same"
 says 65 0 train "$config" "${small[@]}" --set run.dir=mixed --set "data.shards=*/t-*.h5" --set text.model=chatml.model
 
 # ---- nothing to learn: an empty answer, none, and one behind more rows than the decoder takes ----
@@ -30,7 +30,7 @@ cat >own.json <<J
                                 {"from": "human", "value": "what?"}, {"from": "gpt", "value": "this ."}]} ]
 J
 own=(--set run.dir=own --set data.source=llava --set data.json=own.json --set data.images=. --set data.samples=0 --set data.val_samples=0
-     --set "data.shards=own/t-*.h5" --set text.model=own.model --set train.global_batch=2 --set train.micro_batch=2)
+     --set data.set=own/index.set --set text.model=own.model --set train.global_batch=2 --set train.micro_batch=2)
 for ranks in 0 2; do
     says 0 $ranks pack "$config" "${small[@]}" "${own[@]}"
     grep -q '^training .* 3 samples, 0 pictures' out && grep -q '^left out  2 samples without an answer to learn, 1 with all answers beyond' out ||

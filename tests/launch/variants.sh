@@ -9,9 +9,9 @@ says 0 2 train "${tokenizer[@]}" --set run.dir=tokenizer
 says 0 0 eval "${tokenizer[@]}" --set run.dir=tokenizer
 grep -q '^appearance: energy left after depth 2' out || { cat out; fail "no energies of the appearance codes"; }
 says 0 2 pack "$config" "${small[@]}" --set data.codes=tokenizer
-"$ASVR" verify shards/train-00000.h5 >codes
+"$ASVR" verify shards | head -1 >codes
 says 0 0 pack "$config" "${small[@]}" --set data.codes=tokenizer
-"$ASVR" verify shards/train-00000.h5 | cmp - codes || fail "codes depend on the number of ranks"
+"$ASVR" verify shards | head -1 | cmp - codes || fail "codes depend on the number of ranks"
 
 depths() { sed -n 's/.*"loss_visual_depth": \[\([^]]*\)\].*/\1/p' "$1/run.jsonl" | tail -n 1 | tr ',' '\n' | grep -c '[0-9]' || true; }
 

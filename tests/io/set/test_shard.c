@@ -88,7 +88,7 @@ static void test_any_number_of_ranks(void **state)
                 first = is;
             assert_true(is == first);
 
-            Shards *s = shards_open(file("a*.h5"), &e);
+            Shards *s = shards_glob(file("a*.h5"), eval ? SPLIT_VAL : SPLIT_TRAIN, &e);
             good(s, &e);
             const ShardMeta *got = shards_meta(s);
             assert_true(got->samples == N && got->image == T_IMAGE && got->patch == T_PATCH && got->depth == T_DEPTH);
@@ -96,8 +96,7 @@ static void test_any_number_of_ranks(void **state)
             assert_string_equal(got->template_, "v1");
             assert_string_equal(got->tasks, m.tasks);
             assert_string_equal(got->baseline, m.baseline);
-            ShardReader *r = reader_open(s, &e);
-            good(r, &e);
+            ShardReader *r = reader_open(s);
             for (int64_t k = 0; k < N; k++) {
                 int64_t i = k * 269 % N;                /* out of order: 269 and 700 have no common divisor */
                 Sample sample;
@@ -128,7 +127,7 @@ static void test_fingerprint_knows_all(void **state)
     good(shards_verify(file("c.h5"), &c, &e), &e);
     assert_true(a != b && a != c && b != c);
     Err no = { 0 };
-    assert_null(shards_open(file("[ab].h5"), &no));
+    assert_null(shards_glob(file("[ab].h5"), SPLIT_TRAIN, &no));
     assert_int_equal(no.code, EXIT_DATA);
     assert_non_null(strstr(no.what, "text_model"));
     MPI_Barrier(MPI_COMM_WORLD);
@@ -142,10 +141,10 @@ static void test_several_files(void **state)
     write_drawn(file("a-2.h5"), 11, 1, &m);
     write_drawn(file("a-3.h5"), 0, ranks, &m);
     Err e = { 0 }, none = { 0 }, empty = { 0 };
-    Shards *s = shards_open(file("a-*.h5"), &e);
+    Shards *s = shards_glob(file("a-*.h5"), SPLIT_TRAIN, &e);
     good(s, &e);
     assert_int_equal(shards_meta(s)->samples, 41);
-    ShardReader *r = reader_open(s, &e);
+    ShardReader *r = reader_open(s);
     for (int64_t i = 0; i < 41; i++) {
         Sample sample;
         good(reader_sample(r, i, &sample, &e), &e);
@@ -154,10 +153,10 @@ static void test_several_files(void **state)
     }
     reader_close(r);
     shards_close(s);
-    assert_null(shards_open(file("no-*.h5"), &none));
+    assert_null(shards_glob(file("no-*.h5"), SPLIT_TRAIN, &none));
     assert_int_equal(none.code, EXIT_DATA);
     assert_non_null(strstr(none.hint, "asvr pack"));
-    assert_null(shards_open(file("a-3.h5"), &empty));
+    assert_null(shards_glob(file("a-3.h5"), SPLIT_TRAIN, &empty));
     assert_int_equal(empty.code, EXIT_DATA);
     MPI_Barrier(MPI_COMM_WORLD);
 }

@@ -1,0 +1,125 @@
+#include "launch/identity.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dist/comm.h"
+#include "io/base/files.h"
+
+CkptMeta identity_of(const Run *r)
+{
+    const Config *c = r->c;
+    CkptMeta m = { .step = r->step, .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c, CKPT_VERSION),
+                   .fingerprint = run_fingerprint(r, NULL),
+                   .dp = r->grid.dp_size, .tp = r->grid.tp_size, .global_batch = c->train.global_batch,
+                   .samples = r->step * c->train.global_batch };
+    snprintf(m.stage, sizeof m.stage, "%s", STAGE_NAME[c->train.stage]);
+    snprintf(m.init, sizeof m.init, "%s", r->init);
+    run_data(r, CKPT_VERSION, m.data);
+    return m;
+}
+
+void identity_started(Run *r, const CkptMeta *from)
+{
+    const size_t at = strlen(r->init);
+    if (at + 18 < sizeof r->init)
+        snprintf(r->init + at, sizeof r->init - at, "%s%016llx", at ? "," : "", (unsigned long long)from->fingerprint);
+}
+
+/* What RUN/config.cfg said and what is asked now, key by key: "train.lr: 0.001 -> 0.002, ..."  Rank 0. */
+static void say_difference(const Run *r, Err *e)
+{
+    static Config  was;
+    static ErrList errs;
+    char path[PATH_ROOM], *text = NULL;
+    size_t n = 0;
+    if (!path_set(path, e, "%s/config.cfg", r->c->run.dir))
+        return;
+    FILE *f = open_memstream(&text, &n);
+    CHECK(f, "no memory for a comparison of configurations");
+    const bool differ = config_load(&was, path, NULL, 0, &errs) && config_diff(&was, r->c, f) > 0;
+    fclose(f);
+    char list[sizeof e->got] = "";
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        const size_t at = strlen(list);
+        snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", line + strspn(line, " "));
+    }
+    if (differ) {
+        err_expected(e, "what %s says", path);
+        err_got(e, "%s", list);
+    }
+    free(text);
+}
+
+/* The data by content. */
+static bool same_data(const Run *r, const CkptMeta *was, const char *path, Err *e)
+{
+    char is[64], differ[sizeof e->got] = "";
+    run_data(r, was->version, is);
+    if (strcmp(was->data, is) == 0)
+        return true;
+    if (r->grid.rank == 0)
+        run_data_difference(r, differ, sizeof differ);
+    err_expected(e, "%s", was->data);
+    err_got(e, "%.64s%s%.180s", is, differ[0] ? "; " : "", differ);
+    return err_set(e, EXIT_CONFIG, path, "take another run.dir, or put the data set back that it was started on",
+                   "the run in run.dir was started on another data set");
+}
+
+/* Does the k-th checkpoint that train.init names, or one of that run, have the fingerprint that the run started from?  What is
+   not there any more says nothing.  Rank 0. */
+static bool may_be(const char *named, const char *want)
+{
+    enum { MANY = 256 };
+    uint64_t found[MANY];
+    const int n = ckpt_fingerprints(named, found, MANY);
+    for (int i = 0; i < n; i++) {
+        char hex[17];
+        snprintf(hex, sizeof hex, "%016llx", (unsigned long long)found[i]);
+        if (!strncmp(hex, want, 16))
+            return true;
+    }
+    return n == 0;
+}
+
+/* The weights that it started from are of no use any more, but another start is another run. */
+static void same_start(const Run *r, const CkptMeta *was, const char *path, Err *e)
+{
+    const char *want = was->init, *at = r->c->train.init + strspn(r->c->train.init, ", ");
+    char named[PATH_ROOM];
+    if (was->version == 1 || !*at)
+        return;
+    for (; *at && !e->code; at += strspn(at, ", ")) {
+        const int length = (int)strcspn(at, ",");
+        if (!path_set(named, e, "%.*s", length, at))
+            return;
+        if (!*want || !may_be(named, want)) {
+            err_expected(e, "train.init with the fingerprint %s", *was->init ? was->init : "of no checkpoint: it started from the seed");
+            err_got(e, "%.200s, which has no such checkpoint", named);
+            err_set(e, EXIT_CONFIG, path, "take another run.dir; or name the checkpoint it started from, or none: it goes on from its own",
+                    "the run in run.dir was started from other weights");
+        }
+        want += strcspn(want, ",");
+        want += *want == ',';
+        at += length;
+    }
+}
+
+/* A run goes on only as what it was: otherwise neither its losses nor its data order would mean anything. */
+bool identity_same(Run *r, const CkptMeta *was, const char *path, Err *e)
+{
+    if (was->config_hash != config_hash(r->c, was->version) || strcmp(was->stage, STAGE_NAME[r->c->train.stage])) {
+        if (r->grid.rank == 0)
+            say_difference(r, e);
+        return err_set(e, EXIT_CONFIG, path, "take another run.dir, or the configuration in RUN/config.cfg",
+                       "the run in run.dir was started with another configuration");
+    }
+    if (!same_data(r, was, path, e))
+        return false;
+    if (r->grid.rank == 0)
+        same_start(r, was, path, e);
+    snprintf(r->init, sizeof r->init, "%s", was->init);
+    return run_agree(r, e);
+}
