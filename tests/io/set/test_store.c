@@ -70,7 +70,7 @@ static void check_definition(const uint8_t *out, const uint8_t *px, int side)
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const int sides[] = { 1, 2, 7, 16, 33, 64, 384 };
+    static const int sides[] = { 1, 2, 7, 16, 33, 64, 384, 385, 801 };    /* a block of store.c is a row of 384 */
     for (size_t s = 0; s < sizeof sides / sizeof *sides; s++)
         for (int kind = 0; kind < CONTENTS; kind++) {
             const int side = sides[s], pictures = 3;
