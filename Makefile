@@ -106,7 +106,7 @@ test:
 	@launch/scripts/setup.sh test
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
 	@tests/run.sh build/debug
-programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS)
+programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(OUT)/tests/io/set/manytasks
 
 # Law 1: core needs a C compiler, CBLAS and OpenMP, nothing else.
 core-test: $(CORE_TESTS)

@@ -176,18 +176,6 @@ void params_init(const Params *t, int i, float *weights, uint64_t seed)
         weights[p->offset + e] = initial(p, seed, stream, global_index(p, &s, e));
 }
 
-void params_range(const Params *t, const char *prefix, int *first, int *last)
-{
-    size_t n = strlen(prefix);
-    int i = 0;
-    while (i < t->n && strncmp(t->p[i].name, prefix, n) != 0)
-        i++;
-    *first = i;
-    while (i < t->n && strncmp(t->p[i].name, prefix, n) == 0)
-        i++;
-    *last = i;
-}
-
 uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(const Param *p))
 {
     uint64_t sum = 0;

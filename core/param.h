@@ -78,8 +78,6 @@ int   params_find(const Params *t, const char *name);              /* index or -
 Slice param_slice(const Params *t, int i);                         /* this rank's piece; 2 dims, 1 for vectors */
 bool  params_speak(const Params *t, int i);                        /* does this rank speak for its piece of tensor i? */
 bool  param_in_part(const Param *p, const char *part);
-/* First and last + 1 of the params whose pointers lie in a bound module's block: by name prefix, e.g. "decoder.3." */
-void  params_range(const Params *t, const char *prefix, int *first, int *last);
 /* A number for the bits of this rank's piece of tensor i: equal where two ranks hold the same. */
 uint64_t params_hash(const Params *t, const float *weights, int i);
 /* A 64-bit sum over tensors of (name, element index, bits), independent of order and grid: add over tp ranks (each

@@ -279,7 +279,6 @@ void buckets_begin(Buckets *b, int leaf)
 
 void buckets_wait(Buckets *b)
 {
-    const double since = now();
     ASSERT(b->last);
     zero_weights_wait(b->g->coming);
     close_leaf(b);
@@ -289,7 +288,4 @@ void buckets_wait(Buckets *b)
         if (b->done < b->n)
             progress(b, true);
     }
-    b->waited = now() - since;
 }
-
-double buckets_waited(const Buckets *b) { return b->waited; }

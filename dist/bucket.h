@@ -69,7 +69,6 @@ void     buckets_begin(Buckets *b, int leaf);
    for all: grads is the sum over dp.  Collective over dp. */
 void     buckets_wait(Buckets *b);
 
-double   buckets_waited(const Buckets *b);         /* seconds that the last buckets_wait took */
 /* Memory that buckets_open takes, in bytes; bytes that z's rank sends in a step, 0 if it is alone.  Local, without MPI: asvr plan
    asks, too. */
 size_t   buckets_memory(const Zero *z, const BucketConf *c);

@@ -49,7 +49,6 @@ struct Buckets {
     CanonAdd *add;                  /* (slots - 1) */
     int      ring;
     Slot    *slot;                  /* (ring) */
-    double   waited;
     Arena    arena;
 };
 

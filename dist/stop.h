@@ -1,5 +1,5 @@
 /*
- * stop.h -- signals and a deadline become one number
+ * stop.h -- signals become one number
  *
  * Schedulers ask a job to end by TERM, USR1, USR2, INT or XCPU, on one rank or on all.  The handler only
  * counts; the training loop adds the number to the vector that a step sums anyway, so all ranks learn it
@@ -10,10 +10,6 @@
 #pragma once
 
 /* Handles the five signals from now on; interrupted system calls are restarted.  Forgets what was asked before. */
-void        stop_install(void);
-/* That many seconds from now counts as one more request.  Monotonic clock: setting the date changes nothing. */
-void        stop_deadline(double seconds_from_now);
+void stop_install(void);
 /* How often this rank was asked to stop: 0 go on, 1 save and stop, more: stop at once. */
-int         stop_requested(void);
-/* The first signal, as "SIGTERM"; else "deadline"; "" if nothing asked. */
-const char *stop_reason(void);
+int  stop_requested(void);

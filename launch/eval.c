@@ -7,6 +7,7 @@
 #include "core/ops.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
+#include "io/base/json.h"
 #include "launch/eval/generate.h"
 #include "io/set/gather.h"
 #include "io/set/order.h"
@@ -14,12 +15,10 @@
 #include "launch/eval/sheet.h"
 #include "launch/verbs.h"
 
-enum { MAX_TASKS = 64, SHOWN = 20 };
+enum { SHOWN = 20 };
 
-typedef struct {
-    double right[MAX_TASKS], n[MAX_TASKS], baseline[MAX_TASKS];
-    double pairs, nearest;                 /* contrast: pictures, and those whose own caption is the nearest */
-} Score;
+/* Of one task: questions, right answers, and those that its most frequent training answer would have got right. */
+typedef struct { double n, right, baseline; } Mark;
 
 typedef struct {
     Run          r;
@@ -27,26 +26,47 @@ typedef struct {
     Gather       batch;
     Generator    generator;
     int64_t      step, samples;
-    int          tasks;
-    char         names[512], majority[1024];
-    const char  *task[MAX_TASKS], *common[MAX_TASKS];     /* names, and each one's most frequent training answer */
+    int          tasks, answers;           /* answers: of the first so many tasks the most frequent one is known */
+    char       **task, **common;           /* names, and each one's most frequent training answer */
+    Mark        *mark;                     /* (tasks) */
+    struct { double pairs, nearest; } own; /* contrast: pictures, and those whose own caption is the nearest */
     Losses       sum;
-    Score        score;
     Shown        shown[SHOWN];
     int          n_shown;
 } Eval;
 
-/* Splits text in place at a separator. */
-static int split(char *text, char at, const char **out, int cap)
+/* The pieces of text between separators; the list and its first entry, which holds all of them, are to be freed. */
+static char **split(const char *text, char at, int *n)
 {
-    int n = 0;
-    for (char *s = text; s && *s && n < cap; n++) {
-        out[n] = s;
+    size_t most = 1;
+    for (const char *s = text; *s; s++)
+        most += *s == at;
+    char **list = calloc(most, sizeof *list);
+    CHECK(list && (list[0] = strdup(text)), "no memory for a list of %zu texts", most);
+    *n = 0;
+    for (char *s = list[0]; s && *s; ) {
+        list[(*n)++] = s;
         s = strchr(s, at);
         if (s)
             *s++ = '\0';
     }
-    return n;
+    return list;
+}
+
+static void split_free(char **list)
+{
+    if (list)
+        free(list[0]);
+    free(list);
+}
+
+/* Evaluation shards name their tasks, as many as they like. */
+static void open_tasks(Eval *v, const ShardMeta *m)
+{
+    v->task = split(m->tasks, ',', &v->tasks);
+    v->common = split(m->baseline, '\n', &v->answers);
+    v->mark = calloc((size_t)v->tasks + 1, sizeof *v->mark);
+    CHECK(v->mark, "no memory for the marks of %d tasks", v->tasks);
 }
 
 static bool open_eval(Eval *v, const Config *c, Err *e)
@@ -59,10 +79,8 @@ static bool open_eval(Eval *v, const Config *c, Err *e)
         return false;
     const ShardMeta *m = shards_meta(r->shards);
     v->samples = c->eval.samples ? min64(c->eval.samples, m->samples) : m->samples;
-    memcpy(v->names, m->tasks, sizeof v->names);
-    memcpy(v->majority, m->baseline, sizeof v->majority);
-    v->tasks = m->eval && c->train.stage >= STAGE_PRETRAIN ? split(v->names, ',', v->task, MAX_TASKS) : 0;
-    split(v->majority, '\n', v->common, v->tasks);
+    if (m->eval && c->train.stage >= STAGE_PRETRAIN)
+        open_tasks(v, m);
     const GatherRoom room = gather_room(r->shards, shape.micro_batch, shape.max_images);
     gather_open(&v->batch, &room);
     v->reader = reader_open(r->shards);
@@ -87,9 +105,9 @@ static void flush(Eval *v)
         return;
     model_forward(m, b, &one, &v->sum);
     if (m->c.stage == STAGE_CONTRAST) {
-        v->score.pairs += b->B;
+        v->own.pairs += b->B;
         for (int i = 0; i < b->B; i++)
-            v->score.nearest += op.pick(m->contrast.z + (int64_t)i * b->B, b->B, 0, 0) == i;
+            v->own.nearest += op.pick(m->contrast.z + (int64_t)i * b->B, b->B, 0, 0) == i;
     }
     gather_clear(&v->batch);
 }
@@ -102,9 +120,9 @@ static void mark(Eval *v, const Sample *s)
     generate_sample(&v->generator, s, it.question, sizeof it.question, it.answer, sizeof it.answer);
     const int t = s->task;
     const bool right = strcmp(it.answer, it.right) == 0;
-    v->score.n[t]++;
-    v->score.right[t] += right;
-    v->score.baseline[t] += v->common[t] && strcmp(v->common[t], it.right) == 0;
+    v->mark[t].n++;
+    v->mark[t].right += right;
+    v->mark[t].baseline += t < v->answers && strcmp(v->common[t], it.right) == 0;
     if (v->r.grid.rank != 0 || v->n_shown == SHOWN || s->n_images == 0)
         return;
     int same = 0;
@@ -144,7 +162,8 @@ static bool evaluate(Eval *v, Err *e)
     if (!e->code)
         flush(v);
     comm_sum_f64(v->r.grid.dp, (double *)&v->sum, sizeof v->sum / sizeof(double));
-    comm_sum_f64(v->r.grid.dp, (double *)&v->score, sizeof v->score / sizeof(double));
+    comm_sum_f64(v->r.grid.dp, (double *)&v->own, sizeof v->own / sizeof(double));
+    comm_sum_f64(v->r.grid.dp, (double *)v->mark, v->tasks * (int64_t)(sizeof *v->mark / sizeof(double)));
     return run_agree(&v->r, e);
 }
 
@@ -159,7 +178,7 @@ static void print_losses(const Eval *v)
     printf("\nstep %lld, %lld samples\n", (long long)v->step, (long long)v->samples);
     if (m->c.stage == STAGE_CONTRAST)
         printf("contrastive loss %.4f; own caption nearest among %d: %.1f %%\n", share(s->contrast, s->pairs),
-               m->c.micro_batch, 100 * share(v->score.nearest, v->score.pairs));
+               m->c.micro_batch, 100 * share(v->own.nearest, v->own.pairs));
     if (m->c.stage == STAGE_TOKENIZER && s->n_distill > 0)
         printf("distance to the vision tower's features %.4f, to what they pool to %.4f, to the codes %.4f\n",
                s->distill / s->n_distill, s->pooled / s->n_distill, s->commit / s->n_distill);
@@ -179,31 +198,36 @@ static void print_losses(const Eval *v)
     }
 }
 
-static double mean_of(const Eval *v, const double *x)
+/* The means of the tasks' accuracies and of their baselines. */
+static void means(const Eval *v, double *accuracy, double *baseline)
 {
-    double sum = 0, n = 0;
-    for (int t = 0; t < v->tasks; t++)
-        if (v->score.n[t] > 0) {
-            sum += x[t] / v->score.n[t];
+    double n = 0, sum[2] = { 0 };
+    for (const Mark *m = v->mark; m < v->mark + v->tasks; m++)
+        if (m->n > 0) {
+            sum[0] += m->right / m->n;
+            sum[1] += m->baseline / m->n;
             n++;
         }
-    return share(sum, n);
+    *accuracy = share(sum[0], n);
+    *baseline = share(sum[1], n);
 }
 
 static void print_tasks(const Eval *v)
 {
-    const Score *s = &v->score;
     int above = 0;
+    double a, b;
     printf("\n%-14s %8s %9s %6s %6s\n", "task", "accuracy", "baseline", "gain", "n");
     for (int t = 0; t < v->tasks; t++) {
-        const double a = 100 * share(s->right[t], s->n[t]), b = 100 * share(s->baseline[t], s->n[t]);
+        const Mark *m = &v->mark[t];
+        a = 100 * share(m->right, m->n), b = 100 * share(m->baseline, m->n);
         char bar[26] = "";
         for (int i = 0; i < 25 && i < (int)(a / 4); i++)
             strcat(bar, i < (int)(b / 4) ? "-" : "#");
         above += a >= b + 5;
-        printf("%-14s %6.1f %% %7.1f %% %+6.1f %6.0f  %s\n", v->task[t], a, b, a - b, s->n[t], bar);
+        printf("%-14s %6.1f %% %7.1f %% %+6.1f %6.0f  %s\n", v->task[t], a, b, a - b, m->n, bar);
     }
-    const double a = 100 * mean_of(v, s->right), b = 100 * mean_of(v, s->baseline);
+    means(v, &a, &b);
+    a *= 100, b *= 100;
     printf("%-14s %6.1f %% %7.1f %% %+6.1f         %d of %d tasks 5 points or more above\n", "mean", a, b, a - b, above, v->tasks);
     printf("baseline: always giving the task's most frequent training answer\n\n");
     for (int i = 0; i < v->n_shown && i < 12; i++) {
@@ -215,31 +239,30 @@ static void print_tasks(const Eval *v)
 
 static bool write_json(const Eval *v, Err *e)
 {
-    char path[CONFIG_STRING + 16], *text = NULL;
-    size_t n = 0;
+    char path[PATH_ROOM];
     const Losses *l = &v->sum;
-    const Score *s = &v->score;
-    FILE *f = open_memstream(&text, &n);
-    CHECK(f, "no memory for eval.json");
-    fprintf(f, "{\"step\": %lld, \"loss_text\": %.6f, \"loss_visual\": %.6f", (long long)v->step, share(l->text, l->n_text),
-            model_visual_loss(&v->r.model, l));
-    if (v->score.pairs > 0)
-        fprintf(f, ", \"retrieval\": %.6f", share(s->nearest, s->pairs));
-    fprintf(f, ", \"mean\": %.6f, \"tasks\": {", mean_of(v, s->right));
-    for (int t = 0; t < v->tasks; t++)
-        fprintf(f, "%s\n  \"%s\": {\"accuracy\": %.6f, \"baseline\": %.6f, \"n\": %.0f}", t ? "," : "", v->task[t],
-                share(s->right[t], s->n[t]), share(s->baseline[t], s->n[t]), s->n[t]);
-    fprintf(f, "}}\n");
-    fclose(f);
-    snprintf(path, sizeof path, "%s/eval.json", v->r.c->run.dir);
-    const bool ok = file_replace(path, text, n, e);
-    free(text);
-    return ok;
+    double mean, baseline;
+    if (!path_set(path, e, "%s/eval.json", v->r.c->run.dir))
+        return false;
+    json_t *tasks = json_object();
+    json_t *root = json_pack("{s:I, s:o, s:o}", "step", (json_int_t)v->step, "loss_text", json_or_null(share(l->text, l->n_text)),
+                             "loss_visual", json_or_null(model_visual_loss(&v->r.model, l)));
+    if (v->own.pairs > 0)
+        json_object_set_new(root, "retrieval", json_or_null(share(v->own.nearest, v->own.pairs)));
+    means(v, &mean, &baseline);
+    json_object_set_new(root, "mean", json_or_null(mean));
+    for (int t = 0; t < v->tasks; t++) {
+        const Mark *m = &v->mark[t];
+        json_set(tasks, v->task[t], json_pack("{s:o, s:o, s:I}", "accuracy", json_or_null(share(m->right, m->n)), "baseline",
+                                              json_or_null(share(m->baseline, m->n)), "n", (json_int_t)m->n));
+    }
+    json_object_set_new(root, "tasks", tasks);
+    return json_write_rows(path, root, 9, e);
 }
 
 static void report(Eval *v, Err *e)
 {
-    char path[CONFIG_STRING + 16];
+    char path[PATH_ROOM];
     print_losses(v);
     if (v->tasks)
         print_tasks(v);
@@ -247,8 +270,7 @@ static void report(Eval *v, Err *e)
         return;
     printf("\n%s/eval.json%s", v->r.c->run.dir, v->n_shown ? "" : "\n");
     if (v->n_shown) {
-        snprintf(path, sizeof path, "%s/eval.png", v->r.c->run.dir);
-        if (sheet_write(path, v->shown, v->n_shown, config_picture(v->r.c), e))
+        if (path_set(path, e, "%s/eval.png", v->r.c->run.dir) && sheet_write(path, v->shown, v->n_shown, config_picture(v->r.c), e))
             printf("  %s\n", path);
     }
 }
@@ -271,6 +293,9 @@ int eval_main(const Config *c)
     if (v->reader)
         reader_close(v->reader);
     gather_close(&v->batch);
+    split_free(v->task);
+    split_free(v->common);
+    free(v->mark);
     run_close(&v->r);
     free(v);
     return ok ? EXIT_DONE : e.code;

@@ -171,7 +171,7 @@ static bool write_shard(Pack *p, int split, int64_t number, const ShardMeta *met
 static void say_progress(Pack *p, bool last)
 {
     const double t = now() - p->began, rate = (double)p->made / t;
-    const bool terminal = isatty(STDOUT_FILENO);
+    const bool terminal = log_screen(STDOUT_FILENO);
     if (p->r.grid.rank != 0 || (last && !terminal) || (!last && now() - p->said < (terminal ? 0.5 : 10)))
         return;
     const int64_t eta = rate > 0 ? (int64_t)((double)(p->all - p->done) / rate) : 0;

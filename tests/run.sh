@@ -17,6 +17,8 @@ export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none
 # Containers forbid process_vm_readv; shared memory does without.
 export OMPI_MCA_btl_vader_single_copy_mechanism=none
+# Tests lie deeper than the module of the picture decoders, which is looked for beside the program.
+export ASVR_MODULES=$build
 # What MPI itself leaks is not ours to report.
 export ASAN_OPTIONS=detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
 

@@ -45,8 +45,7 @@ static bool launcher_has_screen(int fd)
     return yes;
 }
 
-/* Whether what is written there may use a terminal's control sequences. */
-static bool is_screen(int fd)
+bool log_screen(int fd)
 {
     const char *term = getenv("TERM");
     return isatty(fd) && term && strcmp(term, "dumb") && (!getenv("OMPI_COMM_WORLD_RANK") || launcher_has_screen(fd));
@@ -126,7 +125,7 @@ Log *log_open(const char *run_dir, int64_t resume_step, Err *e)
     Log *l = calloc(1, sizeof *l);
     CHECK(l, "no memory for the log");
     signal(SIGPIPE, SIG_IGN);
-    l->bar = is_screen(STDOUT_FILENO);
+    l->bar = log_screen(STDOUT_FILENO);
     l->first = -1;
     bool ok = path_set(path, e, "%s/run.jsonl", run_dir) && dir_make(run_dir, e) && take_over(run_dir, path, resume_step, &l->restart, e);
     if (ok) {
@@ -385,7 +384,7 @@ static void field(FILE *to, const char *name, const char *text)
 void log_error(const Err *e)
 {
     signal(SIGPIPE, SIG_IGN);
-    bool colour = is_screen(STDERR_FILENO) && !getenv("NO_COLOR");
+    bool colour = log_screen(STDERR_FILENO) && !getenv("NO_COLOR");
     char *block = NULL;
     size_t n = 0;
     FILE *to = open_memstream(&block, &n);

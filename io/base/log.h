@@ -52,6 +52,8 @@ void log_line(Log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3))
 void log_sync(Log *l);
 void log_close(Log *l);
 
+/* Whether what is written to this descriptor may use a terminal's control sequences, behind a launcher, too. */
+bool log_screen(int fd);
 /* The error block on stderr: what, and of expected, got, where, hint those that are set. */
 void log_error(const Err *e);
 /* "asvr: warning: MESSAGE" on stderr. */

@@ -98,5 +98,3 @@ bool st_parse(St *s, int file, const char *path, Err *e);
 /* Sorts by name; a name of two files is an error. */
 bool st_sort(St *s, Err *e);
 void st_add(St *s, const StTensor *t);
-/* The number of bytes of an element, 0 for an unknown dtype. */
-int  st_dtype(const char *name, StType *type);

@@ -16,7 +16,8 @@ static const struct { const char *name; int bytes; StType type; } DTYPE[] = {
     { "U32", 4, ST_OTHER }, { "I64", 8, ST_OTHER }, { "U64", 8, ST_OTHER },
 };
 
-int st_dtype(const char *name, StType *type)
+/* The number of bytes of an element, 0 for an unknown dtype. */
+static int dtype_bytes(const char *name, StType *type)
 {
     for (size_t i = 0; i < sizeof DTYPE / sizeof *DTYPE; i++)
         if (!strcmp(DTYPE[i].name, name)) {
@@ -96,7 +97,7 @@ static bool read_tensor(const Parse *p, StTensor *t, const char *name, const jso
     int64_t at[2];
     if (!json_is_object(j) || json_object_size(j) != 3 || !json_is_string(dtype) || !json_is_array(shape) || !json_is_array(offsets))
         return bad(p, 8, "tensor \"%s\" has not just dtype, shape and data_offsets", name);
-    t->elem = st_dtype(json_string_value(dtype), &t->type);
+    t->elem = dtype_bytes(json_string_value(dtype), &t->type);
     if (!t->elem)
         return bad(p, 8, "tensor \"%s\" has the unknown dtype \"%.32s\"", name, json_string_value(dtype));
     strcpy(t->dtype, json_string_value(dtype));

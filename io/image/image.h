@@ -2,7 +2,8 @@
  * image.h -- pictures: decode, fit, save; the interface of the module asvr-image.so
  *
  * The decoders (libvips) bring over a hundred libraries and the serial HDF5 with them, so they live in a module that
- * only pack, chat and report load: image_ops(&e)->load(...).  JPEG, PNG, WebP, GIF (first frame), TIFF and PPM;
+ * only pack, chat and eval load: image_ops(&e)->load(...).  Program and module are built apart, so the module says
+ * which version of this header it was built with, and another one is refused.  JPEG, PNG, WebP, GIF (first frame), TIFF and PPM;
  * whatever their colour (grey, palette, CMYK, 16 bit), the result is 8-bit sRGB, turned upright by EXIF.
  *
  *     load_square   compose on grey 127 -> pad to a square of grey 127 (FIT_PAD) or not (FIT_STRETCH) -> bicubic resize
@@ -25,17 +26,25 @@
 typedef struct { int w, h, bands; uint8_t *px; } Image;      /* (h, w, bands), bands 3, or 4 with alpha (not premultiplied) */
 enum { FIT_PAD, FIT_STRETCH };
 
+/* Raised with every change of ImageOps or Image. */
+enum { IMAGE_VERSION = 2 };
+
 typedef struct {
+    int    version;                /* IMAGE_VERSION, and sizeof(ImageOps), where the module was built; these two stay in front */
+    size_t size;
     /* A whole picture; where max_side > 0, shrunk to fit into a square of that side.  Keeps alpha: bands 4. */
     bool (*load)(Image *out, const char *path, int max_side, Err *e);
     /* out (size, size, 3) */
     bool (*load_square)(uint8_t *out, const char *path, int size, int fit, Err *e);
-    /* px (h, w, bands), bands 1, 3 or 4.  Written aside and renamed; EXIT_IO. */
-    bool (*save_png)(const char *path, const uint8_t *px, int w, int h, int bands, Err *e);
+    /* px (h, w, bands), bands 1, 3 or 4, as a PNG of n bytes, to be freed by free(). */
+    bool (*png)(char **bytes, size_t *n, const uint8_t *px, int w, int h, int bands, Err *e);
     /* Black text on white, exactly width_px wide, lines broken to fit, letters about font_px high.  bands 3. */
     bool (*label)(Image *out, const char *text, int width_px, int font_px, Err *e);
 } ImageOps;
 
-/* Loads the module at the first call: beside the executable, else in $ASVR_MODULES.  NULL with EXIT_CONFIG and a hint. */
+/* Loads the module at the first call: beside the executable, else in $ASVR_MODULES.  NULL with EXIT_CONFIG and a hint where
+   there is none, or one of another version. */
 const ImageOps *image_ops(Err *e);
+/* A PNG of px, as ops->png takes it, in a file that appears whole; EXIT_IO. */
+bool            image_save_png(const char *path, const uint8_t *px, int w, int h, int bands, Err *e);
 void            image_free(Image *im);

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <vips/vips.h>
 
@@ -213,25 +212,26 @@ static bool load_square(uint8_t *out, const char *path, int size, int fit, Err *
     return ok || no_memory(im.w, im.h, e);
 }
 
-static bool save_png(const char *path, const uint8_t *px, int w, int h, int bands, Err *e)
+static bool png(char **bytes, size_t *n, const uint8_t *px, int w, int h, int bands, Err *e)
 {
     if (!start(e))
         return false;
-    char *aside = g_strdup_printf("%s.tmp-%d", path, (int)getpid());
     VipsImage *im = vips_image_new_from_memory(px, (size_t)w * (size_t)h * (size_t)bands, w, h, bands, VIPS_FORMAT_UCHAR);
-    bool ok = im != NULL;
-    if (ok) {
+    void *made = NULL;
+    if (im)
         im->Type = bands < 3 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB;
-        ok = vips_pngsave(im, aside, NULL) == 0 && rename(aside, path) == 0;
+    if (!im || vips_pngsave_buffer(im, &made, n, NULL) != 0) {
+        VIPS_UNREF(im);
+        fail(e, "", "cannot write a picture as PNG");
+        e->code = EXIT_INTERNAL;
+        return false;
     }
-    VIPS_UNREF(im);
-    if (!ok) {
-        unlink(aside);
-        fail(e, path, "cannot write the picture");
-        e->code = EXIT_IO;
-    }
-    g_free(aside);
-    return ok;
+    g_object_unref(im);
+    *bytes = malloc(*n + 1);
+    if (*bytes)
+        memcpy(*bytes, made, *n);
+    g_free(made);
+    return *bytes || no_memory(w, h, e);
 }
 
 /* Text as coverage (one band) -> black on white, cut or widened to width_px. */
@@ -280,4 +280,5 @@ static bool label(Image *out, const char *text, int width_px, int font_px, Err *
 }
 
 __attribute__((visibility("default"))) extern const ImageOps asvr_image_ops;
-const ImageOps asvr_image_ops = { .load = load, .load_square = load_square, .save_png = save_png, .label = label };
+const ImageOps asvr_image_ops = { .version = IMAGE_VERSION, .size = sizeof(ImageOps), .load = load, .load_square = load_square,
+                                  .png = png, .label = label };

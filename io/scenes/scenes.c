@@ -147,8 +147,6 @@ void scenes_close(Scenes *s)
     free(s);
 }
 
-int scenes_cutouts(const Scenes *s) { return s->c.n; }
-
 void scenes_make(const Scenes *s, bool eval, int64_t i, Scene *out, uint8_t *pixels)
 {
     enum { LAYOUTS = 256 };                    /* of one plan; a plan that has none on the asked side is drawn anew */

@@ -53,5 +53,3 @@ void    scenes_close(Scenes *s);
 
 /* Sample i >= 0 of the training or evaluation stream.  pixels: (size,size,3), or NULL for the text alone. */
 void    scenes_make(const Scenes *s, bool eval, int64_t i, Scene *out, uint8_t *pixels);
-
-int     scenes_cutouts(const Scenes *s);       /* without letters */

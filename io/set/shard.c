@@ -166,7 +166,8 @@ static bool write_arrays(Writer *w, H5 *h, Err *e)
             continue;
         Slice mine = slice_range(slice_whole(a->dims, a->size), 0, w->first[k], w->count[k]);
         int64_t chunk[SLICE_DIMS] = { chunk_rows(a), a->size[1], a->size[2], a->size[3] };
-        if (!h5_write(h, a->name, a->type, &mine, w->data[k], chunk, SHARD_LEVEL, e))
+        if (!h5_write(h, a->name, a->type, &mine, w->data[k], chunk,
+                      k == SHARD_PIXELS && w->meta.store == STORE_DELTA ? DELTA_LEVEL : SHARD_LEVEL, e))
             return false;
     }
     return true;

@@ -15,7 +15,7 @@
  *                   codes_model (16 hex digits), template, source, fingerprint; tasks, baseline when evaluation;
  *                   store where pixels are not raw (store.h), scales where it is not 1, appearance_model where there are such codes
  *
- * All datasets are chunked and packed with zstd (filter 32015, level 3), so /hash covers every value; one
+ * All datasets are chunked and packed with zstd (filter 32015), so /hash covers every value; one
  * without elements is stored contiguous and has no entry.  HDF5's own metadata carry checksums.
  *
  * Example: two samples, one of them with an image, P = 4, tokens "1 -200 7 2" and "1 9 2":
@@ -33,7 +33,7 @@
 #include "io/h5/h5.h"
 #include "io/set/store.h"
 
-enum { SHARD_VERSION = 2, SHARD_LEVEL = 3 };
+enum { SHARD_VERSION = 2, SHARD_LEVEL = 3, DELTA_LEVEL = 1 /* of differences: more finds less (docs/PERF.md) */ };
 
 typedef struct {
     int64_t  samples, images, tokens;       /* counted by the writer, filled in by readers */

@@ -76,7 +76,6 @@ void sp_free(Sp *s) { delete s; }
 int  sp_size(const Sp *s) { return s->p.GetPieceSize(); }
 int  sp_bos(const Sp *s) { return s->p.bos_id(); }
 int  sp_eos(const Sp *s) { return s->p.eos_id(); }
-int  sp_unk(const Sp *s) { return s->p.unk_id(); }
 
 int sp_find(const Sp *s, const char *piece)
 try {

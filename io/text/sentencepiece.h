@@ -22,7 +22,6 @@ void sp_free(Sp *s);
 int  sp_size(const Sp *s);
 int  sp_bos(const Sp *s);
 int  sp_eos(const Sp *s);
-int  sp_unk(const Sp *s);
 int  sp_find(const Sp *s, const char *piece);                               /* its id; -1: there is no such piece */
 int  sp_encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap);      /* number of ids; -1: no memory */
 int  sp_decode(const Sp *s, const int32_t *ids, int n, char *out, int cap);            /* bytes; -1: no memory */

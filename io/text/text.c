@@ -65,7 +65,6 @@ void text_close(Text *t)
 int      text_size(const Text *t)    { return sp_size(t->first); }
 int      text_bos(const Text *t)     { return sp_bos(t->first); }
 int      text_eos(const Text *t)     { return sp_eos(t->first); }
-int      text_unk(const Text *t)     { return sp_unk(t->first); }
 int      text_newline(const Text *t) { return t->newline; }
 int      text_symbol(const Text *t, const char *piece) { return sp_find(t->first, piece); }
 uint64_t text_hash(const Text *t)    { return t->hash; }

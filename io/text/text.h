@@ -22,9 +22,8 @@ Text    *text_open(const char *path, Err *e);
 void     text_close(Text *t);
 
 int      text_size(const Text *t);       /* ids are 0 <= id < size */
-int      text_bos(const Text *t);        /* -1 where the model has none; so text_eos, text_unk */
+int      text_bos(const Text *t);        /* -1 where the model has none; so text_eos */
 int      text_eos(const Text *t);
-int      text_unk(const Text *t);
 int      text_newline(const Text *t);    /* the one id of "\n", or -1 where the model drops or changes line breaks */
 int      text_symbol(const Text *t, const char *piece);      /* the id of a piece, as "<|im_end|>"; -1 where there is none */
 uint64_t text_hash(const Text *t);       /* XXH64 of the file */

@@ -27,7 +27,8 @@ typedef struct {
     ErrList  *errs;
 } Reading;
 
-void config_default(Config *c)
+/* Every key at its default. */
+static void config_default(Config *c)
 {
     memset(c, 0, sizeof *c);
     for (int i = 0; i < n_options; i++) {

@@ -77,9 +77,6 @@ typedef struct {
 /* A fresh Err at the end of the list (a spare one beyond CONFIG_ERRORS). */
 Err *err_next(ErrList *errs);
 
-/* Every key at its default. */
-void config_default(Config *c);
-
 /* Defaults, then the file at `path` (NULL: none), then sets[0..n) of the form "train.lr=1e-3".  True when no
    error was found; all errors are in *errs, EXIT_CONFIG each.  Local. */
 bool config_load(Config *c, const char *path, char *const *sets, int n, ErrList *errs);

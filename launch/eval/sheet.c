@@ -61,7 +61,7 @@ bool sheet_write(const char *path, const Shown *shown, int n, int size, Err *e)
         enlarge(&c, x + FRAME, y + FRAME, shown[i].pixels, size);
         ok = write_text(&c, x, y + SIDE + 2 * FRAME + 4, &shown[i], right, ops, e);
     }
-    ok = ok && ops->save_png(path, c.px, c.w, c.h, 3, e);
+    ok = ok && image_save_png(path, c.px, c.w, c.h, 3, e);
     free(c.px);
     return ok;
 }

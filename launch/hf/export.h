@@ -43,5 +43,3 @@ bool plan_from_base(Export *x, Err *e);
 /* Where the base ties lm_head to the embedding, the run's must be equal, too. */
 bool plan_tied(const Export *x, Err *e);
 bool plan_own(Export *x, Err *e);
-/* Does the checkpoint have the sizes that the configuration says? */
-bool plan_fits(const Export *x, Err *e);

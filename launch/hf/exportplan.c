@@ -169,18 +169,6 @@ static bool own_items(Export *x, Err *e)
     return true;
 }
 
-bool plan_own(Export *x, Err *e)
-{
-    StTensor *t = calloc((size_t)x->n[FROM_RUN] + 2, sizeof *t);
-    CHECK(t, "no memory for a table of tensors");
-    const bool decoder = export_find(x, FROM_RUN, "decoder.embed"), vision = export_find(x, FROM_RUN, "vision.patch.w");
-    x->layout = decoder && vision ? HF_LLAVA : decoder ? HF_LLM : HF_SIGLIP;
-    const int n = own_tensors(x, t);
-    const bool ok = plan_fits(x, e) && st_plan(&x->plan, t, n, (int64_t)x->r.c->export.shard_mb * 1000000, e) && own_items(x, e);
-    free(t);
-    return ok;
-}
-
 /* ---- the configuration, which config.json is made of ---- */
 
 static bool is(const Export *x, const char *key, int64_t got, Err *e)
@@ -194,7 +182,8 @@ static bool is(const Export *x, const char *key, int64_t got, Err *e)
                    "the checkpoint is of another model");
 }
 
-bool plan_fits(const Export *x, Err *e)
+/* Does the checkpoint have the sizes that the configuration says? */
+static bool config_fits(const Export *x, Err *e)
 {
     static const struct { const char *tensor; int dim; const char *key; } SIZE[] = {
         { "vision.patch.w", 0, "model.vision.width" },    { "vision.0.ffn.w1", 0, "model.vision.ffn" },
@@ -231,4 +220,16 @@ bool plan_fits(const Export *x, Err *e)
     if (wk && !is(x, "model.decoder.kv_heads", wk->size[0] * c->model.decoder.heads / c->model.decoder.width, e))
         return false;
     return !wk || is(x, "model.decoder.qkv_bias", export_find(x, FROM_RUN, "decoder.0.attn.bq") != NULL, e);
+}
+
+bool plan_own(Export *x, Err *e)
+{
+    StTensor *t = calloc((size_t)x->n[FROM_RUN] + 2, sizeof *t);
+    CHECK(t, "no memory for a table of tensors");
+    const bool decoder = export_find(x, FROM_RUN, "decoder.embed"), vision = export_find(x, FROM_RUN, "vision.patch.w");
+    x->layout = decoder && vision ? HF_LLAVA : decoder ? HF_LLM : HF_SIGLIP;
+    const int n = own_tensors(x, t);
+    const bool ok = config_fits(x, e) && st_plan(&x->plan, t, n, (int64_t)x->r.c->export.shard_mb * 1000000, e) && own_items(x, e);
+    free(t);
+    return ok;
 }

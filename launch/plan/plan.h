@@ -90,6 +90,5 @@ typedef struct {
 Seconds plan_time(const PlanRank *r, const Rates *rates);
 /* Seconds of sums over tp, alone and one after the other, as long as in a step. */
 double  plan_time_sums(const PlanRank *r, const Rates *rates);
-/* Bytes that a step moves in passes over gradients: to add up micro-batches, and to update what is this rank's. */
+/* Bytes that a step moves in passes over gradients to add up micro-batches. */
 double  plan_bytes_sums(const PlanRank *r);
-double  plan_bytes_update(const PlanRank *r);

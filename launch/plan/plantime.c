@@ -33,7 +33,7 @@ double plan_bytes_sums(const PlanRank *r)
 }
 
 /* The norm reads; AdamW reads w, m, v, g and writes w, m, v; Muon's blends read and write about ten times. */
-double plan_bytes_update(const PlanRank *r)
+static double bytes_update(const PlanRank *r)
 {
     double bytes = 0;
     for (int i = 0; i < r->model.table.n; i++)
@@ -77,7 +77,7 @@ Seconds plan_time(const PlanRank *r, const Rates *rates)
                   .tp = plan_time_sums(r, rates) * rates->tp_wait };
     MatricesBytes muon;
     optim_bytes(&r->optim, &muon);
-    s.optimizer = plan_bytes_update(r) / rates->memory + muon.flops / (rates->sgemm * rates->forward);
+    s.optimizer = bytes_update(r) / rates->memory + muon.flops / (rates->sgemm * rates->forward);
     if (r->replicas > 1 && rates->dp_bytes > 0) {
         const double bytes = (double)(buckets_bytes(&r->optim.zero, &r->buckets) + zero_weights_bytes(&r->optim.zero) + muon.dp + muon.world);
         s.hidden = fmin(rates->dp_hidden * bytes / rates->dp_bytes, s.backward / r->buckets.leaves);

@@ -1,12 +1,12 @@
 #include "launch/plan/rates.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/base/files.h"
+#include "io/base/json.h"
 
 enum { FILE_MOST = 1 << 16, VERSION = 1 };
 #define FORMAT "asvr-bench"
@@ -25,7 +25,8 @@ enum { FIELDS = sizeof FIELD / sizeof *FIELD };
 bool rates_write(const Rates *r, const char *run, Err *e)
 {
     char path[PATH_ROOM];
-    json_t *root = json_pack("{s:s, s:i, s:s, s:b}", "format", FORMAT, "version", VERSION, "machine", r->machine, "debug", r->debug);
+    json_t *root = json_pack("{s:s, s:i, s:o, s:b}", "format", FORMAT, "version", VERSION, "machine", json_text(r->machine), "debug",
+                             r->debug);
     json_t *sums = json_array();
     for (int i = 0; i < FIELDS; i++) {
         const void *at = (const char *)r + FIELD[i].at;
@@ -34,13 +35,10 @@ bool rates_write(const Rates *r, const char *run, Err *e)
     for (int i = 0; i < TP_SIZES && r->tp > 1; i++)
         json_array_append_new(sums, json_pack("{s:f, s:f}", "bytes", r->tp_size[i], "seconds", r->tp_seconds[i]));
     json_object_set_new(root, "tp_sums", sums);
-    char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    CHECK(text, "no memory for bench.json");
-    snprintf(path, sizeof path, "%s/bench.json", run);
-    const bool ok = dir_make(run, e) && file_replace(path, text, strlen(text), e);
-    free(text);
+    if (path_set(path, e, "%s/bench.json", run) && dir_make(run, e))
+        return json_write(path, root, 9, e);
     json_decref(root);
-    return ok;
+    return false;
 }
 
 static bool number(const json_t *o, const char *key, double lo, double hi, double *out)

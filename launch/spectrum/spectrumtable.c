@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/base/files.h"
+#include "io/base/json.h"
 #include "launch/spectrum/spectrum.h"
 
 enum { QUANTILES = 256, WHY = 160, NAME = PARAM_NAME + CKPT_NAME };
@@ -46,19 +46,19 @@ static bool book_collapsed(const Book *b, char why[WHY])
     return true;
 }
 
-/* Calls say(ctx, name, why) for each that looks collapsed; returns how many. */
-static int verdict(const Spectrum *s, void (*say)(FILE *f, int i, const char *name, const char *why), FILE *f)
+/* Calls say(to, i, name, why) for each that looks collapsed; returns how many. */
+static int verdict(const Spectrum *s, void (*say)(void *to, int i, const char *name, const char *why), void *to)
 {
     int  n = 0;
     char name[NAME], why[WHY];
     for (int i = 0; i < s->n; i++)
         if (matrix_collapsed(&s->matrix[i], why)) {
             full_name(&s->matrix[i], name);
-            say(f, n++, name, why);
+            say(to, n++, name, why);
         }
     for (int i = 0; i < s->books; i++)
         if (book_collapsed(&s->book[i], why))
-            say(f, n++, s->book[i].name, why);
+            say(to, n++, s->book[i].name, why);
     return n;
 }
 
@@ -148,9 +148,9 @@ static void print_features(const Spectrum *s)
     }
 }
 
-static void say_line(FILE *f, int i, const char *name, const char *why)
+static void say_line(void *to, int i, const char *name, const char *why)
 {
-    fprintf(f, "%s* %-24s %s\n", i ? "" : "looks collapsed\n", name, why);
+    fprintf(to, "%s* %-24s %s\n", i ? "" : "looks collapsed\n", name, why);
 }
 
 static void print_verdict(const Spectrum *s)
@@ -167,102 +167,74 @@ static void print_verdict(const Spectrum *s)
 
 /* ---- JSON ---- */
 
-/* What is not finite is null. */
-static void json_number(FILE *f, const char *key, double x)
-{
-    fprintf(f, isfinite(x) ? ", \"%s\": %.7g" : ", \"%s\": null", key, x);
-}
-
-static void json_matrix(FILE *f, const Spectrum *s, const Matrix *x)
+static json_t *json_matrix(const Spectrum *s, const Matrix *x)
 {
     const Measures *m = &x->m;
     const int some = x->n < QUANTILES ? x->n : QUANTILES;
+    const double unknown = m->finite ? 1 : NAN;
+    json_t *list = json_array();
     char name[NAME];
     full_name(x, name);
-    fprintf(f, "{\"name\": \"%s\", \"rows\": %lld, \"cols\": %lld", name, (long long)x->rows, (long long)x->cols);
-    const double unknown = m->finite ? 1 : NAN;
-    json_number(f, "largest", unknown * m->largest);
-    json_number(f, "smallest", unknown * m->smallest);
-    json_number(f, "frobenius", unknown * m->frobenius);
-    json_number(f, "condition", m->condition > 0 ? m->condition : NAN);
-    json_number(f, "stable_rank", unknown * m->stable);
-    json_number(f, "effective_rank", unknown * m->effective);
-    json_number(f, "participation", unknown * m->participation);
-    json_number(f, "dead", unknown * m->dead);
-    fprintf(f, ", \"values\": [");
     for (int i = 0; i < some && m->finite; i++)
-        fprintf(f, "%s%.7g", i ? ", " : "", values(s, x)[some > 1 ? (int64_t)i * (x->n - 1) / (some - 1) : 0]);
-    fprintf(f, "]}");
+        json_array_append_new(list, json_or_null(values(s, x)[some > 1 ? (int64_t)i * (x->n - 1) / (some - 1) : 0]));
+    return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name,
+                     "rows", (json_int_t)x->rows, "cols", (json_int_t)x->cols,
+                     "largest", json_or_null(unknown * m->largest), "smallest", json_or_null(unknown * m->smallest),
+                     "frobenius", json_or_null(unknown * m->frobenius),
+                     "condition", json_or_null(m->condition > 0 ? m->condition : NAN),
+                     "stable_rank", json_or_null(unknown * m->stable), "effective_rank", json_or_null(unknown * m->effective),
+                     "participation", json_or_null(unknown * m->participation),
+                     "dead", m->finite ? json_integer(m->dead) : json_null(), "values", list);
 }
 
-static void json_list(FILE *f, const Spectrum *s, const char *key, int first, int last)
+static json_t *json_matrices(const Spectrum *s, int first, int last)
 {
-    fprintf(f, ",\n \"%s\": [", key);
-    for (int i = first; i < last; i++) {
-        fprintf(f, i > first ? ",\n  " : "\n  ");
-        json_matrix(f, s, &s->matrix[i]);
-    }
-    fprintf(f, "]");
+    json_t *list = json_array();
+    for (int i = first; i < last; i++)
+        json_array_append_new(list, json_matrix(s, &s->matrix[i]));
+    return list;
 }
 
-static void json_use(FILE *f, const char *key, const BookUse *u)
+static json_t *json_use(const BookUse *u)
 {
     if (u->total > 0)
-        fprintf(f, ", \"%s\": {\"used\": %.0f, \"perplexity\": %.7g}", key, u->used, u->perplexity);
-    else
-        fprintf(f, ", \"%s\": null", key);
+        return json_pack("{s:I, s:o}", "used", (json_int_t)u->used, "perplexity", json_or_null(u->perplexity));
+    return json_null();
 }
 
-static void say_json(FILE *f, int i, const char *name, const char *why)
+static json_t *json_books(const Spectrum *s)
 {
-    fprintf(f, "%s\n  {\"name\": \"%s\", \"why\": \"%s\"}", i ? "," : "", name, why);
+    json_t *list = json_array();
+    for (int i = 0; i < s->books; i++) {
+        const Book *b = &s->book[i];
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:o, s:o}", "name", b->name, "vectors", (json_int_t)b->vectors,
+                                              "copies", (json_int_t)b->copies, "running", json_use(&b->counted),
+                                              "pictures", json_use(&b->seen)));
+    }
+    return list;
 }
 
-/* Paths are the user's own words. */
-static void json_text(FILE *f, const char *s)
+static void say_json(void *list, int i, const char *name, const char *why)
 {
-    fputc('"', f);
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20)
-            fprintf(f, "\\u%04x", *s);
-        else
-            fprintf(f, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
-    fputc('"', f);
+    (void)i;
+    json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "why", why));
 }
 
 static bool write_json(const Spectrum *s, const char *path, Err *e)
 {
-    char  *text = NULL;
-    size_t n = 0;
-    FILE  *f = open_memstream(&text, &n);
-    CHECK(f, "no memory for spectrum.json");
-    fprintf(f, "{\"step\": %lld, \"stage\": \"%s\", \"checkpoint\": ", (long long)s->meta.step, s->meta.stage);
-    json_text(f, s->path);
-    json_list(f, s, "weights", 0, s->weights);
-    fprintf(f, ",\n \"codebooks\": [");
-    for (int i = 0; i < s->books; i++) {
-        const Book *b = &s->book[i];
-        fprintf(f, "%s\n  {\"name\": \"%s\", \"vectors\": %lld, \"copies\": %.0f", i ? "," : "", b->name, (long long)b->vectors, b->copies);
-        json_use(f, "running", &b->counted);
-        json_use(f, "pictures", &b->seen);
-        fprintf(f, "}");
-    }
-    fprintf(f, "]");
-    json_list(f, s, "features", s->weights, s->n);
-    fprintf(f, ",\n \"collapsed\": [");
-    verdict(s, say_json, f);
-    fprintf(f, "]}\n");
-    fclose(f);
-    const bool ok = file_replace(path, text, n, e);
-    free(text);
-    return ok;
+    json_t *collapsed = json_array();
+    verdict(s, say_json, collapsed);
+    return json_write_rows(path, json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "step", (json_int_t)s->meta.step,
+                                           "stage", json_text(s->meta.stage), "checkpoint", json_text(s->path),
+                                           "weights", json_matrices(s, 0, s->weights), "codebooks", json_books(s),
+                                           "features", json_matrices(s, s->weights, s->n), "collapsed", collapsed), 7, e);
 }
 
 /* ---- all of it ---- */
 
 bool spectrum_report(Spectrum *s, double seconds, Err *e)
 {
-    char path[CONFIG_STRING + 16];
+    char path[PATH_ROOM];
     const int ranks = s->r.grid.size;
     for (int i = 0; i < s->n; i++)
         s->matrix[i].m = measures_of(values(s, &s->matrix[i]), s->matrix[i].n);
@@ -272,8 +244,7 @@ bool spectrum_report(Spectrum *s, double seconds, Err *e)
     print_books(s);
     print_features(s);
     print_verdict(s);
-    snprintf(path, sizeof path, "%s/spectrum.json", s->r.c->run.dir);
-    if (!dir_make(s->r.c->run.dir, e) || !write_json(s, path, e))
+    if (!path_set(path, e, "%s/spectrum.json", s->r.c->run.dir) || !dir_make(s->r.c->run.dir, e) || !write_json(s, path, e))
         return false;
     printf("\n%s\n", path);
     return true;

@@ -132,9 +132,22 @@ static void parts_and_ranges(void **state)
     assert_int_equal(slice_copy(NULL, &empty, NULL, &empty, 4), 0);
 }
 
+static void shapes_as_text(void **state)
+{
+    (void)state;
+    char text[SHAPE_TEXT];
+    int64_t most[8];
+    assert_string_equal(shape_text(text, 2, (int64_t[]){ 4096, 1152 }), "(4096,1152)");
+    assert_string_equal(shape_text(text, 1, (int64_t[]){ 0 }), "(0)");
+    assert_string_equal(shape_text(text, 0, most), "()");
+    for (int d = 0; d < 8; d++)
+        most[d] = INT64_MAX;
+    assert_int_equal(strlen(shape_text(text, 8, most)), 8 * 20 + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(copies_between_any_slices), cmocka_unit_test(reshards),
-                                        cmocka_unit_test(parts_and_ranges) };
+                                        cmocka_unit_test(parts_and_ranges), cmocka_unit_test(shapes_as_text) };
     return cmocka_run_group_tests_name("slice", tests, NULL, NULL);
 }

@@ -106,6 +106,14 @@ cp good.ppm noise.png
 bad 65 chat none.png -- --set chat.image=none.png --set chat.question=what
 bad 65 chat text.jpg -- --set chat.image=text.jpg --set chat.question=what
 
+# ---- picture decoders of another version: not called, and said ----
+root=$(dirname "$(dirname "$config")")
+mkdir old
+cp "$ASVR" old/asvr
+printf '#include "io/image/image.h"\nconst ImageOps asvr_image_ops = { .version = IMAGE_VERSION + 1, .size = sizeof(ImageOps) };\n' |
+    "${CC:-cc}" -x c -std=c11 -I"$root" -shared -fPIC -o old/asvr-image.so -
+ASVR=old/asvr bad 78 chat 'another version of asvr' old/asvr-image.so 'expected  version' 'got ' -- --set chat.image=run/eval.png --set chat.question=what
+
 # ---- places that cannot be written ----
 : >file
 bad 74 train 'file' -- --set run.dir=file/run

@@ -143,7 +143,6 @@ static void test_long_texts(void **state)
 static void test_special_ids(void **state)
 {
     (void)state;
-    assert_int_equal(text_unk(text), 0);
     assert_int_equal(text_bos(text), 1);
     assert_int_equal(text_eos(text), 2);
     assert_int_equal(text_newline(text), 3 + '\n');      /* the bytes follow the three control symbols */
