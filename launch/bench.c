@@ -184,7 +184,7 @@ static void print_loader(Run *r, Err *e)
     const Config *c = r->c;
     if (!c->data.shards[0] || !run_shards(r, c->data.shards, "data.shards", e)) {
         if (r->grid.rank == 0)
-            printf("loader     not measured: there are no shards at data.shards = \"%s\"\n", c->data.shards);
+            printf("loader     not measured: %s (%s)\n", e->code ? e->what : "data.shards is not set", e->where);
         *e = (Err){ 0 };
         return;
     }
@@ -197,7 +197,7 @@ static void print_loader(Run *r, Err *e)
     const double t = now();
     for (int i = 0; i < STEPS && loader_next(r->loader, e); i++)
         ;
-    if (r->grid.rank == 0 && !e->code)
+    if (run_agree(r, e) && r->grid.rank == 0)
         printf("loader     %.0f samples/s\n", STEPS * l.global_batch / (now() - t));
 }
 
@@ -316,7 +316,7 @@ static bool bench(Run *r, Err *e)
         print_loader(r, e);
     print_result(r, &t, &x);
     free_batch(&s);
-    return !e->code;
+    return ok && !e->code;
 }
 
 int bench_main(const Config *c)
