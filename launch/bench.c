@@ -185,13 +185,12 @@ static void print_network(Run *r)
 static bool print_loader(Run *r, Err *e)
 {
     const Config *c = r->c;
-    if (!c->data.set[0]) {
+    if (!c->data.set[0] || !run_shards(r, SPLIT_TRAIN, e)) {
         if (r->grid.rank == 0)
-            printf("loader     not measured: data.set is not set\n");
+            printf("loader     not measured: %s (%s)\n", e->code ? e->what : "data.set is not set", e->where);
+        *e = (Err){ 0 };
         return true;
     }
-    if (!run_shards(r, SPLIT_TRAIN, e))
-        return false;
     const LoaderConf l = { .seed = 1, .dp_rank = r->grid.dp_rank, .dp_size = r->grid.dp_size,
                            .micro_batch = c->train.micro_batch, .global_batch = c->train.micro_batch * r->grid.dp_size,
                            .max_len = c->model.decoder.max_len, .P = r->model.w.vision.P, .ring = 1 + (int)max64(1, c->data.threads),
@@ -201,7 +200,7 @@ static bool print_loader(Run *r, Err *e)
         return false;
     int64_t n = 0;
     double t = now(), spent = 0;
-    while (!e->code && spent < LOADER_SECONDS) {
+    while (spent < LOADER_SECONDS) {
         for (int i = 0; i < STEPS && feed_next(r->feed, e); i++)
             n += l.global_batch;
         spent = now() - t;
@@ -329,7 +328,7 @@ static bool bench(Run *r, Err *e)
         return false;
     print_result(r, &t, &x);
     free_batch(&s);
-    return !e->code;
+    return ok && !e->code;
 }
 
 int bench_main(const Config *c)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/ops.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
 #include "io/hf/hfmap.h"
@@ -190,8 +191,10 @@ static void fill_averages(Import *m)
         char table[PARAM_NAME];
         snprintf(table, sizeof table, "%.*s.table", (int)(strrchr(t->p[i].name, '.') - t->p[i].name), t->p[i].name);
         const int from = params_find(t, table);
-        for (int64_t k = 0; k < t->p[i].count; k++)
-            x[k] = strstr(t->p[i].name, ".count") ? 1 : m->r.model.weights[t->p[from].offset + k];
+        if (strstr(t->p[i].name, ".count"))
+            op.fill(x, t->p[i].count, 1);
+        else
+            op.copy(x, m->r.model.weights + t->p[from].offset, t->p[i].count);
     }
 }
 

@@ -45,9 +45,9 @@ static const Verb VERBS[] = {
       "  keys      run.* model.* text.model data.* train.* ckpt.* eval.* parallel.*\n"
       "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n", false },
     { "eval", eval_main, NULL, "losses and task accuracies -> a table and eval.json",
-      "Loads the newest valid checkpoint of run.dir (train.init where there is none),\n"
-      "answers the questions of data.val, and prints the losses and each task's\n"
-      "accuracy beside what always giving its most frequent training answer would get.\n"
+      "Loads the newest valid checkpoint of run.dir, answers the questions of data.val,\n"
+      "and prints the losses and each task's accuracy beside what always giving its\n"
+      "most frequent training answer would get.\n"
       "\n"
       "  writes    RUN/eval.json\n"
       "  keys      run.dir  data.val  eval.samples\n"

@@ -14,6 +14,7 @@ typedef struct {
     const Text *t;
     char       *piece;
     size_t      len;
+    Err        *e;          /* once set, nothing is written any more */
     bool        begun;      /* there is text already: go on, do not begin again */
     int         start, end; /* ids of <|im_start|> and <|im_end|>; -1: they are spelt */
 } Writer;
@@ -70,11 +71,15 @@ static void put_human(Writer *w, const char *s)
 static void encode(Writer *w, const char *s, size_t n, enum Learn learn)
 {
     Prompt *p = w->p;
-    int (*const ids)(const Text *, const char *, size_t, int32_t *, int) = w->begun ? text_continue : text_encode;
+    int (*const ids)(const Text *, const char *, size_t, int32_t *, int, Err *) = w->begun ? text_continue : text_encode;
     int k;
+    if (w->e->code)
+        return;
     reserve(p, p->n + (int64_t)n + 1);
-    while ((k = ids(w->t, s, n, p->tokens + p->n, p->cap - p->n)) > p->cap - p->n)
+    while ((k = ids(w->t, s, n, p->tokens + p->n, p->cap - p->n, w->e)) > p->cap - p->n)
         reserve(p, (int64_t)p->n + k);
+    if (k < 0)
+        return;
     for (int j = p->n; j < p->n + k; j++)
         p->labels[j] = learn == LEARNED ? p->tokens[j] : IGNORE;
     p->n += k;
@@ -250,7 +255,7 @@ bool prompt_build(Prompt *p, const Text *t, int template_, const Talk *talk, Err
 {
     ASSERT(template_ >= 0 && template_ < TEMPLATES);
     Talk k = *talk;
-    Writer w = { .p = p, .t = t, .start = -1, .end = -1 };
+    Writer w = { .p = p, .t = t, .e = e, .start = -1, .end = -1 };
     p->n = 0;
     if (template_ == TEMPLATE_CHATML && text_symbol(t, CHATML_START) >= 0 && text_symbol(t, CHATML_END) >= 0) {
         w.start = text_symbol(t, CHATML_START);
@@ -274,7 +279,7 @@ bool prompt_build(Prompt *p, const Text *t, int template_, const Talk *talk, Err
     case TEMPLATE_CHATML:  build_chatml(&w, &k); break;
     }
     free(w.piece);
-    return true;
+    return !e->code;
 }
 
 void prompt_free(Prompt *p)

@@ -36,7 +36,8 @@ typedef struct { int32_t *tokens, *labels; int n, cap; } Prompt;
 /*
  * Builds the prompt of a conversation; what p held before is overwritten.  Local.
  * EXIT_DATA: "<image>" is written in the human turns, but not `images` times; no turn, or several for plain; a NULL
- * answer before the last turn; the text model lacks BOS or EOS where the template needs them, or cannot write "\n".
+ * answer before the last turn; the text model lacks BOS or EOS where the template needs them, cannot write "\n", or
+ * refuses a text.
  */
 bool prompt_build(Prompt *p, const Text *t, int template_, const Talk *talk, Err *e);
 void prompt_free(Prompt *p);

@@ -85,16 +85,19 @@ try {
     return -1;
 }
 
-int sp_encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap)
+int sp_encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap, char *why, size_t why_cap)
 try {
     std::vector<int> v;
-    if (!s->p.Encode(std::string(text, len), &v).ok())
-        return 0;
+    const auto status = s->p.Encode(std::string(text, len), &v);
+    if (!status.ok()) {
+        say(why, why_cap, status.message());
+        return SP_REFUSES;
+    }
     const int n = static_cast<int>(v.size());
     std::copy_n(v.begin(), std::min(n, std::max(cap, 0)), ids);
     return n;
 } catch (...) {
-    return -1;
+    return SP_MEMORY;
 }
 
 int sp_decode(const Sp *s, const int32_t *ids, int n, char *out, int cap)
@@ -111,7 +114,7 @@ try {
     }
     return static_cast<int>(text.size());
 } catch (...) {
-    return -1;
+    return SP_MEMORY;
 }
 
 void *sp_train(const char *corpus_path, int vocab, const char *const *options, size_t *bytes, char *why, size_t cap)

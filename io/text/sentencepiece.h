@@ -23,8 +23,10 @@ int  sp_size(const Sp *s);
 int  sp_bos(const Sp *s);
 int  sp_eos(const Sp *s);
 int  sp_find(const Sp *s, const char *piece);                               /* its id; -1: there is no such piece */
-int  sp_encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap);      /* number of ids; -1: no memory */
-int  sp_decode(const Sp *s, const int32_t *ids, int n, char *out, int cap);            /* bytes; -1: no memory */
+enum { SP_MEMORY = -1, SP_REFUSES = -2 };
+/* The number of ids; SP_MEMORY; or SP_REFUSES: see why. */
+int  sp_encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap, char *why, size_t why_cap);
+int  sp_decode(const Sp *s, const int32_t *ids, int n, char *out, int cap);            /* bytes; SP_MEMORY */
 
 /* Trains with `vocab` pieces from one sentence a line; options are name, value, name, value, ..., NULL as spm_train has
    them.  The model's bytes, to be freed by free(); NULL: see why. */

@@ -11,6 +11,8 @@
 
 #define MODEL_BYTES (64 << 20)
 
+enum { QUOTED = 120 /* bytes of a text in a message */ };
+
 struct Text {
     Sp      *first, *more;      /* the same model; `more` puts no space in front and drops none */
     int      newline;
@@ -21,11 +23,11 @@ struct Text {
    normalizer_spec (field 3) { add_dummy_prefix (3) = false, remove_extra_whitespaces (4) = false }. */
 static const uint8_t no_prefix[6] = { 3 << 3 | 2, 4, 3 << 3, 0, 4 << 3, 0 };
 
-static int find_newline(const Text *t)
+static int find_newline(const Text *t, Err *e)
 {
     int32_t id[2];
     char back[4];
-    if (text_continue(t, "\n", 1, id, 2) != 1 || text_decode(t, id, 1, back, sizeof back) != 1)
+    if (text_continue(t, "\n", 1, id, 2, e) != 1 || text_decode(t, id, 1, back, sizeof back) != 1)
         return -1;
     return back[0] == '\n' ? id[0] : -1;
 }
@@ -49,8 +51,11 @@ Text *text_open(const char *path, Err *e)
         err_set(e, EXIT_DATA, path, "text.model names a SentencePiece .model file", "this is no text model: %s", why);
         return NULL;
     }
-    t->newline = find_newline(t);
-    return t;
+    t->newline = find_newline(t, e);
+    if (!e->code)
+        return t;
+    text_close(t);
+    return NULL;
 }
 
 void text_close(Text *t)
@@ -69,21 +74,26 @@ int      text_newline(const Text *t) { return t->newline; }
 int      text_symbol(const Text *t, const char *piece) { return sp_find(t->first, piece); }
 uint64_t text_hash(const Text *t)    { return t->hash; }
 
-static int encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap)
+static int encode(const Sp *s, const char *text, size_t len, int32_t *ids, int cap, Err *e)
 {
-    const int n = sp_encode(s, text, len, ids, cap);
-    CHECK(n >= 0, "no memory to encode %zu bytes of text", len);
-    return n;
+    char why[200];
+    const int n = sp_encode(s, text, len, ids, cap, why, sizeof why);
+    CHECK(n != SP_MEMORY, "no memory to encode %zu bytes of text", len);
+    if (n >= 0)
+        return n;
+    err_set(e, EXIT_DATA, "", "another text model (text.model), or leave this text out", "the text model cannot encode \"%.*s%s\": %s",
+            (int)min64((int64_t)len, QUOTED), text, len > QUOTED ? "..." : "", why);
+    return -1;
 }
 
-int text_encode(const Text *t, const char *s, size_t len, int32_t *ids, int cap)
+int text_encode(const Text *t, const char *s, size_t len, int32_t *ids, int cap, Err *e)
 {
-    return encode(t->first, s, len, ids, cap);
+    return encode(t->first, s, len, ids, cap, e);
 }
 
-int text_continue(const Text *t, const char *s, size_t len, int32_t *ids, int cap)
+int text_continue(const Text *t, const char *s, size_t len, int32_t *ids, int cap, Err *e)
 {
-    return encode(t->more, s, len, ids, cap);
+    return encode(t->more, s, len, ids, cap, e);
 }
 
 int text_decode(const Text *t, const int32_t *ids, int n, char *out, int cap)

@@ -28,9 +28,10 @@ int      text_newline(const Text *t);    /* the one id of "\n", or -1 where the 
 int      text_symbol(const Text *t, const char *piece);      /* the id of a piece, as "<|im_end|>"; -1 where there is none */
 uint64_t text_hash(const Text *t);       /* XXH64 of the file */
 
-/* s (len bytes) -> ids; no BOS, no EOS.  Returns the number of ids; where that exceeds cap only cap were written. */
-int text_encode(const Text *t, const char *s, size_t len, int32_t *ids, int cap);
-int text_continue(const Text *t, const char *s, size_t len, int32_t *ids, int cap);
+/* s (len bytes) -> ids; no BOS, no EOS.  Returns the number of ids; where that exceeds cap only cap were written.  -1 with
+   EXIT_DATA, which quotes the text, where the model refuses it. */
+int text_encode(const Text *t, const char *s, size_t len, int32_t *ids, int cap, Err *e);
+int text_continue(const Text *t, const char *s, size_t len, int32_t *ids, int cap, Err *e);
 
 /* ids -> text with a NUL behind it, cut at cap.  Ids outside the model and control symbols write nothing, and a space
    at the very beginning (the one that encode put there) is dropped.  Returns the length of the whole text in bytes. */

@@ -101,6 +101,13 @@ for other in run.seed=1 train.lr=1 model.head.layers=1 data.last=wrap train.supe
     [ "$(hash_of --set $other)" != "$plain" ] || fail "the hash does not depend on $other"
 done
 
+# ---- a verb that reads a run needs to know which ----
+for verb in eval chat spectrum; do
+    got=0
+    "$ASVR" $verb empty.cfg --set data.set=x --set chat.image=x >out 2>err || got=$?
+    [ $got = 78 ] && grep -q "^asvr: error: .asvr $verb. needs run.dir$" err || { cat err; fail "exit $got of $verb without run.dir, expected 78"; }
+done
+
 # ---- with several ranks: once, and the same exit code ----
 got=0
 mpirun -n 2 "$ASVR" train bad.cfg >out 2>err || got=$?

@@ -91,7 +91,7 @@ static const char *show(const Prompt *x, bool only_learned)
             /* decode drops a space at the beginning, so each run is decoded behind a letter */
             char s[4096];
             int32_t behind[2048];
-            const int a = text_encode(text, "|", 1, behind, 8);
+            const int a = text_encode(text, "|", 1, behind, 8, &(Err){ 0 });
             memcpy(behind + a, run, (size_t)k * sizeof *run);
             text_decode(text, behind, a + k, s, sizeof s);
             len += snprintf(out + len, sizeof out - (size_t)len, "%s", s + 1);
@@ -126,7 +126,7 @@ static void test_plain(void **state)
     assert_int_equal(p.tokens[1], IMAGE_TOKEN);
     assert_int_equal(p.tokens[p.n - 1], text_newline(text));
     int32_t caption[32];
-    const int n = text_encode(text, "A red cat.", 10, caption, 32);      /* the caption begins a text, as at inference */
+    const int n = text_encode(text, "A red cat.", 10, caption, 32, &(Err){ 0 });      /* the caption begins a text, as at inference */
     assert_int_equal(p.n, n + 3);
     assert_memory_equal(p.tokens + 2, caption, (size_t)n * sizeof *caption);
     for (int i = 2; i < p.n; i++)
@@ -164,7 +164,7 @@ static void test_v1_without_picture(void **state)
     assert_string_equal(show(&p, false), "<s> " SYSTEM " USER: What? ASSISTANT: A cat.</s>");
     int32_t id[256];
     const char *prefix = SYSTEM " USER: What? ASSISTANT:";
-    const int n = text_encode(text, prefix, strlen(prefix), id, 256);
+    const int n = text_encode(text, prefix, strlen(prefix), id, 256, &(Err){ 0 });
     assert_memory_equal(p.tokens + 1, id, (size_t)n * sizeof *id);
 }
 
@@ -333,7 +333,7 @@ static void test_marks_in_text(void **state)
         assert_int_equal(p.tokens[0], start);
     }
     int32_t id[64];      /* the model does take it */
-    assert_int_equal(text_continue(defined, CHATML_END, strlen(CHATML_END), id, 64), 1);
+    assert_int_equal(text_continue(defined, CHATML_END, strlen(CHATML_END), id, 64, &(Err){ 0 }), 1);
     assert_int_equal(id[0], text_symbol(defined, CHATML_END));
     assert_int_equal(text_symbol(text, CHATML_END), -1);
 }

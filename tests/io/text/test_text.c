@@ -91,7 +91,7 @@ static void test_ids_of_spm_encode(void **state)
     for (size_t i = 0; i < sizeof golden / sizeof *golden; i++)
         for (int m = 0; m < 2; m++) {
             int32_t id[256];
-            const int n = text_encode(models[m], golden[i].s, (size_t)golden[i].len, id, 256), want = golden[i].want[m].n;
+            const int n = text_encode(models[m], golden[i].s, (size_t)golden[i].len, id, 256, &(Err){ 0 }), want = golden[i].want[m].n;
             if (n != want || memcmp(id, golden[i].want[m].id, (size_t)n * sizeof *id) != 0)
                 fail_msg("model %d, \"%s\": other ids (%d, golden %d)", m, golden[i].s, n, want);
         }
@@ -128,7 +128,7 @@ static void test_long_texts(void **state)
         const int len = long_text(i, s);
         assert_int_equal(len, long_golden[i].len);
         for (int m = 0; m < 2; m++) {
-            const int n = text_encode(models[m], (const char *)s, (size_t)len, id, IDS);
+            const int n = text_encode(models[m], (const char *)s, (size_t)len, id, IDS, &(Err){ 0 });
             uint64_t fnv = 0xcbf29ce484222325u;
             for (int j = 0; j < n && j < IDS; j++)
                 fnv = (fnv ^ (uint64_t)id[j]) * 0x100000001b3u;
@@ -158,7 +158,7 @@ static void test_round_trip(void **state)
     for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
         int32_t id[256];
         char back[256];
-        const int n = text_encode(text, s[i], strlen(s[i]), id, 256);
+        const int n = text_encode(text, s[i], strlen(s[i]), id, 256, &(Err){ 0 });
         assert_int_equal(text_decode(text, id, n, back, sizeof back), strlen(s[i]));
         assert_string_equal(back, s[i]);
         for (int j = 0; j < n; j++)
@@ -166,8 +166,8 @@ static void test_round_trip(void **state)
 
         int32_t both[300];
         char want[256];
-        int k = text_encode(text, "The dog", 7, both, 300);
-        k += text_continue(text, s[i], strlen(s[i]), both + k, 300 - k);
+        int k = text_encode(text, "The dog", 7, both, 300, &(Err){ 0 });
+        k += text_continue(text, s[i], strlen(s[i]), both + k, 300 - k, &(Err){ 0 });
         snprintf(want, sizeof want, "The dog%s", s[i]);
         text_decode(text, both, k, back, sizeof back);
         assert_string_equal(back, want);
@@ -179,9 +179,9 @@ static void test_cut_in_front_of_a_space(void **state)
     (void)state;
     static const char whole[] = "A train is above the snowman.";
     int32_t a[64], b[64];
-    const int n = text_encode(text, whole, strlen(whole), a, 64);
-    int k = text_encode(text, whole, 7, b, 64);
-    k += text_continue(text, whole + 7, strlen(whole + 7), b + k, 64 - k);
+    const int n = text_encode(text, whole, strlen(whole), a, 64, &(Err){ 0 });
+    int k = text_encode(text, whole, 7, b, 64, &(Err){ 0 });
+    k += text_continue(text, whole + 7, strlen(whole + 7), b + k, 64 - k, &(Err){ 0 });
     assert_int_equal(k, n);
     assert_memory_equal(a, b, (size_t)n * sizeof *a);
 }
@@ -191,8 +191,8 @@ static void test_small_buffers(void **state)
     (void)state;
     int32_t all[64], some[4] = { -7, -7, -7, -7 };
     char out[4];
-    const int n = text_encode(text, "qqqqqqqq", 8, all, 64);
-    assert_int_equal(text_encode(text, "qqqqqqqq", 8, some, 3), n);
+    const int n = text_encode(text, "qqqqqqqq", 8, all, 64, &(Err){ 0 });
+    assert_int_equal(text_encode(text, "qqqqqqqq", 8, some, 3, &(Err){ 0 }), n);
     assert_memory_equal(some, all, 3 * sizeof *all);
     assert_int_equal(some[3], -7);
     assert_int_equal(text_decode(text, all, n, out, sizeof out), 8);
@@ -212,7 +212,7 @@ static void test_random_bytes(void **state)
         const int len = (int)rng_draw(&r, 100);
         for (int j = 0; j < len; j++)
             s[j] = (char)rng_draw(&r, 256);
-        const int n = text_encode(text, s, (size_t)len, id, 400);
+        const int n = text_encode(text, s, (size_t)len, id, 400, &(Err){ 0 });
         assert_in_range(n, 0, 400);      /* a bad byte becomes U+FFFD, 3 bytes, and a space may go in front */
         for (int j = 0; j < n; j++)
             assert_in_range(id[j], 3, text_size(text) - 1);
@@ -226,7 +226,7 @@ static void test_long_word(void **state)
     enum { LEN = 1 << 20 };      /* a quadratic merge would not end in a test's time */
     char *word = malloc(LEN);
     memset(word, 'z', LEN);
-    assert_true(text_encode(text, word, LEN, NULL, 0) > 0);
+    assert_true(text_encode(text, word, LEN, NULL, 0, &(Err){ 0 }) > 0);
     free(word);
 }
 
@@ -295,7 +295,7 @@ static void test_damaged_models(void **state)
         Text *t = text_open(file("bad.model"), &e);
         if (t) {
             int32_t id[64];
-            text_encode(t, "The café is below.", 19, id, 64);
+            text_encode(t, "The café is below.", 19, id, 64, &(Err){ 0 });
         } else {
             refused++;
             assert_int_equal(e.code, EXIT_DATA);

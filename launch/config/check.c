@@ -1,0 +1,184 @@
+/* check.c -- config_check: what one key alone cannot tell (config.h) */
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "dist/bucket.h"
+#include "launch/config/config.h"
+#include "launch/config/options.h"
+
+static void wrong(ErrList *errs, const char *hint, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void wrong(ErrList *errs, const char *hint, const char *fmt, ...)
+{
+    char what[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    err_set(err_next(errs), EXIT_CONFIG, "", hint, "%s", what);
+}
+
+static void divides(ErrList *errs, const char *small_key, int small, const char *big_key, int big)
+{
+    if (big % small)
+        wrong(errs, "", "%s = %d does not divide %s = %d", small_key, small, big_key, big);
+}
+
+/* A tensor's elements are counted by an int in BLAS and MPI. */
+static void fits(ErrList *errs, const char *what, int64_t a, int64_t b, int64_t c)
+{
+    int64_t n;
+    if (__builtin_mul_overflow(a, b, &n) || __builtin_mul_overflow(n, c, &n))
+        wrong(errs, "", "%s: %lld x %lld x %lld elements, more than 63 bits count", what, (long long)a, (long long)b,
+              (long long)c);
+    else if (n > INT_MAX)
+        wrong(errs, "", "%s has %lld elements, more than 2147483647", what, (long long)n);
+}
+
+static void check_model(const Config *c, ErrList *errs)
+{
+    const int head_heads = c->model.head.heads ? c->model.head.heads : (int)max64(1, c->model.head.width / 128);
+    divides(errs, "model.vision.heads", c->model.vision.heads, "model.vision.width", c->model.vision.width);
+    divides(errs, "model.text.heads", c->model.text.heads, "model.text.width", c->model.text.width);
+    divides(errs, "model.decoder.heads", c->model.decoder.heads, "model.decoder.width", c->model.decoder.width);
+    divides(errs, "model.decoder.kv_heads", c->model.decoder.kv_heads, "model.decoder.heads", c->model.decoder.heads);
+    divides(errs, c->model.head.heads ? "model.head.heads" : "the visual head's number of heads", head_heads,
+            "model.head.width", c->model.head.width);
+
+    int D = c->model.decoder.width / c->model.decoder.heads;
+    if (c->model.decoder.width % c->model.decoder.heads == 0 && D % 2)
+        wrong(errs, "rotary embeddings turn pairs", "the decoder's head size model.decoder.width / heads = %d is odd", D);
+    if (c->model.vision.patch > c->model.vision.image)
+        wrong(errs, "", "model.vision.patch = %d is larger than model.vision.image = %d", c->model.vision.patch,
+              c->model.vision.image);
+    if (-c->model.vision.select_layer > c->model.vision.layers)
+        wrong(errs, "-1 is the last block", "model.vision.select_layer = %d, but the vision tower has %d blocks",
+              c->model.vision.select_layer, c->model.vision.layers);
+    if (-c->model.codes.appearance_layer > c->model.vision.layers)
+        wrong(errs, "-1 is the last block", "model.codes.appearance_layer = %d, but the vision tower has %d blocks",
+              c->model.codes.appearance_layer, c->model.vision.layers);
+    if (c->model.codes.appearance_layer && c->model.codes.appearance_layer >= c->model.codes.layer)
+        wrong(errs, "appearance is what the early blocks see", "model.codes.appearance_layer = %d is not before model.codes.layer = %d",
+              c->model.codes.appearance_layer, c->model.codes.layer);
+    if (-c->model.codes.layer > c->model.vision.layers)
+        wrong(errs, "-1 is the last block", "model.codes.layer = %d, but the vision tower has %d blocks",
+              c->model.codes.layer, c->model.vision.layers);
+}
+
+static void check_method(const Config *c, ErrList *errs)
+{
+    const int how = c->train.supervision;
+    if ((how == SUPERVISE_APPEARANCE || how == SUPERVISE_BOTH) && !c->model.codes.appearance_layer)
+        wrong(errs, "e.g. appearance_layer = -22 of 27 blocks", "train.supervision wants appearance codes, but model.codes.appearance_layer is 0");
+    if (how == SUPERVISE_DENOISING && c->model.head.width % 2)
+        wrong(errs, "", "the denoising head wants an even model.head.width, not %d", c->model.head.width);
+    if (c->model.vision.scales > 1 && c->model.vision.input == INPUT_DISCRETE)
+        wrong(errs, "codes are of one scale", "model.vision.input = \"discrete\" goes with model.vision.scales = 1, not %d",
+              c->model.vision.scales);
+    if (c->model.vision.input == INPUT_DISCRETE && c->train.stage >= STAGE_PRETRAIN && strstr(c->train.trainable, "vision"))
+        wrong(errs, "no gradient goes through the codes", "the vision tower cannot learn with model.vision.input = \"discrete\"");
+    if (c->model.vision.scales > 1 && c->train.stage >= STAGE_PRETRAIN && strstr(c->train.trainable, "vision"))
+        wrong(errs, "", "the vision tower learns with model.vision.scales = 1 only");
+    if (c->train.stage == STAGE_TOKENIZER && (strstr(c->train.trainable, "vision") || strstr(c->train.trainable, "pool")))
+        wrong(errs, "codes, app_codes and tokenizer may learn there", "in stage tokenizer the vision tower and the pooling are what is learned from");
+    if (c->model.vision.scales > 1 && c->train.stage == STAGE_CONTRAST)
+        wrong(errs, "train the towers on pictures of one scale", "stage contrast wants model.vision.scales = 1");
+}
+
+static void check_sizes(const Config *c, ErrList *errs)
+{
+    const int64_t side = c->model.vision.image / c->model.vision.patch, P = side * side, image = config_picture(c);
+    const int64_t Cv = c->model.vision.width, C = c->model.decoder.width, E = c->model.head.width;
+    const int64_t Q = c->model.codes.depth, S = c->model.codes.size, batch = c->train.micro_batch;
+    fits(errs, "the decoder's embedding (vocab x width)", c->model.decoder.vocab, C, 1);
+    fits(errs, "the decoder's feed-forward layer (width x ffn)", C, c->model.decoder.ffn, 1);
+    fits(errs, "the text tower's embedding (vocab x width)", c->model.decoder.vocab, c->model.text.width, 1);
+    fits(errs, "the text tower's feed-forward layer (width x ffn)", c->model.text.width, c->model.text.ffn, 1);
+    fits(errs, "the vision tower's feed-forward layer (width x ffn)", Cv, c->model.vision.ffn, 1);
+    fits(errs, "the vision tower's positions (patches x width)", P, Cv, 1);
+    fits(errs, "the projector (scales vision.width x decoder.width)", Cv * c->model.vision.scales, C, 1);
+    fits(errs, "the codebooks (depth x size x vision.width)", Q, S, Cv);
+    fits(errs, "the visual head's feed-forward layer (2 width x depth width)", 2 * E, Q, E);
+    fits(errs, "the visual head's classifiers (depth x size x width)", Q, S, E);
+    fits(errs, "a micro-batch of pictures (micro_batch x image x 3 image)", batch, image, 3 * image);
+    fits(errs, "a micro-batch of codes (micro_batch x patches x depth)", batch, P, Q);
+    fits(errs, "a micro-batch of positions (micro_batch x max_len)", batch, c->model.decoder.max_len, 1);
+    if (P >= c->model.decoder.max_len)
+        wrong(errs, "fewer patches, or a longer decoder.max_len",
+              "a picture's %lld rows leave no room for text in model.decoder.max_len = %d", (long long)P,
+              c->model.decoder.max_len);
+}
+
+static void needed(ErrList *errs, const char *verb, const char *key, bool there)
+{
+    if (!there)
+        wrong(errs, option_find(key)->help, "`asvr %s` needs %s", verb, key);
+}
+
+/* Of a job with so many ranks: numbers of tensor-parallel ranks that would do. */
+static void check_grid(const Config *c, const char *verb, int ranks, ErrList *errs)
+{
+    static const char *const sharded[] = { "train", "eval", "chat", "bench", "spectrum" };
+    char would[160] = "";
+    bool is = false;
+    for (size_t i = 0; i < sizeof sharded / sizeof *sharded; i++)
+        is |= !strcmp(verb, sharded[i]);
+    for (int tp = 1; tp <= ranks; tp++)
+        if (ranks % tp == 0 && strlen(would) < sizeof would - 16)
+            snprintf(would + strlen(would), 16, "%s%d", tp > 1 ? ", " : "", tp);
+    if (is && ranks % c->parallel.tp)
+        wrong(errs, "start a multiple of parallel.tp ranks, or --set parallel.tp=1",
+              "parallel.tp = %d does not divide the %d rank%s of this job; %s would", c->parallel.tp, ranks, ranks == 1 ? "" : "s", would);
+    if (c->parallel.wire == WIRE_BF16 && c->parallel.reduction == REDUCE_CANONICAL)
+        wrong(errs, "parallel.reduction = \"fast\"", "parallel.wire = \"bf16\" rounds in each exchange, which the canonical reduction cannot");
+    if (c->parallel.wire == WIRE_BF16 && c->train.stage == STAGE_TOKENIZER)
+        wrong(errs, "parallel.wire = \"fp32\"", "in stage tokenizer counts of codes travel as gradients: 16 bits cannot hold them");
+}
+
+static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
+{
+    if (c->data.set[0] && (c->data.shards[0] || c->data.val[0]))
+        wrong(errs, "data.set is the data set; leave the others out", "data.set and %s are both set", c->data.shards[0] ? "data.shards" : "data.val");
+    if (!strcmp(verb, "train")) {
+        const int replicas = ranks / c->parallel.tp;
+        const int64_t once = (int64_t)c->train.micro_batch * replicas;
+        needed(errs, verb, "run.dir", c->run.dir[0]);
+        needed(errs, verb, "data.set", c->data.set[0] || c->data.shards[0]);
+        needed(errs, verb, "train.steps", c->train.steps > 0 || c->train.epochs > 0);
+        if (replicas > 0 && c->train.global_batch % once)
+            wrong(errs, "each replica computes the same number of micro-batches in a step",
+                  "train.global_batch = %d is no multiple of train.micro_batch = %d times %d replica%s",
+                  c->train.global_batch, c->train.micro_batch, replicas, replicas == 1 ? "" : "s");
+    } else if (!strcmp(verb, "pack")) {
+        needed(errs, verb, "data.set", c->data.set[0]);
+        if (strchr(c->data.set, ','))
+            wrong(errs, "pack them one by one", "`asvr pack` writes one data set, but data.set = \"%s\" names several", c->data.set);
+        needed(errs, verb, "data.json", c->data.source != SOURCE_LLAVA || c->data.json[0]);
+        needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
+    } else if (!strcmp(verb, "eval")) {
+        needed(errs, verb, "run.dir", c->run.dir[0]);
+        needed(errs, verb, "data.set", c->data.set[0] || c->data.val[0]);
+    } else if (!strcmp(verb, "spectrum")) {
+        needed(errs, verb, "run.dir", c->run.dir[0]);
+    } else if (!strcmp(verb, "import")) {
+        needed(errs, verb, "import.from", c->import.from[0]);
+        needed(errs, verb, "import.to", c->import.to[0]);
+    } else if (!strcmp(verb, "export")) {
+        needed(errs, verb, "export.from", c->export.from[0]);
+        needed(errs, verb, "export.to", c->export.to[0]);
+    } else if (!strcmp(verb, "chat")) {
+        needed(errs, verb, "run.dir", c->run.dir[0]);
+        needed(errs, verb, "chat.image", c->chat.image[0]);
+    }
+}
+
+bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs)
+{
+    int before = errs->n;
+    check_model(c, errs);
+    check_method(c, errs);
+    check_sizes(c, errs);
+    check_grid(c, verb, ranks, errs);
+    check_verb(c, verb, ranks, errs);
+    return errs->n == before;
+}
