@@ -280,6 +280,17 @@ void comm_gather_u64(MPI_Comm comm, uint64_t value, uint64_t *all)
     check(MPI_Allgather(&value, 1, MPI_UINT64_T, all, 1, MPI_UINT64_T, comm), "MPI_Allgather");
 }
 
+/* Not MPI_Allgatherv: its counts and displacements are int. */
+void comm_gather_bytes(MPI_Comm comm, void *all, const void *mine, const int64_t *bytes)
+{
+    char *at = all;
+    for (int r = 0; r < comm_size(comm); at += bytes[r++]) {
+        if (r == comm_rank(comm) && bytes[r] > 0)
+            memcpy(at, mine, (size_t)bytes[r]);
+        comm_bcast(comm, at, (size_t)bytes[r], r);
+    }
+}
+
 void comm_same(MPI_Comm comm, const char *what, uint64_t value)
 {
     uint64_t first = value, other = value;

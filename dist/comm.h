@@ -72,6 +72,8 @@ void comm_collect_start(MPI_Comm comm, void *x, CommPieces pieces, int elem, Com
 int  comm_agree(MPI_Comm comm, int code);
 /* all (size) <- everybody's value */
 void comm_gather_u64(MPI_Comm comm, uint64_t value, uint64_t *all);
+/* all <- everybody's bytes[rank] bytes of mine, one behind the other; bytes is the same everywhere */
+void comm_gather_bytes(MPI_Comm comm, void *all, const void *mine, const int64_t *bytes);
 /* Dies on all ranks, naming a rank that differs, unless `value` is equal everywhere. */
 void comm_same(MPI_Comm comm, const char *what, uint64_t value);
 

@@ -29,7 +29,7 @@
 
 enum { INDEX_VERSION = 1, INDEX_BLOCK = 16 << 10, INDEX_NAME = 64 };
 enum { SPLIT_TRAIN, SPLIT_VAL, SPLITS };
-enum { KIND_TEXT, KIND_PICTURE, KIND_PICTURES, KINDS };      /* samples without, with one, with several pictures */
+enum { INDEX_KINDS = 3 };                                    /* records without, with one, with several pictures */
 
 extern const char *const split_names[SPLITS];                /* "train", "val" */
 
@@ -58,7 +58,7 @@ typedef struct {
     int         n;
     IndexShard *shard;                      /* (n), training first, each split in the order of its samples */
     int64_t     held, held_out;             /* record numbers, and where they begin */
-    int64_t     kinds[SPLITS][KINDS];
+    int64_t     kinds[SPLITS][INDEX_KINDS];
     int         fd;                         /* -1: the tables are in memory */
     char       *memory;
     int64_t     first, blocks, used, cap;   /* file offset of the first block; used, cap: bytes in memory */

@@ -78,7 +78,7 @@ char *index_json(const Index *x)
     put(o, "held", json_integer(x->held));
     put(o, "held_out", json_integer(x->held_out));
     for (int s = 0; s < SPLITS; s++)
-        put(kinds, split_names[s], numbers(x->kinds[s], KINDS));
+        put(kinds, split_names[s], numbers(x->kinds[s], INDEX_KINDS));
     put(o, "kinds", kinds);
     for (int i = 0; i < x->n; i++)
         json_array_append_new(shards, shard_json(&x->shard[i]));
@@ -206,7 +206,7 @@ static bool read_all(Index *x, const json_t *o, int64_t tables, Err *e)
     if (x->held > (tables - x->held_out) / (int64_t)sizeof(int64_t))
         return index_bad(x, e, "the held-out records do not fit into the index");
     for (int s = 0; s < SPLITS; s++)
-        if (!list(x, kinds, split_names[s], SAMPLES_MOST, x->kinds[s], KINDS, e))
+        if (!list(x, kinds, split_names[s], SAMPLES_MOST, x->kinds[s], INDEX_KINDS, e))
             return false;
     x->options = json_dumps(json_object_get(o, "options"), JSON_COMPACT);
     x->shard = calloc(json_array_size(shards) + 1, sizeof *x->shard);

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/base/files.h"
+
 enum { END = -1, WINDOW = 1 << 16 };
 
 int64_t json_scan_tell(const JsonScan *s) { return s->base + s->at; }
@@ -23,12 +25,10 @@ int json_scan_fail(const JsonScan *s, int64_t record, int64_t byte, Err *e, cons
 static int peek(JsonScan *s)
 {
     if (s->at == s->have) {
-        ssize_t n;
-        while ((n = read(s->fd, s->window, WINDOW)) < 0 && errno == EINTR)
-            ;
+        s->base += s->have;
+        const int64_t n = file_pread(s->fd, s->window, WINDOW, s->base);
         if (n < 0)
             err_set(&s->broken, EXIT_IO, s->name, "", "cannot read on: %s", strerror(errno));
-        s->base += s->have;
         s->have = n > 0 ? (int)n : 0;
         s->at = 0;
     }
@@ -99,7 +99,7 @@ static void keep_byte(JsonScan *s, int c)
     s->text[s->len++] = (char)c;
 }
 
-int json_scan_value(JsonScan *s, bool keep)
+int json_scan_value(JsonScan *s)
 {
     Nest k = { 0 };
     int64_t n = 0;
@@ -111,27 +111,33 @@ int json_scan_value(JsonScan *s, bool keep)
         const bool nothing = c == END || (outside(&k) && (c == ',' || c == ']' || c == '}'));
         if (nothing || (go = step(&k, c)) < 0)
             return give_up(s, "this is no JSON");
-        if (keep && !k.too_deep && n < JSON_BYTES)
+        if (!k.too_deep && n < JSON_BYTES)
             keep_byte(s, c);
         s->at++;
     }
     if (s->broken.code)
         return -1;
     s->records++;
+    s->found = false;
     return !k.too_deep && n <= JSON_BYTES;
 }
 
-int json_scan_find(JsonScan *s)
+void json_scan_seek(JsonScan *s, int64_t at, int64_t record)
 {
-    if (s->done || s->broken.code)
-        return s->done ? 0 : -1;
-    const int c = peek_word(s);
-    if (s->broken.code)
-        return -1;
-    if (!s->array) {
-        s->done = c == END;
-        return !s->done;
+    if (at < s->base || at > s->base + s->have) {
+        s->base = at;
+        s->have = 0;
     }
+    s->at      = (int)(at - s->base);
+    s->records = record;
+    s->found   = true;
+    s->done    = false;
+    s->broken  = (Err){ 0 };
+}
+
+/* Behind a value: goes over the comma to the next one, or over the array's end. */
+static int next_of_array(JsonScan *s, int c)
+{
     if (c == ']') {
         s->at++;
         if (peek_word(s) != END)
@@ -139,12 +145,25 @@ int json_scan_find(JsonScan *s)
         s->done = !s->broken.code;
         return s->done ? 0 : -1;
     }
-    if (s->records == 0)
-        return 1;
     if (c != ',')
         return give_up(s, "no comma between two records");
     s->at++;
     return peek_word(s) == ']' ? give_up(s, "a comma with nothing behind it") : 1;
+}
+
+int json_scan_find(JsonScan *s)
+{
+    if (s->done || s->broken.code)
+        return s->done ? 0 : -1;
+    if (s->found)
+        return 1;
+    const int c = peek_word(s);
+    if (s->broken.code)
+        return -1;
+    s->done = !s->array && c == END;
+    const int found = s->array ? next_of_array(s, c) : !s->done;
+    s->found = found == 1;
+    return found;
 }
 
 static bool begin(JsonScan *s, const char *path, Err *e)
@@ -165,7 +184,9 @@ static bool begin(JsonScan *s, const char *path, Err *e)
         return err_set(e, EXIT_DATA, path, hint, "no records");
     else if (!s->array && c != '{')
         return err_set(e, EXIT_DATA, path, hint, "this is no JSON");
-    return !s->broken.code;
+    s->found = !s->broken.code;
+    s->first = json_scan_tell(s);
+    return s->found;
 }
 
 bool json_scan_open(JsonScan *s, const char *path, Err *e)
@@ -173,10 +194,12 @@ bool json_scan_open(JsonScan *s, const char *path, Err *e)
     *s = (JsonScan){ .fd = open(path, O_RDONLY | O_CLOEXEC), .window = malloc(WINDOW) };
     CHECK(s->window, "no memory to read JSON");
     snprintf(s->name, sizeof s->name, "%s", path);
-    struct stat st;
-    bool ok = s->fd >= 0 && fstat(s->fd, &st) == 0 && !S_ISDIR(st.st_mode);
+    struct stat st = { 0 };
+    const bool ok = s->fd >= 0 && fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode);
+    s->size = st.st_size;
     if (!ok)
-        err_set(e, EXIT_DATA, path, "", "cannot read the JSON file: %s", s->fd < 0 ? strerror(errno) : "a folder");
+        err_set(e, EXIT_DATA, path, "", "cannot read the JSON file: %s",
+                s->fd < 0 ? strerror(errno) : S_ISDIR(st.st_mode) ? "a folder" : "not a file");
     if (ok && begin(s, path, e))
         return true;
     json_scan_close(s);

@@ -16,11 +16,13 @@ enum { JSON_DEPTH = 64, JSON_BYTES = 16 << 20 };
 
 typedef struct {
     int64_t  records;           /* scanned so far; the number of the next one */
-    char    *text;              /* (len) the last value that was kept */
+    char    *text;              /* (len) the last value, or its beginning */
     int64_t  len, cap;
     Err      broken;
 
     bool     array, done;       /* [ , ] or one value after the other; the end was seen */
+    bool     found;             /* stands at a value */
+    int64_t  first, size;       /* the byte at which the first value begins; the file's size */
     int      fd, at, have;      /* the window: at <= have bytes, from `base` in the file */
     int64_t  base;
     uint8_t *window;
@@ -31,10 +33,12 @@ typedef struct {
 bool    json_scan_open(JsonScan *s, const char *path, Err *e);
 void    json_scan_close(JsonScan *s);
 
+/* Goes to byte `at`, where value number `record` is known to begin; what was broken elsewhere is forgotten. */
+void    json_scan_seek(JsonScan *s, int64_t at, int64_t record);
 int     json_scan_find(JsonScan *s);                  /* goes to the next value: 1 there is one, 0 the end, -1 broken */
 int64_t json_scan_tell(const JsonScan *s);            /* the byte it stands at */
-/* Goes over the value; it then lies in text if `keep`.  1: done, 0: done, but too deep or too long to be kept, -1 broken. */
-int     json_scan_value(JsonScan *s, bool keep);
+/* Goes over the value; it then lies in text.  1: done, 0: done, but too deep or too long to be kept, -1 broken. */
+int     json_scan_value(JsonScan *s);
 
 /* Fills e for `record` at `byte`; returns -1. */
 int     json_scan_fail(const JsonScan *s, int64_t record, int64_t byte, Err *e, const char *what, const char *hint);

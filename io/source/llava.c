@@ -9,8 +9,6 @@
 
 #include <jansson.h>
 
-#include "io/source/jsonscan.h"
-
 struct Llava {
     JsonScan scan;
     json_t  *json;                      /* the record in hand, and what it needs */
@@ -30,19 +28,9 @@ static int say_broken(const Llava *l, Err *e)
     return -1;
 }
 
-bool llava_skip(Llava *l, int64_t records, Err *e)
-{
-    for (; records > 0; records--) {
-        const int found = json_scan_find(&l->scan);
-        if (found == 0)
-            return true;
-        if (found < 0 || json_scan_value(&l->scan, false) < 0) {
-            say_broken(l, e);
-            return false;
-        }
-    }
-    return true;
-}
+void llava_seek(Llava *l, int64_t offset, int64_t record) { json_scan_seek(&l->scan, offset, record); }
+
+JsonScan *llava_scan(Llava *l) { return &l->scan; }
 
 static int bad(const Llava *l, const LlavaRecord *r, Err *e, const char *what)
 {
@@ -178,7 +166,10 @@ int llava_next(Llava *l, LlavaRecord *out, Err *e)
     *out = (LlavaRecord){ .record = l->scan.records, .offset = json_scan_tell(&l->scan), .id = "" };
     if (found <= 0)
         return found < 0 ? say_broken(l, e) : 0;
-    switch (json_scan_value(&l->scan, true)) {
+    const int whole = json_scan_value(&l->scan);
+    out->text  = l->scan.text;
+    out->bytes = l->scan.len;
+    switch (whole) {
     case -1: return say_broken(l, e);
     case  0: return bad(l, out, e, "a record nests more than 64 deep or is longer than 16 MiB");
     }

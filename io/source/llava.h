@@ -14,13 +14,14 @@
  *     bad record    wrong types, nothing to learn from, twice the same key, bad Unicode, too deep or too long, a picture
  *                   that is missing or outside images_root (absolute, "..", symbolic link)
  *                       -> -1; the next call goes on with the next record
- *     broken file   no JSON, or cut off        -> -1; so does every later call
+ *     broken file   no JSON, or cut off        -> -1; so does every later call, until llava_seek
  *
  * Both are EXIT_DATA with "FILE: record 12, byte 3456" (counted from 0) in e->where.  Local.
  * Tests   tests/io/source/test_llava.c
  */
 #pragma once
 #include "io/base/err.h"
+#include "io/source/jsonscan.h"
 #include "io/text/prompt.h"
 
 enum { LLAVA_IMAGES = 16 };
@@ -34,6 +35,8 @@ typedef struct {
     Turn       *turns;                 /* (n) */
     int         n;
     int64_t     record, offset;        /* number in the file, byte where it begins; both are set for a bad record too */
+    const char *text;                  /* (bytes) its JSON; of a bad one as much as was kept */
+    int64_t     bytes;
     const char *id;                    /* "" where absent */
     const char *system;                /* of a first turn from "system"; NULL where absent */
 } LlavaRecord;
@@ -43,5 +46,8 @@ Llava *llava_open(const char *json, const char *images_root, Err *e);
 void   llava_close(Llava *l);
 
 int    llava_next(Llava *l, LlavaRecord *out, Err *e);       /* 1: a record, 0: the end, -1: see above */
-/* Passes over `records` records, or to the end, without parsing them.  False: the file is broken on the way. */
-bool   llava_skip(Llava *l, int64_t records, Err *e);
+/* Goes to the byte where record number `record` begins (llavaindex.h finds them): llava_next gives that one, then those
+   behind it. */
+void   llava_seek(Llava *l, int64_t offset, int64_t record);
+/* The scanner below: where the first record begins, the file's size, and whether and how it is broken. */
+JsonScan *llava_scan(Llava *l);

@@ -66,7 +66,7 @@ const Option options[] = {
     STRING(data.cutouts, "folder of photo cut-outs (scenes); empty: shapes drawn by the program"),
     INT   (data.max_cutouts, 0, 0, MANY, "use so many cut-outs; 0: all"),
     LONG  (data.samples, 0, 0, LOTS, "samples to train on; 0: all of the JSON (scenes need a number)"),
-    LONG  (data.val_samples, 0, 0, LOTS, "samples to hold out for evaluation"),
+    LONG  (data.val_samples, 0, 0, LOTS, "samples to hold out for evaluation; drawn from a JSON by kind"),
     ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
     ENUM  (data.template, v1, "plain|v1|llama2|mistral|chatml", "how a conversation becomes text; plain: the caption alone"),
     STRING(data.system, "system prompt; empty: the template's own"),

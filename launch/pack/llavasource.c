@@ -1,34 +1,36 @@
 /* llavasource.c -- LLaVA-style JSON with its pictures as a source of pack (source.h) */
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <xxhash.h>
 
 #include "dist/comm.h"
 #include "io/image/image.h"
-#include "io/source/llava.h"
+#include "launch/pack/records.h"
 #include "launch/pack/source.h"
+
+/* As much text as a vocabulary needs; of a longer JSON every k-th training record is taken. */
+enum { CORPUS_BYTES = 200000000 };
 
 typedef struct {
     Llava          *json;
     const ImageOps *image;
-    int64_t         at;            /* the record that llava_next gives next */
+    Records         records;
 } Ctx;
 
-/* The last data.val_samples records are held out; data.samples (0: all others) of those before are for training. */
-static int64_t record_of(const Source *s, int split, int64_t i)
+static int64_t record_of(const Ctx *x, int split, int64_t i)
 {
-    return split == SPLIT_TRAIN ? i : s->samples[SPLIT_TRAIN] + i;
+    return split == SPLIT_TRAIN ? records_training(&x->records, i) : x->records.held[i];
 }
 
-static bool seek(Ctx *x, const Config *c, int64_t record, Err *e)
+/* Sample i of a split, as llava_next. */
+static int read_record(Source *s, int split, int64_t i, LlavaRecord *r, Err *e)
 {
-    if (record < x->at) {
-        llava_close(x->json);
-        x->json = llava_open(c->data.json, c->data.images, e);
-        x->at = 0;
-    }
-    if (!x->json || !llava_skip(x->json, record - x->at, e))
-        return false;
-    x->at = record;
-    return true;
+    Ctx *x = s->ctx;
+    const int64_t record = record_of(x, split, i);
+    llava_seek(x->json, x->records.offset[record], record);
+    return llava_next(x->json, r, e);
 }
 
 static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
@@ -36,12 +38,8 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
     Ctx *x = s->ctx;
     LlavaRecord r;
     const int size = config_picture(s->c);
-    if (!seek(x, s->c, record_of(s, split, i), e))
-        return -1;
-    x->at++;
-    const int got = llava_next(x->json, &r, e);
-    if (got <= 0)
-        return got < 0 && r.record == x->at - 1 ? 0 : -1;
+    if (read_record(s, split, i, &r, e) != 1)
+        return llava_scan(x->json)->broken.code ? -1 : 0;
     snprintf(out->record, sizeof out->record, "record %lld%s%.80s", (long long)r.record, r.id[0] ? ", id " : "", r.id);
     pack_sample_room(out, r.images, size);
     out->images = r.images;
@@ -70,63 +68,89 @@ static bool corpus(Source *s, FILE *f, Err *e)
 {
     Ctx *x = s->ctx;
     const Template *t = &templates[s->c->data.template];
-    LlavaRecord r;
-    if (!seek(x, s->c, 0, e))
-        return false;
-    for (; x->at < s->samples[SPLIT_TRAIN]; x->at++) {
+    const int64_t every = ceil_div(llava_scan(x->json)->size, CORPUS_BYTES);
+    char *system = NULL;                       /* the one written last */
+    (void)e;
+    for (int64_t i = 0; i < s->samples[SPLIT_TRAIN]; i += every) {
         Err bad = { 0 };
-        if (llava_next(x->json, &r, &bad) <= 0)
+        LlavaRecord r;
+        if (read_record(s, SPLIT_TRAIN, i, &r, &bad) != 1)
             continue;
-        put_line(f, r.system ? r.system : source_system(s) ? source_system(s) : t->system);
-        for (int i = 0; i < r.n; i++) {
+        const char *own = r.system ? r.system : source_system(s) ? source_system(s) : t->system;
+        if (!system || strcmp(own, system) != 0) {
+            free(system);
+            system = strdup(own);
+            CHECK(system, "no memory for a system prompt");
+            put_line(f, system);
+        }
+        for (int k = 0; k < r.n; k++) {
             fprintf(f, "%s ", t->human);
-            put_line(f, r.turns[i].human);
+            put_line(f, r.turns[k].human);
             fprintf(f, "%s ", t->answer);
-            put_line(f, r.turns[i].answer);
+            put_line(f, r.turns[k].answer);
         }
     }
+    free(system);
     return true;
+}
+
+/* A bad record has no pictures to look at: when it gets good, `good` changes. */
+static uint64_t stamp(Source *s, int split, int64_t first, int64_t n)
+{
+    XXH64_state_t *h = XXH64_createState();
+    CHECK(h, "no memory for a hash");
+    XXH64_reset(h, 0);
+    for (int64_t i = first; i < first + n; i++) {
+        Err bad = { 0 };
+        LlavaRecord r;
+        const int64_t good = read_record(s, split, i, &r, &bad) == 1;
+        XXH64_update(h, (int64_t[]){ r.bytes, good }, 2 * sizeof(int64_t));
+        XXH64_update(h, r.text, (size_t)r.bytes);
+        for (int k = 0; good && k < r.images; k++) {
+            struct stat st = { .st_size = -1 };
+            stat(r.image[k], &st);
+            XXH64_update(h, (int64_t[]){ st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec }, 3 * sizeof(int64_t));
+        }
+    }
+    const uint64_t hash = XXH64_digest(h);
+    XXH64_freeState(h);
+    return hash;
 }
 
 static void close_llava(Source *s)
 {
     Ctx *x = s->ctx;
     llava_close(x->json);
+    records_free(&x->records);
     free(x);
 }
 
-/* Rank 0 scans the file once: the others learn how many records there are, or what is wrong with it. */
-static int64_t count_records(Ctx *x, const Config *c, Err *e)
+/* How many of each kind the splits have. */
+static void count_kinds(Source *s, const Ctx *x)
 {
-    LlavaRecord r = { .record = -1 };
-    int64_t n = 0;
-    for (int got; ; n++) {
-        Err bad = { 0 };
-        const int64_t before = r.record;
-        if ((got = llava_next(x->json, &r, &bad)) == 0)
-            return n;
-        if (got < 0 && (c->data.on_bad == BAD_FAIL || r.record == before)) {
-            *e = bad;
-            return 0;
+    for (int split = 0; split < SPLITS; split++)
+        for (int64_t i = 0; i < s->samples[split]; i++) {
+            const int kind = x->records.kind[record_of(x, split, i)];
+            if (kind != KIND_BAD)
+                s->kinds[split][kind]++;
         }
-    }
 }
 
 bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e)
 {
     Ctx *x = calloc(1, sizeof *x);
-    int64_t n = 0;
     CHECK(x, "no memory for the source");
-    *s = (Source){ .make = make, .corpus = corpus, .close = close_llava, .c = c, .ctx = x };
+    *s = (Source){ .make = make, .corpus = corpus, .stamp = stamp, .close = close_llava, .c = c, .ctx = x };
     x->image = image_ops(e);
     x->json = x->image ? llava_open(c->data.json, c->data.images, e) : NULL;
-    if (x->json && comm_rank(comm) == 0) {
-        n = count_records(x, c, e);
-        x->at = INT64_MAX;                                /* the first seek opens anew */
-    }
-    comm_bcast(comm, &n, sizeof n, 0);
-    const int64_t val = min64(c->data.val_samples, n / 2), train = n - val;
-    s->samples[SPLIT_VAL] = val;
+    if (comm_agree(comm, e->code) != 0 || !records_find(&x->records, x->json, c->data.on_bad == BAD_FAIL, comm, e) ||
+        !records_hash(&s->identity, x->json, comm, e))
+        return false;
+    records_draw(&x->records, c->data.val_samples, (uint64_t)c->run.seed);
+    const int64_t train = x->records.n - x->records.n_held;
+    s->held = x->records.held;
+    s->n_held = s->samples[SPLIT_VAL] = x->records.n_held;
     s->samples[SPLIT_TRAIN] = c->data.samples ? min64(c->data.samples, train) : train;
-    return !e->code;
+    count_kinds(s, x);
+    return true;
 }

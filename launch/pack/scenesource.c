@@ -2,9 +2,13 @@
    samples one question each (source.h) */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include <xxhash.h>
 
 #include "core/rng.h"
 #include "io/scenes/scenes.h"
+#include "io/scenes/stamps.h"
 #include "launch/pack/source.h"
 
 typedef struct { int64_t scene; int question; } Question;
@@ -134,6 +138,29 @@ static void close_scenes(Source *s)
     free(x);
 }
 
+/* The options that scenes are a function of, and the cut-outs by name and size, wherever their folder lies. */
+static uint64_t identity(const Config *c)
+{
+    const int64_t options[] = { c->run.seed, c->data.level, c->data.max_cutouts, config_picture(c) };
+    uint64_t h = XXH64(options, sizeof options, 0);
+    Stamps f;
+    if (c->data.cutouts[0] && stamps_find(&f, c->data.cutouts)) {
+        for (int i = 0; i < f.n + LETTERS; i++) {
+            const char *path = i < f.n ? f.at[i].path : f.letter[i - f.n];
+            struct stat st = { 0 };
+            if (!path || stat(path, &st) != 0)
+                continue;
+            path += strlen(c->data.cutouts);
+            h = XXH64(path, strlen(path), h);
+            h = XXH64(&st.st_size, sizeof st.st_size, h);
+            if (i < f.n)
+                h = XXH64(f.at[i].name, strlen(f.at[i].name), h);
+        }
+        stamps_free(&f);
+    }
+    return h;
+}
+
 bool source_scenes(Source *s, const Config *c, Err *e)
 {
     Ctx *x = calloc(1, sizeof *x);
@@ -144,6 +171,7 @@ bool source_scenes(Source *s, const Config *c, Err *e)
                             c->data.level, e);
     if (!x->scenes)
         return false;
+    s->identity = identity(c);
     if (s->answers && s->samples[SPLIT_VAL] > 0) {
         x->val = calloc((size_t)s->samples[SPLIT_VAL], sizeof *x->val);
         CHECK(x->val, "no memory for %lld questions", (long long)s->samples[SPLIT_VAL]);

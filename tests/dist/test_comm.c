@@ -251,6 +251,23 @@ static void every_rank_gets_its_share_of_every_rank(void **state)
             assert_true(in[at++] == share_value(r, rank, i));
 }
 
+/* Rank r gives 3 r bytes: rank 0 none. */
+static void bytes_of_all_lie_one_behind_the_other(void **state)
+{
+    (void)state;
+    uint8_t mine[3 * 64], all[3 * 64 * 64];
+    int64_t bytes[64], n = 0;
+    memset(mine, 100 + rank, sizeof mine);
+    memset(all, 0, sizeof all);
+    for (int r = 0; r < size; r++)
+        bytes[r] = 3 * r;
+    comm_gather_bytes(world, all, mine, bytes);
+    for (int r = 0; r < size; r++)
+        for (int i = 0; i < 3 * r; i++)
+            assert_int_equal(all[n++], 100 + r);
+    assert_int_equal(all[n], 0);
+}
+
 static void all_learn_the_worst_code(void **state)
 {
     (void)state;
@@ -368,6 +385,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_started_sum_ends_by_testing),
         cmocka_unit_test(broadcast_from_every_root),
         cmocka_unit_test(every_rank_gets_its_share_of_every_rank),
+        cmocka_unit_test(bytes_of_all_lie_one_behind_the_other),
         cmocka_unit_test(all_learn_the_worst_code),
         cmocka_unit_test(pieces_are_exchanged_and_collected),
         cmocka_unit_test(ranks_that_do_not_do_the_same_are_named),

@@ -37,7 +37,6 @@ P
     record '["sub/0.ppm", "sub/3.ppm"]' '<image> and <image>: are they the same?' 'yes , they are .'
     record '' 'what is the colour of the sky?' 'it is blue .'
     record '' 'and of grass? \u00fc \"' 'it is green .'
-    # the last ones are held out
     record '"sub/4.ppm"' '<image>\nwhat colour is it?' 'it is green .'
     record '' 'what is the colour of the sea?' 'it is blue .'
     record '["sub/2.ppm", "two.png", "grey.jpg"]' 'how many pictures are there?' 'three .'
@@ -50,7 +49,7 @@ small+=(--set data.source=llava --set data.json=own.json --set data.images=own -
 for template in v1 plain; do
     run=(--set run.dir=$template --set data.template=$template --set data.set=$template/index.set)
     says 0 2 pack "$config" "${small[@]}" "${run[@]}"
-    grep -q '^training .* 24 samples, 24 pictures' out && grep -q '^held out .* 3 samples, 4 pictures' out ||
+    grep -q '^training .* 24 samples, 26 pictures' out && grep -q '^held out .* 3 samples, 2 pictures' out ||
         { cat out; fail "other numbers of samples or pictures"; }
     "$ASVR" verify $template >two_ranks
     says 0 0 pack "$config" "${small[@]}" "${run[@]}"

@@ -71,7 +71,7 @@ static uint64_t pack(const char *folder)
         x->held_out = x->used;
         x->held = 3;
         index_append(x, (int64_t[]){ 4, 8, 15 }, 24);
-        x->kinds[SPLIT_VAL][KIND_TEXT] = 16;
+        x->kinds[SPLIT_VAL][0] = 16;
         good(index_write(x, &e), &e);
         hash = x->hash;
         index_close(x);
@@ -125,7 +125,7 @@ static void test_whole(void **state)
     good(x, &e);
     IndexReader *r = index_reader_open();
     int64_t held[3];
-    assert_true(x->held == 3 && x->kinds[SPLIT_VAL][KIND_TEXT] == 16 && x->meta.samples == TRAIN + MORE + VAL);
+    assert_true(x->held == 3 && x->kinds[SPLIT_VAL][0] == 16 && x->meta.samples == TRAIN + MORE + VAL);
     good(index_read(r, x, x->held_out, held, sizeof held, &e), &e);
     assert_true(held[0] == 4 && held[1] == 8 && held[2] == 15);
     index_reader_close(r);
