@@ -6,6 +6,7 @@
 #   make demo       pictures -> a trained model, a table, a contact sheet
 #   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
+#   make peers      build/peers: Python with h5py, WebDataset, MDS, to compare with by hand (docs/TESTING.md)
 #   VARIANT=release|debug|san     CC=gcc|clang     ARCH=native (the -march of this build)
 
 VARIANT ?= release
@@ -50,7 +51,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test programs core-test demo reproduce asan docs clean
+.PHONY: all test programs core-test demo reproduce asan peers docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -128,6 +129,14 @@ reproduce:
 	@launch/scripts/setup.sh demo
 	@+$(MAKE) --no-print-directory -j2 all
 	@launch/scripts/reproduce.sh
+
+# By hand only: nothing else needs Python.  PYTHON=python3.12 for another one.
+PYTHON ?= python3
+peers: build/peers/stamp
+build/peers/stamp: tests/peers/requirements.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --no-deps -r $<
+	@touch $@
 
 docs: all
 	$(OUT)/asvr help options --markdown > docs/OPTIONS.md
