@@ -215,8 +215,12 @@ bool packset_commit(PackSet *p, Err *e)
 
 void packset_close(PackSet *p)
 {
-    if (p->lock >= 0)
+    Err none = { 0 };
+    if (p->lock >= 0) {
+        if (p->index->n == 0)                                   /* nothing that would be of use to a later start */
+            dir_remove(p->work, &none);
         close(p->lock);
+    }
     index_close(p->index);
     *p = (PackSet){ .lock = -1 };
 }

@@ -32,18 +32,20 @@ says 78 2 train two.cfg
 # ---- data that is not there, or not what it should be ----
 bad 65 train 'no such text model' 'text.model' 'asvr pack' --
 says 0 2 pack "$config" "${small[@]}"
-bad 65 train 'no shard has this name' 'none/*.h5' 'asvr pack' -- --set "data.shards=none/*.h5"
+bad 65 train 'index cannot be opened' 'none/index.set' 'asvr pack' -- --set data.set=none/index.set
+bad 65 train 'no shard has this name' 'none/*.h5' 'asvr pack' -- --set data.set= --set "data.shards=none/*.h5"
+bad 78 train 'data.set and data.shards are both set' -- --set data.shards=x
+bad 78 pack 'names several' -- --set data.set=a,b
 bad 65 train 'another vision tower' 'patches of 8' -- --set model.vision.patch=16
 cp text.model first.model
 says 0 0 pack "$config" "${small[@]}" --set text.model=other.model --set run.seed=9 --set data.set=other/index.set
+says 0 0 pack "$config" "${small[@]}" --set data.set=bare/index.set --set data.val_samples=0
 bad 65 train 'another text model' -- --set text.model=other.model
 bad 78 train 'vocabulary' 'pieces' -- --set model.decoder.vocab=100
-echo "not a shard" >shards/train-99999.h5
-bad 65 train 'shards/train-99999.h5' --
-rm shards/train-99999.h5
-cp other/t-00000.h5 shards/train-99999.h5
-bad 65 train 'differs from' 'text_model' --
-rm shards/train-99999.h5
+echo "not an index" >no.set
+bad 65 train 'no.set' 'no index' -- --set data.set=no.set
+bad 65 train 'differs from' 'text_model' -- --set data.set=shards/index.set,other/index.set
+bad 65 eval 'no samples for evaluation' -- --set data.set=bare/index.set
 
 # ---- pack: JSON and pictures ----
 picture='P6 8 8 255 '
@@ -52,7 +54,7 @@ turns='"conversations": [{"from": "human", "value": "<image>\nwhat is it?"}, {"f
 record() { printf '{"id": "%s", "image": "%s", %s}' "$1" "$2" "$turns"; }
 record 1 good.ppm | sed 's/^/[/; s/$/]/' >x.json
 says 0 0 pack "$config" "${small[@]}" --set data.source=llava --set data.json=x.json --set data.images=. --set data.val_samples=0 \
-     --set "data.shards=one/*.h5"
+     --set data.set=one/index.set
 llava+=(--set text.model=text.model --set model.decoder.vocab=768 --set data.val_samples=0 --set data.set=packed/index.set)
 packs() { bad "$@"; [ -z "$(ls packed 2>/dev/null)" ] || fail "a bad pack left $(ls packed)"; }
 
@@ -83,15 +85,20 @@ clean
 
 # ---- a damaged shard ----
 cp -r shards good
-flip shards/train-00000.h5 $(($(size shards/train-00000.h5) / 2))
-says 65 0 verify shards/train-00000.h5
-blames shards/train-00000.h5 'byte offset'
-bad 65 train shards/train-00000.h5 'byte offset' -- --set run.dir=damaged
+shard=$(ls shards/train-00000-*.h5)
+flip $shard $(($(size $shard) / 2))
+for ranks in 0 2; do
+    says 65 $ranks verify shards
+    blames $shard 'byte offsets'
+done
+says 65 0 verify $shard
+blames $shard 'byte offset'
+bad 65 train $shard 'byte offset' -- --set run.dir=damaged
 says 0 2 train "$config" "${small[@]}" --set run.dir=skipping --set data.on_bad=skip
 grep -q 'warning: step [0-9]*: sample [0-9]* is skipped: ' err || { cat err; fail "samples are skipped in silence"; }
 [ "$(wc -l <skipping/run.jsonl)" = 6 ] || fail "the run did not go on"
-truncate -s -100 shards/train-00000.h5
-bad 65 train shards/train-00000.h5 -- --set run.dir=damaged2
+truncate -s -100 $shard
+bad 65 train $shard 'not the shard that the index means' -- --set run.dir=damaged2
 rm -r shards && mv good shards
 
 # ---- checkpoints of another model, shards of another tokenizer ----

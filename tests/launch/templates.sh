@@ -16,7 +16,7 @@ for template in llama2 mistral chatml; do
 done
 grep -aq '<|im_end|>' chatml.model && ! grep -aq '<|im_end|>' llama2.model || fail "the text models have other symbols than their templates need"
 cmp -s llama2/index.set mistral/index.set && fail "llama2 and mistral packed the same"
-says 65 0 train "$config" "${small[@]}" --set run.dir=mixed --set "data.shards=*/t-*.h5" --set text.model=chatml.model
+says 65 0 train "$config" "${small[@]}" --set run.dir=mixed --set data.set=chatml,mistral --set text.model=chatml.model
 
 # ---- nothing to learn: an empty answer, none, and one behind more rows than the decoder takes ----
 long=$(printf 'why %.0s' $(seq 600))
@@ -41,10 +41,10 @@ for ranks in 0 2; do
     done
 done
 # The tokenizer's stage reads no answers; with nothing else in the file there is nothing to pack.
-says 0 0 pack "$config" "${small[@]}" "${own[@]}" --set train.stage=tokenizer --set data.shards=all.h5
+says 0 0 pack "$config" "${small[@]}" "${own[@]}" --set train.stage=tokenizer --set data.set=all/index.set
 grep -q '^training .* 6 samples' out || { cat out; fail "the tokenizer's samples need no answers"; }
 sed -n '1s/^\[.*/[/p; 3p; 4s/,$/]/p' own.json >none.json
-says 65 0 pack "$config" "${small[@]}" "${own[@]}" --set data.json=none.json --set data.shards=none.h5
+says 65 0 pack "$config" "${small[@]}" "${own[@]}" --set data.json=none.json --set data.set=none/index.set
 blames "no sample of the source was usable"
 
 # ---- a decoder too short for what was packed says so, once a sample, and goes on ----
