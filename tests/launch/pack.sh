@@ -1,0 +1,82 @@
+# A pack that is killed, stopped or fails: the older data set stays whole, what is finished is kept, the end is the same bytes.
+. "$(dirname "$0")/tools.inc"
+
+small+=(--set data.samples=6000 --set data.val_samples=140 --set data.shard_samples=400)
+pack() { says "$1" "$2" pack "$config" "${small[@]}" "${@:3}"; }
+pack 0 2
+mv shards undisturbed
+[ -z "$(find . -name '.pack-*')" ] || fail "a finished pack leaves $(find . -name '.pack-*')"
+
+# ---- killed ten times, on 1 and 2 ranks, wherever it was ----
+RANDOM=7
+kept=0
+for n in $(seq 10); do
+    begin $((n % 2 * 2)) pack "$config" "${small[@]}"
+    at=$((RANDOM % 5)) was=$(find shards -name '*.done' 2>/dev/null | wc -l)
+    for _ in $(seq 400); do
+        alive "$job" && [ "$(find shards -name '*.done' 2>/dev/null | wc -l)" -lt $((was + at)) ] || break
+        sleep 0.01
+    done
+    sleep 0.0$((RANDOM % 9))
+    kill -9 $(ranks) "$job" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+    [ ! -e shards/index.set ] || break
+done
+pack 0 2
+grep -qE '; [0-9]+ shards? of an earlier start kept' out || { cat out; fail "a killed pack starts from zero"; }
+diff -r shards undisturbed || fail "ten kills change the bytes"
+[ -z "$(find . -name '.pack-*')" ] || fail "the pack leaves $(find . -name '.pack-*')"
+
+# ---- killed, stopped, failed over a good one ----
+begin 2 pack "$config" "${small[@]}" --set data.level=2
+for _ in $(seq 400); do [ -z "$(find shards -name '*.done')" ] || break; sleep 0.01; done
+kill -9 $(ranks) "$job" 2>/dev/null || true
+wait "$job" 2>/dev/null || true
+says 0 2 verify shards
+diff -r -x '.pack-*' shards undisturbed || fail "a killed pack harms the one before it"
+begin 0 pack "$config" "${small[@]}" --set data.level=2
+sleep 0.3
+kill -TERM $job
+ended 75
+grep -qE '^stopped on request after [0-9]+ of 6140 samples' out || { cat out; fail "not told that it stopped"; }
+[ "$(find shards -name '*.done' | wc -l)" -gt 0 ] || fail "nothing is kept"
+diff -r -x '.pack-*' shards undisturbed || fail "a stopped pack harms the one before it"
+
+# ---- one at a time ----
+begin 0 pack "$config" "${small[@]}" --set data.level=2
+sleep 0.2
+got=0
+"$ASVR" pack "$config" "${small[@]}" >out2 2>err || got=$?
+kill -TERM $job
+ended 75
+[ $got = 78 ] && grep -q 'the data set is being packed by host' err || { cat err; fail "exit $got of a second pack"; }
+
+# ---- another pack begins anew, and the first set's shards go once it stands ----
+pack 0 2 --set data.level=2
+says 0 2 verify shards/index.set
+[ -z "$(ls shards undisturbed | grep h5 | sort | uniq -d)" ] || fail "shards of the older set stay"
+[ -z "$(find . -name '.pack-*')" ] || fail "the pack leaves $(find . -name '.pack-*')"
+
+# ---- pictures that changed meanwhile are read again ----
+ppm() { { printf 'P6 8 8 255 '; head -c 192 /dev/zero | tr '\0' "$2"; } >"$1"; }
+for n in $(seq 0 39); do
+    ppm $n.ppm a
+    printf '{"image": "%d.ppm", "conversations": [{"from": "human", "value": "<image>\\nwhat?"}, {"from": "gpt", "value": "thing %d"}]}\n' $n $n
+done >x.json
+llava=(--set data.source=llava --set data.json=x.json --set data.images=. --set data.samples=0 --set data.val_samples=0
+       --set data.shard_samples=8 --set data.set=llava/index.set --set text.model=llava.model)
+pack 0 0 "${llava[@]}"
+mv llava before
+mv 39.ppm hidden
+pack 65 0 "${llava[@]}"
+blames 39.ppm
+mv hidden 39.ppm
+[ "$(find llava -name '*.done' | wc -l)" = 0 ] || fail "records are looked at before anything is packed"
+echo no >39.ppm
+pack 65 0 "${llava[@]}"
+[ "$(find llava -name '*.done' | wc -l)" = 4 ] || fail "what was finished is not kept"
+ppm 39.ppm a
+ppm 3.ppm b
+pack 0 2 "${llava[@]}"
+grep -q '; 3 shards of an earlier start kept' out || { cat out; fail "not the shard of the changed picture alone was made again"; }
+[ "$(ls before llava | grep h5 | sort | uniq -d | wc -l)" = 4 ] || fail "not one shard differs: $(ls before llava)"
