@@ -33,9 +33,9 @@ static int64_t walk(JsonState *k, const uint8_t *p, int64_t n, bool leave)
         switch (p[i++]) {
         case '"':           k->string = !k->string; break;
         case '\\':          k->escape = true;       break;
-        case '{': case '[': if (!k->string) k->depth++; break;
-        case '}': case ']': if (!k->string) k->depth--; break;
-        default:            k->lost = true;
+        case '{': case '[': k->depth++;             break;
+        case '}': case ']': k->depth--;             break;
+        default:            k->lost = true;         /* a control character in a string */
         }
         if (leave && !inside(k))
             return i;
@@ -45,7 +45,10 @@ static int64_t walk(JsonState *k, const uint8_t *p, int64_t n, bool leave)
 
 static bool fetch(uint8_t *block, const JsonScan *s, int64_t at, int64_t n, Err *e)
 {
-    return file_pread(s->fd, block, n, at) == n || file_error(e, s->name, "read a slice of the JSON file");
+    const int64_t got = file_pread(s->fd, block, n, at);
+    if (got < 0)
+        return file_error(e, s->name, "read a slice of the JSON file");
+    return got == n || err_set(e, EXIT_DATA, s->name, "", "the file became shorter while it was read");
 }
 
 static uint8_t *new_block(void)

@@ -30,10 +30,10 @@ typedef struct {
 /* How the slice ends if it begins outside [0] or inside [1] a string. */
 typedef struct { JsonState end[2]; } JsonSlice;
 
-/* The bytes [from, to) of s's file, s->first <= from.  Local.  False with EXIT_IO: they cannot be read. */
+/* The bytes [from, to) of s's file, s->first <= from.  Local.  False, here and below: they cannot be read (EXIT_IO), or are
+   not there any more (EXIT_DATA). */
 bool json_slice_read(JsonSlice *out, const JsonScan *s, int64_t from, int64_t to, Err *e);
 /* The state at the beginning of slice r of those before it, which begin at s->first; depth 0 is between records.  Local. */
 JsonState json_slice_state(const JsonSlice *slice, int r);
-/* Where the first value begins that begins in [from, to), if `at` is the state there; -1: none does.  Local.
-   False with EXIT_IO. */
+/* Where the first value begins that begins in [from, to), if `at` is the state there; -1: none does.  Local. */
 bool json_slice_first(int64_t *first, const JsonScan *s, JsonState at, int64_t from, int64_t to, Err *e);

@@ -118,10 +118,13 @@ bool records_hash(uint64_t *hash, Llava *l, MPI_Comm comm, Err *e)
     uint8_t *bytes = room(block, 1);
     for (int64_t i = blocks * rank / ranks; i < blocks * (rank + 1) / ranks && !e->code; i++) {
         const int64_t n = min64(block, size - i * block);
-        if (file_pread(llava_scan(l)->fd, bytes, n, i * block) == n)
+        const int64_t got = file_pread(llava_scan(l)->fd, bytes, n, i * block);
+        if (got == n)
             each[i] = XXH64(bytes, (size_t)n, 0);
-        else
+        else if (got < 0)
             file_error(e, llava_scan(l)->name, "read the JSON file");
+        else
+            err_set(e, EXIT_DATA, llava_scan(l)->name, "", "the file became shorter while it was read");
     }
     comm_sum_u64(comm, each, blocks);
     *hash = XXH64(each, (size_t)blocks * sizeof *each, 0);
