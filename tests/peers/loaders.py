@@ -22,6 +22,7 @@ import os
 import random
 import shutil
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 
@@ -316,6 +317,7 @@ def main():
     if os.path.exists(args.work):
         sys.exit("loaders.py: %s exists: remove it, or give another --work" % args.work)
     os.makedirs(args.work)
+    tempfile.tempdir = os.path.abspath(args.work)       # MDS leaves its locks there
     try:
         return table(args, paths)
     finally:
