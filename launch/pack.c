@@ -125,12 +125,12 @@ static int64_t share(const Pack *p, int64_t first, int64_t n, int rank) { return
 static uint64_t stamp(Pack *p, int split, int64_t first, int64_t n)
 {
     Source *s = &p->source;
-    uint64_t sum = s->identity;
+    uint64_t sum = 0;
     const int rank = p->r.grid.rank;
     for (int64_t i = share(p, first, n, rank); s->stamp && i < share(p, first, n, rank + 1); i++)
         sum += rng_bits(s->stamp(s, split, i, 1), rng_stream("stamp"), (uint64_t)i);
     comm_sum_u64(p->r.grid.world, &sum, 1);
-    return sum;
+    return sum + s->identity;
 }
 
 /* Each rank makes a contiguous part, all write it, rank 0 notes it. */

@@ -1,22 +1,27 @@
 # A pack that is killed, stopped or fails: the older data set stays whole, what is finished is kept, the end is the same bytes.
 . "$(dirname "$0")/tools.inc"
 
-small+=(--set data.samples=6000 --set data.val_samples=140 --set data.shard_samples=400)
+small+=(--set data.samples=6000 --set data.val_samples=140 --set data.shard_samples=40)
 pack() { says "$1" "$2" pack "$config" "${small[@]}" "${@:3}"; }
 pack 0 2
 mv shards undisturbed
 [ -z "$(find . -name '.pack-*')" ] || fail "a finished pack leaves $(find . -name '.pack-*')"
 
-# ---- killed ten times, on 1 and 2 ranks, wherever it was ----
-RANDOM=7
-kept=0
-for n in $(seq 10); do
-    begin $((n % 2 * 2)) pack "$config" "${small[@]}"
-    at=$((RANDOM % 5)) was=$(find shards -name '*.done' 2>/dev/null | wc -l)
-    for _ in $(seq 400); do
-        alive "$job" && [ "$(find shards -name '*.done' 2>/dev/null | wc -l)" -lt $((was + at)) ] || break
+finished() { find shards -name '*.done' 2>/dev/null | wc -l; }
+# until N more shards are finished, or the pack ends
+until_more() {
+    local was=$(finished)
+    for _ in $(seq 1000); do
+        alive "$job" && [ "$(finished)" -lt $((was + $1)) ] || return 0
         sleep 0.01
     done
+}
+
+# ---- killed ten times, on 1 and 2 ranks, wherever it was ----
+RANDOM=7
+for n in $(seq 10); do
+    begin $((n % 2 * 2)) pack "$config" "${small[@]}"
+    until_more $((RANDOM % 5))
     sleep 0.0$((RANDOM % 9))
     kill -9 $(ranks) "$job" 2>/dev/null || true
     wait "$job" 2>/dev/null || true
@@ -29,22 +34,22 @@ diff -r shards undisturbed || fail "ten kills change the bytes"
 
 # ---- killed, stopped, failed over a good one ----
 begin 2 pack "$config" "${small[@]}" --set data.level=2
-for _ in $(seq 400); do [ -z "$(find shards -name '*.done')" ] || break; sleep 0.01; done
+until_more 1
 kill -9 $(ranks) "$job" 2>/dev/null || true
 wait "$job" 2>/dev/null || true
 says 0 2 verify shards
 diff -r -x '.pack-*' shards undisturbed || fail "a killed pack harms the one before it"
 begin 0 pack "$config" "${small[@]}" --set data.level=2
-sleep 0.3
+until_more 1
 kill -TERM $job
 ended 75
 grep -qE '^stopped on request after [0-9]+ of 6140 samples' out || { cat out; fail "not told that it stopped"; }
-[ "$(find shards -name '*.done' | wc -l)" -gt 0 ] || fail "nothing is kept"
+[ "$(finished)" -gt 0 ] || fail "nothing is kept"
 diff -r -x '.pack-*' shards undisturbed || fail "a stopped pack harms the one before it"
 
 # ---- one at a time ----
 begin 0 pack "$config" "${small[@]}" --set data.level=2
-sleep 0.2
+until_more 1
 got=0
 "$ASVR" pack "$config" "${small[@]}" >out2 2>err || got=$?
 kill -TERM $job

@@ -77,7 +77,7 @@ static inline bool model_visit(Model *m, int64_t step, bool fill)
 
 static inline CkptMeta meta_of(int64_t step)
 {
-    return (CkptMeta){ .step = step, .seed = 0xfedcba9876543210u, .config_hash = 7, .fingerprint = UINT64_MAX - (uint64_t)step,
+    return (CkptMeta){ .step = step, .seed = 0xfedcba9876543210u, .config_hash = 7, .version = CKPT_VERSION, .fingerprint = UINT64_MAX - (uint64_t)step,
                        .dp = 2, .tp = 1, .stage = "instruct", .data = "val \"1\" / caf\xc3\xa9", .global_batch = 32, .samples = 5000 };
 }
 

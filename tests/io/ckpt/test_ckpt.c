@@ -189,8 +189,8 @@ static void a_newer_format_stops_the_search(void **state)
         size_t n;
         Err e = {0};
         assert_true(file_read(in_step(20, MANIFEST_NAME), MANIFEST_MAX, &text, &n, &e));
-        assert_non_null(v = strstr(text, "\"version\": 1"));
-        v[11] = '2';
+        assert_non_null(v = strstr(text, "\"version\": 2"));
+        v[11] = '3';
         size_t body = n - strlen(",\n \"hash\": \"0x0123456789abcdef\"\n}\n");
         snprintf(text + body, n - body + 1, ",\n \"hash\": \"0x%016llx\"\n}\n", (unsigned long long)XXH64(text, body, 0));
         assert_true(file_replace(in_step(20, MANIFEST_NAME), text, n, &e));

@@ -32,7 +32,7 @@ static uint64_t block[] = { 1, UINT64_MAX };
 
 static Manifest example(void)
 {
-    return (Manifest){ .meta = { .step = 412, .seed = UINT64_MAX, .config_hash = 1ull << 63, .fingerprint = 3, .dp = 2, .tp = 4,
+    return (Manifest){ .meta = { .step = 412, .seed = UINT64_MAX, .config_hash = 1ull << 63, .fingerprint = 3, .dp = 2, .tp = 4, .version = CKPT_VERSION, .init = "0123",
                                  .stage = "instruct", .data = "\"q\" \\ caf\xc3\xa9", .global_batch = 32, .samples = 5000 },
                        .tensor = tensor, .tensors = 3, .bytes = HASH_BLOCK + 200000, .blocks = 2, .block = block };
 }
@@ -121,7 +121,7 @@ static void malformed_is_refused(void **state)
 {
     (void)state;
     static const char *const wrong[][2] = {
-        { "asvr-checkpoint", "asvr-shard" }, { "\"version\": 1", "\"version\": 0" }, { "\"version\": 1", "\"version\": \"1\"" },
+        { "asvr-checkpoint", "asvr-shard" }, { "\"version\": 2", "\"version\": 0" }, { "\"version\": 2", "\"version\": \"1\"" },
         { "\"step\": 412", "\"step\": -1" }, { "\"step\": 412", "\"step\": 413" }, { "\"step\": 412", "\"stop\": 412" },
         { "\"step\": 412", "\"step\": 9223372036854775807" }, { "\"step\": 412", "\"step\": 9223372036854775808" },
         { "\"step\": 412", "\"step\": 412, \"step\": 412" }, { "\"step\": 412", "\"step\": 412.5" },
@@ -145,7 +145,7 @@ static void malformed_is_refused(void **state)
     char *same = sealed(text, "412", "412");
     assert_false(refused(same, strlen(same)));
     free(same);
-    char *newer = sealed(text, "\"version\": 1", "\"version\": 2");
+    char *newer = sealed(text, "\"version\": 2", "\"version\": 3");
     Err e = {0};
     assert_false(parses(newer, strlen(newer), &m, &e));
     assert_true(m.newer);
