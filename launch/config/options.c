@@ -60,7 +60,7 @@ const Option options[] = {
     STRING(text.model, "a SentencePiece .model file"),
 
     ENUM  (data.source, scenes, "llava|scenes", "what pack reads: LLaVA-style JSON with pictures, or composes scenes"),
-    STRING(data.set, "index file of the data set; several by weight: \"a/index.set:3, b/index.set:1\""),
+    STRING(data.set, "index file of the data set; several by weight: \"a.set:3, b.set:1\""),
     STRING(data.json, "the JSON file (llava)"),
     STRING(data.images, "folder that holds the JSON's pictures (llava)"),
     STRING(data.cutouts, "folder of photo cut-outs (scenes); empty: shapes drawn by the program"),
@@ -75,9 +75,9 @@ const Option options[] = {
     INT   (data.level, 2, 1, 2, "scenes: 1 large cut-outs, 2 also small, jittered, textured"),
     STRING(data.codes, "tokenizer checkpoint whose codes pack stores; empty: none"),
     ENUM  (data.on_bad, fail, "fail|skip", "a damaged record or chunk: stop with 65, or skip and count it"),
-    ENUM  (data.last, drop, "drop|wrap", "the last incomplete batch of train.epochs: left out, or filled from the next pass"),
+    ENUM  (data.last, drop, "drop|wrap", "an incomplete last batch: left out, or filled from the next pass"),
     INT   (data.threads, 1, 1, 256, "threads of a rank that read and unpack samples ahead"),
-    STRING(data.shards, "training shards without an index (version 1), a glob; pack anew with data.set"),
+    STRING(data.shards, "training shards without an index (version 1), a glob"),
     STRING(data.val, "evaluation shards without an index (version 1), a glob"),
 
     ENUM  (train.stage, instruct, "contrast|tokenizer|pretrain|instruct", "what is trained"),

@@ -47,8 +47,8 @@ grep -qE '^stopped on request after [0-9]+ of 6140 samples' out || { cat out; fa
 [ "$(finished)" -gt 0 ] || fail "nothing is kept"
 diff -r -x '.pack-*' shards undisturbed || fail "a stopped pack harms the one before it"
 
-# ---- one at a time ----
-begin 0 pack "$config" "${small[@]}" --set data.level=2
+# ---- one at a time (the second waits 3 seconds for the first to end) ----
+begin 0 pack "$config" "${small[@]}" --set data.level=2 --set data.samples=60000
 until_more 1
 got=0
 "$ASVR" pack "$config" "${small[@]}" >out2 2>err || got=$?
