@@ -65,10 +65,13 @@ static bool open_tokenizer(Run *r, Err *e)
     if (!r->c->data.codes[0])
         return true;
     const RunShape shape = { .stage = STAGE_TOKENIZER, .micro_batch = IMAGES, .max_images = IMAGES, .max_len = 1 };
-    if (!run_model(r, &shape, e) || !run_load_parts(r, r->c->data.codes, e))
+    Origin o;
+    if (!run_model(r, &shape, e) || !run_load_parts(r, r->c->data.codes, &o, e))
         return false;
-    if (!r->whole) {
-        err_got(e, "%s", r->started);
+    if (!origin_whole(&o)) {
+        char text[ORIGIN_TEXT];
+        origin_text(&o, text);
+        err_got(e, "%s", text);
         return err_set(e, EXIT_DATA, r->c->data.codes, "data.codes names a checkpoint of the tokenizer stage",
                        model_has(&r->model, PART_TOKENIZER) ? "the checkpoint lacks codebooks or the codes' own tower"
                                                             : "the checkpoint has no codebooks");

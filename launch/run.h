@@ -21,6 +21,7 @@
 #include "io/text/text.h"
 #include "launch/config/config.h"
 #include "launch/feed.h"
+#include "launch/origin.h"
 
 typedef struct {
     const Config *c;
@@ -39,9 +40,8 @@ typedef struct {
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
-    char     init[128];            /* fingerprints of the checkpoints that it started from */
-    char     started[512];         /* where the weights came from, for the first line of a run */
-    bool     whole;                /* all of them came from a checkpoint */
+    char     init[288];            /* fingerprints of the checkpoints that it started from */
+    Origin   origin;               /* of the weights, for the first line of a run */
 } Run;
 
 /* By Stage: "contrast", "tokenizer", "pretrain", "instruct". */
@@ -80,8 +80,8 @@ RunShape run_shape(const Run *r, bool train);
 bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta *m, Err *e);
 /* Loads the parts of the model that the named checkpoints have ("runs/siglip, runs/vicuna": each part from the first that
    has it), whole or not at all; the others keep their fresh values, but the codes' own tower, which then is a copy of
-   the vision tower.  Which is which goes to r->started and r->whole. */
-bool run_load_parts(Run *r, const char *names, Err *e);
+   the vision tower.  Which is which goes to *o. */
+bool run_load_parts(Run *r, const char *names, Origin *o, Err *e);
 /* Weights for eval and chat: the newest checkpoint of run.dir, which must have every part. */
 bool run_weights(Run *r, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */

@@ -78,6 +78,7 @@ static void say_start(Run *r)
     const ShardMeta *s = shards_meta(r->shards);
     const double mib = 1 << 20;
     const Model *m = &r->model;
+    char from[ORIGIN_TEXT];
     log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters%s, %.2f M trainable; %d rank%s; %.0f MiB each",
              (long long)s->samples, (long long)s->images, 1e-6 * (double)m->table.weights, r->grid.tp_size > 1 ? " a rank" : "", 1e-6 * (double)m->table.grads,
              r->grid.size, r->grid.size == 1 ? "" : "s", (double)mem_total() / mib);
@@ -88,10 +89,11 @@ static void say_start(Run *r)
     if (r->grid.tp_apart)
         log_warn("the tensor-parallel ranks of a replica lie on several nodes, and each block's sums cross the network: "
                  "let the launcher fill one node after the other, or lower parallel.tp");
+    origin_text(&r->origin, from);
     if (r->step < r->steps)
-        log_line(r->log, "%s; steps %lld to %lld of %s", r->started, (long long)r->step + 1, (long long)r->steps, r->c->run.dir);
+        log_line(r->log, "%s; steps %lld to %lld of %s", from, (long long)r->step + 1, (long long)r->steps, r->c->run.dir);
     else
-        log_line(r->log, "%s: all %lld steps are done already", r->started, (long long)r->steps);
+        log_line(r->log, "%s: all %lld steps are done already", from, (long long)r->steps);
     if (r->step < r->steps)
         say_last(r);
 }

@@ -84,8 +84,8 @@ static int has_part(const Params *t, const char *part, const CkptTensor *list, i
     return -1;
 }
 
-/* Of the tensors that nobody has filled yet, those whose part the checkpoint has. */
-static bool load_from(Run *r, const char *path, const Piece *all, int n, bool *filled, Err *e)
+/* Of the tensors that nobody has filled yet, those whose part the checkpoint has; they are `from` this one. */
+static bool load_from(Run *r, const char *path, const Piece *all, int n, int *from, int this, Err *e)
 {
     CkptTensor *list = NULL;
     int in_file = 0, kept = 0;
@@ -96,10 +96,10 @@ static bool load_from(Run *r, const char *path, const Piece *all, int n, bool *f
     for (int i = 0; i < n && !e->code; i++) {
         char part[PARAM_NAME];
         part_of(&r->model.table, i, part);
-        if (filled[i] || has_part(&r->model.table, part, list, in_file, path, e) <= 0)
+        if (from[i] >= 0 || has_part(&r->model.table, part, list, in_file, path, e) <= 0)
             continue;
         mine[kept++] = all[i];
-        filled[i] = true;
+        from[i] = this;
     }
     const bool ok = !e->code && ckpt_load(r->grid.world, path, mine, kept, e);
     free(mine);
@@ -107,54 +107,63 @@ static bool load_from(Run *r, const char *path, const Piece *all, int n, bool *f
     return ok;
 }
 
-/* The parts that no checkpoint filled: "head, codes"; the codes' own tower becomes a copy of the vision tower, if that is there. */
-static bool say_fresh(Run *r, const bool *filled, char fresh[128])
+/* The codes' own tower, where nobody filled it, becomes a copy of the vision tower, if that is there. */
+static void copy_tower(Run *r, int *from)
 {
-    char last[PARAM_NAME] = "", part[PARAM_NAME];
     bool copy = false;
-    for (int i = 0; i < r->model.table.n; i++) {
-        part_of(&r->model.table, i, part);
-        if (filled[i])
-            continue;
-        if (strcmp(part, "tokenizer") == 0 && model_has(&r->model, PART_VISION)) {
+    for (int i = 0; i < r->model.table.n; i++)
+        if (from[i] < 0 && param_in_part(&r->model.table.p[i], "tokenizer") && model_has(&r->model, PART_VISION)) {
+            from[i] = ORIGIN_COPIED;
             copy = true;
-        } else if (strcmp(part, last) != 0) {
-            const size_t at = strlen(fresh);
-            snprintf(fresh + at, 128 - at, "%s%s", at ? ", " : "", part);
-            snprintf(last, sizeof last, "%s", part);
         }
-    }
-    return copy;
-}
-
-bool run_load_parts(Run *r, const char *names, Err *e)
-{
-    int n;
-    char (*table)[CKPT_NAME], fresh[128] = "", from[PATH_ROOM], path[PATH_ROOM] = "";
-    Piece *all = pieces(r, false, &n, &table);
-    bool *filled = calloc((size_t)n, sizeof *filled), ok = true;
-    CHECK(filled, "no memory for a list of %d tensors", n);
-    snprintf(r->started, sizeof r->started, "starts from");
-    for (const char *at = names + strspn(names, ", "); *at && ok; at += strspn(at, ", ")) {
-        CkptMeta m;
-        const int length = (int)strcspn(at, ",");
-        snprintf(from, sizeof from, "%.*s", length, at);
-        ok = run_find(r, from, path, sizeof path, &m, e) && load_from(r, path, all, n, filled, e);
-        identity_started(r, &m);
-        const size_t said = strlen(r->started);
-        snprintf(r->started + said, sizeof r->started - said, "%s %.120s", strcmp(r->started, "starts from") ? "," : "", path);
-        at += length;
-    }
-    const bool copy = ok && say_fresh(r, filled, fresh);
     if (copy)
         distill_start(&r->model);
-    r->whole = ok && !copy && !fresh[0];
-    const size_t said = strlen(r->started);
-    snprintf(r->started + said, sizeof r->started - said, "%s%s%s", fresh[0] ? "; fresh: " : "", fresh,
-             copy ? "; tokenizer: a copy of vision" : "");
+}
+
+/* Of each tensor where it is from: so far nowhere else than from the seed, or all from one checkpoint.  To be freed. */
+static int *all_from(const Run *r, int one)
+{
+    int *from = calloc((size_t)r->model.table.n, sizeof *from);
+    CHECK(from, "no memory for a list of %d tensors", r->model.table.n);
+    for (int i = 0; i < r->model.table.n; i++)
+        from[i] = one;
+    return from;
+}
+
+/* Each checkpoint of the list in turn. */
+static bool load_list(Run *r, const char *names, const Piece *all, int n, int *from, Origin *o, Err *e)
+{
+    char named[PATH_ROOM], path[PATH_ROOM];
+    for (const char *at = names + strspn(names, ", "); *at; at += strspn(at, ", ")) {
+        CkptMeta m;
+        const int length = (int)strcspn(at, ",");
+        if (!path_set(named, e, "%.*s", length, at) || !run_find(r, named, path, sizeof path, &m, e))
+            return false;
+        if (!origin_checkpoint(o, path))
+            return err_set(e, EXIT_CONFIG, names, "", "more than %d checkpoints", ORIGINS);
+        if (!load_from(r, path, all, n, from, o->checkpoints - 1, e))
+            return false;
+        identity_started(r, &m);
+        at += length;
+    }
+    return true;
+}
+
+bool run_load_parts(Run *r, const char *names, Origin *o, Err *e)
+{
+    int n;
+    char (*table)[CKPT_NAME];
+    Piece *all = pieces(r, false, &n, &table);
+    int *from = all_from(r, ORIGIN_FRESH);
+    *o = (Origin){ .seed = r->c->run.seed };
+    const bool ok = load_list(r, names, all, n, from, o, e);
+    if (ok) {
+        copy_tower(r, from);
+        origin_parts(o, &r->model.table, from);
+    }
     free(all);
     free(table);
-    free(filled);
+    free(from);
     return ok;
 }
 
@@ -201,18 +210,14 @@ bool run_resume(Run *r, Err *e)
         r->step = r->optim.step = m.step;
         if (ok && run_fingerprint(r, NULL) != m.fingerprint)
             ok = err_set(e, EXIT_IO, path, "", "the loaded parameters differ from those that were saved");
-        snprintf(r->started, sizeof r->started, "resumes from %.200s", path);
+        int *from = all_from(r, 0);
+        r->origin = (Origin){ .resumed = true };
+        origin_checkpoint(&r->origin, path);
+        origin_parts(&r->origin, &r->model.table, from);
+        free(from);
         return ok;
     }
-    if (!r->c->train.init[0]) {
-        const bool copy = model_has(&r->model, PART_TOKENIZER);
-        if (copy)
-            distill_start(&r->model);
-        snprintf(r->started, sizeof r->started, "starts from seed %lld%s", (long long)r->c->run.seed,
-                 copy ? "; tokenizer: a copy of vision" : "");
-        return true;
-    }
-    return run_load_parts(r, r->c->train.init, e);
+    return run_load_parts(r, r->c->train.init, &r->origin, e);
 }
 
 /* What several ranks hold must be the same on all of them: the copies of a piece among neighbouring tp ranks, and every

@@ -78,6 +78,8 @@ call='\bMPI_[A-Z][a-z][A-Za-z_]*\('
 in_code '^(core|io)/' | grep -vE '^io/(h5|set|ckpt)/|^io/base/agree\.c' | xargs grep -nE "$call" | law 'MPI is called in dist and parallel-file code only'
 in_code '^launch/' | xargs grep -nE "$call" | grep -vE '^launch/main\.c:.*\bMPI_(Init_thread|Finalize|Abort)\(' | law 'launch only starts and ends MPI'
 
+in_code '^(core|dist|io|launch)/' | grep -v '^io/base/files\.c$' | xargs grep -nE '\brename\(' | law 'a rename that may not last: file_commit'
+
 for f in "${code[@]}"; do
     lines=$(wc -l <"$f")
     case $f in tests/golden/*) continue ;; *.h) most=$H_LINES ;; *) most=$C_LINES ;; esac

@@ -42,7 +42,9 @@ bool path_set(char out[PATH_ROOM], Err *e, const char *fmt, ...)
         return true;
     err_expected(e, "at most %d bytes", PATH_ROOM - 1);
     err_got(e, "%d bytes", n);
-    return err_set(e, EXIT_IO, out, "", "the path is too long");
+    err_set(e, EXIT_IO, out, "", "the path is too long");
+    out[0] = 0;                     /* half a path names something else */
+    return false;
 }
 
 bool path_folder(char out[PATH_ROOM], const char *path, Err *e)

@@ -12,7 +12,7 @@
 
 enum { PATH_ROOM = 4096 };              /* bytes of every buffer for a path */
 
-/* A path as printf would write it; one that does not fit is EXIT_IO. */
+/* A path as printf would write it; one that does not fit is EXIT_IO, and out is "". */
 bool path_set(char out[PATH_ROOM], Err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The folder that path lies in: "." where it names none. */
 bool path_folder(char out[PATH_ROOM], const char *path, Err *e);

@@ -126,14 +126,17 @@ Log *log_open(const char *run_dir, int64_t resume_step, Err *e)
     CHECK(l, "no memory for the log");
     signal(SIGPIPE, SIG_IGN);
     l->bar = log_screen(STDOUT_FILENO);
-    l->first = -1;
-    bool ok = path_set(path, e, "%s/run.jsonl", run_dir) && dir_make(run_dir, e) && take_over(run_dir, path, resume_step, &l->restart, e);
+    l->first = l->fd = -1;
+    bool ok = path_set(path, e, "%s/run.jsonl", run_dir) && dir_make(run_dir, e) &&
+              take_over(run_dir, path, resume_step, &l->restart, e);
     if (ok) {
         l->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        ok = l->fd >= 0 || file_error(e, path, "open");
+        ok = l->fd >= 0 ? file_sync(run_dir, e) : file_error(e, path, "open");
     }
     if (ok)
         return l;
+    if (l->fd >= 0)
+        close(l->fd);
     free(l);
     return NULL;
 }

@@ -28,8 +28,8 @@ typedef struct {
     int             pieces;
     const char     *dir;
     char            name[32];                           /* step-N */
-    char            temp[PATH_ROOM], final[PATH_ROOM];    /* dir/.tmp-step-N, dir/step-N */
-    char            file[PATH_ROOM];                     /* tensors.h5 in temp */
+    char            temp[PATH_ROOM], final[PATH_ROOM];  /* dir/.tmp-step-N, dir/step-N */
+    char            file[PATH_ROOM];                    /* tensors.h5 in temp */
     CkptTensor     *tensor;                             /* the table, (pieces) */
     int64_t         bytes, blocks;                      /* of tensors.h5 */
     uint64_t       *block;                              /* its hashes, on rank 0 */
@@ -165,9 +165,9 @@ static bool publish(const Save *s, Err *e)
         return file_sync(s->dir, e);
     char aside[PATH_ROOM];
     Err left = {0};
-    if (!path_set(aside, e, "%s/.tmp-old-%s", s->dir, s->name) || !dir_remove(aside, e) || !file_commit(s->final, aside, e))
+    if (!path_set(aside, e, "%s/.tmp-old-%s", s->dir, s->name) || !dir_remove(aside, e))
         return false;
-    if (!file_commit(s->temp, s->final, e)) {
+    if (!file_commit(s->final, aside, e) || !file_commit(s->temp, s->final, e)) {
         file_commit(aside, s->final, &left);
         return false;
     }
@@ -203,7 +203,8 @@ static bool looks_valid(const char *path)
     Err e = {0};
     Manifest m = {0};
     struct stat st;
-    bool ok = path_set(file, &e, "%s/" MANIFEST_NAME, path) && file_read(file, MANIFEST_MAX, &text, &n, &e) && manifest_parse(&m, text, n, file, &e);
+    bool ok = path_set(file, &e, "%s/" MANIFEST_NAME, path) && file_read(file, MANIFEST_MAX, &text, &n, &e) &&
+              manifest_parse(&m, text, n, file, &e);
     ok = ok && path_set(file, &e, "%s/" TENSORS_NAME, path) && stat(file, &st) == 0 && st.st_size == m.bytes;
     free(text);
     manifest_free(&m);

@@ -46,7 +46,7 @@ typedef struct {
     int      dp, tp;                /* the grid at save, for the record */
     char     stage[16];
     char     data[64];              /* the caller's identity of the data set */
-    char     init[128];             /* the caller's identity of the weights it started from; "" in version 1 */
+    char     init[288];             /* the caller's identity of the weights it started from; "" in version 1 */
     int      version;               /* of the format, in a loaded one */
     int64_t  global_batch, samples; /* the data cursor is step * global_batch */
 } CkptMeta;

@@ -44,6 +44,11 @@ bool h5_flush(H5 *h, Err *e);
    zstd_level > 0 needs chunks.  An array without elements is stored contiguous. */
 bool h5_write(H5 *h, const char *name, int type, const Slice *mine, const void *data, const int64_t *chunk,
               int zstd_level, Err *e);
+/* The same in two steps.  HDF5 gives each chunk of a parallel file a placeholder when a dataset is made and writes chunks in the
+   order of their placeholders; those of a dataset that is made after another was written fill the holes that its chunks left,
+   in an order that depends on the number of ranks.  So a file whose bytes must not depend on it has all datasets made first. */
+bool h5_make(H5 *h, const char *name, int type, const Slice *mine, const int64_t *chunk, int zstd_level, Err *e);
+bool h5_fill(H5 *h, const char *name, int type, const Slice *mine, const void *data, Err *e);
 /* Reads the elements of `want`, dense, into data.  Type and want->size must be the dataset's own. */
 bool h5_read(H5 *h, const char *name, int type, const Slice *want, void *data, Err *e);
 /* Local.  size has room for SLICE_DIMS entries. */

@@ -118,23 +118,41 @@ static hid_t created_set(H5 *h, const char *name, int type, const Slice *s, cons
     return set;
 }
 
-bool h5_write(H5 *h, const char *name, int type, const Slice *mine, const void *data, const int64_t *chunk,
-              int zstd_level, Err *e)
+static bool unbroken(const H5 *h, Err *e)
+{
+    return !h->broken || err_set(e, EXIT_IO, h->path, "", "an earlier write to this file failed");
+}
+
+bool h5_make(H5 *h, const char *name, int type, const Slice *mine, const int64_t *chunk, int zstd_level, Err *e)
 {
     ASSERT(h->created && (chunk || zstd_level == 0));
-    if (h->broken)
-        return err_set(e, EXIT_IO, h->path, "", "an earlier write to this file failed");
+    if (!unbroken(h, e))
+        return false;
     Slice whole = slice_whole(mine->dims, mine->size);
     hid_t set = created_set(h, name, type, mine, chunk, zstd_level);
     bool ok = set >= 0 ? h5_reserve(h, name, slice_total(&whole) * h5_elem(type), e)
                        : h5_fail(h, e, EXIT_IO, name, "cannot be created");
-    if (h5_wrote(h, ok, e)) {
-        ok = transfer(h, set, type, mine, NULL, data) >= 0 || h5_fail(h, e, EXIT_IO, name, "cannot be written");
-        h5_wrote(h, ok, e);
-    }
+    if (set >= 0)
+        H5Dclose(set);
+    return h5_wrote(h, ok, e);
+}
+
+bool h5_fill(H5 *h, const char *name, int type, const Slice *mine, const void *data, Err *e)
+{
+    if (!unbroken(h, e))
+        return false;
+    hid_t set = H5Dopen2(h->file, name, H5P_DEFAULT);
+    bool ok = (set >= 0 && transfer(h, set, type, mine, NULL, data) >= 0) || h5_fail(h, e, EXIT_IO, name, "cannot be written");
+    h5_wrote(h, ok, e);
     if (set >= 0)
         H5Dclose(set);
     return !h->broken;
+}
+
+bool h5_write(H5 *h, const char *name, int type, const Slice *mine, const void *data, const int64_t *chunk,
+              int zstd_level, Err *e)
+{
+    return h5_make(h, name, type, mine, chunk, zstd_level, e) && h5_fill(h, name, type, mine, data, e);
 }
 
 /* Type and shape of an open dataset; type -1 when it is none of ours, dims 0 when the shape is not. */

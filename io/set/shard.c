@@ -158,19 +158,23 @@ static void writer_close(Writer *w)
     free(w->chunk);
 }
 
+/* All are made before any is filled, so that the bytes are those of any number of ranks (h5.h). */
 static bool write_arrays(Writer *w, H5 *h, Err *e)
 {
-    for (int k = 0; k < SHARD_ARRAYS; k++) {
-        const ShardArray *a = &w->array[k];
-        if (!a->name)
-            continue;
-        Slice mine = slice_range(slice_whole(a->dims, a->size), 0, w->first[k], w->count[k]);
-        int64_t chunk[SLICE_DIMS] = { chunk_rows(a), a->size[1], a->size[2], a->size[3] };
-        if (!h5_write(h, a->name, a->type, &mine, w->data[k], chunk,
-                      k == SHARD_PIXELS && w->meta.store == STORE_DELTA ? DELTA_LEVEL : SHARD_LEVEL, e))
-            return false;
-    }
-    return true;
+    enum { MAKE, FILL, STEPS };
+    bool ok = true;
+    for (int step = MAKE; step < STEPS; step++)
+        for (int k = 0; k < SHARD_ARRAYS && ok; k++) {
+            const ShardArray *a = &w->array[k];
+            if (!a->name)
+                continue;
+            const Slice mine = slice_range(slice_whole(a->dims, a->size), 0, w->first[k], w->count[k]);
+            const int64_t chunk[SLICE_DIMS] = { chunk_rows(a), a->size[1], a->size[2], a->size[3] };
+            const int level = k == SHARD_PIXELS && w->meta.store == STORE_DELTA ? DELTA_LEVEL : SHARD_LEVEL;
+            ok = step == MAKE ? h5_make(h, a->name, a->type, &mine, chunk, level, e)
+                              : h5_fill(h, a->name, a->type, &mine, w->data[k], e);
+        }
+    return ok;
 }
 
 static bool write_hex(H5 *h, const char *name, uint64_t value, Err *e)

@@ -44,8 +44,9 @@ static bool fits(const StTensor *to, const HfPiece *p, const CkptTensor *t, cons
 {
     if (to->rows == t->size[0] * p->row_blocks && to->cols == (int64_t)cols_of(t) * p->col_blocks && to->type != ST_OTHER)
         return true;
-    err_expected(e, "(%lld,%lld), %s", (long long)to->rows / p->row_blocks, (long long)to->cols / p->col_blocks, to->dtype);
-    err_got(e, "(%lld,%d)", (long long)t->size[0], cols_of(t));
+    char text[SHAPE_TEXT];
+    err_expected(e, "%s, %s", shape_text(text, 2, (int64_t[]){ to->rows / p->row_blocks, to->cols / p->col_blocks }), to->dtype);
+    err_got(e, "%s", shape_text(text, 2, (int64_t[]){ t->size[0], cols_of(t) }));
     return err_set(e, EXIT_DATA, path, "the base is of another model", "%s does not fit its tensor \"%s\"", p->ours, to->name);
 }
 

@@ -84,7 +84,7 @@ static void take_back(const PackSet *p, const Index *now_, bool keep)
             path_set(work, &none, "%s/%.*s.h5", p->work, (int)n - 5, entry->d_name) && exists(own)) {
             if (!keep || exists(work))
                 unlink(own);
-            else if (rename(own, work))
+            else if (!file_commit(own, work, &none))
                 unlink(done);
         }
         json_decref(o);
@@ -199,10 +199,10 @@ bool packset_commit(PackSet *p, Err *e)
         ok = packset_path(p, s->split, number[s->split]++, from, e) && path_set(to, e, "%s/%s", x->folder, s->name);
         if (ok && named_by(now_, s->name) && exists(to))        /* the same bytes: the old index goes on speaking of them */
             unlink(from);
-        else if (ok && rename(from, to))
-            ok = file_error(e, to, "rename the finished shard to");
+        else if (ok)
+            ok = file_commit(from, to, e);
     }
-    ok = ok && file_sync(x->folder, e) && index_write(x, e);
+    ok = ok && index_write(x, e);
     index_close(now_);
     if (ok) {
         remove_older(p, x);

@@ -48,12 +48,14 @@ static bool open_model(Spectrum *s, Err *e)
     if (!run_shards(r, held ? SPLIT_VAL : SPLIT_TRAIN, e))
         return false;
     const RunShape shape = run_shape(r, false);
-    if (!run_model(r, &shape, e) || !run_load_parts(r, s->path, e))
+    Origin o;
+    if (!run_model(r, &shape, e) || !run_load_parts(r, s->path, &o, e))
         return false;
-    if (!r->whole) {
-        const char *fresh = strstr(r->started, "fresh: ");
-        return err_set(e, EXIT_DATA, s->path, "name the stage that it is of in train.stage", "the checkpoint lacks what stage %s has: %s",
-                       STAGE_NAME[r->model.c.stage], fresh ? fresh + strlen("fresh: ") : "tokenizer");
+    if (!origin_whole(&o)) {
+        char fresh[ORIGIN_TEXT];
+        origin_list(&o, ORIGIN_FRESH, fresh);
+        return err_set(e, EXIT_DATA, s->path, "name the stage that it is of in train.stage", "the checkpoint lacks what stage %s has: %.200s",
+                       STAGE_NAME[r->model.c.stage], fresh[0] ? fresh : "tokenizer");
     }
     return run_codes_match(r, e);
 }

@@ -177,7 +177,7 @@ static json_t *json_matrix(const Spectrum *s, const Matrix *x)
     full_name(x, name);
     for (int i = 0; i < some && m->finite; i++)
         json_array_append_new(list, json_or_null(values(s, x)[some > 1 ? (int64_t)i * (x->n - 1) / (some - 1) : 0]));
-    return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name,
+    return json_pack("{s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", json_text(name),
                      "rows", (json_int_t)x->rows, "cols", (json_int_t)x->cols,
                      "largest", json_or_null(unknown * m->largest), "smallest", json_or_null(unknown * m->smallest),
                      "frobenius", json_or_null(unknown * m->frobenius),
@@ -207,7 +207,7 @@ static json_t *json_books(const Spectrum *s)
     json_t *list = json_array();
     for (int i = 0; i < s->books; i++) {
         const Book *b = &s->book[i];
-        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:o, s:o}", "name", b->name, "vectors", (json_int_t)b->vectors,
+        json_array_append_new(list, json_pack("{s:o, s:I, s:I, s:o, s:o}", "name", json_text(b->name), "vectors", (json_int_t)b->vectors,
                                               "copies", (json_int_t)b->copies, "running", json_use(&b->counted),
                                               "pictures", json_use(&b->seen)));
     }
@@ -217,7 +217,7 @@ static json_t *json_books(const Spectrum *s)
 static void say_json(void *list, int i, const char *name, const char *why)
 {
     (void)i;
-    json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "why", why));
+    json_array_append_new(list, json_pack("{s:o, s:o}", "name", json_text(name), "why", json_text(why)));
 }
 
 static bool write_json(const Spectrum *s, const char *path, Err *e)

@@ -1,6 +1,12 @@
 # A pack that is killed, stopped or fails: the older data set stays whole, what is finished is kept, the end is the same bytes.
 . "$(dirname "$0")/tools.inc"
 
+# ---- shards of many chunks: the same bytes on any number of ranks ----
+for ranks in 0 2 3; do
+    says 0 $ranks pack "$config" "${small[@]}" --set data.samples=9000 --set data.shard_samples=4096 --set data.set=large.$ranks/index.set
+    diff -r large.$ranks large.0 || fail "$ranks ranks pack other bytes than one"
+done
+
 small+=(--set data.samples=6000 --set data.val_samples=140 --set data.shard_samples=40)
 pack() { says "$1" "$2" pack "$config" "${small[@]}" "${@:3}"; }
 pack 0 2

@@ -106,6 +106,8 @@ grep -qE '^\* codes\.0 +([5-6][0-9]) of 64 code vectors are copies of others$' o
 grep -qE '"name": "codes\.0", "vectors": 64, "copies": [5-6][0-9], "running": \{"used": [0-9]+, "perplexity": '"$number"'\}, "pictures": \{' tokenizer/spectrum.json ||
     fail "the running means are not looked at"
 grep -qE '^[ *] tower +16 x 64 ' out || { cat out; fail "no features in stage tokenizer"; }
+says 65 2 spectrum "${tokenizer[@]}" --set run.dir=tokenizer --set train.stage=instruct --set spectrum.parts=features
+blames 'the checkpoint lacks what stage instruct has: projector, decoder, head'
 
 # ---- a head of one direction, a matrix of zeros, one that is not finite: made in an export, taken in again ----
 says 0 0 export "$config" "${small[@]}" --set export.from=run --set export.to=hf

@@ -35,6 +35,7 @@ static void a_long_path_is_an_error(void **state)
     assert_false(path_set(path, &e, "%s/y", name));
     assert_int_equal(e.code, EXIT_IO);
     assert_non_null(strstr(e.what, "too long"));
+    assert_string_equal(path, "");
     e = (Err){ 0 };
     assert_false(file_replace(name, "", 0, &e));               /* its temporary name is longer */
     assert_int_equal(e.code, EXIT_IO);
