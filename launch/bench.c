@@ -7,12 +7,14 @@
 #include "core/prof.h"
 #include "core/rng.h"
 #include "dist/stats.h"
+#include "io/set/readways.h"
 #include "launch/bench/bench.h"
 #include "launch/verbs.h"
 
 enum { WARM_UP = 2, STEPS = 12, TURNS = 8 };
 
 #define LOADER_SECONDS 2.0
+#define READ_BYTES     (INT64_C(256) << 20)
 
 typedef struct {
     int32_t  *tokens, *labels, *token_start, *image_start;
@@ -210,6 +212,12 @@ static bool print_loader(Run *r, Err *e)
     }
     if (r->grid.rank == 0)
         printf("loader     %.0f samples/s, %d thread%s a rank\n", (double)n / spent, c->data.threads, c->data.threads == 1 ? "" : "s");
+    ReadWays ways;
+    if (!read_ways(r->grid.world, r->shards, c->data.threads, READ_BYTES, &ways, e))
+        return false;
+    if (r->grid.rank == 0 && ways.bytes > 0)
+        printf("reading    %.2f GB/s of pixels by chunks as training reads them, %.2f GB/s by HDF5's collective read (%.0f MB)\n",
+               1e-9 * ways.independent, 1e-9 * ways.collective, 1e-6 * ways.bytes);
     return true;
 }
 

@@ -327,6 +327,7 @@ static void print(const Config *c, const ModelConf *conf, const PlanRank *r, Pla
     table_print(&alone->model.table);
     notes_print(&alone->model);
     memory_print(r, alone, rates);
+    plan_data(c);
     if (conf->stage < STAGE_PRETRAIN)
         return;
     places_print(r);

@@ -92,3 +92,8 @@ Seconds plan_time(const PlanRank *r, const Rates *rates);
 double  plan_time_sums(const PlanRank *r, const Rates *rates);
 /* Bytes that a step moves in passes over gradients to add up micro-batches. */
 double  plan_bytes_sums(const PlanRank *r);
+
+/* ---- the data set ---- */
+
+/* Prints how large it is, or, before it is packed, will be.  Local. */
+void    plan_data(const Config *c);
