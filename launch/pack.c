@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <jansson.h>
 #include <xxhash.h>
 
 #include "core/rng.h"
@@ -264,12 +265,26 @@ static uint64_t key_of(const Pack *p, const char *options)
     return XXH64(more, sizeof more, XXH64(options, strlen(options), INDEX_VERSION));
 }
 
+/* The options, and a hash of what was read under them. */
+static char *with_source(char *options, uint64_t identity)
+{
+    char hex[17];
+    json_t *o = json_loads(options, 0, NULL);
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)identity);
+    CHECK(o && json_object_set_new(o, "source", json_string(hex)) == 0, "no memory for JSON");
+    free(options);
+    options = json_dumps(o, JSON_COMPACT);
+    CHECK(options, "no memory for JSON");
+    json_decref(o);
+    return options;
+}
+
 /* What the index says beside its shards. */
 static void complete(Pack *p, char *options)
 {
     Index *x = p->set.index;
     const Source *s = &p->source;
-    x->options = options;
+    x->options = with_source(options, s->identity);
     x->held_out = x->used;
     x->held = s->held ? s->n_held : 0;
     if (s->held)

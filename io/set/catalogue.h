@@ -42,8 +42,6 @@ bool     shards_indexed(const Shards *s);
 char    *shards_about(const Shards *s);
 /* Which sample is at a position of the stream. */
 int64_t shards_pick(const Shards *s, uint64_t seed, int64_t position);
-/* Which file holds the sample, for messages. */
-const char *shards_path(const Shards *s, int64_t sample);
 /* Are all files there, and those that the index means?  Opens each once. */
 bool    shards_present(const Shards *s, Err *e);
 

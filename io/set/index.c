@@ -36,6 +36,13 @@ uint64_t index_hash(const void *head, int64_t n, const uint64_t *hash, int64_t b
     return XXH64(hash, (size_t)blocks * sizeof *hash, XXH64(head, (size_t)n, INDEX_VERSION));
 }
 
+/* n bytes at `at`; a file that ends before them was cut. */
+static bool read_at(const Index *x, void *out, int64_t n, int64_t at, Err *e)
+{
+    const int64_t got = file_pread(x->fd, out, n, at);
+    return got == n || (got < 0 ? file_error(e, x->path, "read") : index_bad(x, e, "the index ends before byte %lld", (long long)(at + n)));
+}
+
 static bool first_line(Index *x, int64_t *json, Err *e)
 {
     char line[LINE + 1] = "", again[LINE + 1];
@@ -82,8 +89,7 @@ static bool read_head(Index *x, Err *e)
     x->block_hash = malloc((size_t)(x->blocks + 1) * sizeof *x->block_hash);
     CHECK(head && x->block_hash, "no memory for the head of an index of %lld bytes", (long long)st.st_size);
     const int64_t hashes = x->blocks * (int64_t)sizeof *x->block_hash;
-    bool ok = (file_pread(x->fd, head, x->first, 0) == x->first && file_pread(x->fd, x->block_hash, hashes, tail) == hashes) ||
-              file_error(e, x->path, "read");
+    bool ok = read_at(x, head, x->first, 0, e) && read_at(x, x->block_hash, hashes, tail, e);
     if (ok) {
         char line[LINE];
         memcpy(line, head, LINE);
@@ -207,10 +213,8 @@ static const char *block(IndexReader *r, const Index *x, int64_t b, Err *e)
         return r->kept[slot].bytes;
     char *bytes = r->kept[slot].bytes;
     r->kept[slot].of = NULL;
-    if (file_pread(x->fd, bytes, INDEX_BLOCK, x->first + b * INDEX_BLOCK) != INDEX_BLOCK) {
-        file_error(e, x->path, "read");
+    if (!read_at(x, bytes, INDEX_BLOCK, x->first + b * INDEX_BLOCK, e))
         return NULL;
-    }
     if (XXH64(bytes, INDEX_BLOCK, 0) != x->block_hash[b]) {
         index_bad(x, e, "the %d bytes at byte offset %lld of the index are not those that were written", INDEX_BLOCK,
                   (long long)(x->first + b * INDEX_BLOCK));

@@ -162,11 +162,6 @@ static const File *file_of(const Shards *s, int64_t sample)
     return &s->file[low];
 }
 
-const char *shards_path(const Shards *s, int64_t sample)
-{
-    return file_of(s, sample)->path;
-}
-
 /* From where to where sample i of a file lies in an array: rows that are there, no more than one sample may have. */
 static bool range(ShardReader *r, const File *f, int which, int64_t i, int64_t all, int64_t most, int64_t *first, int64_t *n, Err *e)
 {

@@ -33,6 +33,8 @@ says 65 2 verify shards
 rm $1
 train 65 0
 blames 'cannot be opened' "$1"
+train 0 2 --set data.on_bad=skip --set run.dir=missing
+grep -q 'cannot be opened.*its samples will be skipped' err && [ "$(wc -l <missing/run.jsonl)" = 12 ] || { cat err; fail "a missing shard under skip"; }
 rm -r shards && mv good shards
 
 # apart A B ARGS...: two ranks whose nodes have A and B as shards/
