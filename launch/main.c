@@ -22,16 +22,20 @@ typedef struct {
 } Verb;
 
 static const Verb VERBS[] = {
-    { "pack", pack_main, NULL, "pictures and conversations -> shards",
+    { "pack", pack_main, NULL, "pictures and conversations -> a data set",
       "Reads LLaVA-style JSON with its pictures (data.source = \"llava\"), or composes\n"
       "scenes of photo cut-outs with known questions and answers (\"scenes\"), and writes\n"
-      "the shards named by data.shards and data.val. With data.codes it also stores the\n"
-      "visual codes of every picture, so that training need not compute them.\n"
+      "shards and, last, the index data.set, which names them; an older one is good\n"
+      "until then. With data.codes it also stores the visual codes of every picture, so\n"
+      "that training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
+      "or XCPU (75), it goes on where it was when the same command is started again.\n"
       "\n"
-      "  keys      data.*  text.model  model.vision.image  model.vision.patch  run.seed\n"
+      "  writes    data.set and, beside it, train-NNNNN-HASH.h5 and val-NNNNN-HASH.h5;\n"
+      "            text.model, if there is none\n"
+      "  keys      data.*  text.model  model.*  run.seed  train.stage\n"
       "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n", false },
     { "train", train_main, NULL, "one stage of training; resumes by itself",
-      "Trains the stage train.stage on data.shards:\n"
+      "Trains the stage train.stage on the data set data.set, or on several by weight:\n"
       "  contrast    vision tower and text tower, on pictures and captions\n"
       "  tokenizer   the codebooks of the residual quantizer\n"
       "  pretrain    projector and visual head; the decoder is frozen\n"
@@ -39,18 +43,20 @@ static const Verb VERBS[] = {
       "It goes on from the newest valid checkpoint in run.dir; in an empty run.dir it\n"
       "starts from train.init, or from random weights. TERM, USR1, USR2, INT and XCPU\n"
       "make all ranks save after the same step and exit with 75; the same command then\n"
-      "goes on where they stopped.\n"
+      "goes on where they stopped. A run has one configuration, one data set and one\n"
+      "start, by content: with others it is refused (78) and the difference printed.\n"
       "\n"
-      "  writes    RUN/config.cfg  RUN/run.jsonl  RUN/ckpt/step-N/\n"
+      "  writes    RUN/config.cfg  RUN/data.json  RUN/run.jsonl  RUN/ckpt/step-N/\n"
       "  keys      run.* model.* text.model data.* train.* ckpt.* eval.* parallel.*\n"
       "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n", false },
     { "eval", eval_main, NULL, "losses and task accuracies -> a table and eval.json",
-      "Loads the newest valid checkpoint of run.dir, answers the questions of data.val,\n"
-      "and prints the losses and each task's accuracy beside what always giving its\n"
-      "most frequent training answer would get.\n"
+      "Loads the newest valid checkpoint of run.dir, answers the held-out questions of\n"
+      "data.set, and prints the losses and each task's accuracy beside what always\n"
+      "giving its most frequent training answer would get. Fewer samples than there are\n"
+      "(eval.samples) are drawn, the same ones on any number of ranks.\n"
       "\n"
-      "  writes    RUN/eval.json\n"
-      "  keys      run.dir  data.val  eval.samples\n"
+      "  writes    RUN/eval.json  RUN/eval.png\n"
+      "  keys      run.dir  data.set  eval.samples\n"
       "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false },
     { "chat", chat_main, NULL, "answers questions about a picture",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
@@ -64,12 +70,13 @@ static const Verb VERBS[] = {
       "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
       "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"
       "same of what pictures are on their way through the model: the tower's features,\n"
-      "their codes' vectors, the projector's rows, the decoder's hidden rows. Then it\n"
+      "their codes' vectors, the projector's rows, the decoder's hidden rows; pictures\n"
+      "are those that data.set holds out, if any, else those for training. Then it\n"
       "names what looks collapsed, and by which rule. Small matrices are dealt over the\n"
       "ranks, large ones (spectrum.whole) spread over all of them.\n"
       "\n"
       "  writes    RUN/spectrum.json\n"
-      "  keys      run.dir  spectrum.*  data.val (or data.shards)  model.*\n"
+      "  keys      run.dir  spectrum.*  data.set  model.*\n"
       "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
       "                 --set spectrum.parts=codes,features\n", false },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
@@ -91,30 +98,33 @@ static const Verb VERBS[] = {
       "  keys      export.*  model.*  text.model\n"
       "  example   asvr export configs/tiny.cfg --set export.from=runs/tiny \\\n"
       "                 --set export.to=tiny-hf\n", false },
-    { "verify", NULL, verify_main, "checks a shard or a checkpoint whole",
-      "Reads every byte of a shard (a file) or a checkpoint (a folder), compares them\n"
-      "with the stored hashes, and prints `ok` and a fingerprint, or what is wrong and\n"
-      "where.\n"
+    { "verify", NULL, verify_main, "checks a data set, a shard or a checkpoint whole",
+      "Reads every byte of a data set (its index and the shards that it names; all\n"
+      "ranks read, each its share), of one shard or of a checkpoint (a folder),\n"
+      "compares them with the stored hashes, and prints `ok` and a hash, or what is\n"
+      "wrong and where.\n"
       "\n"
-      "  example   asvr verify runs/tiny/ckpt/step-00000100\n", false },
+      "  example   mpirun -n 4 asvr verify runs/tiny/data/index.set\n"
+      "            asvr verify runs/tiny/ckpt/step-00000100\n", false },
     { "bench", bench_main, NULL, "step rate, GF/s, share of sgemm, peak memory",
       "Trains a few steps on random data of the configuration's sizes and measures\n"
       "them: time and memory by part, what was sent over each axis of the grid, and the\n"
       "rates of this machine, from which `asvr plan --set plan.rates=RUN` predicts the\n"
-      "time of other sizes and grids. Ends with one line of figures:\n"
+      "time of other sizes and grids; with data.set also how fast its samples are read.\n"
+      "Ends with one line of figures:\n"
       "  9.12 samples/s  140.3 GF/s  0.87 of sgemm  512 MiB\n"
       "\n"
       "  writes    RUN/bench.json, where run.dir is set\n"
-      "  keys      run.dir  model.*  train.*  parallel.*\n"
+      "  keys      run.dir  model.*  train.*  parallel.*  data.set  data.threads\n"
       "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n", false },
     { "plan", plan_main, NULL, "any grid's parameters, bytes, messages, time; no MPI",
       "Lists the parts of the model that train would have, each with its parameters and\n"
       "the bytes of its weights, gradients and moments; then, for one rank of\n"
-      "plan.replicas x parallel.tp, the memory by class, what a step sends over each axis\n"
-      "and its flops; with the rates that bench measured, the time of a step. Nothing is\n"
-      "allocated, no data are read and MPI is not started: pictures are one a sample,\n"
-      "sequences as long as model.decoder.max_len, and the shards have codes if\n"
-      "data.codes is set. What does not divide is refused (78).\n"
+      "plan.replicas x parallel.tp, the memory by class, what a step sends over each\n"
+      "axis and its flops; with the rates that bench measured, the time of a step.\n"
+      "Nothing is allocated, no data are read and MPI is not started: pictures are one\n"
+      "a sample, sequences as long as model.decoder.max_len, and the samples have codes\n"
+      "if data.codes is set. What does not divide is refused (78).\n"
       "\n"
       "  reads     plan.rates/bench.json\n"
       "  keys      plan.*  model.*  train.*  parallel.*  data.codes\n"

@@ -1,7 +1,7 @@
 /*
  * frame.h -- one stored chunk of a shard, read without HDF5: pread, XXH64, zstd
  *
- * HDF5 says once where the chunks lie; from then on any thread may read them.  The hash is checked before the
+ * The index says where the chunks lie (index.h), so any thread may read them.  The hash is checked before the
  * bytes meet the decompressor, and the size of the unpacked bytes is known before, so neither chance nor
  * malice writes outside the buffers.
  *

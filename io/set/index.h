@@ -1,7 +1,7 @@
 /*
  * index.h -- the index of a data set: one file that says everything about its shards, written last
  *
- *     asvr-set 1 0123456789abcdef 0000004242 00000012 \n      version, hash, bytes of the JSON, number of blocks
+ *     asvr-set 1 0123456789abcdef 0000004242 0000000012  \n  64 bytes: version, hash, bytes of the JSON, number of blocks
  *     { ... }                                        JSON: what was packed and how, one entry a shard
  *     \n...                                          up to a multiple of INDEX_BLOCK
  *     blocks of INDEX_BLOCK bytes                    the tables, zeros behind the last

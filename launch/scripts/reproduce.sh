@@ -19,7 +19,7 @@ export ASVR FAST
 
 # The same folders for both sizes of the experiment.
 data="text.model=$runs/text.model data.codes=$runs/tokenizer"
-sets_of() {    # captions | questions: where a stage's shards lie
+sets_of() {    # captions | questions: a stage's data set
     echo "$data data.set=$runs/$1/index.set"
 }
 

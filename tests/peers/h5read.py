@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads shards with h5py and hdf5plugin, as a stranger does who has only docs/FORMATS.md.  Exit 1 on any failure.
 
-    build/peers/bin/python tests/peers/h5read.py runs/tiny/shards/*.h5
+    build/peers/bin/python tests/peers/h5read.py runs/tiny/data/*.h5
 """
 import sys
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many shuffled samples a second come out of the same data in five formats: a table in Markdown.
 
-    build/peers/bin/python tests/peers/loaders.py 'runs/tiny/shards/train-*.h5'
+    build/peers/bin/python tests/peers/loaders.py 'runs/raw/train-*.h5'           # packed with data.store=raw
 
 A sample is a picture (uint8, HWC), its token ids and labels.  Each loader makes NumPy batches of B samples, in as many
 processes as the column says, each with its share; handing batches to a trainer is not part of it.  Everything lies in
