@@ -189,7 +189,7 @@ static bool print_loader(Run *r, Err *e)
     const Config *c = r->c;
     if (!c->data.set[0] || !run_shards(r, SPLIT_TRAIN, e)) {
         if (r->grid.rank == 0)
-            printf("loader     not measured: %s (%s)\n", e->code ? e->what : "data.set is not set", e->where);
+            printf(e->code ? "loader     not measured: %s (%s)\n" : "loader     not measured: data.set is not set\n", e->what, e->where);
         *e = (Err){ 0 };
         return true;
     }

@@ -29,7 +29,7 @@ void identity_started(Run *r, const CkptMeta *from)
 }
 
 /* What RUN/config.cfg said and what is asked now, key by key: "train.lr: 0.001 -> 0.002, ..."  Rank 0. */
-static void say_difference(const Run *r, Err *e)
+static void say_difference(const Run *r, int version, Err *e)
 {
     static Config  was;
     static ErrList errs;
@@ -39,7 +39,7 @@ static void say_difference(const Run *r, Err *e)
         return;
     FILE *f = open_memstream(&text, &n);
     CHECK(f, "no memory for a comparison of configurations");
-    const bool differ = config_load(&was, path, NULL, 0, &errs) && config_diff(&was, r->c, f) > 0;
+    const bool differ = config_load(&was, path, NULL, 0, &errs) && config_diff(&was, r->c, version, f) > 0;
     fclose(f);
     char list[sizeof e->got] = "";
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
@@ -112,7 +112,7 @@ bool identity_same(Run *r, const CkptMeta *was, const char *path, Err *e)
 {
     if (was->config_hash != config_hash(r->c, was->version) || strcmp(was->stage, STAGE_NAME[r->c->train.stage])) {
         if (r->grid.rank == 0)
-            say_difference(r, e);
+            say_difference(r, was->version, e);
         return err_set(e, EXIT_CONFIG, path, "take another run.dir, or the configuration in RUN/config.cfg",
                        "the run in run.dir was started with another configuration");
     }

@@ -40,7 +40,8 @@ static void open_loader(Run *r, const RunShape *s, Err *e)
     const Config *c = r->c;
     const LoaderConf l = { .seed = (uint64_t)c->run.seed, .dp_rank = r->grid.dp_rank, .dp_size = r->grid.dp_size,
                            .micro_batch = c->train.micro_batch, .global_batch = c->train.global_batch,
-                           .max_len = s->max_len, .P = r->model.w.vision.P, .first_step = r->step, .ring = steps_ahead(c, r->grid.dp_size), .threads = c->data.threads,
+                           .max_len = s->max_len, .P = r->model.w.vision.P, .first_step = r->step,
+                           .ring = steps_ahead(c, r->grid.dp_size), .threads = c->data.threads,
                            .skip_bad = c->data.on_bad == BAD_SKIP, .vocab = c->model.decoder.vocab,
                            .codebook = c->model.codes.size };
     r->feed = feed_open(&r->grid, r->shards, &l, e);

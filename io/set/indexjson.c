@@ -241,16 +241,18 @@ char *shards_about(const Shards *s)
     for (int k = 0; k < s->sets; k++) {
         const Index *x = s->set[k];
         json_t *one = json_object();
-        uint64_t train = 0;
+        uint64_t content = 0;
         for (int i = 0; i < x->n; i++)
-            train = train * 31 + x->shard[i].fingerprint;
+            content = content * 31 + x->shard[i].fingerprint;
         put(one, "samples", json_integer(x->meta.samples));
         put(one, "images", json_integer(x->meta.images));
         put(one, "tokens", json_integer(x->meta.tokens));
         put(one, "text_model", hex(x->meta.text_model));
         put(one, "codes_model", hex(x->meta.codes_model));
         put(one, "options", x->options ? json_loads(x->options, 0, NULL) : json_object());
-        put(one, "content", hex(train));
+        put(one, "content", hex(content));
+        if (s->sets > 1)
+            put(one, "share", json_integer(s->share[k]));
         put(one, "set", hex(x->hash));
         json_array_append_new(sets, one);
     }

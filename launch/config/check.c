@@ -1,4 +1,5 @@
 /* check.c -- config_check: what one key alone cannot tell (config.h) */
+#include <jansson.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <string.h>
@@ -135,6 +136,14 @@ static void check_grid(const Config *c, const char *verb, int ranks, ErrList *er
         wrong(errs, "parallel.wire = \"fp32\"", "in stage tokenizer counts of codes travel as gradients: 16 bits cannot hold them");
 }
 
+static bool utf8(const char *text)
+{
+    json_t *s = json_string(text);
+    const bool ok = s != NULL;
+    json_decref(s);
+    return ok;
+}
+
 static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
     if (c->data.set[0] && (c->data.shards[0] || c->data.val[0]))
@@ -151,8 +160,11 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
                   c->train.global_batch, c->train.micro_batch, replicas, replicas == 1 ? "" : "s");
     } else if (!strcmp(verb, "pack")) {
         needed(errs, verb, "data.set", c->data.set[0]);
-        if (strchr(c->data.set, ','))
-            wrong(errs, "pack them one by one", "`asvr pack` writes one data set, but data.set = \"%s\" names several", c->data.set);
+        if (strchr(c->data.set, ',') || strchr(c->data.set, ':'))
+            wrong(errs, "pack data sets one by one; weights are for train and eval",
+                  "`asvr pack` writes one data set, but data.set = \"%s\" names several, or a weight", c->data.set);
+        if (!utf8(c->data.system))
+            wrong(errs, "", "data.system is no UTF-8");
         needed(errs, verb, "data.json", c->data.source != SOURCE_LLAVA || c->data.json[0]);
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {

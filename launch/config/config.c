@@ -252,14 +252,14 @@ char *config_packs(const Config *c)
     return json;
 }
 
-int config_diff(const Config *was, const Config *is, FILE *f)
+int config_diff(const Config *was, const Config *is, int version, FILE *f)
 {
     char a[OPTION_TEXT], b[OPTION_TEXT];
     int  n = 0;
     for (int i = 0; i < n_options; i++) {
         option_print(&options[i], was, a);
         option_print(&options[i], is, b);
-        if (determines(&options[i], 0) && strcmp(a, b)) {
+        if (determines(&options[i], version) && strcmp(a, b)) {
             fprintf(f, "  %s: %s -> %s\n", options[i].key, a, b);
             n++;
         }

@@ -94,8 +94,8 @@ void config_print(const Config *c, FILE *f);
    and train.init. */
 uint64_t config_hash(const Config *c, int version);
 
-/* Prints "  train.lr: 0.001 -> 0.002" for each key that counts for config_hash and differs; returns how many. */
-int config_diff(const Config *was, const Config *is, FILE *f);
+/* Prints "  train.lr: 0.001 -> 0.002" for each key that counts for config_hash of that version and differs; returns how many. */
+int config_diff(const Config *was, const Config *is, int version, FILE *f);
 
 /* The keys that say what is packed and how, as a JSON object of texts, to be freed; no paths. */
 char *config_packs(const Config *c);

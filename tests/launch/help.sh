@@ -16,7 +16,7 @@ for verb in pack train eval chat verify bench spectrum; do
     grep -qE "^  $verb +[a-z]" output || { echo "asvr help does not list $verb"; exit 1; }
 done
 cp output all
-for page in pack train eval chat verify bench spectrum options version; do
+for page in pack train eval chat verify bench spectrum plan import export options version; do
     if [ $page = version ]; then says 0 version; else says 0 help $page; fi
     [ -s output ]
     cat output >>all
