@@ -70,7 +70,8 @@ static double loader(const PlanRank *r)
                               .global_batch = c->train.micro_batch * r->buckets.leaves * r->replicas };
     const LoaderRoom each = { .tokens = m->c.max_len - P + 1, .images = 1, .image_bytes = 3 * side * side,
                               .image_codes = P * m->c.codes_given };
-    return (double)loader_memory(&conf, &each);
+    const double ring = (double)loader_memory(&conf, &each);
+    return ring + (r->tp.size > 1 ? ring / conf.ring : 0);          /* what crosses to the other ranks of the group */
 }
 
 void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES])
