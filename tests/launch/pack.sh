@@ -54,7 +54,7 @@ grep -qE '^stopped on request after [0-9]+ of 6140 samples' out || { cat out; fa
 diff -r -x '.pack-*' shards undisturbed || fail "a stopped pack harms the one before it"
 
 # ---- one at a time (the second waits 3 seconds for the first to end) ----
-begin 0 pack "$config" "${small[@]}" --set data.level=2 --set data.samples=60000
+begin 0 pack "$config" "${small[@]}" --set data.level=2 --set data.samples=300000
 until_more 1
 got=0
 "$ASVR" pack "$config" "${small[@]}" >out2 2>err || got=$?
