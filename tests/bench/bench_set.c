@@ -379,8 +379,8 @@ static void bench_open(const char *path, bool cold)
     MPI_Barrier(MPI_COMM_WORLD);
     const double rss_after = mebibytes("/proc/self/status", "VmRSS:"), pss_after = mebibytes("/proc/self/smaps_rollup", "Pss:");
     if (rank == 0)
-        printf("%lld samples in %d shards, index of %.1f MB, %s page cache; %d ranks; load %.1f\n", (long long)x->meta.samples, x->n, bytes * 1e-6,
-               cold ? "cold" : "warm", ranks, before);
+        printf("%lld samples in %d shards, index of %.1f MB, %s; %d ranks; load %.1f\n", (long long)x->meta.samples, x->n, bytes * 1e-6,
+               cold ? "dropped from the page cache" : "page cache as it was", ranks, before);
     print_range("open", 1e3 * (opened - start), 1, "ms");
     print_range("look up 1000 random samples", 1e3 * (done - opened), 1, "ms");
     print_range("both", 1e3 * (done - start), 1, "ms");
