@@ -73,15 +73,18 @@ static void choose(hid_t space, const Slice *s)
     CHECK(rc >= 0, "HDF5 does not take the slice");
 }
 
-/* Every rank takes part, with or without elements; of an array without any there is nothing to do. */
+/* Every rank takes part, with or without elements; of an array without any there is nothing to do.  Memory has the shape of what
+   was chosen, though it lies dense: between spaces of unlike shapes HDF5 maps a chunked dataset element by element. */
 static herr_t transfer(H5 *h, hid_t set, int type, const Slice *s, void *to, const void *from)
 {
     static char nothing[8];
     for (int d = 0; d < s->dims; d++)
         if (s->size[d] == 0)
             return 0;
-    int64_t n = slice_total(s), room = max64(n, 1);
-    hid_t file = space_of(s->dims, s->size), memory = space_of(1, &room), how = h5_transfer(h);
+    int64_t n = slice_total(s), chosen[SLICE_DIMS];
+    for (int d = 0; d < s->dims; d++)
+        chosen[d] = n ? slice_extent(s, d) : 1;
+    hid_t file = space_of(s->dims, s->size), memory = space_of(s->dims, chosen), how = h5_transfer(h);
     choose(file, s);
     if (n == 0)
         H5Sselect_none(memory);

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Reads shards with h5py and hdf5plugin, as a stranger does who has only docs/FORMATS.md.  Exit 1 on any failure.
 
-    build/peers/bin/python tests/peers/h5read.py runs/tiny/data/*.h5
+    build/peers/bin/python tests/peers/h5read.py runs/tiny/data/index.set
+
+Or shards by their names.
 """
 import sys
 
 import h5py
 import hdf5plugin
 import xxhash
+
+import setindex
 
 TYPES = {"pixels": "uint8", "codes": "uint16", "image_start": "int64", "tokens": "int32", "labels": "int32",
          "token_start": "int64", "answers": "uint8", "answer_start": "int64", "task": "int32"}
@@ -53,6 +57,11 @@ def wrong(path, f):
     bad += ["/%s is %s, attributes say %s" % (name, f[name].shape, shape)
             for name, shape in shapes.items() if f[name].shape != shape]
     bad += hashes(path, f)
+    if setindex.store_of(a) not in ("raw", "delta"):
+        return bad + ["store is %r" % a["store"]]
+    if I:
+        p = setindex.pixels_of(f["pixels"][:1], setindex.store_of(a))
+        print("  first picture, %s: mean of its channels %s" % (setindex.store_of(a), " ".join("%.1f" % m for m in p.mean((0, 1, 2)))))
     if N:
         end = f["token_start"][1]
         print("  first sample's tokens: " + " ".join(map(str, f["tokens"][:end])))
@@ -61,7 +70,8 @@ def wrong(path, f):
 
 def main():
     failed = 0
-    for path in sys.argv[1:] or sys.exit("usage: h5read.py SHARD..."):
+    paths = sys.argv[1:] or sys.exit("usage: h5read.py INDEX|SHARD...")
+    for path in (p for arg in paths for p in (setindex.shards(arg) if arg.endswith(".set") else [arg])):
         print(path)
         try:
             with h5py.File(path) as f:

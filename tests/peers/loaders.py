@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """How many shuffled samples a second come out of the same data in five formats: a table in Markdown.
 
-    build/peers/bin/python tests/peers/loaders.py 'runs/raw/train-*.h5'           # packed with data.store=raw
+    make build/tests/bench/bench_set                                        # for the row of asvr's own loader
+    build/peers/bin/python tests/peers/loaders.py runs/tiny/data/index.set
 
 A sample is a picture (uint8, HWC), its token ids and labels.  Each loader makes NumPy batches of B samples, in as many
 processes as the column says, each with its share; handing batches to a trainer is not part of it.  Everything lies in
@@ -11,7 +12,8 @@ processes starting it to all of them having ended it.
 What "shuffled" means differs: h5py in random order and the folder draw every sample from anywhere, as asvr does; the
 others shuffle pieces of files and hold a buffer of samples.  Texts of h5py and the folder stay in memory.
 
-First every loader's samples of one epoch are compared with those of the shards, bit by bit.
+First every loader's samples of one epoch are compared with those of the shards, bit by bit; asvr's own, which is no
+Python, compares with the chunks itself (tests/bench/bench_set.c) and rests between micro-batches on nobody.
 """
 import argparse
 import glob
@@ -21,6 +23,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +35,7 @@ import numpy as np
 import webdataset as wds
 from PIL import Image
 
+import setindex
 import without_torch
 
 os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"       # MDS leaves its shared memory to that process
@@ -42,14 +46,8 @@ from streaming.base.format import MDSWriter
 
 BUFFER = 1000               # samples in a shuffle buffer
 TARS = 16                   # files of a WebDataset, so that there are enough to shuffle and to share
+OWN = "build/tests/bench/bench_set"
 FORK = multiprocessing.get_context("fork")
-
-
-def pixels_of(rows, store):
-    """Pictures (n, image, image, 3) from rows of /pixels, which a shard of that `store` has."""
-    if store == "plain":
-        return rows
-    sys.exit("loaders.py: cannot undo pixels stored as %r yet" % store)
 
 
 def decode_png(data):
@@ -82,8 +80,7 @@ class Shards:
                     sys.exit("loaders.py: %s has samples without or with several pictures" % path)
                 n, rows = len(f["pixels"]), f["pixels"].chunks[0]
                 text, start = np.stack([f["tokens"][:], f["labels"][:]]), f["token_start"][:]
-                self.store = f.attrs.get("store", "plain")
-                self.store = self.store.decode() if isinstance(self.store, bytes) else self.store
+                self.store = setindex.store_of(f.attrs)
             first = len(self.text)
             self.text += [text[:, start[i]:start[i + 1]] for i in range(n)]
             self.place += [(p, i) for i in range(n)]
@@ -92,7 +89,7 @@ class Shards:
     def rows(self, files, p, first, end):
         if p not in files:
             files[p] = h5py.File(self.paths[p])["pixels"]
-        return pixels_of(files[p][first:end], self.store)
+        return setindex.pixels_of(files[p][first:end], self.store)
 
     def in_order(self):
         files = {}
@@ -259,6 +256,15 @@ def call(f, k, *args):
     return f(*LOADERS[k][2:], *args)
 
 
+def own_rate(args, ranks):
+    """Samples a second of asvr's loader, a thread a rank."""
+    env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1",
+               OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_btl_vader_single_copy_mechanism="none")
+    out = subprocess.run(["mpirun", "--bind-to", "none", "-n", str(ranks), OWN, "loader", args.set, "1", str(args.batch)],
+                         env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return next(float(line.split()[1]) for line in out.splitlines() if line.startswith("loader"))
+
+
 def size_of(paths):
     return sum(os.path.getsize(p) for p in paths)
 
@@ -289,14 +295,20 @@ def table(args, paths):
     stored = [size_of(loader[1]) for loader in LOADERS]
     expected = digests(shards.in_order())
     good = [alone(same, k, expected) for k in range(len(LOADERS))]
-    rate = np.zeros((len(LOADERS), 2))
+    rate, own = np.zeros((len(LOADERS), 2)), np.zeros(2)
+    print("load %.1f" % os.getloadavg()[0], file=sys.stderr)
     for _ in range(args.rounds):
+        if os.path.exists(OWN):
+            own = np.maximum(own, [own_rate(args, ranks) for ranks in (1, 2)])
         for k in np.flatnonzero(good):
             rate[k] = np.maximum(rate[k], [alone(measure, k, shares, args) for shares in (1, 2)])
     print("| loader | bytes a sample on disk | samples/s, 1 process | 2 processes |\n|---|---|---|---|")
+    if own.any():
+        print("| asvr's loader | %d | %.0f | %.0f |" % (size_of(paths + [args.set]) / n, *own))
     for k, (name, *_) in enumerate(LOADERS):
         print("| %s | %d | %.0f | %.0f |" % (name, stored[k] / n, *rate[k]) if good[k] else
               "| %s | other samples than the shards' came out | | |" % name)
+    print("load %.1f" % os.getloadavg()[0], file=sys.stderr)
     print("\nMDS unpacks into a second set of files, %d bytes a sample more; best epochs read those."
           % ((size_of(files_of(folder["mds-raw"])) - stored[-1]) / n))
     return not all(good)
@@ -304,16 +316,14 @@ def table(args, paths):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("shards", nargs="+", help="files or patterns")
+    p.add_argument("set", help="index of a data set, its training samples")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--epochs", type=int, default=3)
     p.add_argument("--rounds", type=int, default=2, help="times that all loaders take turns")
     p.add_argument("--seconds", type=float, default=30, help="no further epoch after as long")
     p.add_argument("--work", default="build/peers/work", help="folder that is made here and removed at the end")
     args = p.parse_args()
-    paths = sorted(path for pattern in args.shards for path in glob.glob(pattern))
-    if not paths:
-        sys.exit("loaders.py: no file matches %s" % " ".join(args.shards))
+    paths = setindex.shards(args.set, "train")
     if os.path.exists(args.work):
         sys.exit("loaders.py: %s exists: remove it, or give another --work" % args.work)
     os.makedirs(args.work)
