@@ -1,10 +1,10 @@
 /*
  * Any bytes as the index of a data set, its hashes made right: refused with EXIT_DATA, or every sample that it speaks of can be
  * asked for without harm (there are no shards).
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -fopenmp -std=c11 -D_GNU_SOURCE -I. $(mpicc --showme:compile) \
- *         $(pkg-config --cflags hdf5-openmpi) tests/fuzz/fuzz_index.c io/set/{index,indexjson,catalogue,reader,order,frame,store,shard}.c \
- *         io/base/{files,err,agree}.c core/{base,rng,slice}.c <stubs of what writes> -ljansson -lzstd -lmpi
- * or, as the corpus was made: build/san libraries in place of the sources.
+ *   flags="-g -O1 -fsanitize=fuzzer,address,undefined -fopenmp=libgomp -std=c11 -D_GNU_SOURCE -I. $(mpicc --showme:compile)
+ *          $(pkg-config --cflags hdf5-openmpi jansson libzstd openblas)"
+ *   clang $flags tests/fuzz/fuzz_index.c io/set/[a-z]*.c io/base/*.c io/h5/*.c core/{base,rng,slice}.c -o fuzz_index
+ *         $(pkg-config --libs hdf5-openmpi jansson libzstd) $(mpicc --showme:link) -lm
  */
 #include <stdint.h>
 #include <stdio.h>
