@@ -3,7 +3,7 @@
  * asked for without harm (there are no shards).
  *   flags="-g -O1 -fsanitize=fuzzer,address,undefined -fopenmp=libgomp -std=c11 -D_GNU_SOURCE -I. $(mpicc --showme:compile)
  *          $(pkg-config --cflags hdf5-openmpi jansson libzstd openblas)"
- *   clang $flags tests/fuzz/fuzz_index.c io/set/[a-z]*.c io/base/*.c io/h5/*.c core/{base,rng,slice}.c -o fuzz_index
+ *   clang $flags tests/fuzz/fuzz_index.c io/{set,base,h5}/[a-z]*.c core/{base,rng,slice}.c -o fuzz_index
  *         $(pkg-config --libs hdf5-openmpi jansson libzstd) $(mpicc --showme:link) -lm
  */
 #include <stdint.h>
