@@ -148,13 +148,13 @@ void run_data_difference(const Run *r, char *out, size_t cap)
     char path[PATH_ROOM], *is = shards_about(r->shards);
     Err e = { 0 };
     json_t *b = json_loads(is, 0, NULL), *a = path_set(path, &e, "%s/data.json", r->c->run.dir) ? json_load_file(path, 0, NULL) : NULL;
-    const json_t *was = json_object_get(a, "sets"), *now_ = json_object_get(b, "sets");
+    const json_t *was = json_object_get(a, "sets"), *present = json_object_get(b, "sets");
     out[0] = 0;
-    if (was && json_array_size(was) == json_array_size(now_))
+    if (was && json_array_size(was) == json_array_size(present))
         for (size_t i = 0; i < json_array_size(was); i++)
-            differences(out, cap, json_array_get(was, i), json_array_get(now_, i));
+            differences(out, cap, json_array_get(was, i), json_array_get(present, i));
     else if (was)
-        snprintf(out, cap, "%zu data sets -> %zu", json_array_size(was), json_array_size(now_));
+        snprintf(out, cap, "%zu data sets -> %zu", json_array_size(was), json_array_size(present));
     json_decref(a);
     json_decref(b);
     free(is);

@@ -74,7 +74,8 @@ typedef struct {
 
 /* Local.  Rows per chunk, 0 for a contiguous dataset.  EXIT_DATA when a chunk does not span whole rows. */
 bool h5_chunk_rows(H5 *h, const char *name, int64_t *rows, Err *e);
-/* Local.  Fills list[0 .. ceil(size[0] / rows)) in row order, all but xxh64, after h5_flush.  EXIT_DATA when a
+/* Local, of a file that this process has opened alone (MPI_COMM_NULL): what one rank reads through a common handle leaves the
+   ranks' caches unlike.  Fills list[0 .. ceil(size[0] / rows)) in row order, all but xxh64, after h5_flush.  EXIT_DATA when a
    chunk is missing or was stored without the dataset's filters. */
 bool h5_chunks(H5 *h, const char *name, H5Chunk *list, int64_t n, Err *e);
 /* The table on rank 0 is written; n is the same on all ranks. */

@@ -200,16 +200,20 @@ static bool write_attributes(H5 *h, const ShardMeta *m, uint64_t fingerprint, Er
                          h5_attr_write_str(h, "baseline", m->baseline, e)));
 }
 
-/* HDF5 1.10 walks its index anew for each chunk it is asked about, so one rank asks for all. */
-static bool list_chunks(Writer *w, H5 *h, Err *e)
+/* HDF5 1.10 walks its index anew for each chunk it is asked about, so one rank asks for all; by a handle of its own, since what
+   one rank alone reads through the common one leaves the ranks' metadata caches unlike, and the next collective call fails. */
+static bool list_chunks(Writer *w, const char *path, Err *e)
 {
-    bool ok = true;
+    H5 *h = w->rank == 0 ? h5_open(MPI_COMM_NULL, path, e) : NULL;
+    bool ok = h || w->rank > 0;
     int64_t at = 0;
-    for (int k = 0; k < SHARD_ARRAYS && w->rank == 0 && ok; k++) {
+    for (int k = 0; k < SHARD_ARRAYS && h && ok; k++) {
         int64_t n = chunk_count(&w->array[k]);
         ok = n == 0 || h5_chunks(h, w->array[k].name, w->chunk + at, n, e);
         at += n;
     }
+    if (h)
+        ok = h5_close(h, e) && ok;
     if (!err_agree(w->comm, ok, e))
         return false;
     MPI_Bcast(w->chunk, (int)(w->chunks * (int64_t)sizeof *w->chunk), MPI_BYTE, 0, w->comm);
@@ -281,7 +285,7 @@ static bool write_file(Writer *w, const char *path, Err *e)
     H5 *h = h5_create(w->comm, path, e);
     if (!h)
         return false;
-    bool ok = write_arrays(w, h, e) && h5_flush(h, e) && list_chunks(w, h, e) && check(w, path, sum, e) &&
+    bool ok = write_arrays(w, h, e) && h5_flush(h, e) && list_chunks(w, path, e) && check(w, path, sum, e) &&
               h5_hash_write(h, "hash", w->chunk, w->chunks, e) &&
               write_attributes(h, &w->meta, shard_fingerprint(&w->meta, sum), e);
     return h5_close(h, e) && ok;

@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-enum { SMALL = 1 << 20 };
+enum { NAMES_MOST = 64 << 20 /* bytes of names of shards */ };
 
 static bool exists(const char *path)
 {
@@ -24,6 +24,28 @@ static bool named_by(const Index *x, const char *name)
         if (!strcmp(x->shard[i].name, name))
             return true;
     return false;
+}
+
+/* Does another index in the folder speak of this shard? */
+static bool named_elsewhere(const PackSet *p, const char *name)
+{
+    DIR *d = opendir(p->index->folder);
+    const struct dirent *entry;
+    bool named = false;
+    while (d && !named && (entry = readdir(d))) {
+        char path[PATH_ROOM];
+        const size_t n = strlen(entry->d_name);
+        Err none = { 0 };
+        if (n < 5 || strcmp(entry->d_name + n - 4, ".set") || !path_set(path, &none, "%s/%s", p->index->folder, entry->d_name) ||
+            !strcmp(path, p->set))
+            continue;
+        Index *x = index_open(path, &none);
+        named = named_by(x, name);
+        index_close(x);
+    }
+    if (d)
+        closedir(d);
+    return named;
 }
 
 static Index *current(const PackSet *p)
@@ -45,15 +67,16 @@ static bool done_path(const PackSet *p, int split, int64_t number, char path[PAT
 /* ---- what an earlier start left ---- */
 
 /* Old shards whose index was replaced, but which were not removed any more. */
-static void remove_older(const PackSet *p, const Index *now_)
+static void remove_older(const PackSet *p, const Index *standing)
 {
     char path[PATH_ROOM], *text = NULL;
     size_t n;
     Err none = { 0 };
-    if (!path_set(path, &none, "%s/older", p->work) || !file_read(path, SMALL, &text, &n, &none))
+    if (!path_set(path, &none, "%s/older", p->work) || !file_read(path, NAMES_MOST, &text, &n, &none))
         return;
     for (char *name = strtok(text, "\n"); name; name = strtok(NULL, "\n"))
-        if (!strchr(name, '/') && !named_by(now_, name) && path_set(path, &none, "%s/%s", p->index->folder, name))
+        if (!strchr(name, '/') && !named_by(standing, name) && !named_elsewhere(p, name) &&
+            path_set(path, &none, "%s/%s", p->index->folder, name))
             unlink(path);
     free(text);
 }
@@ -68,7 +91,7 @@ static json_t *read_done(const char *path)
 }
 
 /* Shards that had their own names when a commit was cut off go back; `keep` false: they go for good. */
-static void take_back(const PackSet *p, const Index *now_, bool keep)
+static void take_back(const PackSet *p, const Index *standing, bool keep)
 {
     DIR *d = opendir(p->work);
     const struct dirent *entry;
@@ -80,7 +103,7 @@ static void take_back(const PackSet *p, const Index *now_, bool keep)
             continue;
         json_t *o = read_done(done);
         const char *name = json_string_value(json_object_get(o, "name"));
-        if (name && !named_by(now_, name) && path_set(own, &none, "%s/%s", p->index->folder, name) &&
+        if (name && !named_by(standing, name) && !named_elsewhere(p, name) && path_set(own, &none, "%s/%s", p->index->folder, name) &&
             path_set(work, &none, "%s/%.*s.h5", p->work, (int)n - 5, entry->d_name) && exists(own)) {
             if (!keep || exists(work))
                 unlink(own);
@@ -113,10 +136,10 @@ bool packset_open(PackSet *p, const char *set, uint64_t key, Err *e)
         snprintf(was, sizeof was, "%s", text);
     free(text);
     snprintf(is, sizeof is, "%016llx\n", (unsigned long long)key);
-    Index *now_ = current(p);
-    remove_older(p, now_);
-    take_back(p, now_, !strcmp(was, is));
-    index_close(now_);
+    Index *standing = current(p);
+    remove_older(p, standing);
+    take_back(p, standing, !strcmp(was, is));
+    index_close(standing);
     if (strcmp(was, is)) {
         close(p->lock);
         p->lock = -1;
@@ -173,15 +196,15 @@ bool packset_done(PackSet *p, int split, int64_t number, uint64_t stamp, const L
 }
 
 /* Names that the old index has and the new one has not; "" if there is none. */
-static char *older(const PackSet *p, const Index *now_)
+static char *older(const PackSet *p, const Index *standing)
 {
     char *text = NULL;
     size_t n;
     FILE *f = open_memstream(&text, &n);
     CHECK(f, "no memory for names of shards");
-    for (int i = 0; now_ && i < now_->n; i++)
-        if (!named_by(p->index, now_->shard[i].name))
-            fprintf(f, "%s\n", now_->shard[i].name);
+    for (int i = 0; standing && i < standing->n; i++)
+        if (!named_by(p->index, standing->shard[i].name))
+            fprintf(f, "%s\n", standing->shard[i].name);
     fclose(f);
     return text;
 }
@@ -189,21 +212,21 @@ static char *older(const PackSet *p, const Index *now_)
 bool packset_commit(PackSet *p, Err *e)
 {
     char from[PATH_ROOM], to[PATH_ROOM];
-    Index *x = p->index, *now_ = current(p);
+    Index *x = p->index, *standing = current(p);
     int64_t number[SPLITS] = { 0 };
-    char *names = older(p, now_);
+    char *names = older(p, standing);
     bool ok = path_set(from, e, "%s/older", p->work) && file_replace(from, names, strlen(names), e);
     free(names);
     for (int i = 0; i < x->n && ok; i++) {
         const IndexShard *s = &x->shard[i];
         ok = packset_path(p, s->split, number[s->split]++, from, e) && path_set(to, e, "%s/%s", x->folder, s->name);
-        if (ok && named_by(now_, s->name) && exists(to))        /* the same bytes: the old index goes on speaking of them */
+        if (ok && named_by(standing, s->name) && exists(to))        /* the same bytes: the old index goes on speaking of them */
             unlink(from);
         else if (ok)
             ok = file_commit(from, to, e);
     }
     ok = ok && index_write(x, e);
-    index_close(now_);
+    index_close(standing);
     if (ok) {
         remove_older(p, x);
         close(p->lock);

@@ -7,6 +7,15 @@ for ranks in 0 2 3; do
     diff -r large.$ranks large.0 || fail "$ranks ranks pack other bytes than one"
 done
 
+# ---- shards of all nine datasets, with many chunks ----
+coded=(--set model.vision.image=64 --set data.samples=32 --set data.shard_samples=4096 --set run.dir=coded --set train.steps=1)
+says 0 0 pack "$config" "${small[@]}" "${coded[@]}"
+says 0 0 train "$config" "${small[@]}" "${coded[@]}"
+for ranks in 2 4; do
+    says 0 $ranks pack "$config" "${small[@]}" "${coded[@]}" --set data.val_samples=1400 --set data.codes=coded --set data.set=coded.$ranks/index.set
+    diff -r coded.$ranks coded.2 || fail "$ranks ranks pack other bytes than two"
+done
+
 small+=(--set data.samples=6000 --set data.val_samples=140 --set data.shard_samples=40)
 pack() { says "$1" "$2" pack "$config" "${small[@]}" "${@:3}"; }
 pack 0 2
@@ -62,7 +71,12 @@ kill -TERM $job
 ended 75
 [ $got = 78 ] && grep -q 'the data set is being packed by host' err || { cat err; fail "exit $got of a second pack"; }
 
-# ---- another pack begins anew, and the first set's shards go once it stands ----
+# ---- another pack begins anew, and the first set's shards go once it stands, but for those of another index ----
+cp shards/index.set shards/saved.set
+pack 0 2 --set data.level=2 --set data.samples=800
+says 0 2 verify shards/saved.set
+rm shards/saved.set
+cp -r undisturbed/. shards
 pack 0 2 --set data.level=2
 says 0 2 verify shards/index.set
 [ -z "$(ls shards undisturbed | grep h5 | sort | uniq -d)" ] || fail "shards of the older set stay"
