@@ -218,7 +218,8 @@ static bool pack_split(Pack *p, int split, Err *e)
         }
         p->done += n;
         say_progress(p, false);
-        if (comm_agree(r->grid.world, stop_requested()) && p->done < p->all) {      /* nothing but the commit is left else */
+        /* Once all shards are there, the commit takes less time than starting again. */
+        if (comm_agree(r->grid.world, stop_requested()) && p->done < p->all) {
             say_progress(p, true);
             if (r->grid.rank == 0)
                 printf("stopped on request after %lld of %lld samples; start the same command again to go on\n", (long long)p->done,

@@ -167,7 +167,10 @@ bool index_add(Index *x, const char *path, const char *name, int split, int64_t 
                          .answers = split == SPLIT_VAL && f.meta.eval ? f.array[SHARD_ANSWERS].is.size[0] : 0, .bytes = f.bytes,
                          .fingerprint = f.fingerprint };
         most(&s, &f);
-        ok = describe(x, &s, &f, e);
+        if (!describe(x, &s, &f, e)) {
+            shard_file_close(&f);
+            return false;
+        }
         snprintf(own, sizeof own, "%s-%05lld-%016llx.h5", split_names[split], (long long)number, (unsigned long long)s.stored);
         s.name = strdup(name ? name : own);
         x->shard = realloc(x->shard, (size_t)(x->n + 1) * sizeof *x->shard);

@@ -219,11 +219,9 @@ bool packset_commit(PackSet *p, Err *e)
     free(names);
     for (int i = 0; i < x->n && ok; i++) {
         const IndexShard *s = &x->shard[i];
-        ok = packset_path(p, s->split, number[s->split]++, from, e) && path_set(to, e, "%s/%s", x->folder, s->name);
-        if (ok && named_by(standing, s->name) && exists(to))        /* the same bytes: the old index goes on speaking of them */
-            unlink(from);
-        else if (ok)
-            ok = file_commit(from, to, e);
+        /* A file that has the name already should have the same bytes; if it was damaged since, it is whole again. */
+        ok = packset_path(p, s->split, number[s->split]++, from, e) && path_set(to, e, "%s/%s", x->folder, s->name) &&
+             file_commit(from, to, e);
     }
     ok = ok && index_write(x, e);
     index_close(standing);

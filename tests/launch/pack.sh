@@ -71,6 +71,16 @@ kill -TERM $job
 ended 75
 [ $got = 78 ] && grep -q 'the data set is being packed by host' err || { cat err; fail "exit $got of a second pack"; }
 
+# ---- a damaged shard is mended by packing again ----
+again=(--set data.samples=80 --set data.set=mended/index.set)
+pack 0 0 "${again[@]}"
+cp -r mended whole
+shard=$(ls mended/train-00001-*.h5)
+flip $shard $(($(size $shard) / 2))
+says 65 0 verify mended
+pack 0 2 "${again[@]}"
+diff -r mended whole || fail "packing again does not mend a shard"
+
 # ---- another pack begins anew, and the first set's shards go once it stands, but for those of another index ----
 cp shards/index.set shards/saved.set
 pack 0 2 --set data.level=2 --set data.samples=800
