@@ -87,6 +87,10 @@ bool run_weights(Run *r, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
 bool run_resume(Run *r, Err *e);
 bool run_save(Run *r, Err *e);
+/* Weights, and with moments the optimizer's, as pieces of a checkpoint; names live in *names, both to be freed.  Local. */
+Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME]);
+/* RUN/ckpt, of PATH_ROOM bytes.  Local. */
+bool run_ckpt_dir(const Run *r, char dir[], Err *e);
 /* What the model's parameters are, in one number that no grid changes; want: which, NULL for all. */
 uint64_t run_fingerprint(const Run *r, bool (*want)(const Param *p));
 /* Are the shards' codes those of this model's tower and codebooks? */

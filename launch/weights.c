@@ -1,4 +1,4 @@
-/* weights.c -- where a run's weights come from and go to: checkpoints, the parts of another run's (run.h) */
+/* weights.c -- where a run's weights come from: checkpoints, the parts of another run's (run.h) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +34,7 @@ bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta
     return true;
 }
 
-/* Weights, and with moments the optimizer's, as pieces of a checkpoint; names live in *names, both to be freed. */
-static Piece *pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
+Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
 {
     static const char *const KIND[] = { "weights", "m", "v" };
     const Params *t = &r->model.table;
@@ -153,7 +152,7 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e)
 {
     int n;
     char (*table)[CKPT_NAME];
-    Piece *all = pieces(r, false, &n, &table);
+    Piece *all = run_pieces(r, false, &n, &table);
     int *from = all_from(r, ORIGIN_FRESH);
     *o = (Origin){ .seed = r->c->run.seed };
     const bool ok = load_list(r, names, all, n, from, o, e);
@@ -167,7 +166,7 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e)
     return ok;
 }
 
-static bool ckpt_dir(const Run *r, char dir[PATH_ROOM], Err *e)
+bool run_ckpt_dir(const Run *r, char dir[], Err *e)
 {
     return path_set(dir, e, "%s/ckpt", r->c->run.dir);
 }
@@ -180,7 +179,7 @@ bool run_weights(Run *r, int64_t *step, Err *e)
     char (*names)[CKPT_NAME];
     if (!run_find(r, r->c->run.dir, path, sizeof path, &m, e))
         return false;
-    Piece *p = pieces(r, false, &n, &names);
+    Piece *p = run_pieces(r, false, &n, &names);
     bool ok = ckpt_load(r->grid.world, path, p, n, e);
     *step = m.step;
     free(p);
@@ -192,7 +191,7 @@ bool run_resume(Run *r, Err *e)
 {
     char dir[PATH_ROOM], path[PATH_ROOM] = "";
     CkptMeta m;
-    if (!ckpt_dir(r, dir, e))
+    if (!run_ckpt_dir(r, dir, e))
         return false;
     if (r->grid.rank == 0)
         ckpt_clean(dir);
@@ -203,7 +202,7 @@ bool run_resume(Run *r, Err *e)
         char (*names)[CKPT_NAME];
         if (!identity_same(r, &m, path, e))
             return false;
-        Piece *p = pieces(r, true, &n, &names);
+        Piece *p = run_pieces(r, true, &n, &names);
         bool ok = ckpt_load(r->grid.world, path, p, n, e);
         free(p);
         free(names);
@@ -218,45 +217,4 @@ bool run_resume(Run *r, Err *e)
         return ok;
     }
     return run_load_parts(r, r->c->train.init, &r->origin, e);
-}
-
-/* What several ranks hold must be the same on all of them: the copies of a piece among neighbouring tp ranks, and every
-   piece among replicas.  Dies where it is not, since nothing that could be saved would be right. */
-static void check_copies(const Run *r)
-{
-    const Params *t = &r->model.table;
-    uint64_t all = 0, *of = calloc((size_t)r->grid.tp_size, sizeof *of);
-    CHECK(of, "no memory for %d numbers", r->grid.tp_size);
-    for (int i = 0; i < t->n; i++)
-        all = all * 31 + params_hash(t, r->model.weights, i);
-    comm_same(r->grid.dp, "what replicas hold of the parameters", all);
-    for (int c = 2; c <= r->grid.tp_size; c++) {
-        uint64_t mine = 0;
-        for (int i = 0; i < t->n; i++)
-            mine = t->p[i].copies == c ? mine * 31 + params_hash(t, r->model.weights, i) : mine;
-        if (r->grid.tp_size % c)
-            continue;
-        comm_gather_u64(r->grid.tp, mine, of);
-        for (int k = 0; k < r->grid.tp_size; k++)
-            CHECK(of[k] == of[k - k % c], "parameters that %d tensor-parallel ranks hold alike differ between ranks %d and %d of "
-                  "the group", c, k - k % c, k);
-    }
-    free(of);
-}
-
-bool run_save(Run *r, Err *e)
-{
-    char dir[PATH_ROOM];
-    int n;
-    char (*names)[CKPT_NAME];
-    if (!ckpt_dir(r, dir, e))
-        return false;
-    optim_settle(&r->optim);
-    check_copies(r);
-    const CkptMeta m = identity_of(r);
-    Piece *p = pieces(r, true, &n, &names);
-    bool ok = ckpt_save(r->grid.world, dir, &m, p, n, r->c->ckpt.keep, e);
-    free(p);
-    free(names);
-    return ok;
 }
