@@ -35,6 +35,7 @@ void run_close(Run *r)
         feed_close(r->feed);
     if (r->log)
         log_close(r->log);
+    run_saver_close(r);
     if (r->buckets)
         buckets_close(r->buckets);
     if (r->optim.table)

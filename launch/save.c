@@ -10,15 +10,18 @@
 static void check_copies(const Run *r)
 {
     const Params *t = &r->model.table;
-    uint64_t all = 0, *of = calloc((size_t)r->grid.tp_size, sizeof *of);
-    CHECK(of, "no memory for %d numbers", r->grid.tp_size);
+    uint64_t all = 0, *of = calloc((size_t)(r->grid.tp_size + t->n), sizeof *of), *hash = of + r->grid.tp_size;
+    CHECK(of, "no memory for %d numbers", r->grid.tp_size + t->n);
+#pragma omp parallel for schedule(dynamic, 1)
     for (int i = 0; i < t->n; i++)
-        all = all * 31 + params_hash(t, r->model.weights, i);
+        hash[i] = params_hash(t, r->model.weights, i);
+    for (int i = 0; i < t->n; i++)
+        all = all * 31 + hash[i];
     comm_same(r->grid.dp, "what replicas hold of the parameters", all);
     for (int c = 2; c <= r->grid.tp_size; c++) {
         uint64_t mine = 0;
         for (int i = 0; i < t->n; i++)
-            mine = t->p[i].copies == c ? mine * 31 + params_hash(t, r->model.weights, i) : mine;
+            mine = t->p[i].copies == c ? mine * 31 + hash[i] : mine;
         if (r->grid.tp_size % c)
             continue;
         comm_gather_u64(r->grid.tp, mine, of);
@@ -29,19 +32,34 @@ static void check_copies(const Run *r)
     free(of);
 }
 
-bool run_save(Run *r, Err *e)
+bool run_saver(Run *r, Err *e)
 {
-    char dir[PATH_ROOM];
     int n;
-    char (*names)[CKPT_NAME];
-    if (!run_ckpt_dir(r, dir, e))
+    if (!run_ckpt_dir(r, r->ckpt_dir, e))
         return false;
-    optim_settle(&r->optim);
-    check_copies(r);
-    const CkptMeta m = identity_of(r);
-    Piece *p = run_pieces(r, true, &n, &names);
-    bool ok = ckpt_save(r->grid.world, dir, &m, p, n, r->c->ckpt.keep, e);
-    free(p);
-    free(names);
-    return ok;
+    r->piece = run_pieces(r, true, &n, &r->piece_name);
+    r->saver = saver_open(r->grid.world, r->ckpt_dir, r->piece, n, &(SaverConf){ .keep = r->c->ckpt.keep, .async = r->c->ckpt.async }, e);
+    return r->saver != NULL;
+}
+
+void run_saver_close(Run *r)
+{
+    if (r->saver)
+        saver_close(r->saver);
+    free(r->piece);
+    free(r->piece_name);
+}
+
+bool run_save(Run *r, bool wait, Err *e)
+{
+    if (!saver_finish(r->saver, e))
+        return false;
+    if (saver_saved(r->saver) != r->step) {
+        optim_settle(&r->optim);
+        check_copies(r);
+        const CkptMeta m = identity_of(r);
+        if (!saver_start(r->saver, &m, e))
+            return false;
+    }
+    return !(wait || !r->c->ckpt.async) || saver_finish(r->saver, e);
 }

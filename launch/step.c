@@ -119,6 +119,8 @@ bool step_open(Run *r, Err *e)
         return false;
     if (!run_resume(r, e) || !run_codes_match(r, e))
         return false;
+    if (!run_saver(r, e))
+        return false;
     const BucketConf conf = run_buckets(c, r->grid.dp_size);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     r->door = buckets_door(r->buckets);
@@ -177,6 +179,14 @@ static void warn_unlabelled(const Run *r, StepState *s)
         }
 }
 
+/* All ranks have done their part of a save's phase. */
+static bool save_goes_on(Run *r, StepState *s, Err *e)
+{
+    bool ok;
+    span(&s->t_ckpt, ok = saver_advance(r->saver, e));
+    return ok;
+}
+
 const StepData *step_data(Run *r, StepState *s, Err *e)
 {
     Tally t = { 0 };
@@ -198,12 +208,15 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     t.failed = s->data == NULL;
     t.stop = stop > 0;
     t.twice = stop > 1;
+    t.saved = saver_ready(r->saver);
     t.minutes = r->grid.rank == 0 && r->c->ckpt.minutes > 0 && s->saved > 0 && now() - s->saved > 60 * r->c->ckpt.minutes;
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
     if (t.failed > 0) {
         run_agree(r, e);
         return NULL;
     }
+    if (t.saved == r->grid.size && !save_goes_on(r, s, e))
+        return NULL;
     s->targets = t.targets;
     s->stop = t.twice > 0 ? 2 : t.stop > 0;
     s->minutes_due = t.minutes > 0;
@@ -310,14 +323,11 @@ void step_log(Run *r, StepState *s)
     s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */
 }
 
-bool step_save(Run *r, StepState *s, Err *e)
+bool step_save(Run *r, StepState *s, bool wait, Err *e)
 {
-    const double t = now();
+    bool ok;
     log_sync(r->log);
-    mem_thaw();
-    const bool ok = run_save(r, e);
-    mem_freeze();
-    s->t_ckpt = now() - t;
+    span(&s->t_ckpt, ok = run_save(r, wait, e));
     s->saved = now();
     return ok;
 }

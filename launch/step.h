@@ -12,7 +12,7 @@
 enum { N_LOSSES = sizeof(Losses) / sizeof(double), STEPS_AHEAD = 2 /* that the loader holds, at least */ };
 
 /* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
-typedef struct { Losses targets; double failed, stop, twice, minutes; } Tally;
+typedef struct { Losses targets; double failed, stop, twice, minutes, saved; } Tally;
 
 typedef struct {
     Losses  targets, sum;          /* of the global batch */
@@ -47,4 +47,5 @@ void step_sum(const Run *r, StepState *s);
 /* The optimizer, and where codebooks are trained their moving averages. */
 void step_update(Run *r, StepState *s);
 void step_log(Run *r, StepState *s);
-bool step_save(Run *r, StepState *s, Err *e);
+/* A checkpoint of this step; wait: until it is committed, else while training goes on. */
+bool step_save(Run *r, StepState *s, bool wait, Err *e);

@@ -45,8 +45,8 @@ static int train(Run *r, Err *e)
             log_line(r->log, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
             return EXIT_UNSAVED;
         }
-        const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s.minutes_due;
-        if ((due || s.stop || r->step == r->steps) && !step_save(r, &s, e))
+        const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s.minutes_due, last = s.stop || r->step == r->steps;
+        if ((due || last) && !step_save(r, &s, last, e))
             return e->code;
         if (s.stop && r->step < r->steps) {
             log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);

@@ -42,7 +42,7 @@ typedef struct {
 typedef struct {
     int64_t  step;
     uint64_t seed, config_hash;
-    uint64_t fingerprint;           /* of the whole model, computed by the caller */
+    uint64_t fingerprint, moments;  /* of what lies under weights/, and of the rest: saving works them out */
     int      dp, tp;                /* the grid at save, for the record */
     char     stage[16];
     char     data[64];              /* the caller's identity of the data set */
