@@ -14,7 +14,7 @@
  * Boxes are given once, in one collective; every later save follows the plan without asking anybody.
  *
  * Source  Thakur, Gropp, Lusk, "Data sieving and collective I/O in ROMIO", 1999 (the two phases; here the plan stays)
- * Tests   tests/io/ckpt/test_saveplan.c
+ * Tests   tests/io/ckpt/test_saver.c
  */
 #pragma once
 #include "io/ckpt/ckpt.h"
