@@ -2,25 +2,17 @@
 
 #include <math.h>
 
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 uint64_t rng_stream(const char *name)
 {
     uint64_t h = 0xcbf29ce484222325u;          /* FNV-1a */
     for (; *name; name++)
         h = (h ^ (unsigned char)*name) * 0x100000001b3u;
-    return mix(h);
+    return rng_mix(h);
 }
 
 uint64_t rng_bits(uint64_t seed, uint64_t stream, uint64_t index)
 {
-    uint64_t key = mix(seed + 0x9e3779b97f4a7c15u) ^ mix(stream * 0xd1342543de82ef95u + 1);
-    return mix(mix(index * 0x9e3779b97f4a7c15u + key) + key);
+    return rng_keyed(seed, rng_mix(stream * 0xd1342543de82ef95u + 1), index);
 }
 
 double rng_uniform(uint64_t seed, uint64_t stream, uint64_t index)

@@ -11,6 +11,20 @@
 #pragma once
 #include "core/base.h"
 
+/* SplitMix64's finaliser, and the number of a triple whose stream is mixed already: for loops over one stream (bits.h). */
+static inline uint64_t rng_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static inline uint64_t rng_keyed(uint64_t seed, uint64_t mixed, uint64_t index)
+{
+    uint64_t key = rng_mix(seed + 0x9e3779b97f4a7c15u) ^ mixed;
+    return rng_mix(rng_mix(index * 0x9e3779b97f4a7c15u + key) + key);
+}
+
 uint64_t rng_stream(const char *name);                                  /* a stream's number from its name */
 uint64_t rng_bits(uint64_t seed, uint64_t stream, uint64_t index);
 double   rng_uniform(uint64_t seed, uint64_t stream, uint64_t index);   /* in [0,1), 53 bits */
