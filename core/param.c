@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bits.h"
 #include "core/rng.h"
 
 enum { DECLARE, WEIGHTS, GRADS };
@@ -167,13 +168,28 @@ static int64_t global_index(const Param *p, const Slice *s, int64_t e)
     return (s->start[0] + e / cols) * p->cols + s->start[1] + e % cols;
 }
 
+enum { CHUNK = 1 << 15 };   /* elements that a thread takes at once; what they sum up to is a sum modulo 2^64: in any order */
+
 void params_init(const Params *t, int i, float *weights, uint64_t seed)
 {
     const Param *p = &t->p[i];
-    Slice s = param_slice(t, i);
-    uint64_t stream = rng_stream(p->name);
+    const Slice s = param_slice(t, i);
+    const uint64_t stream = rng_stream(p->name);
+#pragma omp parallel for schedule(static) if (p->count > CHUNK)
     for (int64_t e = 0; e < p->count; e++)
         weights[p->offset + e] = initial(p, seed, stream, global_index(p, &s, e));
+}
+
+/* The bits of local elements [e, end) of tensor i, row by row where the piece has not all columns. */
+static uint64_t piece_sum(const Param *p, const Slice *s, const float *x, uint64_t stream, int64_t e, int64_t end)
+{
+    const int64_t cols = s->dims == 1 ? p->count : slice_extent(s, 1), row = cols == p->cols || s->dims == 1 ? p->count : cols;
+    uint64_t sum = 0;
+    for (int64_t n; e < end; e += n) {
+        n = min64(end - e, row - e % row);
+        sum += bits_sum(stream, global_index(p, s, e), x + e, n);
+    }
+    return sum;
 }
 
 uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(const Param *p))
@@ -183,13 +199,11 @@ uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(
         const Param *p = &t->p[i];
         if (!params_speak(t, i) || (want && !want(p)))
             continue;
-        Slice s = param_slice(t, i);
-        uint64_t stream = rng_stream(p->name);
-        for (int64_t e = 0; e < p->count; e++) {
-            uint32_t bits;
-            memcpy(&bits, &weights[p->offset + e], sizeof bits);
-            sum += rng_bits(bits, stream, (uint64_t)global_index(p, &s, e));
-        }
+        const Slice s = param_slice(t, i);
+        const uint64_t stream = rng_stream(p->name);
+#pragma omp parallel for schedule(static) reduction(+ : sum) if (p->count > CHUNK)
+        for (int64_t e = 0; e < p->count; e += CHUNK)
+            sum += piece_sum(p, &s, weights + p->offset, stream, e, min64(e + CHUNK, p->count));
     }
     return sum;
 }
@@ -198,10 +212,8 @@ uint64_t params_hash(const Params *t, const float *weights, int i)
 {
     const Param *p = &t->p[i];
     uint64_t sum = 0;
-    for (int64_t e = 0; e < p->count; e++) {
-        uint32_t bits;
-        memcpy(&bits, &weights[p->offset + e], sizeof bits);
-        sum += rng_bits(bits, 0, (uint64_t)e);
-    }
+#pragma omp parallel for schedule(static) reduction(+ : sum) if (p->count > CHUNK)
+    for (int64_t e = 0; e < p->count; e += CHUNK)
+        sum += bits_sum(0, e, weights + p->offset + e, min64(CHUNK, p->count - e));
     return sum;
 }

@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
+#include "core/bits.h"
 #include "core/param.h"
+#include "core/rng.h"
 #include "tests/core/dies.h"
 
 typedef struct { float *embed, *wq, *wo, *norm, *bias, *scale, *code, *wk; } Module;
@@ -169,6 +171,26 @@ static void fingerprint_tells_apart(void **state)
     params_free(&t);
 }
 
+/* The sum over a run is the sum of its elements' numbers, wherever it is cut. */
+static void a_run_is_summed_as_its_elements(void **state)
+{
+    (void)state;
+    enum { N = 203 };
+    float x[N];
+    uint64_t want = 0;
+    const uint64_t stream = rng_stream("decoder.wq");
+    for (int i = 0; i < N; i++) {
+        uint32_t bits = (uint32_t)rng_bits(1, 2, (uint64_t)i);
+        memcpy(&x[i], &bits, sizeof bits);
+        want += rng_bits(bits, stream, (uint64_t)(1000003 + i));
+    }
+    assert_true(bits_sum(stream, 1000003, x, N) == want);
+    for (int cut = 0; cut <= N; cut++)
+        assert_true(bits_sum(stream, 1000003, x, cut) + bits_sum(stream, 1000003 + cut, x + cut, N - cut) == want);
+    assert_true(bits_sum(0, 0, x, 0) == 0);
+    assert_true(bits_sum(stream, 1000002, x, N) != want);
+}
+
 /* mean and size of initial values by kind; another seed gives others */
 static void initial_values(void **state)
 {
@@ -225,7 +247,7 @@ int main(void)
         cmocka_unit_test(layout),                  cmocka_unit_test(parts),
         cmocka_unit_test(any_grid_gives_the_same_weights), cmocka_unit_test(fingerprint_tells_apart),
         cmocka_unit_test(initial_values),          cmocka_unit_test(our_mistakes_die),
-        cmocka_unit_test(copies_are_neighbours),
+        cmocka_unit_test(copies_are_neighbours), cmocka_unit_test(a_run_is_summed_as_its_elements),
     };
     return cmocka_run_group_tests_name("param", tests, NULL, NULL);
 }
