@@ -41,7 +41,7 @@ typedef struct {
     Saver   *saver;                /* of a training run */
     Piece   *piece;                /* what it saves */
     char   (*piece_name)[CKPT_NAME];
-    char     ckpt_dir[PATH_ROOM];
+    char     ckpt_dir[PATH_ROOM], local_dir[PATH_ROOM];    /* RUN/ckpt; the run's folder below ckpt.local, or "" */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
@@ -91,11 +91,17 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e);
 bool run_weights(Run *r, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
 bool run_resume(Run *r, Err *e);
-/* What saves: once, when the weights are there.  To be closed when nothing is under way. */
+/* With ckpt.local: what a dead life of the run left on the nodes' disks goes to RUN/ckpt.  Before run_resume. */
+bool run_recover(Run *r, Err *e);
+/* What saves: once, when the weights are there. */
 bool run_saver(Run *r, Err *e);
 void run_saver_close(Run *r);
 /* A checkpoint of this step, after the one under way; wait: until it is committed. */
 bool run_save(Run *r, bool wait, Err *e);
+/* This step is kept on the nodes' disks, unless the one before is still on its way there. */
+void run_keep(Run *r);
+/* Lanes whose phase all ranks have done go on; what was kept last is carried to RUN/ckpt as soon as nothing else is. */
+bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], Err *e);
 /* Weights, and with moments the optimizer's, as pieces of a checkpoint; names live in *names, both to be freed.  Local. */
 Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME]);
 /* RUN/ckpt, of PATH_ROOM bytes.  Local. */

@@ -1,6 +1,7 @@
 #include "io/ckpt/tensors.h"
 
 #include "core/bits.h"
+#include "core/rng.h"
 #include "io/base/files.h"
 
 #include <errno.h>
@@ -32,41 +33,23 @@ uint64_t tensors_sum(const void *data, int64_t bytes, int64_t first)
 
 /* ---- slices ---- */
 
-typedef struct { int64_t at, n, here; } Run;    /* n elements: element `at` of the tensor is element `here` of the buffer */
-
-/* The slices's i-th contiguous run; false after the last.  Dims behind `j` are chosen whole. */
-static bool run_at(const Slice *s, int64_t i, Run *r)
+void tensors_add(TensorSums *sums, const CkptTensor *t, const float *data, int64_t at, int64_t n)
 {
-    int j = s->dims - 1;
-    int64_t tail = 1, pitch;
-    while (j > 0 && slice_extent(s, j) == s->size[j])
-        tail *= s->size[j--];
-    if (slice_total(s) == 0 || i * s->block[j] * tail >= slice_total(s))
-        return false;
-    r->n = s->block[j] * tail;
-    r->here = i * r->n;
-    r->at = (s->start[j] + i % s->count[j] * s->stride[j]) * tail;
-    i /= s->count[j];
-    pitch = s->size[j] * tail;
-    for (int d = j - 1; d >= 0; pitch *= s->size[d--]) {
-        int64_t k = i % slice_extent(s, d);
-        r->at += (s->start[d] + k / s->block[d] * s->stride[d] + k % s->block[d]) * pitch;
-        i /= slice_extent(s, d);
-    }
-    return true;
+    const bool weight_of_the_model = !strncmp(t->name, "weights/", 8);
+    const uint64_t bits = bits_sum(rng_stream(weight_of_the_model ? t->name + 8 : t->name), at, data, n);
+    sums->words += tensors_sum(data, 4 * n, t->offset / 4 + at);
+    *(weight_of_the_model ? &sums->weights : &sums->moments) += bits;
 }
 
 /* In pieces that stay in the cache between the sums and the copy into the system's. */
-bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, uint64_t stream, TensorSums *sums, Err *e)
+bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, TensorSums *sums, Err *e)
 {
-    Run r;
-    for (int64_t i = 0; run_at(s, i, &r); i++)
+    SliceRun r;
+    for (int64_t i = 0; slice_run(s, i, &r); i++)
         for (int64_t done = 0, n; done < r.n; done += n) {
-            const float *at = data + r.here + done;
             n = min64(r.n - done, HASH_BLOCK / 4);
-            sums->words += tensors_sum(at, 4 * n, t->offset / 4 + r.at + done);
-            sums->bits += bits_sum(stream, r.at + done, at, n);
-            if (!file_pwrite(fd, at, 4 * n, t->offset + 4 * (r.at + done)))
+            tensors_add(sums, t, data + r.here + done, r.at + done, n);
+            if (!file_pwrite(fd, data + r.here + done, 4 * n, t->offset + 4 * (r.at + done)))
                 return file_error(e, path, "write");
         }
     return true;
@@ -74,8 +57,8 @@ bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s
 
 bool tensors_read(int fd, const char *path, const CkptTensor *t, const Slice *s, float *data, Err *e)
 {
-    Run r;
-    for (int64_t i = 0; run_at(s, i, &r); i++) {
+    SliceRun r;
+    for (int64_t i = 0; slice_run(s, i, &r); i++) {
         int64_t got = file_pread(fd, data + r.here, 4 * r.n, t->offset + 4 * r.at);
         if (got < 0)
             return file_error(e, path, "read");

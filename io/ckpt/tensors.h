@@ -15,12 +15,13 @@
 enum { HASH_BLOCK = 1 << 20 };                  /* bytes a hash covers */
 #define TENSORS_NAME "tensors.h5"
 
-/* words: the sum above; bits: what these elements add to a fingerprint (core/param.h). */
-typedef struct { uint64_t words, bits; } TensorSums;
+/* words: the sum above; weights, moments: of the fingerprints (core/bits.h), a weight's stream is its name without "weights/". */
+typedef struct { uint64_t words, weights, moments; } TensorSums;
 
-/* The slice's elements, dense in data, to or from their places; what is written is added to *sums.  s->size is t's shape; stream
-   names the tensor in its fingerprint. */
-bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, uint64_t stream, TensorSums *sums, Err *e);
+/* n elements that lie side by side in the tensor, the first of them element `at`. */
+void tensors_add(TensorSums *sums, const CkptTensor *t, const float *data, int64_t at, int64_t n);
+/* The slice's elements, dense in data, to or from their places; what is written is added to *sums.  s->size is t's shape. */
+bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, TensorSums *sums, Err *e);
 bool tensors_read(int fd, const char *path, const CkptTensor *t, const Slice *s, float *data, Err *e);
 /* The sum over n words, the first of them word `first` of the file; a last part of a word is filled with zeros. */
 uint64_t tensors_sum(const void *data, int64_t bytes, int64_t first);

@@ -293,7 +293,7 @@ static void any_slice_finds_its_place(void **state)
         assert_true(layout_make(&l, &(Piece){ t.name, whole, NULL, false }, 1, &e) && layout_write(&l, path, &laid, &e));
         t.offset = l.tensor[0].offset;
         int fd = open(path, O_RDWR);
-        assert_true(tensors_write(fd, path, &t, &s, part, 0, &sums, &e));
+        assert_true(tensors_write(fd, path, &t, &s, part, &sums, &e));
         memset(back, 0, sizeof back);
         assert_true(tensors_read(fd, path, &t, &s, back, &e));
         assert_memory_equal(back, part, (size_t)chosen * sizeof *part);

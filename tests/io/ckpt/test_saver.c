@@ -12,10 +12,10 @@
 
 static void advance_to_the_end(Saver *s, Err *e)
 {
-    while (saver_busy(s)) {
-        int mine = saver_ready(s), all;
+    while (saver_busy(s, SAVER_RUN)) {
+        int mine = saver_ready(s, SAVER_RUN), all;
         MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
-        if (all == size && !saver_advance(s, e))
+        if (all == size && !saver_advance(s, SAVER_RUN, e))
             return;
         usleep(200);
     }
@@ -51,11 +51,11 @@ static void saves_what_was_there_at_the_start(void **state)
             char path[256];
             model_visit(&m, step, true);
             assert_true(saver_start(s, &meta, &e));
-            assert_int_equal(saver_saving(s), meta.step);
+            assert_int_equal(saver_saving(s, SAVER_RUN), meta.step);
             model_visit(&m, step + 100, true);          /* training goes on */
             advance_to_the_end(s, &e);
             assert_int_equal(e.code, 0);
-            assert_int_equal(saver_saved(s), meta.step);
+            assert_int_equal(saver_saved(s, SAVER_RUN), meta.step);
             assert_true(ckpt_newest(MPI_COMM_WORLD, dir, path, sizeof path, &got, &e));
             assert_int_equal(got.step, meta.step);
             fingerprints(step, &weights, &rest);
@@ -143,24 +143,25 @@ static void who_lost_the_run_changes_nothing(void **state)
     Saver *s = saver_open(MPI_COMM_WORLD, dir, m.p, TENSORS, &(SaverConf){ .keep = 1, .async = true, .tag = "life1", .may = still_ours }, &e);
     CkptMeta meta = meta_of(10);
     lost = false;
-    assert_true(saver_start(s, &meta, &e) && saver_finish(s, &e));
+    assert_true(saver_start(s, &meta, &e) && saver_finish(s, SAVER_RUN, &e));
     meta.step = 20;
     assert_true(saver_start(s, &meta, &e));
     sync_ranks();
     if (rank == 0)
         assert_int_equal(entries(".tmp-step-00000020-life1") <= 1, 1);
     lost = true;
-    assert_false(saver_finish(s, &e));
+    assert_false(saver_finish(s, SAVER_RUN, &e));
     assert_int_equal(e.code, EXIT_CONFIG);
-    assert_false(saver_busy(s));
+    assert_false(saver_busy(s, SAVER_RUN));
     sync_ranks();
     assert_int_equal(newest_step(), 10);
     assert_int_equal(entries("step-"), 1);
     assert_int_equal(entries(".tmp-"), 0);
+    sync_ranks();
     lost = false;                                       /* and the saver can go on */
     e = (Err){0};
     meta.step = 30;
-    assert_true(saver_start(s, &meta, &e) && saver_finish(s, &e));
+    assert_true(saver_start(s, &meta, &e) && saver_finish(s, SAVER_RUN, &e));
     sync_ranks();
     assert_int_equal(newest_step(), 30);
     saver_close(s);
