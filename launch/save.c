@@ -127,7 +127,7 @@ bool run_save(Run *r, bool wait, Err *e)
     if ((wait || !r->c->ckpt.async) && !saver_finish(r->saver, SAVER_RUN, e))
         return false;
     if (wait && r->local_dir[0])
-        local_prune(r->local_dir, r->step + 1, -1);         /* of no use any more */
+        local_prune(r->local_dir, INT64_MAX, -1);         /* of no use any more */
     return true;
 }
 

@@ -264,7 +264,8 @@ void local_prune(const char *dir, int64_t newest, int64_t other)
         if (list[i].step < newest && list[i].step != other && name_of(path, dir, "", list[i].step, list[i].rank, &e))
             unlink(path);
     free(list);
-    rmdir(dir);
+    if (newest == INT64_MAX)
+        rmdir(dir);
 }
 
 void local_clean(const char *dir)

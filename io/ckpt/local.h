@@ -46,7 +46,7 @@ bool local_open(LocalPart *p, const char *dir, int64_t step, int rank, Err *e);
 void local_close(LocalPart *p);
 /* Its extents but HDF5's, each checked against its hash, to their places in tensors.h5. */
 bool local_carry(const LocalPart *p, int fd, const char *path, Err *e);
-/* Removes this node's parts of steps before `newest`, but `other`'s, and the folder if nothing is left; failures do no harm. */
+/* Removes this node's parts of steps before `newest`, but `other`'s; INT64_MAX: all, and the folder.  Failures do no harm. */
 void local_prune(const char *dir, int64_t newest, int64_t other);
 
 /* Removes what a dead life was writing. */
