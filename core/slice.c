@@ -46,6 +46,27 @@ int64_t slice_total(const Slice *s)
     return n;
 }
 
+bool slice_run(const Slice *s, int64_t i, SliceRun *r)
+{
+    int j = s->dims - 1;
+    int64_t tail = 1, pitch;
+    while (j > 0 && slice_extent(s, j) == s->size[j])       /* dims behind j are chosen whole */
+        tail *= s->size[j--];
+    if (slice_total(s) == 0 || i * s->block[j] * tail >= slice_total(s))
+        return false;
+    r->n = s->block[j] * tail;
+    r->here = i * r->n;
+    r->at = (s->start[j] + i % s->count[j] * s->stride[j]) * tail;
+    i /= s->count[j];
+    pitch = s->size[j] * tail;
+    for (int d = j - 1; d >= 0; pitch *= s->size[d--]) {
+        int64_t k = i % slice_extent(s, d);
+        r->at += (s->start[d] + k / s->block[d] * s->stride[d] + k % s->block[d]) * pitch;
+        i /= slice_extent(s, d);
+    }
+    return true;
+}
+
 /* Where global index g of dim d lies in the dense buffer, or -1. */
 static int64_t local(const Slice *s, int d, int64_t g)
 {

@@ -26,6 +26,10 @@ Slice   slice_part(Slice whole, int dim, int rank, int ranks);
 Slice   slice_range(Slice whole, int dim, int64_t start, int64_t n);
 int64_t slice_extent(const Slice *s, int dim);  /* chosen elements along dim */
 int64_t slice_total(const Slice *s);            /* chosen elements in all */
+/* n elements side by side: element `at` of the global array, row-major, is element `here` of the dense buffer. */
+typedef struct { int64_t at, n, here; } SliceRun;
+/* The slice's i-th such run; `at` and `here` grow with i.  False after the last. */
+bool    slice_run(const Slice *s, int64_t i, SliceRun *r);
 /* "(4096,4096)", as messages have it; returns out. */
 const char *shape_text(char out[SHAPE_TEXT], int dims, const int64_t *size);
 /* Copies the elements that both slices choose from src (dense in `from`) to dst (dense in `to`), elem bytes each;

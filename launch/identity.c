@@ -12,7 +12,7 @@ CkptMeta identity_of(const Run *r)
 {
     const Config *c = r->c;
     CkptMeta m = { .step = r->step, .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c, CKPT_VERSION),
-                   .fingerprint = run_fingerprint(r, NULL),
+                   .fingerprint = run_fingerprint(r, NULL), .moments = run_moments(r),
                    .dp = r->grid.dp_size, .tp = r->grid.tp_size, .global_batch = c->train.global_batch,
                    .samples = r->step * c->train.global_batch };
     snprintf(m.stage, sizeof m.stage, "%s", STAGE_NAME[c->train.stage]);
@@ -113,13 +113,11 @@ bool identity_same(Run *r, const CkptMeta *was, const char *path, Err *e)
     if (was->config_hash != config_hash(r->c, was->version) || strcmp(was->stage, STAGE_NAME[r->c->train.stage])) {
         if (r->grid.rank == 0)
             say_difference(r, was->version, e);
-        return err_set(e, EXIT_CONFIG, path, "take another run.dir, or the configuration in RUN/config.cfg",
-                       "the run in run.dir was started with another configuration");
-    }
-    if (!same_data(r, was, path, e))
-        return false;
-    if (r->grid.rank == 0)
+        err_set(e, EXIT_CONFIG, path, "take another run.dir, or the configuration in RUN/config.cfg",
+                "the run in run.dir was started with another configuration");
+    } else if (same_data(r, was, path, e) && r->grid.rank == 0) {
         same_start(r, was, path, e);
+    }
     snprintf(r->init, sizeof r->init, "%s", was->init);
     return run_agree(r, e);
 }

@@ -146,11 +146,13 @@ static bool write_manifest(const Save *s, Err *e)
     char path[PATH_ROOM];
     Manifest m = { .meta = *s->meta, .tensor = s->tensor, .tensors = s->pieces, .bytes = s->bytes, .blocks = s->blocks,
                    .block = s->block };
-    bool ok = true;
-    char *text = manifest_text(&m);
-    if (!text)
+    char run[PATH_ROOM];
+    bool ok = !s->meta->beside[0] || (path_set(run, e, "%s/..", s->dir) && beside_list(run, s->meta->beside, &m.file, &m.files, e));
+    char *text = ok ? manifest_text(&m) : NULL;
+    if (ok && !text)
         ok = err_set(e, EXIT_INTERNAL, s->final, "", "cannot write the manifest: a name is not UTF-8");
     ok = ok && path_set(path, e, "%s/" MANIFEST_NAME, s->temp) && file_replace(path, text, strlen(text), e);
+    free(m.file);
     free(text);
     return ok;
 }

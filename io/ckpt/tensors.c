@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 enum { COPY = 1 << 16 };
 
@@ -147,77 +145,13 @@ bool tensors_layout(const char *path, CkptTensor *t, int n, int64_t *bytes, uint
 
 /* ---- slices ---- */
 
-typedef struct { int64_t at, n, here; } Run;    /* n elements: element `at` of the tensor is element `here` of the buffer */
-
-/* The slices's i-th contiguous run; false after the last.  Dims behind `j` are chosen whole. */
-static bool run_at(const Slice *s, int64_t i, Run *r)
-{
-    int j = s->dims - 1;
-    int64_t tail = 1, pitch;
-    while (j > 0 && slice_extent(s, j) == s->size[j])
-        tail *= s->size[j--];
-    if (slice_total(s) == 0 || i * s->block[j] * tail >= slice_total(s))
-        return false;
-    r->n = s->block[j] * tail;
-    r->here = i * r->n;
-    r->at = (s->start[j] + i % s->count[j] * s->stride[j]) * tail;
-    i /= s->count[j];
-    pitch = s->size[j] * tail;
-    for (int d = j - 1; d >= 0; pitch *= s->size[d--]) {
-        int64_t k = i % slice_extent(s, d);
-        r->at += (s->start[d] + k / s->block[d] * s->stride[d] + k % s->block[d]) * pitch;
-        i /= slice_extent(s, d);
-    }
-    return true;
-}
-
 bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, uint64_t *sum, Err *e)
 {
-    Run r;
-    for (int64_t i = 0; run_at(s, i, &r); i++) {
+    SliceRun r;
+    for (int64_t i = 0; slice_run(s, i, &r); i++) {
         if (!file_pwrite(fd, data + r.here, 4 * r.n, t->offset + 4 * r.at))
             return file_error(e, path, "write");
         *sum += tensors_sum(data + r.here, 4 * r.n, t->offset / 4 + r.at);
     }
     return true;
-}
-
-bool tensors_read(int fd, const char *path, const CkptTensor *t, const Slice *s, float *data, Err *e)
-{
-    Run r;
-    for (int64_t i = 0; run_at(s, i, &r); i++) {
-        int64_t got = file_pread(fd, data + r.here, 4 * r.n, t->offset + 4 * r.at);
-        if (got < 0)
-            return file_error(e, path, "read");
-        if (got < 4 * r.n)
-            return err_set(e, EXIT_DATA, path, "", "the file ends inside tensor \"%s\"", t->name);
-    }
-    return true;
-}
-
-/* ---- hashes ---- */
-
-int64_t tensors_share(int64_t blocks, int rank, int size)
-{
-    return blocks / size * rank + min64(blocks % size, rank);
-}
-
-bool tensors_hash(int fd, const char *path, int64_t bytes, int64_t first, int64_t n, uint64_t *hash, uint64_t *sum, Err *e)
-{
-    char *buf = malloc(HASH_BLOCK);
-    CHECK(buf, "no memory for %d bytes of a checkpoint", HASH_BLOCK);
-    bool ok = true;
-    for (int64_t b = 0; ok && b < n; b++) {
-        int64_t at = (first + b) * HASH_BLOCK, want = min64(HASH_BLOCK, bytes - at), got = file_pread(fd, buf, want, at);
-        if (got < 0)
-            ok = file_error(e, path, "read");
-        else if (got < want)
-            ok = err_set(e, EXIT_DATA, path, "", "the file ends at byte %" PRId64 ", it should have %" PRId64, at + got, bytes);
-        else
-            hash[b] = XXH64(buf, (size_t)want, 0);
-        if (ok && sum)
-            *sum += tensors_sum(buf, want, at / 4);
-    }
-    free(buf);
-    return ok;
 }

@@ -23,9 +23,8 @@ enum { HASH_BLOCK = 1 << 20 };                  /* bytes a hash covers */
 /* Creates the file at path, all but the elements, reserves its space, fills in offsets; bytes = its size.  HDF5: main
    thread only. */
 bool tensors_layout(const char *path, CkptTensor *t, int n, int64_t *bytes, uint64_t *sum, Err *e);
-/* The slice's elements, dense in data, to or from their places.  s->size is t's shape. */
+/* The slice's elements, dense in data, to their places.  s->size is t's shape. */
 bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, uint64_t *sum, Err *e);
-bool tensors_read(int fd, const char *path, const CkptTensor *t, const Slice *s, float *data, Err *e);
 /* The sum over n words, the first of them word `first` of the file; a last part of a word is filled with zeros. */
 uint64_t tensors_sum(const void *data, int64_t bytes, int64_t first);
 
