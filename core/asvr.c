@@ -207,6 +207,12 @@ bool model_measure(Model *m, const ModelConf *c, Tp *tp)
     return true;
 }
 
+void model_init(Model *m)
+{
+    for (int i = 0; i < m->table.n; i++)
+        params_init(&m->table, i, m->weights, m->c.seed);
+}
+
 bool model_open(Model *m, const ModelConf *c, Tp *tp)
 {
     if (!model_measure(m, c, tp))
@@ -215,8 +221,8 @@ bool model_open(Model *m, const ModelConf *c, Tp *tp)
     m->weights = TAKE(&m->weight_arena, float, m->table.weights);
     arena_alloc(&m->grad_arena);
     m->grads = TAKE(&m->grad_arena, float, m->table.grads);
-    for (int i = 0; i < m->table.n; i++)
-        params_init(&m->table, i, m->weights, c->seed);
+    if (!c->empty)
+        model_init(m);
     Binder b = binder_weights(&m->table, m->weights);
     bind_all(m, &m->w, &b);
     b = binder_grads(&m->table, m->grads);

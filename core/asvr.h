@@ -90,6 +90,8 @@ int      model_branches(const Model *m);
 bool model_measure(Model *m, const ModelConf *c, Tp *tp);
 /* model_measure, then allocates, lays out and initialises everything. */
 bool model_open(Model *m, const ModelConf *c, Tp *tp);
+/* Initial values of all weights by the seed, where c.empty left them zero. */
+void model_init(Model *m);
 void model_close(Model *m);
 /* Adds the batch's targets and tokens to n_text, n_visual, pairs and tokens.  Local. */
 void model_count(Model *m, const Batch *b, Losses *targets);

@@ -289,6 +289,7 @@ static bool open_all(Run *r, Synthetic *s, Err *e)
         return err_set(e, EXIT_CONFIG, "train.stage", "", "bench measures the stages pretrain and instruct");
     if (!run_model(r, &shape, e))
         return false;
+    model_init(&r->model);
     optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &(OptimSetup){
         .kind = c->train.optimizer, .zero1 = conf.zero1, .canonical = conf.reduction == REDUCE_CANONICAL });
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);

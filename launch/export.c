@@ -25,32 +25,29 @@ typedef struct {
 
 /* ---- what is asked ---- */
 
-/* The small files beside a checkpoint RUN/ckpt/step-N, if its run was imported; "" if not. */
-static bool find_hf(const Export *x, const char *ckpt, char hf[PATH_ROOM], Err *e)
+/* The small files beside a checkpoint RUN/ckpt/step-N, if its run was imported: they are what they were at import; "" if not. */
+static bool find_hf(Export *x, int from, Err *e)
 {
     int there = 0;
-    if (!path_set(hf, e, "%s/../../" HFFILES_DIR, ckpt))
+    path_set(x->hf, e, "%s/../../" HFFILES_DIR, ckpt_path(x->ckpt[from]));
+    if (!run_agree(&x->r, e))
         return false;
     if (x->r.grid.rank == 0)
-        there = access(hf, F_OK) == 0;
+        there = access(x->hf, F_OK) == 0;
     comm_bcast(x->r.grid.world, &there, sizeof there, 0);
     if (!there)
-        hf[0] = 0;
-    return true;
+        x->hf[0] = 0;
+    return !there || ckpt_verify_beside(x->ckpt[from], e);
 }
 
 static bool open_sources(Export *x, Err *e)
 {
     const Config *c = x->r.c;
-    CkptMeta m;
-    if (!run_find(&x->r, c->export.from, x->path[FROM_RUN], PATH_ROOM, &m, e)
-        || !ckpt_tensors(x->r.grid.world, x->path[FROM_RUN], &x->list[FROM_RUN], &x->n[FROM_RUN], e))
-        return false;
-    if (!c->export.base[0])
-        return find_hf(x, x->path[FROM_RUN], x->hf, e);
-    if (!run_find(&x->r, c->export.base, x->path[FROM_BASE], PATH_ROOM, &m, e)
-        || !ckpt_tensors(x->r.grid.world, x->path[FROM_BASE], &x->list[FROM_BASE], &x->n[FROM_BASE], e)
-        || !find_hf(x, x->path[FROM_BASE], x->hf, e))
+    x->ckpt[FROM_RUN] = run_ckpt(&x->r, c->export.from, NULL, NULL, e);
+    if (!x->ckpt[FROM_RUN] || !c->export.base[0])
+        return x->ckpt[FROM_RUN] && find_hf(x, FROM_RUN, e);
+    x->ckpt[FROM_BASE] = run_ckpt(&x->r, c->export.base, NULL, NULL, e);
+    if (!x->ckpt[FROM_BASE] || !find_hf(x, FROM_BASE, e))
         return false;
     return x->hf[0] || err_set(e, EXIT_CONFIG, "export.base", "name a run that `asvr import` made", "%s was not imported", c->export.base);
 }
@@ -80,7 +77,7 @@ static bool target(const Export *x, char final[PATH_ROOM], char temp[PATH_ROOM],
 static bool flush(Stream *s, Err *e)
 {
     const Export *x = s->x;
-    if (s->n && !ckpt_load(x->r.grid.world, x->path[s->from], s->piece, s->n, e))
+    if (s->n && !ckpt_fill(x->ckpt[s->from], s->piece, s->n, CKPT_WANTED, e))
         return false;
     for (int i = 0; i < s->n; i++) {
         const ExportItem *it = s->part[i].item;
@@ -133,9 +130,19 @@ static bool send_small(const Stream *s, const ExportItem *it, Err *e)
     return ok;
 }
 
+/* In the order of each checkpoint's file, so that it is read from end to end. */
+static int file_order(const void *a, const void *b)
+{
+    const ExportItem *x = a, *y = b;
+    if (x->from != y->from || x->from > FROM_BASE)
+        return x->from - y->from;
+    return x->tensor->offset == y->tensor->offset ? x->piece.row_block - y->piece.row_block : x->tensor->offset < y->tensor->offset ? -1 : 1;
+}
+
 static bool send_all(Stream *s, Err *e)
 {
     const Export *x = s->x;
+    qsort(x->item, (size_t)x->items, sizeof *x->item, file_order);
     for (int i = 0; i < x->items; i++) {
         const ExportItem *it = &x->item[i];
         if (it->from > FROM_BASE)
@@ -218,8 +225,10 @@ static void leftover(const Export *x, char out[256])
 {
     char last[PARAM_NAME] = "";
     out[0] = 0;
-    for (int i = 0; i < x->n[FROM_RUN]; i++) {
-        const CkptTensor *t = &x->list[FROM_RUN][i];
+    int n;
+    const CkptTensor *list = ckpt_tensors(x->ckpt[FROM_RUN], &n);
+    for (int i = 0; i < n; i++) {
+        const CkptTensor *t = &list[i];
         const char *name = strchr(t->name, '/') + 1;
         bool used = strncmp(t->name, "weights/", 8) != 0 || (strstr(name, "codes.") && !strstr(name, ".table"));
         for (int k = 0; k < x->items && !used; k++)
@@ -238,7 +247,7 @@ static void report(const Export *x)
 {
     char left[256];
     leftover(x, left);
-    printf("exported %d tensors of %s to %s\n", x->plan.tensors, x->path[FROM_RUN], x->r.c->export.to);
+    printf("exported %d tensors of %s to %s\n", x->plan.tensors, ckpt_path(x->ckpt[FROM_RUN]), x->r.c->export.to);
     if (left[0])
         printf("not exported, since the base has no place for it: %s\n", left);
 }
@@ -284,8 +293,8 @@ int export_main(const Config *c)
         log_error(&e);
     st_close(&x->plan);
     st_close(&x->unused);
-    free(x->list[FROM_RUN]);
-    free(x->list[FROM_BASE]);
+    ckpt_close(x->ckpt[FROM_RUN]);
+    ckpt_close(x->ckpt[FROM_BASE]);
     free(x->item);
     run_close(&x->r);
     free(x);

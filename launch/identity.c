@@ -112,13 +112,11 @@ bool identity_same(Run *r, const CkptMeta *was, const char *path, Err *e)
     if (was->config_hash != config_hash(r->c, was->version) || strcmp(was->stage, STAGE_NAME[r->c->train.stage])) {
         if (r->grid.rank == 0)
             say_difference(r, was->version, e);
-        return err_set(e, EXIT_CONFIG, path, "take another run.dir, or the configuration in RUN/config.cfg",
-                       "the run in run.dir was started with another configuration");
-    }
-    if (!same_data(r, was, path, e))
-        return false;
-    if (r->grid.rank == 0)
+        err_set(e, EXIT_CONFIG, path, "take another run.dir, or the configuration in RUN/config.cfg",
+                "the run in run.dir was started with another configuration");
+    } else if (same_data(r, was, path, e) && r->grid.rank == 0) {
         same_start(r, was, path, e);
+    }
     snprintf(r->init, sizeof r->init, "%s", was->init);
     return run_agree(r, e);
 }

@@ -10,6 +10,7 @@
 #include "dist/comm.h"
 #include "dist/tp.h"
 #include "io/base/agree.h"
+#include "launch/save.h"
 
 enum { BUCKET_BYTES = 2 << 20 };
 
@@ -94,7 +95,7 @@ ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STR
     const int visual = c->model.head.heads ? c->model.head.heads : (int)max64(1, c->model.head.width / 128);
     trainable_parts(c, s->stage, trainable);
     return (ModelConf){
-        .stage = s->stage, .train = s->train, .bare = s->bare, .parts = s->parts,
+        .stage = s->stage, .train = s->train, .bare = s->bare, .empty = true, .parts = s->parts,
         .supervision = (Supervision)c->train.supervision, .codes_given = s->codes_given, .trainable = trainable,
         .image = c->model.vision.image, .patch = c->model.vision.patch, .scales = c->model.vision.scales,
         .vision = { .C = c->model.vision.width, .F = c->model.vision.ffn, .H = c->model.vision.heads,

@@ -18,6 +18,7 @@
 #include "io/set/catalogue.h"
 #include "io/ckpt/saver.h"
 #include "io/base/files.h"
+#include "io/ckpt/ckptread.h"
 #include "io/base/log.h"
 #include "io/text/text.h"
 #include "launch/config/config.h"
@@ -70,6 +71,7 @@ bool run_agree(const Run *r, Err *e);
 bool run_text(Run *r, Err *e);                                         /* opens text.model */
 /* Opens a split of data.set, on all ranks the same, and checks that it was packed for this configuration. */
 bool run_shards(Run *r, int split, Err *e);
+/* The model, its weights zero: one of the functions below fills them, or model_init. */
 bool run_model(Run *r, const RunShape *s, Err *e);
 /* The model's configuration, as run_model opens it.  Local. */
 ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STRING]);
@@ -81,8 +83,9 @@ void run_data_difference(const Run *r, char *out, size_t cap);
 /* The shape of the shards' micro-batches for the configured stage. */
 RunShape run_shape(const Run *r, bool train);
 
-/* A checkpoint as users name it: a checkpoint's folder, a RUN, or a RUN/ckpt (then its newest valid one). */
-bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta *m, Err *e);
+/* A checkpoint as users name it, opened and used (`use` may be NULL): a checkpoint's folder, a RUN, or a RUN/ckpt (then its
+   newest valid one).  NULL on failure; to be closed. */
+Ckpt *run_ckpt(const Run *r, const char *named, CkptUse *use, void *with, Err *e);
 /* Loads the parts of the model that the named checkpoints have ("runs/siglip, runs/vicuna": each part from the first that
    has it), whole or not at all; the others keep their fresh values, but the codes' own tower, which then is a copy of
    the vision tower.  Which is which goes to *o. */
@@ -91,23 +94,14 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e);
 bool run_weights(Run *r, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
 bool run_resume(Run *r, Err *e);
-/* With ckpt.local: what a dead life of the run left on the nodes' disks goes to RUN/ckpt.  Before run_resume. */
-bool run_recover(Run *r, Err *e);
-/* What saves: once, when the weights are there. */
-bool run_saver(Run *r, Err *e);
-void run_saver_close(Run *r);
-/* A checkpoint of this step, after the one under way; wait: until it is committed. */
-bool run_save(Run *r, bool wait, Err *e);
-/* This step is kept on the nodes' disks, unless the one before is still on its way there. */
-void run_keep(Run *r);
-/* Lanes whose phase all ranks have done go on; what was kept last is carried to RUN/ckpt as soon as nothing else is. */
-bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], Err *e);
 /* Weights, and with moments the optimizer's, as pieces of a checkpoint; names live in *names, both to be freed.  Local. */
 Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME]);
 /* RUN/ckpt, of PATH_ROOM bytes.  Local. */
 bool run_ckpt_dir(const Run *r, char dir[], Err *e);
 /* What the model's parameters are, in one number that no grid changes; want: which, NULL for all. */
 uint64_t run_fingerprint(const Run *r, bool (*want)(const Param *p));
+/* The same of the optimizer's moments (CkptMeta.moments): what this replica holds, and what replicas share. */
+uint64_t run_moments(const Run *r);
 /* Are the shards' codes those of this model's tower and codebooks? */
 bool run_codes_match(const Run *r, Err *e);
 /* Names the codebooks of one kind; 0 if the model has none. */

@@ -12,6 +12,7 @@
 #include "io/ckpt/local.h"
 #include "io/ckpt/recover.h"
 #include "launch/identity.h"
+#include "launch/save.h"
 
 /* What several ranks hold must be the same on all of them: the copies of a piece among neighbouring tp ranks, and every
    piece among replicas.  Dies where it is not, since nothing that could be saved would be right. */

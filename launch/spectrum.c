@@ -191,7 +191,7 @@ static bool weights_group(Spectrum *s, int first, int last, const int *owner, Er
         p[i].data = malloc((size_t)slice_total(&p[i].slice) * sizeof(float) + 1);
         CHECK(p[i].data, "no memory for %lld elements of %s", (long long)slice_total(&p[i].slice), names[i]);
     }
-    const bool ok = ckpt_load(s->r.grid.world, s->path, p, n, e);
+    const bool ok = ckpt_fill(s->ckpt, p, n, CKPT_WANTED, e);
     for (int i = 0; i < n; i++) {
         if (ok && (!owner || owner[i] == s->r.grid.rank))
             values_of(s, owner ? NULL : &s->svd, &s->matrix[first + i], &p[i]);
@@ -275,8 +275,8 @@ static bool books_look(Spectrum *s, Err *e)
         float *often = malloc((size_t)slice_total(&count) * sizeof *often + 1);
         CHECK(vectors && often, "no memory for a codebook of %lld x %lld", (long long)b->vectors, (long long)b->width);
         const Piece p[2] = { { names[0], table, vectors, false }, { names[1], count, often, false } };
-        const int n = ckpt_has(s->tensor, s->tensors, names[1]) ? 2 : 1;
-        ok = ckpt_load(s->r.grid.world, s->path, p, n, e);
+        const int n = ckpt_find(s->ckpt, names[1]) ? 2 : 1;
+        ok = ckpt_fill(s->ckpt, p, n, CKPT_WANTED, e);
         if (ok && mine)
             b->copies = copies(vectors, (int)b->vectors, (int)b->width);
         if (ok && mine && n == 2)
@@ -297,8 +297,14 @@ static bool look(Spectrum *s, Err *e)
 {
     const Config *c = s->r.c;
     const char *from = c->spectrum.from[0] ? c->spectrum.from : c->run.dir, *list = c->spectrum.parts;
-    if (!run_find(&s->r, from, s->path, sizeof s->path, &s->meta, e) ||
-        !ckpt_tensors(s->r.grid.world, s->path, &s->tensor, &s->tensors, e) || !check_parts(s, list, e))
+    s->ckpt = run_ckpt(&s->r, from, NULL, NULL, e);
+    if (!s->ckpt)
+        return false;
+    snprintf(s->path, sizeof s->path, "%s", ckpt_path(s->ckpt));
+    s->meta = *ckpt_meta(s->ckpt);
+    s->tensor = ckpt_tensors(s->ckpt, &s->tensors);
+    check_parts(s, list, e);
+    if (!run_agree(&s->r, e))
         return false;
     list_matrices(s, list);
     if (!weights_look(s, e) || !books_look(s, e))
@@ -322,7 +328,7 @@ int spectrum_main(const Config *c)
     ok = ok && run_agree(&s->r, &e);
     if (!ok && s->r.grid.rank == 0)
         log_error(&e);
-    free(s->tensor);
+    ckpt_close(s->ckpt);
     free(s->matrix);
     free(s->values);
     free(s->book);

@@ -10,6 +10,7 @@
 #include "dist/comm.h"
 #include "dist/stop.h"
 #include "io/base/files.h"
+#include "launch/save.h"
 #include "launch/schedule.h"
 
 enum { NAMED = 5 };

@@ -8,7 +8,7 @@
 #include "io/base/agree.h"
 #include "io/base/files.h"
 #include "io/base/log.h"
-#include "io/ckpt/ckpt.h"
+#include "io/ckpt/ckptread.h"
 #include "io/set/catalogue.h"
 #include "launch/verbs.h"
 
@@ -59,13 +59,32 @@ static bool verify_set(const char *path, Err *e)
     return !e->code;
 }
 
-static void verify_one(const char *path, int kind, Err *e)
+/* All ranks read, each its share of the blocks. */
+static bool verify_checkpoint(const char *path, Err *e)
+{
+    const double began = now();
+    Ckpt *c = ckpt_open(MPI_COMM_WORLD, path, e);
+    if (c && ckpt_verify(c, e)) {
+        int64_t read = ckpt_read_bytes;
+        comm_sum_i64(MPI_COMM_WORLD, &read, 1);
+        const double t = now() - began;
+        int tensors;
+        ckpt_tensors(c, &tensors);
+        if (comm_rank(MPI_COMM_WORLD) == 0) {
+            printf("ok %016" PRIx64 " %s\n", ckpt_meta(c)->fingerprint, path);
+            printf("   step %lld, %d tensors, %.1f MB read in %.2f s: %.2f GB/s\n", (long long)ckpt_meta(c)->step, tensors,
+                   1e-6 * (double)read, t, 1e-9 * (double)read / t);
+        }
+    }
+    ckpt_close(c);
+    return !e->code;
+}
+
+static void verify_shard(const char *path, Err *e)
 {
     uint64_t fingerprint = 0;
-    CkptMeta m = { 0 };
-    const bool ok = kind == SHARD ? shards_verify(path, &fingerprint, e) : ckpt_verify(path, &m, e);
-    if (ok)
-        printf("ok %016" PRIx64 " %s\n", kind == SHARD ? fingerprint : m.fingerprint, path);
+    if (shards_verify(path, &fingerprint, e))
+        printf("ok %016" PRIx64 " %s\n", fingerprint, path);
 }
 
 int verify_main(const char *path)
@@ -75,8 +94,10 @@ int verify_main(const char *path)
     if (err_agree(MPI_COMM_WORLD, !e.code, &e)) {
         if (kind == DATA_SET)
             verify_set(path, &e);
+        else if (kind == CHECKPOINT)
+            verify_checkpoint(path, &e);
         else if (rank == 0)
-            verify_one(path, kind, &e);
+            verify_shard(path, &e);
     }
     if (rank == 0 && e.code)
         log_error(&e);

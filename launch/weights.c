@@ -16,22 +16,27 @@ static bool exists(const char *dir, const char *name)
     return path_set(path, &(Err){ 0 }, "%s/%s", dir, name) && stat(path, &st) == 0;
 }
 
-bool run_find(const Run *r, const char *named, char path[], size_t cap, CkptMeta *m, Err *e)
+Ckpt *run_ckpt(const Run *r, const char *named, CkptUse *use, void *with, Err *e)
 {
+    Ckpt *c = NULL;
+    char dir[PATH_ROOM];
     /* Rank 0 looks: the others might see an older state of a shared file system. */
     int kind = exists(named, "manifest.json") ? 0 : exists(named, "ckpt") ? 1 : exists(named, ".") ? 2 : 3;
     comm_bcast(r->grid.world, &kind, sizeof kind, 0);
     if (kind == 0) {
-        snprintf(path, cap, "%s", named);
-        return ckpt_open_meta(r->grid.world, named, m, e);
+        c = ckpt_open(r->grid.world, named, e);
+        if (!c || !use || use(with, c, e))
+            return c;
+        ckpt_close(c);
+        return NULL;
     }
-    char dir[PATH_ROOM];
-    if (!path_set(dir, e, "%s%s", named, kind == 1 ? "/ckpt" : "") || (kind < 3 && !ckpt_newest(r->grid.world, dir, path, cap, m, e)))
-        return false;
-    if (kind == 3 || !path[0])
-        return err_set(e, EXIT_IO, named, "name a checkpoint's folder or a run that has one",
-                       kind == 3 ? "there is no such folder" : "there is no checkpoint");
-    return true;
+    path_set(dir, e, "%s%s", named, kind == 1 ? "/ckpt" : "");
+    if (!run_agree(r, e) || (kind < 3 && !ckpt_choose(r->grid.world, dir, use, with, &c, e)))
+        return NULL;
+    if (!c)
+        err_set(e, EXIT_IO, named, "name a checkpoint's folder or a run that has one",
+                kind == 3 ? "there is no such folder" : "there is no checkpoint");
+    return c;
 }
 
 Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
@@ -54,67 +59,70 @@ Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
     return p;
 }
 
-/* The part of tensor i, e.g. "decoder". */
-static void part_of(const Params *t, int i, char part[PARAM_NAME])
+/* The part of a tensor's name, e.g. "decoder": its length. */
+static int part_length(const Param *p) { return (int)strcspn(p->name, "."); }
+
+/* A part is in a checkpoint whole or not at all: of each tensor of the table whether it is there. */
+static bool parts_there(const Params *t, const Ckpt *c, bool *there, Err *e)
 {
-    snprintf(part, PARAM_NAME, "%.*s", (int)strcspn(t->p[i].name, "."), t->p[i].name);
+    for (int i = 0, end; i < t->n; i = end) {               /* tensors of a part lie together */
+        const int length = part_length(&t->p[i]);
+        int have = 0, missing = i;
+        for (end = i; end < t->n && part_length(&t->p[end]) == length && !strncmp(t->p[end].name, t->p[i].name, (size_t)length); end++) {
+            char name[CKPT_NAME];
+            snprintf(name, sizeof name, "weights/%s", t->p[end].name);
+            there[end] = ckpt_find(c, name);
+            have += there[end];
+            missing = there[end] ? missing : end;
+        }
+        if (have == 0 || have == end - i)
+            continue;
+        err_expected(e, "all %d tensors of \"%.*s\"", end - i, length, t->p[i].name);
+        err_got(e, "%d of them; \"%s\" is missing", have, t->p[missing].name);
+        return err_set(e, EXIT_DATA, ckpt_path(c), "the model.* keys differ from the checkpoint's", "the checkpoint is of another model");
+    }
+    return true;
 }
 
-/* A part is in a checkpoint whole or not at all: 1, 0, or -1 with the error. */
-static int has_part(const Params *t, const char *part, const CkptTensor *list, int n, const char *path, Err *e)
-{
-    int have = 0, want = 0;
-    const char *missing = "";
-    for (int i = 0; i < t->n; i++) {
-        char name[CKPT_NAME];
-        if (!param_in_part(&t->p[i], part))
-            continue;
-        snprintf(name, sizeof name, "weights/%s", t->p[i].name);
-        bool found = ckpt_has(list, n, name);
-        have += found;
-        want++;
-        missing = found ? missing : t->p[i].name;
-    }
-    if (have == 0 || have == want)
-        return have > 0;
-    err_expected(e, "all %d tensors of \"%s\"", want, part);
-    err_got(e, "%d of them; \"%s\" is missing", have, missing);
-    err_set(e, EXIT_DATA, path, "the model.* keys differ from the checkpoint's", "the checkpoint is of another model");
-    return -1;
-}
+/* One checkpoint of the list. */
+typedef struct { Run *r; const Piece *all; int n, this, *from; } Parts;
 
 /* Of the tensors that nobody has filled yet, those whose part the checkpoint has; they are `from` this one. */
-static bool load_from(Run *r, const char *path, const Piece *all, int n, int *from, int this, Err *e)
+static bool use_parts(void *with, Ckpt *c, Err *e)
 {
-    CkptTensor *list = NULL;
-    int in_file = 0, kept = 0;
-    if (!ckpt_tensors(r->grid.world, path, &list, &in_file, e))
-        return false;
-    Piece *mine = malloc((size_t)n * sizeof *mine);
-    CHECK(mine, "no memory for a list of %d tensors", n);
-    for (int i = 0; i < n && !e->code; i++) {
-        char part[PARAM_NAME];
-        part_of(&r->model.table, i, part);
-        if (from[i] >= 0 || has_part(&r->model.table, part, list, in_file, path, e) <= 0)
+    const Parts *q = with;
+    Piece *mine = malloc((size_t)(q->n + 1) * sizeof *mine);
+    bool *there = calloc((size_t)q->n + 1, sizeof *there);
+    int kept = 0;
+    CHECK(mine && there, "no memory for a list of %d tensors", q->n);
+    parts_there(&q->r->model.table, c, there, e);
+    bool ok = run_agree(q->r, e);
+    for (int i = 0; ok && i < q->n; i++) {
+        if (q->from[i] == q->this)                          /* what a damaged one before would have filled */
+            q->from[i] = ORIGIN_FRESH;
+        if (q->from[i] >= 0 || !there[i])
             continue;
-        mine[kept++] = all[i];
-        from[i] = this;
+        mine[kept++] = q->all[i];
+        q->from[i] = q->this;
     }
-    const bool ok = !e->code && ckpt_load(r->grid.world, path, mine, kept, e);
+    ok = ok && ckpt_fill(c, mine, kept, CKPT_WANTED, e);
     free(mine);
-    free(list);
+    free(there);
     return ok;
 }
 
-/* The codes' own tower, where nobody filled it, becomes a copy of the vision tower, if that is there. */
-static void copy_tower(Run *r, int *from)
+/* What nobody filled: the codes' own tower becomes a copy of the vision tower, if that is there; the rest starts from the seed. */
+static void fill_rest(Run *r, int *from)
 {
     bool copy = false;
-    for (int i = 0; i < r->model.table.n; i++)
-        if (from[i] < 0 && param_in_part(&r->model.table.p[i], "tokenizer") && model_has(&r->model, PART_VISION)) {
+    for (int i = 0; i < r->model.table.n; i++) {
+        const bool tower = param_in_part(&r->model.table.p[i], "tokenizer") && model_has(&r->model, PART_VISION);
+        if (from[i] < 0 && tower)
             from[i] = ORIGIN_COPIED;
-            copy = true;
-        }
+        else if (from[i] < 0)
+            params_init(&r->model.table, i, r->model.weights, (uint64_t)r->c->run.seed);
+        copy |= from[i] == ORIGIN_COPIED;
+    }
     if (copy)
         distill_start(&r->model);
 }
@@ -132,17 +140,19 @@ static int *all_from(const Run *r, int one)
 /* Each checkpoint of the list in turn. */
 static bool load_list(Run *r, const char *names, const Piece *all, int n, int *from, Origin *o, Err *e)
 {
-    char named[PATH_ROOM], path[PATH_ROOM];
+    char named[PATH_ROOM];
     for (const char *at = names + strspn(names, ", "); *at; at += strspn(at, ", ")) {
-        CkptMeta m;
         const int length = (int)strcspn(at, ",");
-        if (!path_set(named, e, "%.*s", length, at) || !run_find(r, named, path, sizeof path, &m, e))
-            return false;
-        if (!origin_checkpoint(o, path))
+        Parts q = { r, all, n, o->checkpoints, from };
+        if (o->checkpoints == ORIGINS)
             return err_set(e, EXIT_CONFIG, names, "", "more than %d checkpoints", ORIGINS);
-        if (!load_from(r, path, all, n, from, o->checkpoints - 1, e))
+        path_set(named, e, "%.*s", length, at);
+        Ckpt *c = run_agree(r, e) ? run_ckpt(r, named, use_parts, &q, e) : NULL;
+        if (!c)
             return false;
-        identity_started(r, &m);
+        origin_checkpoint(o, ckpt_path(c));
+        identity_started(r, ckpt_meta(c));
+        ckpt_close(c);
         at += length;
     }
     return true;
@@ -157,7 +167,7 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e)
     *o = (Origin){ .seed = r->c->run.seed };
     const bool ok = load_list(r, names, all, n, from, o, e);
     if (ok) {
-        copy_tower(r, from);
+        fill_rest(r, from);
         origin_parts(o, &r->model.table, from);
     }
     free(all);
@@ -171,50 +181,91 @@ bool run_ckpt_dir(const Run *r, char dir[], Err *e)
     return path_set(dir, e, "%s/ckpt", r->c->run.dir);
 }
 
+/* Pieces, and how many. */
+typedef struct { Run *r; Piece *p; int n; } Whole;
+
+static bool use_weights(void *with, Ckpt *c, Err *e)
+{
+    const Whole *w = with;
+    return ckpt_fill(c, w->p, w->n, CKPT_WANTED, e);
+}
+
 bool run_weights(Run *r, int64_t *step, Err *e)
 {
-    char path[PATH_ROOM];
-    CkptMeta m;
-    int n;
     char (*names)[CKPT_NAME];
-    if (!run_find(r, r->c->run.dir, path, sizeof path, &m, e))
-        return false;
-    Piece *p = run_pieces(r, false, &n, &names);
-    bool ok = ckpt_load(r->grid.world, path, p, n, e);
-    *step = m.step;
-    free(p);
+    Whole w = { .r = r };
+    w.p = run_pieces(r, false, &w.n, &names);
+    Ckpt *c = run_ckpt(r, r->c->run.dir, use_weights, &w, e);
+    if (c)
+        *step = ckpt_meta(c)->step;
+    ckpt_close(c);
+    free(w.p);
     free(names);
-    return ok;
+    return c != NULL;
+}
+
+/* ---- going on ---- */
+
+uint64_t run_moments(const Run *r)
+{
+    uint64_t sum[2] = { 0 };                                /* of what replicas share, and of what each has whole */
+    for (int i = 0; i < r->model.table.n; i++)
+        for (int k = 0; k < 2; k++) {
+            char name[CKPT_NAME];
+            Moment m;
+            if (!optim_moment(&r->optim, i, k, &m) || !params_speak(&r->model.table, i))
+                continue;
+            snprintf(name, sizeof name, "%s/%s", k ? "v" : "m", r->model.table.p[i].name);
+            sum[!r->optim.zero.mine[i]] += ckpt_sums(&(Piece){ name, m.slice, m.data, true }, 1).moments;
+        }
+    comm_sum_u64(r->grid.world, &sum[0], 1);
+    comm_sum_u64(r->grid.tp, &sum[1], 1);
+    return sum[0] + sum[1];
+}
+
+/* Each replica adds up what it has in memory now. */
+static bool same_sums(const Run *r, const Ckpt *c, Err *e)
+{
+    const CkptMeta *m = ckpt_meta(c);
+    const uint64_t weights = run_fingerprint(r, NULL), moments = run_moments(r);
+    const bool moved = m->version >= 3 && moments != m->moments;
+    if (weights != m->fingerprint || moved) {
+        err_expected(e, "%016llx", (unsigned long long)(weights != m->fingerprint ? m->fingerprint : m->moments));
+        err_got(e, "%016llx", (unsigned long long)(weights != m->fingerprint ? weights : moments));
+        err_set(e, EXIT_IO, ckpt_path(c), "try again; the memory of a node, or how this program was built, is not to be trusted",
+                "the loaded %s differ from those that were saved", weights != m->fingerprint ? "parameters" : "moments");
+    }
+    return run_agree(r, e);
+}
+
+static bool use_resume(void *with, Ckpt *c, Err *e)
+{
+    const Whole *w = with;
+    return identity_same(w->r, ckpt_meta(c), ckpt_path(c), e) && ckpt_fill(c, w->p, w->n, CKPT_WHOLE, e) && same_sums(w->r, c, e);
 }
 
 bool run_resume(Run *r, Err *e)
 {
-    char dir[PATH_ROOM], path[PATH_ROOM] = "";
-    CkptMeta m;
-    if (!run_ckpt_dir(r, dir, e))
+    char dir[PATH_ROOM], (*names)[CKPT_NAME];
+    Ckpt *c = NULL;
+    Whole w = { .r = r };
+    run_ckpt_dir(r, dir, e);
+    if (!run_agree(r, e))
         return false;
     if (r->grid.rank == 0)
         ckpt_clean(dir);
-    if (!ckpt_newest(r->grid.world, dir, path, sizeof path, &m, e))
-        return false;
-    if (path[0]) {
-        int n;
-        char (*names)[CKPT_NAME];
-        if (!identity_same(r, &m, path, e))
-            return false;
-        Piece *p = run_pieces(r, true, &n, &names);
-        bool ok = ckpt_load(r->grid.world, path, p, n, e);
-        free(p);
-        free(names);
-        r->step = r->optim.step = m.step;
-        if (ok && run_fingerprint(r, NULL) != m.fingerprint)
-            ok = err_set(e, EXIT_IO, path, "", "the loaded parameters differ from those that were saved");
-        int *from = all_from(r, 0);
-        r->origin = (Origin){ .resumed = true };
-        origin_checkpoint(&r->origin, path);
-        origin_parts(&r->origin, &r->model.table, from);
-        free(from);
-        return ok;
-    }
-    return run_load_parts(r, r->c->train.init, &r->origin, e);
+    w.p = run_pieces(r, true, &w.n, &names);
+    const bool ok = ckpt_choose(r->grid.world, dir, use_resume, &w, &c, e);
+    free(w.p);
+    free(names);
+    if (!ok || !c)
+        return ok && run_load_parts(r, r->c->train.init, &r->origin, e);
+    int *from = all_from(r, 0);
+    r->step = r->optim.step = ckpt_meta(c)->step;
+    r->origin = (Origin){ .resumed = true };
+    origin_checkpoint(&r->origin, ckpt_path(c));
+    origin_parts(&r->origin, &r->model.table, from);
+    free(from);
+    ckpt_close(c);
+    return true;
 }

@@ -1,5 +1,5 @@
 /*
- * ckpt.h -- a checkpoint: every tensor under its name in its global shape, committed or not there at all
+ * ckpt.h -- a checkpoint: every tensor under its name in its global shape, committed or not there at all (reading: ckptread.h)
  *
  *     RUN/ckpt/step-00000100/tensors.h5       fp32, contiguous, the same on any process grid
  *         /weights/decoder.3.attn.wq  (C,C)       /m/...  /v/...  optimizer moments
@@ -10,16 +10,12 @@
  * the manifest (temporary file, fsync, rename), fsyncs the folder, renames it to step-N, fsyncs the parent; only
  * then `latest`; only then old ones go.  A directory without a whole, matching manifest does not exist.
  *
- * One judge.  Which checkpoint exists and is valid is rank 0's verdict, broadcast.  Hashing is divided over the
- * ranks.  HDF5 never parses a checkpoint: offsets come from the manifest, whose hash and the file's are compared first.
- *
  * Resharding.  A piece is a Slice: saving writes my slices, loading reads the slices I want, on any grid.
  *
  *     Piece p[] = { { "weights/decoder.3.attn.wq", param_slice(&t, i), w + t.p[i].offset, dp_rank == 0 } };
- *     ckpt_save(comm, "RUN/ckpt", &meta, p, 1, 3, e);
- *     ckpt_newest(comm, "RUN/ckpt", path, sizeof path, &meta, e) && *path && ckpt_load(comm, path, p, 1, e);
+ *     ckpt_save(comm, "RUN/ckpt", &meta, p, 1, 3, e);                  a run saves by saver.h
  *
- * Errors  damaged or unfitting: EXIT_DATA; disk: EXIT_IO; no valid one left among several: EXIT_IO
+ * Errors  the disk's: EXIT_IO
  * Source  Pillai et al., "All file systems are not created equal", OSDI 2014 (why each fsync)
  * Tests   tests/io/ckpt/test_ckpt.c, tests/io/ckpt/test_ckpt_faults.c, tests/io/ckpt/test_manifest.c
  */
@@ -29,14 +25,14 @@
 
 #include <mpi.h>
 
-enum { CKPT_VERSION = 2, CKPT_NAME = 96 };
+enum { CKPT_VERSION = 3, CKPT_NAME = 96 };
 
 /* One tensor's part on this rank.  All ranks give the same names and global shapes in the same order. */
 typedef struct {
     const char *name;               /* "weights/decoder.3.attn.wq", "m/...", "v/..." */
     Slice       slice;              /* this rank's part; may be empty */
     float      *data;               /* dense; NULL if the part is empty */
-    bool        write;              /* false: another rank holds the same and writes it */
+    bool        write;              /* it counts in ckpt_sums: of those that hold the same, one */
 } Piece;
 
 typedef struct {
@@ -47,6 +43,7 @@ typedef struct {
     char     stage[16];
     char     data[64];              /* the caller's identity of the data set */
     char     init[288];             /* the caller's identity of the weights it started from; "" in version 1 */
+    char     beside[16];            /* a folder of RUN whose files belong to it ("hf"), hashed into the manifest; "": none */
     int      version;               /* of the format, in a loaded one */
     int64_t  global_batch, samples; /* the data cursor is step * global_batch */
 } CkptMeta;
@@ -62,31 +59,6 @@ typedef struct {
    directory is removed and older checkpoints are untouched.  Failing to write `latest` or to delete an old one
    is a warning: the checkpoint is safe by then. */
 bool ckpt_save(MPI_Comm comm, const char *dir, const CkptMeta *m, const Piece *p, int n, int keep, Err *e);
-
-/* The newest valid checkpoint of dir.  True with path "" when there is none at all (a fresh start); false when some
-   exist but none is valid (EXIT_IO, each named) or the newest is of a newer format (EXIT_DATA).  Every one
-   passed over is warned of.  Collective over comm, agreed. */
-bool ckpt_newest(MPI_Comm comm, const char *dir, char path[], size_t cap, CkptMeta *m, Err *e);
-
-/* Validates the checkpoint at path whole and reads its meta data.  Collective over comm, agreed. */
-bool ckpt_open_meta(MPI_Comm comm, const char *path, CkptMeta *m, Err *e);
-
-/* The tensors of a checkpoint, on every rank; the caller frees *list.  Collective over comm, agreed. */
-bool ckpt_tensors(MPI_Comm comm, const char *path, CkptTensor **list, int *n, Err *e);
-
-/* Whether such a list has a tensor of this name. */
-bool ckpt_has(const CkptTensor *list, int n, const char *name);
-
-/* Fills data of each piece (`write` is not looked at); validates first what this process has not validated yet.
-   A missing tensor or another shape: EXIT_DATA, before anything is read.  Collective over comm, agreed. */
-bool ckpt_load(MPI_Comm comm, const char *path, const Piece *p, int n, Err *e);
-
-/* As ckpt_open_meta, for one process without MPI.  Local. */
-bool ckpt_verify(const char *path, CkptMeta *m, Err *e);
-
-/* Fingerprints of the checkpoint at `named`, or of all those of a run or its ckpt folder, as their manifests say them; returns how
-   many, 0 where there is none.  Local. */
-int  ckpt_fingerprints(const char *named, uint64_t *out, int cap);
 
 /* Removes what dead jobs left in dir (.tmp-*).  Local: rank 0 of the job that holds the run's lock. */
 void ckpt_clean(const char *dir);

@@ -39,11 +39,16 @@ bool commit_begin(const Commit *c, Err *e)
 
 static bool ours(const Commit *c, Err *e) { return !c->may || c->may(c->owner, e); }
 
-bool commit_manifest(const Commit *c, const Manifest *m, Err *e)
+bool commit_manifest(const Commit *c, const Manifest *with, Err *e)
 {
-    char path[PATH_ROOM], *text = manifest_text(m);
-    bool ok = text || err_set(e, EXIT_INTERNAL, c->final, "", "cannot write the manifest: a name is not UTF-8");
+    char path[PATH_ROOM], run[PATH_ROOM], *text = NULL;
+    Manifest m = *with;
+    m.file = NULL, m.files = 0;
+    bool ok = !m.meta.beside[0] || (path_set(run, e, "%s/..", c->dir) && beside_list(run, m.meta.beside, &m.file, &m.files, e));
+    if (ok && !(text = manifest_text(&m)))
+        ok = err_set(e, EXIT_INTERNAL, c->final, "", "cannot write the manifest: a name is not UTF-8");
     ok = ok && path_set(path, e, "%s/" MANIFEST_NAME, c->temp) && file_replace(path, text, strlen(text), e);
+    free(m.file);
     free(text);
     return ok;
 }

@@ -22,7 +22,7 @@ typedef struct {
 bool commit_names(Commit *c, const char *dir, int64_t step, const char *tag, Err *e);
 /* An empty temporary folder. */
 bool commit_begin(const Commit *c, Err *e);
-/* The manifest, durable in the folder; then the folder gets its name. */
+/* The manifest, with what meta.beside names, durable in the folder; then the folder gets its name. */
 bool commit_manifest(const Commit *c, const Manifest *m, Err *e);
 bool commit_publish(const Commit *c, Err *e);
 /* After the rename: failures are warnings, and what is no longer ours is left alone. */

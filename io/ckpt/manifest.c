@@ -9,7 +9,7 @@
 
 #define FORMAT "asvr-checkpoint"
 
-enum { TENSORS_MAX = 1 << 20 };
+enum { TENSORS_MAX = 1 << 20, FILES_MAX = 1 << 16 };
 
 /* ---- writing ---- */
 
@@ -40,15 +40,25 @@ static json_t *files_json(const Manifest *m)
                      "xxh64", list);
 }
 
+static json_t *beside_json(const Manifest *m)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < m->files; i++)
+        json_array_append_new(list, json_pack("{s:s, s:I, s:o}", "name", m->file[i].name, "bytes", (json_int_t)m->file[i].bytes,
+                                              "xxh64", hex(m->file[i].xxh64)));
+    return list;
+}
+
 static json_t *manifest_json(const Manifest *m)
 {
     const CkptMeta *c = &m->meta;
-    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:{s:o}, s:o, s:o, s:{s:i, s:i}, s:s, s:s, s:s, s:o, s:o}",
+    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:{s:o}, s:o, s:o, s:{s:i, s:i}, s:s, s:s, s:s, s:o, s:o, s:o, s:o}",
         "format", FORMAT, "version", CKPT_VERSION,
         "step", (json_int_t)c->step, "cursor", (json_int_t)(c->step * c->global_batch),
         "global_batch", (json_int_t)c->global_batch, "samples", (json_int_t)c->samples,
         "rng", "seed", hex(c->seed), "config_hash", hex(c->config_hash), "fingerprint", hex(c->fingerprint),
         "grid", "dp", c->dp, "tp", c->tp, "stage", c->stage, "data", c->data, "init", c->init,
+        "moments", hex(c->moments), "beside", beside_json(m),
         "tensors", tensors_json(m), "files", files_json(m));
 }
 
@@ -124,7 +134,8 @@ static bool read_meta(const Reader *r, const json_t *o, CkptMeta *c)
            && get_hex(r, json_object_get(o, "fingerprint"), &c->fingerprint)
            && get_int(r, grid, "dp", 1, 1 << 30, &dp) && get_int(r, grid, "tp", 1, 1 << 30, &tp)
            && get_text(r, o, "stage", c->stage, sizeof c->stage) && get_text(r, o, "data", c->data, sizeof c->data)
-           && (c->version == 1 || get_text(r, o, "init", c->init, sizeof c->init));
+           && (c->version == 1 || get_text(r, o, "init", c->init, sizeof c->init))
+           && (c->version < 3 || get_hex(r, json_object_get(o, "moments"), &c->moments));
     if (ok && (__builtin_mul_overflow(c->step, c->global_batch, &product) || product != cursor))
         ok = damaged(r, "the cursor is not step * global_batch");
     c->dp = (int)dp, c->tp = (int)tp;
@@ -151,6 +162,31 @@ static bool read_files(const Reader *r, const json_t *list, Manifest *m)
     return true;
 }
 
+/* Since version 3.  All in one folder of RUN, each once, in order. */
+static bool read_beside(const Reader *r, const json_t *list, Manifest *m)
+{
+    const size_t n = json_array_size(list);
+    if (m->meta.version < 3)
+        return true;
+    if (!json_is_array(list) || n > FILES_MAX)
+        return damaged(r, "no list of files beside the checkpoint, or one too long");
+    m->file = calloc(n + 1, sizeof *m->file);
+    CHECK(m->file, "no memory for a list of %zu files", n);
+    for (m->files = 0; m->files < (int)n; m->files++) {
+        const json_t *o = json_array_get(list, (size_t)m->files);
+        CkptFile *f = &m->file[m->files];
+        if (!get_text(r, o, "name", f->name, sizeof f->name) || !get_int(r, o, "bytes", 0, INT64_MAX, &f->bytes) ||
+            !get_hex(r, json_object_get(o, "xxh64"), &f->xxh64))
+            return false;
+        const size_t folder = strcspn(f->name, "/");
+        if (!beside_named(f->name) || folder >= sizeof m->meta.beside || strncmp(f->name, m->file[0].name, folder + 1) ||
+            (m->files && strcmp(f[-1].name, f->name) >= 0))
+            return damaged(r, "the list of files beside the checkpoint is malformed");
+        snprintf(m->meta.beside, sizeof m->meta.beside, "%.*s", (int)folder, f->name);
+    }
+    return true;
+}
+
 static bool read_tensor(const Reader *r, const json_t *o, int64_t bytes, CkptTensor *t)
 {
     const json_t *shape = json_object_get(o, "shape");
@@ -160,6 +196,8 @@ static bool read_tensor(const Reader *r, const json_t *o, int64_t bytes, CkptTen
         return false;
     if (json_array_size(shape) < 1 || json_array_size(shape) > SLICE_DIMS)
         return damaged(r, "a tensor has no shape, or too many dims");
+    if (t->offset % 4)
+        return damaged(r, "a tensor does not begin at a word of the file");
     t->dims = (int)json_array_size(shape);
     for (int d = 0; d < t->dims; d++) {
         const json_t *v = json_array_get(shape, (size_t)d);
@@ -203,7 +241,7 @@ static bool read_root(const Reader *r, const json_t *o, Manifest *m)
                        "the checkpoint is of a newer format");
     }
     m->meta.version = (int)version;
-    return read_meta(r, o, &m->meta) && read_files(r, json_object_get(o, "files"), m)
+    return read_meta(r, o, &m->meta) && read_beside(r, json_object_get(o, "beside"), m) && read_files(r, json_object_get(o, "files"), m)
         && read_tensors(r, json_object_get(o, "tensors"), m);
 }
 
@@ -230,5 +268,6 @@ void manifest_free(Manifest *m)
 {
     free(m->tensor);
     free(m->block);
-    m->tensor = NULL, m->block = NULL;
+    free(m->file);
+    m->tensor = NULL, m->block = NULL, m->file = NULL;
 }

@@ -2,9 +2,10 @@
  * manifest.h -- manifest.json: what a checkpoint must be, to the bit
  *
  *     {
- *      "format": "asvr-checkpoint", "version": 2, "step": 100, "cursor": 3200, "global_batch": 32, "samples": 5000,
+ *      "format": "asvr-checkpoint", "version": 3, "step": 100, "cursor": 3200, "global_batch": 32, "samples": 5000,
  *      "rng": {"seed": "0x..."}, "config_hash": "0x...", "fingerprint": "0x...", "grid": {"dp": 2, "tp": 1},
- *      "stage": "instruct", "data": "...", "init": "...",
+ *      "stage": "instruct", "data": "...", "init": "...", "moments": "0x...",
+ *      "beside": [{"name": "hf/config.json", "bytes": 1234, "xxh64": "0x..."}, ...],
  *      "tensors": [{"name": "weights/decoder.3.attn.wq", "shape": [64, 64], "offset": 4096}, ...],
  *      "files": [{"name": "tensors.h5", "bytes": 1234567, "block": 1048576, "xxh64": ["0x...", ...]}],
  *      "hash": "0x..."
@@ -12,10 +13,12 @@
  *
  * (indented by one).  "hash" is XXH64 of every byte before the comma in front of it, and the file ends exactly there, so a
  * flipped bit anywhere is found before the JSON is parsed.  Every version of the format keeps "format", "version", "hash".
- * Version 1 had no "init".  64-bit numbers without a sign are hexadecimal strings, since JSON readers round numbers.
+ * Version 1 had no "init", 1 and 2
+ * neither "moments" nor "beside" (files of RUN that belong to the checkpoint: beside.h).  64-bit numbers without a sign are hexadecimal strings, since JSON readers round numbers.
  * Local.  Malformed: EXIT_DATA; newer than CKPT_VERSION: EXIT_DATA, `newer` set.  Tests: tests/io/ckpt/test_manifest.c
  */
 #pragma once
+#include "io/ckpt/beside.h"
 #include "io/ckpt/tensors.h"
 
 #define MANIFEST_NAME "manifest.json"
@@ -27,6 +30,8 @@ typedef struct {
     int         tensors;
     int64_t     bytes, blocks;      /* of tensors.h5; blocks = ceil(bytes / HASH_BLOCK) */
     uint64_t   *block;              /* XXH64 of each block, (blocks) */
+    CkptFile   *file;               /* beside the checkpoint, (files) */
+    int         files;
     uint64_t    hash;               /* of the manifest itself */
     bool        newer;              /* parsing failed because the format is newer than this program */
 } Manifest;

@@ -20,9 +20,8 @@ typedef struct { uint64_t words, weights, moments; } TensorSums;
 
 /* n elements that lie side by side in the tensor, the first of them element `at`. */
 void tensors_add(TensorSums *sums, const CkptTensor *t, const float *data, int64_t at, int64_t n);
-/* The slice's elements, dense in data, to or from their places; what is written is added to *sums.  s->size is t's shape. */
+/* The slice's elements, dense in data, to their places; what is written is added to *sums.  s->size is t's shape. */
 bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, TensorSums *sums, Err *e);
-bool tensors_read(int fd, const char *path, const CkptTensor *t, const Slice *s, float *data, Err *e);
 /* The sum over n words, the first of them word `first` of the file; a last part of a word is filled with zeros. */
 uint64_t tensors_sum(const void *data, int64_t bytes, int64_t first);
 

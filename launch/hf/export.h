@@ -26,16 +26,14 @@ typedef struct {
 typedef struct {
     Run         r;
     HfLayout    layout;
-    char        path[2][PATH_ROOM];       /* checkpoints: export.from's and the base's */
-    CkptTensor *list[2];
-    int         n[2];
+    Ckpt       *ckpt[2];                  /* export.from's and the base's, or NULL */
     char        hf[PATH_ROOM];            /* the base's folder of small files; "": no base */
     St          plan, unused;
     ExportItem *item;
     int         items, cap;
 } Export;
 
-/* Name in lists of a checkpoint's tensors, "weights/" left out; NULL if it is not there. */
+/* A checkpoint's tensor by its name, "weights/" left out; NULL if it is not there. */
 const CkptTensor *export_find(const Export *x, int from, const char *ours);
 /* The number of blocks (or codebooks) of a name with one "%d". */
 int  export_count(const Export *x, const char *form);

@@ -9,11 +9,10 @@ static const char WEIGHTS[] = "weights/";
 
 const CkptTensor *export_find(const Export *x, int from, const char *ours)
 {
-    for (int i = 0; i < x->n[from]; i++)
-        if (!strncmp(x->list[from][i].name, WEIGHTS, sizeof WEIGHTS - 1)
-            && !strcmp(x->list[from][i].name + sizeof WEIGHTS - 1, ours))
-            return &x->list[from][i];
-    return NULL;
+    char name[CKPT_NAME];
+    if (!x->ckpt[from] || snprintf(name, sizeof name, "%s%s", WEIGHTS, ours) >= CKPT_NAME)
+        return NULL;
+    return ckpt_find(x->ckpt[from], name);
 }
 
 int export_count(const Export *x, const char *form)
@@ -62,7 +61,7 @@ static bool plan_tensor(Export *x, const StTensor *to, Err *e)
         const CkptTensor *t = own ? own : export_find(x, FROM_BASE, piece[k].ours);
         if (!t)
             continue;
-        if (!fits(to, &piece[k], t, x->path[own ? FROM_RUN : FROM_BASE], e))
+        if (!fits(to, &piece[k], t, ckpt_path(x->ckpt[own ? FROM_RUN : FROM_BASE]), e))
             return false;
         add(x, (ExportItem){ .from = own ? FROM_RUN : FROM_BASE, .tensor = t, .to = to, .piece = piece[k] });
         found++;
@@ -103,7 +102,7 @@ bool plan_tied(const Export *x, Err *e)
     CHECK(a, "no memory to compare two embeddings");
     const Slice here = slice_range(slice_whole(2, pair[0]->size), 0, first, n);
     const Piece p[] = { { pair[0]->name, here, n ? a : NULL, false }, { pair[1]->name, here, n ? b : NULL, false } };
-    bool ok = ckpt_load(x->r.grid.world, x->path[FROM_RUN], p, 2, e);
+    bool ok = ckpt_fill(x->ckpt[FROM_RUN], p, 2, CKPT_WANTED, e);
     if (ok && n && memcmp(a, b, (size_t)(n * cols) * sizeof *a))
         err_set(e, EXIT_CONFIG, x->hf, "export without export.base",
                 "the base's lm_head is its embedding, and the run's is not any more");
@@ -132,9 +131,10 @@ static int add_identity(const Export *x, StTensor *t, int n)
 static int own_tensors(const Export *x, StTensor *t)
 {
     const unsigned modules = hf_modules(x->layout);
-    int n = 0;
-    for (int i = 0; i < x->n[FROM_RUN]; i++) {
-        const CkptTensor *c = &x->list[FROM_RUN][i];
+    int n = 0, tensors;
+    const CkptTensor *list = ckpt_tensors(x->ckpt[FROM_RUN], &tensors);
+    for (int i = 0; i < tensors; i++) {
+        const CkptTensor *c = &list[i];
         char name[ST_NAME];
         HfPiece p;
         int64_t shape[ST_DIMS];
@@ -160,9 +160,9 @@ static bool own_items(Export *x, Err *e)
                 continue;
             }
             if (!t)
-                return err_set(e, EXIT_DATA, x->path[FROM_RUN], "the model.* keys must be those of the run",
+                return err_set(e, EXIT_DATA, ckpt_path(x->ckpt[FROM_RUN]), "the model.* keys must be those of the run",
                                "the checkpoint has no %s, a part of tensor \"%s\"", piece[k].ours, to->name);
-            if (!fits(to, &piece[k], t, x->path[FROM_RUN], e))
+            if (!fits(to, &piece[k], t, ckpt_path(x->ckpt[FROM_RUN]), e))
                 return false;
             add(x, (ExportItem){ .from = FROM_RUN, .tensor = t, .to = to, .piece = piece[k] });
         }
@@ -179,7 +179,7 @@ static bool is(const Export *x, const char *key, int64_t got, Err *e)
         return true;
     err_expected(e, "%s = %lld", key, (long long)want);
     err_got(e, "%lld", (long long)got);
-    return err_set(e, EXIT_DATA, x->path[FROM_RUN], "export with the configuration of the run (RUN/config.cfg)",
+    return err_set(e, EXIT_DATA, ckpt_path(x->ckpt[FROM_RUN]), "export with the configuration of the run (RUN/config.cfg)",
                    "the checkpoint is of another model");
 }
 
@@ -215,7 +215,7 @@ static bool config_fits(const Export *x, Err *e)
     if (pos && pos->size[0] != (int64_t)side * side) {
         err_expected(e, "%d patches by model.vision.image and patch", side * side);
         err_got(e, "%lld", (long long)pos->size[0]);
-        return err_set(e, EXIT_DATA, x->path[FROM_RUN], "export with the configuration of the run (RUN/config.cfg)",
+        return err_set(e, EXIT_DATA, ckpt_path(x->ckpt[FROM_RUN]), "export with the configuration of the run (RUN/config.cfg)",
                        "the checkpoint is of another model");
     }
     if (wk && !is(x, "model.decoder.kv_heads", wk->size[0] * c->model.decoder.heads / c->model.decoder.width, e))
@@ -225,7 +225,9 @@ static bool config_fits(const Export *x, Err *e)
 
 bool plan_own(Export *x, Err *e)
 {
-    StTensor *t = calloc((size_t)x->n[FROM_RUN] + 2, sizeof *t);
+    int tensors;
+    ckpt_tensors(x->ckpt[FROM_RUN], &tensors);
+    StTensor *t = calloc((size_t)tensors + 2, sizeof *t);
     CHECK(t, "no memory for a table of tensors");
     const bool decoder = export_find(x, FROM_RUN, "decoder.embed"), vision = export_find(x, FROM_RUN, "vision.patch.w");
     x->layout = decoder && vision ? HF_LLAVA : decoder ? HF_LLM : HF_SIGLIP;

@@ -53,9 +53,10 @@ typedef struct {
 typedef struct {
     Run      r;
     Svd      svd;
-    char     path[PATH_ROOM];              /* the checkpoint */
+    Ckpt    *ckpt;
+    char     path[PATH_ROOM];              /* of the checkpoint */
     CkptMeta meta;
-    CkptTensor *tensor;                    /* (tensors) of the checkpoint */
+    const CkptTensor *tensor;              /* (tensors) of the checkpoint */
     int      tensors;
     Matrix  *matrix;                       /* (n), those of weights first */
     int      n, weights;

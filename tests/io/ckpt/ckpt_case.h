@@ -3,6 +3,7 @@
  */
 #pragma once
 #include "tests/io/ckpt/ckpt_model.h"
+#include "tests/io/ckpt/ckpt_use.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -40,11 +41,12 @@ static inline void save(int64_t step, int keep)
 /* The step that a start would resume from; -1 for a fresh start, -2 for a failure. */
 static inline int64_t newest(Err *e)
 {
-    char path[256];
-    CkptMeta m = {0};
-    if (!ckpt_newest(MPI_COMM_WORLD, dir, path, sizeof path, &m, e))
+    Ckpt *c;
+    if (!ckpt_choose(MPI_COMM_WORLD, dir, use_whole, NULL, &c, e))
         return -2;
-    return path[0] ? m.step : -1;
+    const int64_t step = c ? ckpt_meta(c)->step : -1;
+    ckpt_close(c);
+    return step;
 }
 
 static inline int64_t newest_step(void)

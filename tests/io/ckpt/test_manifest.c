@@ -28,13 +28,14 @@ static CkptTensor tensor[] = {
     { "weights/decoder.0.attn.wq", 2, { 300, 1000 }, 4096 }, { "weights/logit_scale", 1, { 1 }, 2048 },
     { "m/nothing", 3, { 4, 0, 7 }, 0 },
 };
+static CkptFile file[] = { { "hf/config.json", 1234, 5 }, { "hf/unused.safetensors", INT64_MAX, UINT64_MAX } };
 static uint64_t block[] = { 1, UINT64_MAX };
 
 static Manifest example(void)
 {
-    return (Manifest){ .meta = { .step = 412, .seed = UINT64_MAX, .config_hash = 1ull << 63, .fingerprint = 3, .dp = 2, .tp = 4, .version = CKPT_VERSION, .init = "0123",
+    return (Manifest){ .meta = { .step = 412, .seed = UINT64_MAX, .config_hash = 1ull << 63, .fingerprint = 3, .dp = 2, .tp = 4, .version = CKPT_VERSION, .init = "0123", .moments = 1ull << 62, .beside = "hf",
                                  .stage = "instruct", .data = "\"q\" \\ caf\xc3\xa9", .global_batch = 32, .samples = 5000 },
-                       .tensor = tensor, .tensors = 3, .bytes = HASH_BLOCK + 200000, .blocks = 2, .block = block };
+                       .tensor = tensor, .tensors = 3, .bytes = HASH_BLOCK + 200000, .blocks = 2, .block = block, .file = file, .files = 2 };
 }
 
 static bool parses(const char *text, size_t n, Manifest *m, Err *e)
@@ -71,6 +72,8 @@ static void comes_back(void **state)
     assert_memory_equal(is.tensor, tensor, sizeof tensor);
     assert_int_equal(is.bytes, was.bytes);
     assert_int_equal(is.blocks, 2);
+    assert_int_equal(is.files, 2);
+    assert_memory_equal(is.file, file, sizeof file);
     assert_memory_equal(is.block, block, sizeof block);
     assert_non_null(again = manifest_text(&is));        /* one text for one content */
     assert_string_equal(again, text);
@@ -121,7 +124,7 @@ static void malformed_is_refused(void **state)
 {
     (void)state;
     static const char *const wrong[][2] = {
-        { "asvr-checkpoint", "asvr-shard" }, { "\"version\": 2", "\"version\": 0" }, { "\"version\": 2", "\"version\": \"1\"" },
+        { "asvr-checkpoint", "asvr-shard" }, { "\"version\": 3", "\"version\": 0" }, { "\"version\": 3", "\"version\": \"1\"" },
         { "\"step\": 412", "\"step\": -1" }, { "\"step\": 412", "\"step\": 413" }, { "\"step\": 412", "\"stop\": 412" },
         { "\"step\": 412", "\"step\": 9223372036854775807" }, { "\"step\": 412", "\"step\": 9223372036854775808" },
         { "\"step\": 412", "\"step\": 412, \"step\": 412" }, { "\"step\": 412", "\"step\": 412.5" },
@@ -133,6 +136,10 @@ static void malformed_is_refused(void **state)
         { "\"tensors.h5\"", "\"../../x\"" }, { "\"block\": 1048576", "\"block\": 1" }, { "\"bytes\": 1248576", "\"bytes\": 1048576" },
         { "\"bytes\": 1248576", "\"bytes\": 9223372036854775807" }, { "\"tensors\": [", "\"tensors\": [ [[[[]]]]," },
         { "\"files\": [", "\"files\": [ {}," }, { "\"rng\": {", "\"rng\": [], \"x\": {" }, { "{", "[" }, { "weights/", "\\ud800" },
+        { "\"moments\": \"0x", "\"moments\": \"" }, { "\"beside\": [", "\"besides\": [" }, { "hf/config.json", "hf/../config.json" },
+        { "hf/config.json", "../config.json" }, { "hf/config.json", "/etc/passwd" }, { "hf/config.json", "hf/.hidden" },
+        { "hf/config.json", "other/config.json" }, { "hf/config.json", "hf/z.json" }, { "hf/config.json", "hf" },
+        { "\"offset\": 4096", "\"offset\": 4098" },
     };
     Manifest m = example();
     char *text = manifest_text(&m);
@@ -145,7 +152,7 @@ static void malformed_is_refused(void **state)
     char *same = sealed(text, "412", "412");
     assert_false(refused(same, strlen(same)));
     free(same);
-    char *newer = sealed(text, "\"version\": 2", "\"version\": 3");
+    char *newer = sealed(text, "\"version\": 3", "\"version\": 4");
     Err e = {0};
     assert_false(parses(newer, strlen(newer), &m, &e));
     assert_true(m.newer);
