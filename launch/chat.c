@@ -43,7 +43,8 @@ static bool ask(Chat *h, const char *question, Err *e)
     const Turn turn = { question, NULL };
     const int images = h->pixels != NULL;
     const Talk talk = { &turn, 1, images, c->data.system[0] ? c->data.system : NULL };
-    if (!prompt_build(&h->prompt, h->r.text, c->data.template, &talk, e))
+    prompt_build(&h->prompt, h->r.text, c->data.template, &talk, e);
+    if (!run_agree(&h->r, e))
         return false;
     if (!generate_prompt(&h->g, h->prompt.tokens, h->prompt.n, h->pixels, images, (float)c->chat.temperature,
                          (uint64_t)c->run.seed, h->answer, sizeof h->answer)) {

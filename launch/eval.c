@@ -148,10 +148,12 @@ static int64_t which(const Eval *v, int64_t i)
 static bool evaluate(Eval *v, Err *e)
 {
     const int64_t ranks = v->r.grid.dp_size;
+    int failed = 0;                                     /* on any rank of the replica: they go on together or not at all */
     for (int64_t i = v->r.grid.dp_rank; i < v->samples; i += ranks) {
         Sample s;
-        if (comm_agree(v->r.grid.tp, reader_sample(v->reader, which(v, i), &s, e) ? 0 : 1))
-            break;                                      /* the ranks of a replica go on together or not at all */
+        failed = comm_agree(v->r.grid.tp, reader_sample(v->reader, which(v, i), &s, e) ? 0 : 1);
+        if (failed)
+            break;
         if (v->tasks)
             mark(v, &s);
         if (!gather_add(&v->batch, &s, i)) {
@@ -159,7 +161,7 @@ static bool evaluate(Eval *v, Err *e)
             gather_add(&v->batch, &s, i);
         }
     }
-    if (!e->code)
+    if (!failed)
         flush(v);
     comm_sum_f64(v->r.grid.dp, (double *)&v->sum, sizeof v->sum / sizeof(double));
     comm_sum_f64(v->r.grid.dp, (double *)&v->own, sizeof v->own / sizeof(double));

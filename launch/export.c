@@ -40,18 +40,6 @@ static bool find_hf(Export *x, int from, Err *e)
     return !there || ckpt_verify_beside(x->ckpt[from], e);
 }
 
-static bool open_sources(Export *x, Err *e)
-{
-    const Config *c = x->r.c;
-    x->ckpt[FROM_RUN] = run_ckpt(&x->r, c->export.from, NULL, NULL, e);
-    if (!x->ckpt[FROM_RUN] || !c->export.base[0])
-        return x->ckpt[FROM_RUN] && find_hf(x, FROM_RUN, e);
-    x->ckpt[FROM_BASE] = run_ckpt(&x->r, c->export.base, NULL, NULL, e);
-    if (!x->ckpt[FROM_BASE] || !find_hf(x, FROM_BASE, e))
-        return false;
-    return x->hf[0] || err_set(e, EXIT_CONFIG, "export.base", "name a run that `asvr import` made", "%s was not imported", c->export.base);
-}
-
 /* The folder that the files are written to before it gets its name. */
 static bool target(const Export *x, char final[PATH_ROOM], char temp[PATH_ROOM], Err *e)
 {
@@ -254,13 +242,15 @@ static void report(const Export *x)
 
 /* ---- the verb ---- */
 
-static bool export_all(Export *x, Err *e)
+/* With both checkpoints open.  Begins anew each time, since one of them may turn out damaged and an older one be tried. */
+static bool export_both(Export *x, Err *e)
 {
     const Config *c = x->r.c;
     char final[PATH_ROOM], temp[PATH_ROOM];
-    if (!open_sources(x, e))
-        return false;
-    if (!x->hf[0] && c->text.model[0] && !run_text(&x->r, e))
+    st_close(&x->plan);
+    st_close(&x->unused);
+    x->items = 0;
+    if (!x->hf[0] && c->text.model[0] && !x->r.text && !run_text(&x->r, e))
         return false;
     if (x->hf[0])
         plan_from_base(x, e);
@@ -282,19 +272,42 @@ static bool export_all(Export *x, Err *e)
     return ok;
 }
 
+static bool use_base(void *with, Ckpt *c, Err *e)
+{
+    Export *x = with;
+    x->ckpt[FROM_BASE] = c;
+    if (!find_hf(x, FROM_BASE, e))
+        return false;
+    if (!x->hf[0])
+        return err_set(e, EXIT_CONFIG, "export.base", "name a run that `asvr import` made", "%s was not imported", x->r.c->export.base);
+    return export_both(x, e);
+}
+
+static bool use_run(void *with, Ckpt *c, Err *e)
+{
+    Export *x = with;
+    x->ckpt[FROM_RUN] = c;
+    x->ckpt[FROM_BASE] = NULL;
+    if (!x->r.c->export.base[0])
+        return find_hf(x, FROM_RUN, e) && export_both(x, e);
+    Ckpt *base = run_ckpt(&x->r, x->r.c->export.base, use_base, x, e);
+    ckpt_close(base);
+    return base != NULL;
+}
+
 int export_main(const Config *c)
 {
     Export *x = calloc(1, sizeof *x);
     Err e = { 0 };
     CHECK(x, "no memory for an export");
     run_open(&x->r, c, 1);
-    const bool ok = export_all(x, &e);
+    Ckpt *from = run_ckpt(&x->r, c->export.from, use_run, x, &e);
+    const bool ok = from != NULL;
     if (!ok && x->r.grid.rank == 0)
         log_error(&e);
     st_close(&x->plan);
     st_close(&x->unused);
-    ckpt_close(x->ckpt[FROM_RUN]);
-    ckpt_close(x->ckpt[FROM_BASE]);
+    ckpt_close(from);
     free(x->item);
     run_close(&x->r);
     free(x);

@@ -173,7 +173,7 @@ static bool branch_matches(const Run *r, int branch, uint64_t stored, Err *e)
                    "the shards' visual codes were made by another tokenizer");
 }
 
-bool run_codes_match(const Run *r, Err *e)
+static bool codes_match(const Run *r, Err *e)
 {
     const Model *m = &r->model;
     const ShardMeta *s = shards_meta(r->shards);
@@ -191,6 +191,12 @@ bool run_codes_match(const Run *r, Err *e)
         return err_set(e, EXIT_DATA, "data.set", "pack again, or set model.codes.depth", "the shards' codes have another depth");
     }
     return branch_matches(r, SEMANTIC, s->codes_model, e) && branch_matches(r, APPEARANCE, s->appearance_model, e);
+}
+
+bool run_codes_match(const Run *r, Err *e)
+{
+    codes_match(r, e);                                      /* each replica judges what it has in memory */
+    return run_agree(r, e);
 }
 
 BucketConf run_buckets(const Config *c, int replicas)

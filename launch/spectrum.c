@@ -293,21 +293,33 @@ static bool books_look(Spectrum *s, Err *e)
 
 /* ---- the verb ---- */
 
-static bool look(Spectrum *s, Err *e)
+/* Begins anew each time, since a checkpoint may turn out damaged and an older one be tried. */
+static bool use_checkpoint(void *with, Ckpt *c, Err *e)
 {
-    const Config *c = s->r.c;
-    const char *from = c->spectrum.from[0] ? c->spectrum.from : c->run.dir, *list = c->spectrum.parts;
-    s->ckpt = run_ckpt(&s->r, from, NULL, NULL, e);
-    if (!s->ckpt)
-        return false;
-    snprintf(s->path, sizeof s->path, "%s", ckpt_path(s->ckpt));
-    s->meta = *ckpt_meta(s->ckpt);
-    s->tensor = ckpt_tensors(s->ckpt, &s->tensors);
+    Spectrum *s = with;
+    const char *list = s->r.c->spectrum.parts;
+    s->ckpt = c;
+    snprintf(s->path, sizeof s->path, "%s", ckpt_path(c));
+    s->meta = *ckpt_meta(c);
+    s->tensor = ckpt_tensors(c, &s->tensors);
+    s->n = s->weights = s->books = 0;
+    s->used = 0;
     check_parts(s, list, e);
     if (!run_agree(&s->r, e))
         return false;
     list_matrices(s, list);
-    if (!weights_look(s, e) || !books_look(s, e))
+    return weights_look(s, e) && books_look(s, e);
+}
+
+static bool look(Spectrum *s, Err *e)
+{
+    const Config *c = s->r.c;
+    const char *from = c->spectrum.from[0] ? c->spectrum.from : c->run.dir, *list = c->spectrum.parts;
+    Ckpt *used = run_ckpt(&s->r, from, use_checkpoint, s, e);
+    ckpt_close(used);
+    s->ckpt = NULL;
+    s->tensor = NULL;
+    if (!used)
         return false;
     comm_sum_f64(s->r.grid.world, s->values, s->used);
     s->features = wanted(list, "features", 8);
@@ -328,7 +340,6 @@ int spectrum_main(const Config *c)
     ok = ok && run_agree(&s->r, &e);
     if (!ok && s->r.grid.rank == 0)
         log_error(&e);
-    ckpt_close(s->ckpt);
     free(s->matrix);
     free(s->values);
     free(s->book);

@@ -59,7 +59,7 @@ static bool compare(const Ckpt *c, const char *bytes, int64_t block, int64_t n, 
     tensors_in(c, at, at + n, where);
     err_expected(e, "XXH64 0x%016" PRIx64, c->m.block[block]);
     err_got(e, "0x%016" PRIx64, got);
-    return err_set(e, EXIT_DATA, c->file, "take an older checkpoint, by its folder's name", "damaged between byte %" PRId64 " and %" PRId64 ", in %s", at, at + n, where);
+    return err_set(e, EXIT_DATA, c->file, "take an older checkpoint", "damaged between byte %" PRId64 " and %" PRId64 ", in %s", at, at + n, where);
 }
 
 /* The next blocks side by side that are needed: the first one from `from` on, and how many. */

@@ -74,10 +74,11 @@ there llava BF16 2; grep -q 'imported vision, codes, projector, decoder, head: '
 there new F16 0;    grep -q 'imported vision, pool, projector, decoder: ' said || { cat said; fail "other parts"; }
 there flat F16 0
 there tied BF16 0;  grep -q 'the embeddings are tied' said || fail "tied embeddings are not told"
-"$ASVR" verify run-llava/ckpt/step-00000000 >one || fail "the imported checkpoint is not valid"
+"$ASVR" verify run-llava/ckpt/step-00000000 >said || fail "the imported checkpoint is not valid"
+head -1 said >one
 mv run-llava two; keys_of llava
 says 0 0 import "$config" "${keys[@]}" --set import.from=llava-BF16 --set import.to=run-llava
-"$ASVR" verify run-llava/ckpt/step-00000000 | cmp - one || fail "what is imported depends on the number of ranks"
+"$ASVR" verify run-llava/ckpt/step-00000000 | head -1 | cmp - one || fail "what is imported depends on the number of ranks"
 
 # ---- what is wrong is named ----
 keys_of llama
