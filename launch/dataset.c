@@ -10,6 +10,25 @@
 #include "io/base/files.h"
 #include "launch/run.h"
 
+/* The stages that learn from pictures alone. */
+static bool stage_fits(const Run *r, const ShardMeta *m, const char *key, Err *e)
+{
+    const bool contrast = r->c->train.stage == STAGE_CONTRAST;
+    const char *stage = STAGE_NAME[r->c->train.stage];
+    if (r->c->train.stage >= STAGE_PRETRAIN)
+        return true;
+    if (m->images == 0)
+        return err_set(e, EXIT_DATA, key, "name a data set with pictures, or train pretrain or instruct, which learn from text, too",
+                       "stage %s learns from pictures, and the data set has none", stage);
+    if (contrast && shards_max_images(r->shards) > 1) {
+        err_expected(e, "one picture a sample");
+        err_got(e, "up to %d", shards_max_images(r->shards));
+        return err_set(e, EXIT_DATA, key, "leave out the samples with several pictures and pack again",
+                       "stage contrast learns from pairs of a picture and its text");
+    }
+    return true;
+}
+
 static bool shards_fit(const Run *r, Err *e)
 {
     const Config *c = r->c;
@@ -25,7 +44,7 @@ static bool shards_fit(const Run *r, Err *e)
         err_got(e, "text model %016llx", (unsigned long long)m->text_model);
         return err_set(e, EXIT_DATA, key, hint, "the data set was packed with another text model");
     }
-    return true;
+    return stage_fits(r, m, key, e);
 }
 
 /* Copies on the nodes, or a stale cache: ranks that opened different data would train on them in silence. */
