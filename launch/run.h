@@ -41,6 +41,7 @@ typedef struct {
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
     char     init[288];            /* fingerprints of the checkpoints that it started from */
+    CkptNorms norms;               /* gradient norms of the last updates (spike.h) */
     Origin   origin;               /* of the weights, for the first line of a run */
 } Run;
 

@@ -1,4 +1,4 @@
-#include "launch/step.h"
+#include "launch/spike.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -207,6 +207,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     s->targets = t.targets;
     s->stop = t.twice > 0 ? 2 : t.stop > 0;
     s->minutes_due = t.minutes > 0;
+    s->odd = false;
     memset(&s->exact, 0, sizeof s->exact);
     memset(s->use, 0, sizeof s->use);
     return s->data;
@@ -217,8 +218,10 @@ void step_losses(const Run *r, StepState *s, const Losses *one)
     const double late = zero_weights_waited(r->grid.coming);    /* forward waited for new weights: that is communication */
     s->t_forward -= late;
     s->t_reduce += late;
-    for (int i = 0; i < N_LOSSES; i++)
+    for (int i = 0; i < N_LOSSES; i++) {
         exact_add(&s->exact[i], ((const double *)one)[i]);
+        s->odd |= !isfinite(((const double *)one)[i]);
+    }
 }
 
 void step_sum(const Run *r, StepState *s)
@@ -242,17 +245,6 @@ void step_update(Run *r, StepState *s)
     for (int k = 0; k < BRANCHES && r->model.c.stage == STAGE_TOKENIZER; k++)
         if (model_has(&r->model, k ? PART_APP_CODES : PART_CODES) && r->model.dw.codes[k].table[0])
             codes_update(&s->use[k], &r->model.w.codes[k], &r->model.dw.codes[k], (float)c->train.ema_decay, &r->tp);
-}
-
-static void warn_skipped(const Run *r, const StepState *s)
-{
-    char text[512];
-    int at = snprintf(text, sizeof text, "step %lld is skipped: loss %g, gradient norm %g; samples of rank 0:",
-                      (long long)r->step + 1, s->loss, s->norm);
-    for (int i = 0; i < s->data->n; i++)
-        for (int b = 0; b < s->data->batch[i].B && at < 480; b++)
-            at += snprintf(text + at, sizeof text - (size_t)at, " %lld", (long long)s->data->batch[i].sample[b]);
-    log_warn(text);
 }
 
 static double wall_clock(void)
@@ -288,10 +280,10 @@ void step_log(Run *r, StepState *s)
         s->skipped_in_a_row = 0;
     else
         s->skipped++;
+    if (!s->ok)
+        spike_warn(r, s);
     if (r->grid.rank != 0)
         return;
-    if (!s->ok)
-        warn_skipped(r, s);
     StepLog l = {
         .step = r->step + 1, .time = wall_clock(), .samples = (r->step + 1) * r->c->train.global_batch,
         .tokens = (int64_t)s->sum.tokens, .loss = s->loss,

@@ -18,7 +18,8 @@ typedef struct {
     Losses  targets, sum;          /* of the global batch */
     Exact   exact[N_LOSSES];       /* the same sums while they grow: in any order the same bits (core/exact.h) */
     double  loss, norm, lr;
-    bool    ok;                    /* finite: the update was made */
+    bool    ok;                    /* finite, no spike: the update was made */
+    bool    odd;                   /* a loss of this rank's micro-batches is not finite */
     int     skipped_in_a_row;
     int64_t skipped;               /* steps, since this start */
     int64_t unlabelled;            /* samples of this rank without an answer within max_len, since this start */

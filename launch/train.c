@@ -2,10 +2,10 @@
 #include <math.h>
 
 #include "dist/stop.h"
-#include "launch/step.h"
+#include "launch/spike.h"
 #include "launch/verbs.h"
 
-/* One update, or none if the numbers are not finite.  The same on all ranks. */
+/* One update, or none if the numbers are not finite or the gradient is a spike.  The same on all ranks. */
 static bool step(Run *r, StepState *s, Err *e)
 {
     Model *m = &r->model;
@@ -22,7 +22,7 @@ static bool step(Run *r, StepState *s, Err *e)
     span(&s->t_reduce, buckets_wait(r->buckets));
     step_sum(r, s);
     s->norm = optim_norm(&r->optim, m->grads);
-    s->ok = isfinite(s->loss) && isfinite(s->norm);         /* both are sums over all ranks: everybody agrees */
+    s->ok = isfinite(s->loss) && isfinite(s->norm) && !spike_is(&r->norms, s->norm, r->c->train.spike);     /* equal on all ranks */
     if (s->ok)
         span(&s->t_optim, step_update(r, s));
     return true;
@@ -38,7 +38,7 @@ static int train(Run *r, Err *e)
         step_log(r, &s);
         if (!s.ok && ++s.skipped_in_a_row > c->train.skip_limit)
             return err_set(e, EXIT_NUMERIC, c->run.dir, "lower train.lr; the log names the samples",
-                           "%d steps in a row had a loss or gradient that is not finite", s.skipped_in_a_row), e->code;
+                           "%d steps in a row had a loss or gradient that is not finite, or beyond train.spike", s.skipped_in_a_row), e->code;
         r->step++;
         mem_freeze();
         if (s.stop > 1) {

@@ -29,7 +29,7 @@
 
 #include <mpi.h>
 
-enum { CKPT_VERSION = 2, CKPT_NAME = 96 };
+enum { CKPT_VERSION = 2, CKPT_NAME = 96, CKPT_NORMS = 32 };
 
 /* One tensor's part on this rank.  All ranks give the same names and global shapes in the same order. */
 typedef struct {
@@ -38,6 +38,9 @@ typedef struct {
     float      *data;               /* dense; NULL if the part is empty */
     bool        write;              /* false: another rank holds the same and writes it */
 } Piece;
+
+/* Gradient norms of the last updates, the oldest first; each finite and above 0. */
+typedef struct { int n; double norm[CKPT_NORMS]; } CkptNorms;
 
 typedef struct {
     int64_t  step;
@@ -49,6 +52,7 @@ typedef struct {
     char     init[288];             /* the caller's identity of the weights it started from; "" in version 1 */
     int      version;               /* of the format, in a loaded one */
     int64_t  global_batch, samples; /* the data cursor is step * global_batch */
+    CkptNorms norms;                /* none in a checkpoint from before there were any */
 } CkptMeta;
 
 typedef struct {

@@ -4,7 +4,7 @@
  *     {
  *      "format": "asvr-checkpoint", "version": 2, "step": 100, "cursor": 3200, "global_batch": 32, "samples": 5000,
  *      "rng": {"seed": "0x..."}, "config_hash": "0x...", "fingerprint": "0x...", "grid": {"dp": 2, "tp": 1},
- *      "stage": "instruct", "data": "...", "init": "...",
+ *      "stage": "instruct", "data": "...", "init": "...", "norms": [0.71, ...],
  *      "tensors": [{"name": "weights/decoder.3.attn.wq", "shape": [64, 64], "offset": 4096}, ...],
  *      "files": [{"name": "tensors.h5", "bytes": 1234567, "block": 1048576, "xxh64": ["0x...", ...]}],
  *      "hash": "0x..."
@@ -12,7 +12,7 @@
  *
  * (indented by one).  "hash" is XXH64 of every byte before the comma in front of it, and the file ends exactly there, so a
  * flipped bit anywhere is found before the JSON is parsed.  Every version of the format keeps "format", "version", "hash".
- * Version 1 had no "init".  64-bit numbers without a sign are hexadecimal strings, since JSON readers round numbers.
+ * Version 1 had no "init"; older ones may lack "norms".  64-bit numbers without a sign are hexadecimal strings, since JSON readers round numbers.
  * Local.  Malformed: EXIT_DATA; newer than CKPT_VERSION: EXIT_DATA, `newer` set.  Tests: tests/io/ckpt/test_manifest.c
  */
 #pragma once
