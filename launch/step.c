@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/fault.h"
 #include "core/prof.h"
 #include "dist/comm.h"
 #include "dist/stop.h"
@@ -102,6 +103,7 @@ static void say_start(Run *r)
 bool step_open(Run *r, Err *e)
 {
     const Config *c = r->c;
+    FAULT("open");
     if (c->text.model[0] && !run_text(r, e))
         return false;
     if (!run_shards(r, SPLIT_TRAIN, e))
@@ -115,6 +117,7 @@ bool step_open(Run *r, Err *e)
         return false;
     if (r->grid.rank == 0)
         r->lock = lock_run(c->run.dir, e);      /* keeps a second job off the same run */
+    (void)FAILS("open", e);
     if (!run_agree(r, e))
         return false;
     if (!run_resume(r, e) || !run_codes_match(r, e))
@@ -187,6 +190,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     zero_weights_waited(r->grid.coming);                    /* what was waited for elsewhere, in a save */
     s->t_data = s->t_forward = s->t_backward = s->t_reduce = s->t_optim = 0;
     span(&s->t_data, s->data = feed_next(r->feed, e));
+    s->data = FAILS("data", e) ? NULL : s->data;
     if (s->data) {
         warn_bad(r, s->data);
         warn_unlabelled(r, s);
@@ -313,6 +317,8 @@ void step_log(Run *r, StepState *s)
 bool step_save(Run *r, StepState *s, Err *e)
 {
     const double t = now();
+    FAULT("save");
+    FAULT_TENSORS("save", &r->model.table, r->model.weights);
     log_sync(r->log);
     mem_thaw();
     const bool ok = run_save(r, e);
