@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ void run_close(Run *r)
         feed_close(r->feed);
     if (r->log)
         log_close(r->log);
+    free(r->guard.frozen);
     if (r->buckets)
         buckets_close(r->buckets);
     if (r->optim.table)

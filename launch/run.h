@@ -41,6 +41,7 @@ typedef struct {
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
     char     init[288];            /* fingerprints of the checkpoints that it started from */
+    struct { uint64_t *frozen; double part; } guard;        /* (n) hashes of frozen tensors; of the last slice (guard.h) */
     CkptNorms norms;               /* gradient norms of the last updates (spike.h) */
     Origin   origin;               /* of the weights, for the first line of a run */
 } Run;

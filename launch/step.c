@@ -6,10 +6,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/fault.h"
 #include "core/prof.h"
 #include "dist/comm.h"
 #include "dist/stop.h"
 #include "io/base/files.h"
+#include "launch/guard.h"
 #include "launch/schedule.h"
 
 enum { NAMED = 5 };
@@ -102,6 +104,7 @@ static void say_start(Run *r)
 bool step_open(Run *r, Err *e)
 {
     const Config *c = r->c;
+    FAULT("open");
     if (c->text.model[0] && !run_text(r, e))
         return false;
     if (!run_shards(r, SPLIT_TRAIN, e))
@@ -115,10 +118,12 @@ bool step_open(Run *r, Err *e)
         return false;
     if (r->grid.rank == 0)
         r->lock = lock_run(c->run.dir, e);      /* keeps a second job off the same run */
+    (void)FAILS("open", e);
     if (!run_agree(r, e))
         return false;
     if (!run_resume(r, e) || !run_codes_match(r, e))
         return false;
+    guard_open(r);
     const BucketConf conf = run_buckets(c, r->grid.dp_size);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     r->door = buckets_door(r->buckets);
@@ -187,6 +192,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     zero_weights_waited(r->grid.coming);                    /* what was waited for elsewhere, in a save */
     s->t_data = s->t_forward = s->t_backward = s->t_reduce = s->t_optim = 0;
     span(&s->t_data, s->data = feed_next(r->feed, e));
+    s->data = FAILS("data", e) ? NULL : s->data;
     if (s->data) {
         warn_bad(r, s->data);
         warn_unlabelled(r, s);
@@ -199,7 +205,10 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     t.stop = stop > 0;
     t.twice = stop > 1;
     t.minutes = r->grid.rank == 0 && r->c->ckpt.minutes > 0 && s->saved > 0 && now() - s->saved > 60 * r->c->ckpt.minutes;
+    t.differ = guard_part(r);
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
+    if (!guard_same(r, t.differ, e))
+        return NULL;
     if (t.failed > 0) {
         run_agree(r, e);
         return NULL;
@@ -305,9 +314,11 @@ void step_log(Run *r, StepState *s)
 bool step_save(Run *r, StepState *s, Err *e)
 {
     const double t = now();
+    FAULT("save");
+    FAULT_TENSORS("save", &r->model.table, r->model.weights);
     log_sync(r->log);
     mem_thaw();
-    const bool ok = run_save(r, e);
+    const bool ok = guard_frozen(r, e) && run_save(r, e);
     mem_freeze();
     s->t_ckpt = now() - t;
     s->saved = now();

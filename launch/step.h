@@ -11,8 +11,8 @@
 
 enum { N_LOSSES = sizeof(Losses) / sizeof(double), STEPS_AHEAD = 2 /* that the loader holds, at least */ };
 
-/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
-typedef struct { Losses targets; double failed, stop, twice, minutes; } Tally;
+/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed, whose memory did. */
+typedef struct { Losses targets; double failed, stop, twice, minutes, differ /* guard.h */; } Tally;
 
 typedef struct {
     Losses  targets, sum;          /* of the global batch */

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "core/distill.h"
+#include "core/fault.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
 #include "launch/identity.h"
@@ -204,7 +205,9 @@ bool run_resume(Run *r, Err *e)
         if (!identity_same(r, &m, path, e))
             return false;
         Piece *p = pieces(r, true, &n, &names);
+        FAULT("load");
         bool ok = ckpt_load(r->grid.world, path, p, n, e);
+        FAULT_TENSORS("load", &r->model.table, r->model.weights);
         free(p);
         free(names);
         r->step = r->optim.step = m.step;

@@ -1,5 +1,6 @@
 #include "io/ckpt/ckpt.h"
 
+#include "core/fault.h"
 #include "io/base/agree.h"
 #include "io/base/files.h"
 #include "io/base/log.h"
@@ -39,6 +40,9 @@ typedef struct {
 /* Ends a phase: every rank learns whether all did it. */
 static bool phase_done(const Save *s, int phase, bool ok, Err *e)
 {
+    static const char *const POINT[] = { "mkdir", "layout", "tensors", "hash", "manifest", "rename", "latest", "prune" };
+    FAULT(POINT[phase]);
+    ok = ok && !FAILS(POINT[phase], e);
     if (!err_agree(s->comm, ok, e))
         return false;
     if (ckpt_phase_hook)
