@@ -81,7 +81,13 @@ static Fault *due(const char *point, const char *action)
 
 void fault_step(int64_t step) { all.step = step; }
 
-bool fault_fails(const char *point) { return due(point, "fail"); }
+bool fault_fails(const char *point, int *error)
+{
+    const Fault *f = due(point, "fail");
+    if (f)
+        *error = atoi(f->value);
+    return f;
+}
 
 void fault_point(const char *point)
 {

@@ -9,7 +9,7 @@
  *                 a save      mkdir layout tensors hash manifest rename latest prune      (io/ckpt/ckpt.h)
  *     ACTION  kill            SIGKILL to this process        exit:CODE    leaves without a word (1)
  *             stop            SIGSTOP to this process        slow:SECONDS sleeps here, in this step and all later ones
- *             fail            what stands here fails, on this rank alone
+ *             fail:ERRNO      what stands here fails, on this rank alone
  *             nan             a number of what is computed here becomes one       spike:FACTOR   all are multiplied (1e10)
  *             flip:TENSOR     a bit of the first tensor whose name contains TENSOR turns, once (where tensors are at hand)
  *
@@ -33,11 +33,11 @@
 #define FAULT_STEP(step)                     fault_step(step)
 #define FAULT_NUMBERS(point, x, n)           fault_numbers(point, x, n, sizeof *(x) == sizeof(double))
 #define FAULT_TENSORS(point, table, weights) fault_tensors(point, table, weights)
-#define FAILS(point, e)                      (fault_fails(point) && !err_set(e, EXIT_IO, point, "", "made to fail by ASVR_FAULT"))
+#define FAILS(point, e)                      (fault_fails(point, &(e)->error) && !err_set(e, EXIT_IO, point, "", "made to fail by ASVR_FAULT"))
 #endif
 
 void fault_step(int64_t step);
 void fault_point(const char *point);
-bool fault_fails(const char *point);
+bool fault_fails(const char *point, int *error);
 void fault_numbers(const char *point, void *x, int64_t n, bool doubles);
 void fault_tensors(const char *point, const Params *t, float *weights);

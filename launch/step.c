@@ -1,5 +1,6 @@
 #include "launch/spike.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "launch/guard.h"
 #include "launch/schedule.h"
 
-enum { NAMED = 5 };
+enum { NAMED = 5, SAVE_AGAIN = 60 /* seconds after a save that found the disk full */ };
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
 static void write_config(const Run *r, Err *e)
@@ -204,7 +205,8 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     t.failed = s->data == NULL;
     t.stop = stop > 0;
     t.twice = stop > 1;
-    t.minutes = r->grid.rank == 0 && r->c->ckpt.minutes > 0 && s->saved > 0 && now() - s->saved > 60 * r->c->ckpt.minutes;
+    t.minutes = r->grid.rank == 0 && s->saved > 0 &&
+                ((r->c->ckpt.minutes > 0 && now() - s->saved > 60 * r->c->ckpt.minutes) || (s->again > 0 && now() > s->again));
     t.differ = guard_part(r);
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
     if (!guard_same(r, t.differ, e))
@@ -311,6 +313,25 @@ void step_log(Run *r, StepState *s)
     s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */
 }
 
+/* A full disk may be emptied: training goes on, and tries again with the next checkpoint or in a minute.  Not at the end, and not
+   where somebody asked to stop.  True: goes on.  e is the same on all ranks. */
+static bool save_failed(const Run *r, StepState *s, Err *e)
+{
+    char text[1400];
+    if (e->code != EXIT_IO || (e->error != ENOSPC && e->error != EDQUOT) || r->step == r->steps)
+        return false;
+    if (s->stop) {
+        e->code = EXIT_UNSAVED;
+        return false;
+    }
+    snprintf(text, sizeof text, "step %lld is not saved: %s (%s); training goes on and tries again", (long long)r->step, e->what, e->where);
+    if (r->grid.rank == 0)
+        log_warn(text);
+    s->again = now() + SAVE_AGAIN;
+    *e = (Err){ 0 };
+    return true;
+}
+
 bool step_save(Run *r, StepState *s, Err *e)
 {
     const double t = now();
@@ -318,7 +339,8 @@ bool step_save(Run *r, StepState *s, Err *e)
     FAULT_TENSORS("save", &r->model.table, r->model.weights);
     log_sync(r->log);
     mem_thaw();
-    const bool ok = guard_frozen(r, e) && run_save(r, e);
+    s->again = 0;
+    const bool ok = (guard_frozen(r, e) && run_save(r, e)) || save_failed(r, s, e);
     mem_freeze();
     s->t_ckpt = now() - t;
     s->saved = now();

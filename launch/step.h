@@ -25,8 +25,9 @@ typedef struct {
     int64_t unlabelled;            /* samples of this rank without an answer within max_len, since this start */
     int     stop;                  /* requests on the rank that got most: 1 save and stop, 2 stop at once */
     CodesUse use[BRANCHES];        /* tokenizer: what the update did to the codebooks; no books if there was none */
-    bool    minutes_due;           /* ckpt.minutes have passed since the last save */
+    bool    minutes_due;           /* ckpt.minutes have passed since the last save, or a failed one is due again */
     double  began, flops, saved;   /* of this step; when the last checkpoint was written */
+    double  again;                 /* when a save that found the disk full is tried again, or 0 */
     double  t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
     const StepData *data;
 } StepState;
