@@ -70,7 +70,7 @@ bool run_text(Run *r, Err *e)
         err_got(e, "%d pieces", text_size(r->text));
         err_set(e, EXIT_CONFIG, c->text.model, "raise model.decoder.vocab", "the text model is larger than the vocabulary");
     }
-    return run_agree(r, e);
+    return run_agree(r, e) && run_same(r, text_hash(r->text), c->text.model, "text models", e);
 }
 
 /* Parts that learn: the configured ones, or what the stage is for. */
