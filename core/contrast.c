@@ -34,43 +34,46 @@ void text_tape(TextTape *t, Arena *a, const TextTower *w, int B, const Tp *tp)
     t->dx     = TAKE(a, float, N * C);
 }
 
-/* The text ids of each sequence, cut to max_len; a sequence without text gets one token, so that it has a last row. */
-static void take_text(TextTape *t, const TextTower *w, const int32_t *tokens, const int32_t *token_start, int B)
+/* The text ids of each sequence with a picture, cut to max_len; one without text gets one token, so that it has a last row. */
+static void take_text(TextTape *t, const TextTower *w, const Batch *batch)
 {
     int32_t n = 0;
-    for (int b = 0; b < B; b++) {
-        t->start[b] = n;
-        for (int32_t j = token_start[b]; j < token_start[b + 1] && n - t->start[b] < w->max_len; j++)
-            if (tokens[j] >= 0) {
-                t->id[n] = tokens[j];
-                t->pos[n] = n - t->start[b];
+    t->B = 0;
+    for (int b = 0; b < batch->B; b++) {
+        if (batch->image_start[b] == batch->image_start[b + 1])
+            continue;
+        const int32_t from = n;
+        for (int32_t j = batch->token_start[b]; j < batch->token_start[b + 1] && n - from < w->max_len; j++)
+            if (batch->tokens[j] >= 0) {
+                t->id[n] = batch->tokens[j];
+                t->pos[n] = n - from;
                 n++;
             }
-        if (n == t->start[b]) {
+        if (n == from) {
             t->id[n] = t->pos[n] = 0;
             n++;
         }
-        t->last[b] = n - 1;
+        t->start[t->B] = from;
+        t->last[t->B++] = n - 1;
     }
-    t->start[B] = n;
-    t->B = B;
+    t->start[t->B] = n;
     t->N = n;
 }
 
-float *text_forward(TextTape *t, const TextTower *w, const int32_t *tokens, const int32_t *token_start, int B, Tp *tp)
+float *text_forward(TextTape *t, const TextTower *w, const Batch *batch, Tp *tp)
 {
     const int C = w->enc.d.C, Vl = w->V / tp->size;
-    take_text(t, w, tokens, token_start, B);
+    take_text(t, w, batch);
     tp->need(tp, w->first, w->last);
     tp_ids(t->local, t->id, t->N, Vl, tp);
     op.embed_fwd(t->enc.x, w->embed, t->local, t->N, C, Vl);
     tp->sum(tp, t->enc.x, t->N * C);
     op.add_rows_fwd(t->enc.x, w->pos, t->pos, t->N, C);
-    const float *x = encoder_forward(&t->enc, &w->enc, 0, w->enc.d.L, t->N, B, t->start, tp);
+    const float *x = encoder_forward(&t->enc, &w->enc, 0, w->enc.d.L, t->N, t->B, t->start, tp);
     tp->need(tp, w->tail_first, w->tail_last);
-    op.gather(t->pooled, x, t->last, B, C);
-    op.layernorm_fwd(t->norm, t->mean, t->rstd, t->pooled, w->ln_w, w->ln_b, B, C, w->enc.d.eps);
-    op.linear_fwd(t->out, t->norm, w->proj, w->proj_b, B, C, w->Cv);
+    op.gather(t->pooled, x, t->last, t->B, C);
+    op.layernorm_fwd(t->norm, t->mean, t->rstd, t->pooled, w->ln_w, w->ln_b, t->B, C, w->enc.d.eps);
+    op.linear_fwd(t->out, t->norm, w->proj, w->proj_b, t->B, C, w->Cv);
     return t->out;
 }
 

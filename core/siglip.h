@@ -6,7 +6,8 @@
  *     text     x = embed[id] + pos;  blocks;  LN;  the last token's row through a linear
  *     loss     -1/n sum_ij log sigmoid(l_ij (exp(scale) <v_i,t_j> + bias)),  l = +1 on the diagonal, else -1
  *
- * Each micro-batch is its own set of negatives, so the loss does not depend on the number of ranks.
+ * Each micro-batch is its own set of negatives, so the loss does not depend on the number of ranks.  A sequence without a picture
+ * (data.on_bad = "skip" makes such of a malformed sample) is no pair: it is neither a mean's part nor a negative.
  * Distributed over tp: the blocks (encoder.h), the token embedding by vocabulary; patches, positions, pooling, the text's
  * last layer and the loss are replicated: each is small, and pooling is one query a picture.
  *
@@ -15,6 +16,7 @@
  * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
  */
 #pragma once
+#include "core/batch.h"
 #include "core/encoder.h"
 
 typedef struct {
@@ -85,8 +87,8 @@ void   pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const 
 
 void   text_params(TextTower *w, Binder *b);
 void   text_tape(TextTape *t, Arena *a, const TextTower *w, int sequences, const Tp *tp);
-/* Takes the sequences' text tokens (ids >= 0), at most max_len each; (B,Cv). */
-float *text_forward(TextTape *t, const TextTower *w, const int32_t *tokens, const int32_t *token_start, int B, Tp *tp);
+/* Takes the text tokens (ids >= 0), at most max_len each, of the t->B sequences that have a picture; (t->B,Cv), t->B > 0. */
+float *text_forward(TextTape *t, const TextTower *w, const Batch *batch, Tp *tp);
 void   text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTower *w, Tp *tp, const OnGrad *g);
 
 void   contrast_params(Contrast *w, Binder *b);

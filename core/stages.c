@@ -10,20 +10,24 @@ static int rows_of(const Model *m, int I) { return I * m->w.vision.P; }
 static void contrast_forward(Model *m, const Batch *b, const Losses *global, Losses *sum)
 {
     const int L = m->w.vision.enc.d.L, Cv = m->c.vision.C;
-    CHECK(b->I == b->B, "the contrast stage wants one picture a sample, this micro-batch has %d for %d", b->I, b->B);
+    if (b->I == 0)
+        return;
     vision_embed(&m->vision, &m->w.vision, b->pixels, b->I, m->tp);
     const float *x = vision_forward(&m->vision, &m->w.vision, 0, L, b->I, m->tp);
     const float *v = pool_forward(&m->pool, &m->w.pool, x, &m->w.vision, b->I, m->tp);
-    const float *t = text_forward(&m->text, &m->w.text, b->tokens, b->token_start, b->B, m->tp);
-    sum->contrast += contrast_loss(m->c.train ? &m->dw.contrast : NULL, &m->contrast, &m->w.contrast, v, t, b->B, Cv,
+    const float *t = text_forward(&m->text, &m->w.text, b, m->tp);
+    CHECK(b->I == m->text.B, "the contrast stage wants one picture a sample, this micro-batch has %d for %d", b->I, m->text.B);
+    sum->contrast += contrast_loss(m->c.train ? &m->dw.contrast : NULL, &m->contrast, &m->w.contrast, v, t, b->I, Cv,
                                    (float)(1 / global->pairs), m->tp);
-    sum->pairs += b->B;
+    sum->pairs += b->I;
 }
 
 static void contrast_backward(Model *m, const Batch *b, const OnGrad *g)
 {
     const int L = m->w.vision.enc.d.L;
     const float *x = L ? m->vision.enc.layer[L - 1].out : m->vision.enc.x;
+    if (b->I == 0)
+        return;
     if (g)
         g->final(g->ctx, m->w.contrast.first, m->w.contrast.last);
     text_backward(&m->dw.text, &m->text, m->contrast.dt, &m->w.text, m->tp, g);
@@ -253,7 +257,7 @@ static void lm_backward(Model *m, const Batch *b, const OnGrad *g)
 void model_count(Model *m, const Batch *b, Losses *targets)
 {
     if (m->c.stage < STAGE_PRETRAIN) {
-        targets->pairs += b->B;
+        targets->pairs += b->I;
         targets->n_distill += b->I;
         targets->tokens += (double)(b->M + rows_of(m, b->I) - b->I);
         return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fault.h"
 #include "core/ops.h"
 #include "dist/bucketslot.h"
 
@@ -213,6 +214,7 @@ static void poll(Buckets *b)
 static void settle(Buckets *b, int64_t from, int64_t n)
 {
     float *g = b->grads + from;
+    FAULT_NUMBERS("backward", g, n);
     if (b->c.reduction != REDUCE_CANONICAL)
         return;
     for (int k = b->below + b->merges - 1; k >= b->below; k--)

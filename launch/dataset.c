@@ -10,6 +10,25 @@
 #include "io/base/files.h"
 #include "launch/run.h"
 
+/* The stages that learn from pictures alone. */
+static bool stage_fits(const Run *r, const ShardMeta *m, const char *key, Err *e)
+{
+    const bool contrast = r->c->train.stage == STAGE_CONTRAST;
+    const char *stage = STAGE_NAME[r->c->train.stage];
+    if (r->c->train.stage >= STAGE_PRETRAIN)
+        return true;
+    if (m->images == 0)
+        return err_set(e, EXIT_DATA, key, "name a data set with pictures, or train pretrain or instruct, which learn from text, too",
+                       "stage %s learns from pictures, and the data set has none", stage);
+    if (contrast && shards_max_images(r->shards) > 1) {
+        err_expected(e, "one picture a sample");
+        err_got(e, "up to %d", shards_max_images(r->shards));
+        return err_set(e, EXIT_DATA, key, "leave out the samples with several pictures and pack again",
+                       "stage contrast learns from pairs of a picture and its text");
+    }
+    return true;
+}
+
 static bool shards_fit(const Run *r, Err *e)
 {
     const Config *c = r->c;
@@ -25,28 +44,27 @@ static bool shards_fit(const Run *r, Err *e)
         err_got(e, "text model %016llx", (unsigned long long)m->text_model);
         return err_set(e, EXIT_DATA, key, hint, "the data set was packed with another text model");
     }
-    return true;
+    return stage_fits(r, m, key, e);
 }
 
-/* Copies on the nodes, or a stale cache: ranks that opened different data would train on them in silence. */
-static bool same_everywhere(const Run *r, Err *e)
+/* Copies on the nodes, or a stale cache: ranks that opened different files would work on them in silence. */
+bool run_same(const Run *r, uint64_t value, const char *path, const char *what, Err *e)
 {
     const Grid *g = &r->grid;
     uint64_t *all = calloc((size_t)g->size, sizeof *all);
     int other = 0;
     struct { char host[128], path[256]; } who = { "", "" };
     CHECK(all, "no memory for %d numbers", g->size);
-    comm_gather_u64(g->world, shards_identity(r->shards), all);
+    comm_gather_u64(g->world, value, all);
     while (other < g->size && all[other] == all[0])
         other++;
     if (other < g->size) {
         gethostname(who.host, sizeof who.host - 1);
-        snprintf(who.path, sizeof who.path, "%.255s", r->c->data.set[0] ? r->c->data.set : r->c->data.shards);
+        snprintf(who.path, sizeof who.path, "%.255s", path);
         comm_bcast(g->world, &who, sizeof who, other);
         err_expected(e, "%016llx, which rank 0 opened", (unsigned long long)all[0]);
         err_got(e, "%016llx on rank %d, host %s", (unsigned long long)all[other], other, who.host);
-        err_set(e, EXIT_DATA, who.path, "copy the data set to all nodes again, or read it from one place",
-                "the ranks have opened different data sets");
+        err_set(e, EXIT_DATA, who.path, "copy it to all nodes again, or read it from one place", "the ranks have opened different %s", what);
     }
     free(all);
     return !e->code;
@@ -76,7 +94,7 @@ bool run_shards(Run *r, int split, Err *e)
     }
     if (r->shards)
         shards_fit(r, e);
-    if (!run_agree(r, e) || !same_everywhere(r, e))
+    if (!run_agree(r, e) || !run_same(r, shards_identity(r->shards), c->data.set[0] ? c->data.set : c->data.shards, "data sets", e))
         return false;
     if (r->grid.rank == 0)                                  /* one opens every file once, so that thousands need not */
         shards_present(r->shards, e);

@@ -104,10 +104,10 @@ static void flush(Eval *v)
     if (b->B == 0)
         return;
     model_forward(m, b, &one, &v->sum);
-    if (m->c.stage == STAGE_CONTRAST) {
-        v->own.pairs += b->B;
-        for (int i = 0; i < b->B; i++)
-            v->own.nearest += op.pick(m->contrast.z + (int64_t)i * b->B, b->B, 0, 0) == i;
+    if (m->c.stage == STAGE_CONTRAST) {                     /* pairs: the sequences that have a picture */
+        v->own.pairs += b->I;
+        for (int i = 0; i < b->I; i++)
+            v->own.nearest += op.pick(m->contrast.z + (int64_t)i * b->I, b->I, 0, 0) == i;
     }
     gather_clear(&v->batch);
 }
@@ -148,12 +148,12 @@ static int64_t which(const Eval *v, int64_t i)
 static bool evaluate(Eval *v, Err *e)
 {
     const int64_t ranks = v->r.grid.dp_size;
-    int failed = 0;                                     /* on any rank of the replica: they go on together or not at all */
+    int failed = 0;
     for (int64_t i = v->r.grid.dp_rank; i < v->samples; i += ranks) {
         Sample s;
         failed = comm_agree(v->r.grid.tp, reader_sample(v->reader, which(v, i), &s, e) ? 0 : 1);
         if (failed)
-            break;
+            break;                                      /* the ranks of a replica go on together or not at all */
         if (v->tasks)
             mark(v, &s);
         if (!gather_add(&v->batch, &s, i)) {

@@ -16,6 +16,7 @@ CkptMeta identity_of(const Run *r)
                    .samples = r->step * c->train.global_batch };
     snprintf(m.stage, sizeof m.stage, "%s", STAGE_NAME[c->train.stage]);
     snprintf(m.init, sizeof m.init, "%s", r->init);
+    m.norms = r->norms;
     run_data(r, CKPT_VERSION, m.data);
     return m;
 }
@@ -118,5 +119,6 @@ bool identity_same(Run *r, const CkptMeta *was, const char *path, Err *e)
         same_start(r, was, path, e);
     }
     snprintf(r->init, sizeof r->init, "%s", was->init);
+    r->norms = was->norms;
     return run_agree(r, e);
 }

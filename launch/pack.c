@@ -7,10 +7,12 @@
 #include <jansson.h>
 #include <xxhash.h>
 
+#include "core/fault.h"
 #include "core/rng.h"
 #include "dist/comm.h"
 #include "dist/stop.h"
 #include "io/base/files.h"
+#include "io/h5/h5.h"
 #include "launch/pack/packset.h"
 #include "launch/pack/shardbuild.h"
 #include "launch/pack/source.h"
@@ -308,6 +310,16 @@ static void describe(Pack *p)
     memcpy(p->meta.baseline, s->baseline, sizeof p->meta.baseline);
 }
 
+/* Shards are written by all ranks through MPI-IO: does it keep what it is given, on this file system? */
+static bool try_disk(Pack *p, Err *e)
+{
+    char dir[PATH_ROOM];
+    snprintf(dir, sizeof dir, "%s", p->set.work);
+    comm_bcast(p->r.grid.world, dir, sizeof dir, 0);
+    (void)FAILS("selftest", e);
+    return run_agree(&p->r, e) && h5_selftest(p->r.grid.world, dir, e);
+}
+
 static bool pack(Pack *p, Err *e)
 {
     Run *r = &p->r;
@@ -330,7 +342,7 @@ static bool pack(Pack *p, Err *e)
     p->began = p->said = now();
     if (r->grid.rank == 0)
         packset_open(&p->set, c->data.set, key_of(p, options), e);
-    if (!run_agree(r, e) || !pack_split(p, SPLIT_TRAIN, e) || !pack_split(p, SPLIT_VAL, e)) {
+    if (!run_agree(r, e) || !try_disk(p, e) || !pack_split(p, SPLIT_TRAIN, e) || !pack_split(p, SPLIT_VAL, e)) {
         free(options);
         return false;
     }

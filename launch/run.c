@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@ void run_close(Run *r)
     if (r->log)
         log_close(r->log);
     run_saver_close(r);
+    free(r->guard.frozen);
     if (r->buckets)
         buckets_close(r->buckets);
     if (r->optim.table)
@@ -70,7 +72,7 @@ bool run_text(Run *r, Err *e)
         err_got(e, "%d pieces", text_size(r->text));
         err_set(e, EXIT_CONFIG, c->text.model, "raise model.decoder.vocab", "the text model is larger than the vocabulary");
     }
-    return run_agree(r, e);
+    return run_agree(r, e) && run_same(r, text_hash(r->text), c->text.model, "text models", e);
 }
 
 /* Parts that learn: the configured ones, or what the stage is for. */

@@ -47,6 +47,8 @@ typedef struct {
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
     char     init[288];            /* fingerprints of the checkpoints that it started from */
+    struct { uint64_t *frozen; double part; } guard;        /* (n) hashes of frozen tensors; of the last slice (guard.h) */
+    CkptNorms norms;               /* gradient norms of the last updates (spike.h) */
     Origin   origin;               /* of the weights, for the first line of a run */
 } Run;
 
@@ -67,6 +69,8 @@ void run_open(Run *r, const Config *c, int tp);
 void run_close(Run *r);
 /* Every rank learns the first error; true if nobody has one. */
 bool run_agree(const Run *r, Err *e);
+/* Is the hash of what each rank has opened at `path` the same everywhere?  EXIT_DATA: "the ranks have opened different WHAT". */
+bool run_same(const Run *r, uint64_t value, const char *path, const char *what, Err *e);
 
 bool run_text(Run *r, Err *e);                                         /* opens text.model */
 /* Opens a split of data.set, on all ranks the same, and checks that it was packed for this configuration. */

@@ -116,9 +116,14 @@ static CkptMeta ready_to_save(Run *r)
     return identity_of(r);
 }
 
+bool run_saved(Run *r, Err *e)
+{
+    return saver_finish(r->saver, SAVER_LOCAL, e) && saver_finish(r->saver, SAVER_RUN, e);
+}
+
 bool run_save(Run *r, bool wait, Err *e)
 {
-    if (!saver_finish(r->saver, SAVER_LOCAL, e) || !saver_finish(r->saver, SAVER_RUN, e))
+    if (!run_saved(r, e))
         return false;
     if (saver_saved(r->saver, SAVER_RUN) != r->step) {
         const CkptMeta m = ready_to_save(r);

@@ -13,6 +13,8 @@ bool run_recover(Run *r, Err *e);
 /* What saves: once, when the weights are there. */
 bool run_saver(Run *r, Err *e);
 void run_saver_close(Run *r);
+/* What is under way is committed, or failed.  Collective. */
+bool run_saved(Run *r, Err *e);
 /* A checkpoint of this step, after the one under way; wait: until it is committed. */
 bool run_save(Run *r, bool wait, Err *e);
 /* This step is kept on the nodes' disks, unless the one before is still on its way there. */

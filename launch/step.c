@@ -1,19 +1,22 @@
-#include "launch/step.h"
+#include "launch/spike.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "core/fault.h"
 #include "core/prof.h"
 #include "dist/comm.h"
 #include "dist/stop.h"
 #include "io/base/files.h"
 #include "launch/save.h"
+#include "launch/guard.h"
 #include "launch/schedule.h"
 
-enum { NAMED = 5 };
+enum { NAMED = 5, SAVE_AGAIN = 60 /* seconds after a save that found the disk full */ };
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
 static void write_config(const Run *r, Err *e)
@@ -103,6 +106,7 @@ static void say_start(Run *r)
 bool step_open(Run *r, Err *e)
 {
     const Config *c = r->c;
+    FAULT("open");
     if (c->text.model[0] && !run_text(r, e))
         return false;
     if (!run_shards(r, SPLIT_TRAIN, e))
@@ -116,12 +120,14 @@ bool step_open(Run *r, Err *e)
         return false;
     if (r->grid.rank == 0)
         r->lock = lock_run(c->run.dir, e);      /* keeps a second job off the same run */
+    (void)FAILS("open", e);
     if (!run_agree(r, e))
         return false;
     if (!run_recover(r, e) || !run_resume(r, e) || !run_codes_match(r, e))
         return false;
     if (!run_saver(r, e))
         return false;
+    guard_open(r);
     const BucketConf conf = run_buckets(c, r->grid.dp_size);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     r->door = buckets_door(r->buckets);
@@ -144,6 +150,9 @@ bool step_open(Run *r, Err *e)
 
 void step_close(Run *r, int code)
 {
+    Err left = { 0 };
+    if (r->saver && code != EXIT_UNSAVED)                   /* a checkpoint under way is not lost because training ends */
+        run_saved(r, &left);
     if (r->log && code == EXIT_DONE)
         log_line(r->log, "done: %s/ckpt holds step %lld", r->c->run.dir, (long long)r->step);
 }
@@ -180,6 +189,25 @@ static void warn_unlabelled(const Run *r, StepState *s)
         }
 }
 
+/* A full disk may be emptied: training goes on, and tries again with the next checkpoint or in a minute.  Not at the end, and not
+   where somebody asked to stop (last).  True: goes on.  e is the same on all ranks. */
+static bool save_failed(const Run *r, StepState *s, bool last, Err *e)
+{
+    char text[1400];
+    if (e->code != EXIT_IO || (e->error != ENOSPC && e->error != EDQUOT))
+        return false;
+    if (last) {
+        e->code = s->stop ? EXIT_UNSAVED : EXIT_IO;
+        return false;
+    }
+    snprintf(text, sizeof text, "a checkpoint is not saved: %s (%s); training goes on and tries again", e->what, e->where);
+    if (r->grid.rank == 0)
+        log_warn(text);
+    s->again = now() + SAVE_AGAIN;
+    *e = (Err){ 0 };
+    return true;
+}
+
 const StepData *step_data(Run *r, StepState *s, Err *e)
 {
     Tally t = { 0 };
@@ -190,6 +218,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     zero_weights_waited(r->grid.coming);                    /* what was waited for elsewhere, in a save */
     s->t_data = s->t_forward = s->t_backward = s->t_reduce = s->t_optim = 0;
     span(&s->t_data, s->data = feed_next(r->feed, e));
+    s->data = FAILS("data", e) ? NULL : s->data;
     if (s->data) {
         warn_bad(r, s->data);
         warn_unlabelled(r, s);
@@ -204,20 +233,25 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     t.saved = saver_ready(r->saver, SAVER_RUN);
     t.kept = saver_ready(r->saver, SAVER_LOCAL);
     t.keep = r->grid.rank == 0 && r->local_dir[0] && now() - s->kept > 60 * r->c->ckpt.local_minutes;
-    t.minutes = r->grid.rank == 0 && r->c->ckpt.minutes > 0 && s->saved > 0 && now() - s->saved > 60 * r->c->ckpt.minutes;
+    t.minutes = r->grid.rank == 0 && s->saved > 0 &&
+                ((r->c->ckpt.minutes > 0 && now() - s->saved > 60 * r->c->ckpt.minutes) || (s->again > 0 && now() > s->again));
+    t.differ = guard_part(r);
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
+    if (!guard_same(r, t.differ, e))
+        return NULL;
     if (t.failed > 0) {
         run_agree(r, e);
         return NULL;
     }
     bool ok;
     span(&s->t_ckpt, ok = run_save_goes_on(r, (bool[]){ t.saved == r->grid.size, t.kept == r->grid.size }, e));
-    if (!ok)
+    if (!ok && !save_failed(r, s, false, e))
         return NULL;
     s->targets = t.targets;
     s->stop = t.twice > 0 ? 2 : t.stop > 0;
     s->minutes_due = t.minutes > 0;
     s->keep_due = t.keep > 0;
+    s->odd = false;
     memset(&s->exact, 0, sizeof s->exact);
     memset(s->use, 0, sizeof s->use);
     return s->data;
@@ -228,8 +262,10 @@ void step_losses(const Run *r, StepState *s, const Losses *one)
     const double late = zero_weights_waited(r->grid.coming);    /* forward waited for new weights: that is communication */
     s->t_forward -= late;
     s->t_reduce += late;
-    for (int i = 0; i < N_LOSSES; i++)
+    for (int i = 0; i < N_LOSSES; i++) {
         exact_add(&s->exact[i], ((const double *)one)[i]);
+        s->odd |= !isfinite(((const double *)one)[i]);
+    }
 }
 
 void step_sum(const Run *r, StepState *s)
@@ -253,17 +289,6 @@ void step_update(Run *r, StepState *s)
     for (int k = 0; k < BRANCHES && r->model.c.stage == STAGE_TOKENIZER; k++)
         if (model_has(&r->model, k ? PART_APP_CODES : PART_CODES) && r->model.dw.codes[k].table[0])
             codes_update(&s->use[k], &r->model.w.codes[k], &r->model.dw.codes[k], (float)c->train.ema_decay, &r->tp);
-}
-
-static void warn_skipped(const Run *r, const StepState *s)
-{
-    char text[512];
-    int at = snprintf(text, sizeof text, "step %lld is skipped: loss %g, gradient norm %g; samples of rank 0:",
-                      (long long)r->step + 1, s->loss, s->norm);
-    for (int i = 0; i < s->data->n; i++)
-        for (int b = 0; b < s->data->batch[i].B && at < 480; b++)
-            at += snprintf(text + at, sizeof text - (size_t)at, " %lld", (long long)s->data->batch[i].sample[b]);
-    log_warn(text);
 }
 
 static double wall_clock(void)
@@ -299,10 +324,10 @@ void step_log(Run *r, StepState *s)
         s->skipped_in_a_row = 0;
     else
         s->skipped++;
+    if (!s->ok)
+        spike_warn(r, s);
     if (r->grid.rank != 0)
         return;
-    if (!s->ok)
-        warn_skipped(r, s);
     StepLog l = {
         .step = r->step + 1, .time = wall_clock(), .samples = (r->step + 1) * r->c->train.global_batch,
         .tokens = (int64_t)s->sum.tokens, .loss = s->loss,
@@ -325,14 +350,20 @@ bool step_save(Run *r, StepState *s, bool last, Err *e)
 {
     const Config *c = r->c;
     const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s->minutes_due;
-    bool ok = true;
+    const double t = now();
     if (!due && !s->keep_due && !last)
         return true;
+    FAULT("save");
+    FAULT_TENSORS("save", &r->model.table, r->model.weights);
     log_sync(r->log);
-    if (r->local_dir[0] && !last)
-        span(&s->t_ckpt, run_keep(r));
-    else
-        span(&s->t_ckpt, ok = run_save(r, last, e));
+    s->again = 0;
+    const bool keep = r->local_dir[0] && !last;
+    bool ok = guard_frozen(r, e) && (keep || run_saved(r, e) || save_failed(r, s, false, e));
+    if (ok && keep)
+        run_keep(r);
+    else if (ok)
+        ok = run_save(r, last, e) || save_failed(r, s, last, e);
+    s->t_ckpt += now() - t;
     s->saved = s->kept = now();
     return ok;
 }

@@ -11,22 +11,25 @@
 
 enum { N_LOSSES = sizeof(Losses) / sizeof(double), STEPS_AHEAD = 2 /* that the loader holds, at least */ };
 
-/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
-typedef struct { Losses targets; double failed, stop, twice, minutes, saved, kept, keep; } Tally;
+/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed, whose memory
+   did, who has done a phase of a save. */
+typedef struct { Losses targets; double failed, stop, twice, minutes, keep, saved, kept, differ /* guard.h */; } Tally;
 
 typedef struct {
     Losses  targets, sum;          /* of the global batch */
     Exact   exact[N_LOSSES];       /* the same sums while they grow: in any order the same bits (core/exact.h) */
     double  loss, norm, lr;
-    bool    ok;                    /* finite: the update was made */
+    bool    ok;                    /* finite, no spike: the update was made */
+    bool    odd;                   /* a loss of this rank's micro-batches is not finite */
     int     skipped_in_a_row;
     int64_t skipped;               /* steps, since this start */
     int64_t unlabelled;            /* samples of this rank without an answer within max_len, since this start */
     int     stop;                  /* requests on the rank that got most: 1 save and stop, 2 stop at once */
     CodesUse use[BRANCHES];        /* tokenizer: what the update did to the codebooks; no books if there was none */
-    bool    minutes_due;           /* ckpt.minutes have passed since the last save */
+    bool    minutes_due;           /* ckpt.minutes have passed since the last save, or a failed one is due again */
     bool    keep_due;              /* ckpt.local_minutes have passed since a step was kept */
     double  began, flops, saved, kept;     /* of this step; when the last checkpoint began; when a step was kept */
+    double  again;                 /* when a save that found the disk full is tried again, or 0 */
     double  t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
     const StepData *data;
 } StepState;

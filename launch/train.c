@@ -1,28 +1,38 @@
 /* train.c -- the training loop: the first file to read (docs/TOUR.md walks through one step) */
 #include <math.h>
 
+#include "core/fault.h"
 #include "dist/stop.h"
-#include "launch/step.h"
+#include "launch/guard.h"
+#include "launch/spike.h"
 #include "launch/verbs.h"
 
-/* One update, or none if the numbers are not finite.  The same on all ranks. */
+/* One update, or none if the numbers are not finite or the gradient is a spike.  The same on all ranks. */
 static bool step(Run *r, StepState *s, Err *e)
 {
     Model *m = &r->model;
+    FAULT_STEP(r->step + 1);
+    FAULT("data");
     const StepData *data = step_data(r, s, e);              /* micro-batches; targets and requests of all ranks */
     if (!data)
         return false;
     for (int i = 0; i < data->n; i++) {
         Losses one = { 0 };
         buckets_begin(r->buckets, i);                       /* gradients are zero, or what earlier micro-batches left */
+        FAULT("forward");
         span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &one));
+        FAULT_NUMBERS("forward", &one.text, 1);
         step_losses(r, s, &one);
+        FAULT("backward");
         span(&s->t_backward, model_backward(m, &data->batch[i], &r->door));
     }
+    FAULT("reduce");
     span(&s->t_reduce, buckets_wait(r->buckets));
+    guard_step(r);
     step_sum(r, s);
     s->norm = optim_norm(&r->optim, m->grads);
-    s->ok = isfinite(s->loss) && isfinite(s->norm);         /* both are sums over all ranks: everybody agrees */
+    s->ok = isfinite(s->loss) && isfinite(s->norm) && !spike_is(&r->norms, s->norm, r->c->train.spike);     /* equal on all ranks */
+    FAULT("optim");
     if (s->ok)
         span(&s->t_optim, step_update(r, s));
     return true;
@@ -35,10 +45,12 @@ static int train(Run *r, Err *e)
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;
+        FAULT_TENSORS("optim", &r->model.table, r->model.weights);
+        FAULT("log");
         step_log(r, &s);
         if (!s.ok && ++s.skipped_in_a_row > c->train.skip_limit)
             return err_set(e, EXIT_NUMERIC, c->run.dir, "lower train.lr; the log names the samples",
-                           "%d steps in a row had a loss or gradient that is not finite", s.skipped_in_a_row), e->code;
+                           "%d steps in a row had a loss or gradient that is not finite, or beyond train.spike", s.skipped_in_a_row), e->code;
         r->step++;
         mem_freeze();
         if (s.stop > 1) {

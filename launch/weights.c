@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "core/distill.h"
+#include "core/fault.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
 #include "launch/identity.h"
@@ -241,7 +242,11 @@ static bool same_sums(const Run *r, const Ckpt *c, Err *e)
 static bool use_resume(void *with, Ckpt *c, Err *e)
 {
     const Whole *w = with;
-    return identity_same(w->r, ckpt_meta(c), ckpt_path(c), e) && ckpt_fill(c, w->p, w->n, CKPT_WHOLE, e) && same_sums(w->r, c, e);
+    FAULT("load");
+    if (!identity_same(w->r, ckpt_meta(c), ckpt_path(c), e) || !ckpt_fill(c, w->p, w->n, CKPT_WHOLE, e))
+        return false;
+    FAULT_TENSORS("load", &w->r->model.table, w->r->model.weights);
+    return same_sums(w->r, c, e);
 }
 
 bool run_resume(Run *r, Err *e)

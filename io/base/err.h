@@ -13,6 +13,7 @@
 
 typedef struct {
     int  code;                     /* an exit code of base.h; 0 = no error */
+    int  error;                    /* errno of the system call that failed, or 0 */
     char what[512], expected[256], got[256], where[512], hint[256];
 } Err;
 

@@ -29,6 +29,7 @@ bool file_error(Err *e, const char *path, const char *doing)
     int error = errno;
     char where[sizeof e->where];
     snprintf(where, sizeof where, "%s%s%s", path, die_who[0] ? ", " : "", die_who);
+    e->error = e->code ? e->error : error;
     return err_set(e, EXIT_IO, where, hint_of(error), "cannot %s: %s", doing, strerror(error));
 }
 

@@ -25,7 +25,7 @@
 
 #include <mpi.h>
 
-enum { CKPT_VERSION = 3, CKPT_NAME = 96 };
+enum { CKPT_VERSION = 3, CKPT_NAME = 96, CKPT_NORMS = 32 };
 
 /* One tensor's part on this rank.  All ranks give the same names and global shapes in the same order. */
 typedef struct {
@@ -34,6 +34,9 @@ typedef struct {
     float      *data;               /* dense; NULL if the part is empty */
     bool        write;              /* it counts in ckpt_sums: of those that hold the same, one */
 } Piece;
+
+/* Gradient norms of the last updates, the oldest first; each finite and above 0. */
+typedef struct { int n; double norm[CKPT_NORMS]; } CkptNorms;
 
 typedef struct {
     int64_t  step;
@@ -46,6 +49,7 @@ typedef struct {
     char     beside[16];            /* a folder of RUN whose files belong to it ("hf"), hashed into the manifest; "": none */
     int      version;               /* of the format, in a loaded one */
     int64_t  global_batch, samples; /* the data cursor is step * global_batch */
+    CkptNorms norms;                /* none in a checkpoint from before there were any */
 } CkptMeta;
 
 typedef struct {

@@ -49,16 +49,24 @@ static json_t *beside_json(const Manifest *m)
     return list;
 }
 
+static json_t *norms_json(const CkptNorms *n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n->n; i++)
+        json_array_append_new(list, json_real(n->norm[i]));     /* written with 17 digits: all bits */
+    return list;
+}
+
 static json_t *manifest_json(const Manifest *m)
 {
     const CkptMeta *c = &m->meta;
-    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:{s:o}, s:o, s:o, s:{s:i, s:i}, s:s, s:s, s:s, s:o, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:{s:o}, s:o, s:o, s:{s:i, s:i}, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
         "format", FORMAT, "version", CKPT_VERSION,
         "step", (json_int_t)c->step, "cursor", (json_int_t)(c->step * c->global_batch),
         "global_batch", (json_int_t)c->global_batch, "samples", (json_int_t)c->samples,
         "rng", "seed", hex(c->seed), "config_hash", hex(c->config_hash), "fingerprint", hex(c->fingerprint),
-        "grid", "dp", c->dp, "tp", c->tp, "stage", c->stage, "data", c->data, "init", c->init,
-        "moments", hex(c->moments), "beside", beside_json(m),
+        "grid", "dp", c->dp, "tp", c->tp, "stage", c->stage, "data", c->data, "init", c->init, "moments", hex(c->moments),
+        "norms", norms_json(&c->norms), "beside", beside_json(m),
         "tensors", tensors_json(m), "files", files_json(m));
 }
 
@@ -123,6 +131,18 @@ static bool get_text(const Reader *r, const json_t *o, const char *key, char *ou
     return true;
 }
 
+static bool read_norms(const Reader *r, const json_t *list, CkptNorms *n)
+{
+    if (list && (!json_is_array(list) || json_array_size(list) > CKPT_NORMS))
+        return damaged(r, "the list of norms is too long, or none");
+    for (n->n = 0; n->n < (int)json_array_size(list); n->n++) {
+        n->norm[n->n] = json_number_value(json_array_get(list, (size_t)n->n));
+        if (!(n->norm[n->n] > 0))
+            return damaged(r, "a norm is not above 0");
+    }
+    return true;
+}
+
 static bool read_meta(const Reader *r, const json_t *o, CkptMeta *c)
 {
     const json_t *rng = json_object_get(o, "rng"), *grid = json_object_get(o, "grid");
@@ -135,7 +155,7 @@ static bool read_meta(const Reader *r, const json_t *o, CkptMeta *c)
            && get_int(r, grid, "dp", 1, 1 << 30, &dp) && get_int(r, grid, "tp", 1, 1 << 30, &tp)
            && get_text(r, o, "stage", c->stage, sizeof c->stage) && get_text(r, o, "data", c->data, sizeof c->data)
            && (c->version == 1 || get_text(r, o, "init", c->init, sizeof c->init))
-           && (c->version < 3 || get_hex(r, json_object_get(o, "moments"), &c->moments));
+           && (c->version < 3 || (get_hex(r, json_object_get(o, "moments"), &c->moments) && read_norms(r, json_object_get(o, "norms"), &c->norms)));
     if (ok && (__builtin_mul_overflow(c->step, c->global_batch, &product) || product != cursor))
         ok = damaged(r, "the cursor is not step * global_batch");
     c->dp = (int)dp, c->tp = (int)tp;

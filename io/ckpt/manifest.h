@@ -4,7 +4,7 @@
  *     {
  *      "format": "asvr-checkpoint", "version": 3, "step": 100, "cursor": 3200, "global_batch": 32, "samples": 5000,
  *      "rng": {"seed": "0x..."}, "config_hash": "0x...", "fingerprint": "0x...", "grid": {"dp": 2, "tp": 1},
- *      "stage": "instruct", "data": "...", "init": "...", "moments": "0x...",
+ *      "stage": "instruct", "data": "...", "init": "...", "moments": "0x...", "norms": [0.71, ...],
  *      "beside": [{"name": "hf/config.json", "bytes": 1234, "xxh64": "0x..."}, ...],
  *      "tensors": [{"name": "weights/decoder.3.attn.wq", "shape": [64, 64], "offset": 4096}, ...],
  *      "files": [{"name": "tensors.h5", "bytes": 1234567, "block": 1048576, "xxh64": ["0x...", ...]}],
@@ -13,8 +13,8 @@
  *
  * (indented by one).  "hash" is XXH64 of every byte before the comma in front of it, and the file ends exactly there, so a
  * flipped bit anywhere is found before the JSON is parsed.  Every version of the format keeps "format", "version", "hash".
- * Version 1 had no "init", 1 and 2
- * neither "moments" nor "beside" (files of RUN that belong to the checkpoint: beside.h).  64-bit numbers without a sign are hexadecimal strings, since JSON readers round numbers.
+ * Version 1 had no "init", 1 and 2 neither "moments" nor "norms" nor "beside" (files of RUN that belong to the checkpoint: beside.h).
+ * 64-bit numbers without a sign are hexadecimal strings, since JSON readers round numbers.
  * Local.  Malformed: EXIT_DATA; newer than CKPT_VERSION: EXIT_DATA, `newer` set.  Tests: tests/io/ckpt/test_manifest.c
  */
 #pragma once

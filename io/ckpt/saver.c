@@ -1,5 +1,6 @@
 #include "io/ckpt/saver.h"
 
+#include "core/fault.h"
 #include "io/base/agree.h"
 #include "io/base/files.h"
 #include "io/ckpt/commit.h"
@@ -66,6 +67,7 @@ static bool make(Lane *l, Err *e)
     if (!commit_begin(&l->commit, e))
         return false;
     hook(CKPT_MKDIR);
+    FAULT("mkdir");
     return layout_write(&l->s->layout, l->commit.file, &l->sums.words, e);
 }
 
@@ -131,12 +133,15 @@ static bool commit(Lane *l, Err *e)
     if (!commit_manifest(&l->commit, &m, e))
         return false;
     hook(CKPT_MANIFEST);
+    FAULT("manifest");
     if (!commit_publish(&l->commit, e))
         return false;
     hook(CKPT_RENAME);
+    FAULT("rename");
     commit_clear(&l->commit);               /* after an exchange: the older checkpoint of the same step */
     commit_latest(&l->commit);
     hook(CKPT_LATEST);
+    FAULT("latest");
     commit_prune(&l->commit, l->meta.step);
     return true;
 }
@@ -154,7 +159,9 @@ static void *work(void *lane)
     static bool (*const DO[])(Lane *l, Err *e) = { [MAKE] = make, [WRITE] = write_parts, [CARRY] = carry_parts, [HASH] = hash,
                                                    [COMMIT] = commit, [KEEP] = keep };
     Lane *l = lane;
-    l->ok = DO[l->phase](l, &l->err);
+    static const char *const POINT[] = { [MAKE] = "layout", [WRITE] = "tensors", [CARRY] = "tensors", [HASH] = "hash", [COMMIT] = "prune", [KEEP] = "keep" };
+    l->ok = DO[l->phase](l, &l->err) && !FAILS(POINT[l->phase], &l->err);
+    FAULT(POINT[l->phase]);
     atomic_store_explicit(&l->done, true, memory_order_release);
     return NULL;
 }
@@ -371,7 +378,8 @@ bool saver_carry_parts(MPI_Comm comm, const char *dir, const SaverConf *c, const
 
 void saver_close(Saver *s)
 {
-    ASSERT(!saver_busy(s, SAVER_RUN) && !saver_busy(s, SAVER_LOCAL));
+    if (saver_busy(s, SAVER_RUN) || saver_busy(s, SAVER_LOCAL))
+        return;
     saveplan_close(&s->plan);
     layout_close(&s->layout);
     free(s->block);

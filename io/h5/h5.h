@@ -86,3 +86,5 @@ bool h5_hash_read(H5 *h, const char *name, H5Chunk **list, int64_t *n, int64_t m
 /* Writes a small striped file below dir, reads it back in other stripes and removes it: refuses an MPI-IO that
    corrupts data.  Collective over comm. */
 bool h5_selftest(MPI_Comm comm, const char *dir, Err *e);
+/* Fault injection: called on every rank when the file is written.  NULL outside tests. */
+extern void (*h5_selftest_hook)(const char *path);

@@ -51,7 +51,7 @@ typedef struct Config {
     struct {
         int stage, global_batch, micro_batch, optimizer, schedule, visual_shift, supervision, skip_limit, denoise_draws;
         int64_t steps;
-        double epochs, lr, warmup, betas[2], eps, decay, clip, visual_weight, visual_share, soft_targets, ema_decay, distill,
+        double epochs, lr, warmup, betas[2], eps, decay, clip, spike, visual_weight, visual_share, soft_targets, ema_decay, distill,
             distill_pool, commit, momentum, muon_lr;
         ConfigString init, trainable;
     } train;

@@ -96,6 +96,7 @@ const Option options[] = {
     FLOAT (train.eps, 1e-8, 1e-20, 1, "AdamW's epsilon"),
     FLOAT (train.decay, 0.0, 0, 10, "weight decay, on matrices"),
     FLOAT (train.clip, 1.0, 0, 1e9, "largest norm of the gradient; 0: no clipping"),
+    FLOAT (train.spike, 100.0, 0, 1e9, "steps of a gradient so many times the median norm are skipped; 0: none"),
     FLOAT (train.visual_weight, 1.0, 0, 1e6, "weight of the visual loss; the text loss has 1"),
     INT   (train.visual_shift, 0, 0, 1, "row i - shift predicts patch i: 0 the released code, 1 the paper"),
     ENUM  (train.supervision, semantic, "none|semantic|appearance|both|denoising",
@@ -116,8 +117,8 @@ const Option options[] = {
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),
     INT   (parallel.threads, 0, 0, 4096, "threads of a rank; 0: the node's cores / its ranks"),
 
-    LONG  (ckpt.every, 0, 0, LOTS, "steps between checkpoints; 0: only at the end and on request"),
-    FLOAT (ckpt.minutes, 0.0, 0, 1e6, "minutes between checkpoints; 0: ckpt.every says"),
+    LONG  (ckpt.every, 0, 0, LOTS, "steps between checkpoints; 0: ckpt.minutes, the end and requests decide"),
+    FLOAT (ckpt.minutes, 30.0, 0, 1e6, "minutes after the last checkpoint when one is due; 0: as ckpt.every says"),
     BOOL  (ckpt.async, true, "training stops for the copy alone; false: until a checkpoint is on the disk"),
     STRING(ckpt.local, "folder on each node's own disk: steps are kept there, and carried to run.dir meanwhile"),
     FLOAT (ckpt.local_minutes, 5.0, 0.001, 1e6, "minutes between steps that are kept in ckpt.local"),

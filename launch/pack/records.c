@@ -51,7 +51,9 @@ static int index_parts(LlavaPart *all, LlavaIndex *mine, Llava *l, int64_t first
     LlavaPart part;
     llava_index_slice(mine, &part, l, first, to, to_bad, e);
     gather(comm, all, &part, sizeof part);
-    return llava_parts_fit(all, comm_size(comm), llava_scan(l)->first);
+    int fit = llava_parts_fit(all, comm_size(comm), llava_scan(l)->first);
+    comm_bcast(comm, &fit, sizeof fit, 0);              /* where a rank sees another file, its own word would part it from the others */
+    return fit;
 }
 
 static void gather_index(Records *x, const LlavaPart *part, int parts, const LlavaIndex *mine, MPI_Comm comm)
@@ -85,6 +87,13 @@ bool records_find(Records *x, Llava *l, bool to_bad, MPI_Comm comm, Err *e)
     int64_t size = llava_scan(l)->size, first = -1;
     *x = (Records){ 0 };
     comm_bcast(comm, &size, sizeof size, 0);
+    if (llava_scan(l)->size != size) {
+        err_expected(e, "%lld bytes, which rank 0 sees", (long long)size);
+        err_got(e, "%lld bytes on rank %d", (long long)llava_scan(l)->size, rank);
+        err_set(e, EXIT_DATA, llava_scan(l)->name, "copy it to all nodes again, or read it from one place", "the ranks have opened different JSON files");
+    }
+    if (!agreed(comm, e))
+        return false;
     const int64_t from = start + (size - start) * rank / ranks, to = start + (size - start) * (rank + 1) / ranks;
     if (!first_of_slice(&first, l, from, to, comm, e))
         return false;

@@ -29,21 +29,23 @@ static bool lm(const Model *m) { return m->c.stage >= STAGE_PRETRAIN; }
 
 /* ---- what is there to look at ---- */
 
-/* Does the data set have samples for evaluation? */
-static bool holds(const Config *c)
+/* Does the data set have samples for evaluation?  Rank 0 looks: the ranks must read one split. */
+static bool holds(const Run *r)
 {
     Err none = { 0 };
-    Shards *s = shards_open(c->data.set, SPLIT_VAL, &none);
+    Shards *s = r->grid.rank == 0 ? shards_open(r->c->data.set, SPLIT_VAL, &none) : NULL;
+    int has = s != NULL;
     if (s)
         shards_close(s);
-    return s;
+    comm_bcast(r->grid.world, &has, sizeof has, 0);
+    return has;
 }
 
 static bool open_model(Spectrum *s, Err *e)
 {
     Run *r = &s->r;
     const Config *c = r->c;
-    const bool held = c->data.set[0] ? holds(c) : c->data.val[0];
+    const bool held = c->data.set[0] ? holds(r) : c->data.val[0];
     s->data = held ? "evaluation" : "training";
     if (!run_shards(r, held ? SPLIT_VAL : SPLIT_TRAIN, e))
         return false;
@@ -215,17 +217,19 @@ static bool read_samples(Look *f, Err *e)
 {
     const Run *r = &f->s->r;
     const int64_t all = shards_meta(r->shards)->samples;
-    for (int64_t i = r->grid.dp_rank; i < f->s->samples && !e->code; i += r->grid.dp_size) {
+    int failed = 0;
+    for (int64_t i = r->grid.dp_rank; i < f->s->samples; i += r->grid.dp_size) {
         Sample x;
         const int64_t number = i * all / f->s->samples;
-        if (comm_agree(r->grid.tp, reader_sample(f->reader, number, &x, e) ? 0 : 1))
+        failed = comm_agree(r->grid.tp, reader_sample(f->reader, number, &x, e) ? 0 : 1);
+        if (failed)
             break;                                      /* the ranks of a replica go on together or not at all */
         if (!gather_add(&f->batch, &x, number)) {
             flush(f);
             gather_add(&f->batch, &x, number);
         }
     }
-    if (!e->code)
+    if (!failed)
         flush(f);
     return run_agree(r, e);
 }

@@ -119,6 +119,47 @@ static void variant_gradients(void **s)
 }
 
 static void contrast_gradients(void **s) { (void)s; gradients_of(STAGE_CONTRAST, "vision,pool,text,contrast", 0, true); }
+
+/* A pair that lost its picture is no pair: the loss and the gradients are those of the others, to the bit; of a micro-batch
+   without any pair nothing comes. */
+static void contrast_without_pictures(void **s)
+{
+    (void)s;
+    Model m;
+    BatchCase c;
+    ModelConf conf = case_conf(STAGE_CONTRAST, "vision,pool,text,contrast");
+    case_batch(&c, true);
+    assert_true(model_open(&m, &conf, &TP_ALONE));
+    case_shake(&m, 0.1f);
+    const int32_t image_start[] = { 0, 1, 1, 2 }, none[] = { 0, 0, 0, 0 };
+    Batch b = c.batch;
+    b.I = 2;
+    b.image_start = image_start;
+    check_gradients(&m, &b, "two pairs of three");
+    op.zero(m.grads, m.table.grads);
+    const double loss = case_loss(&m, &b, true, NULL);
+    float *grads = malloc((size_t)m.table.grads * sizeof *grads);
+    memcpy(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
+    int32_t *tokens = c.tokens + 8;                     /* the same two pairs alone: the third's text in the second's place */
+    memcpy(tokens, c.tokens + 16, 8 * sizeof *tokens);
+    Batch two = c.batch;
+    two.B = two.I = 2;
+    two.M = 16;
+    op.zero(m.grads, m.table.grads);
+    assert_true(loss == case_loss(&m, &two, true, NULL));
+    assert_memory_equal(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
+    b.I = 0;
+    b.image_start = none;
+    Losses global = { .pairs = 2 }, sum = { 0 };
+    model_count(&m, &b, &global);
+    model_forward(&m, &b, &global, &sum);
+    model_backward(&m, &b, NULL);
+    assert_true(global.pairs == 2 && sum.pairs == 0 && sum.contrast == 0);
+    assert_memory_equal(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
+    free(grads);
+    model_close(&m);
+}
+
 static void instruct_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT, "projector,decoder,head,vision", 0, false); }
 static void shifted_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT, "projector,decoder,head", 1, false); }
 static void frozen_gradients(void **s) { (void)s; gradients_of(STAGE_PRETRAIN, "projector,head", 0, false); }
@@ -315,6 +356,7 @@ int main(void)
         cmocka_unit_test(contrast_gradients), cmocka_unit_test(instruct_gradients), cmocka_unit_test(shifted_gradients),
         cmocka_unit_test(frozen_gradients),   cmocka_unit_test(accumulation),       cmocka_unit_test(door),
         cmocka_unit_test(supervision_gradients), cmocka_unit_test(variant_gradients),
+        cmocka_unit_test(contrast_without_pictures),
         cmocka_unit_test(text_only),          cmocka_unit_test(overfit),            cmocka_unit_test(order),
     };
     ops_use(NULL, 1);

@@ -20,6 +20,9 @@ small+=(--set data.samples=6000 --set data.val_samples=140 --set data.shard_samp
 pack() { says "$1" "$2" pack "$config" "${small[@]}" "${@:3}"; }
 pack 0 2
 mv shards undisturbed
+ASVR_FAULT=1:*:selftest:fail pack 74 2 --set data.set=refused/index.set
+blames 'selftest'
+[ -z "$(ls -A refused)" ] || fail "a pack that was refused leaves $(ls -A refused)"
 [ -z "$(find . -name '.pack-*')" ] || fail "a finished pack leaves $(find . -name '.pack-*')"
 
 finished() { find shards -name '*.done' 2>/dev/null | wc -l; }

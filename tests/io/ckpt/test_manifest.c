@@ -34,7 +34,8 @@ static uint64_t block[] = { 1, UINT64_MAX };
 static Manifest example(void)
 {
     return (Manifest){ .meta = { .step = 412, .seed = UINT64_MAX, .config_hash = 1ull << 63, .fingerprint = 3, .dp = 2, .tp = 4, .version = CKPT_VERSION, .init = "0123", .moments = 1ull << 62, .beside = "hf",
-                                 .stage = "instruct", .data = "\"q\" \\ caf\xc3\xa9", .global_batch = 32, .samples = 5000 },
+                                 .stage = "instruct", .data = "\"q\" \\ caf\xc3\xa9", .global_batch = 32, .samples = 5000,
+                                 .norms = { 2, { 0.1, 0x1.fffffffffffffp-30 } } },
                        .tensor = tensor, .tensors = 3, .bytes = HASH_BLOCK + 200000, .blocks = 2, .block = block, .file = file, .files = 2 };
 }
 
