@@ -12,7 +12,6 @@ CkptMeta identity_of(const Run *r)
 {
     const Config *c = r->c;
     CkptMeta m = { .step = r->step, .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c, CKPT_VERSION),
-                   .fingerprint = run_fingerprint(r, NULL), .moments = run_moments(r),
                    .dp = r->grid.dp_size, .tp = r->grid.tp_size, .global_batch = c->train.global_batch,
                    .samples = r->step * c->train.global_batch };
     snprintf(m.stage, sizeof m.stage, "%s", STAGE_NAME[c->train.stage]);

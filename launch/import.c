@@ -263,8 +263,7 @@ static bool save(Import *m, Err *e)
     const Params *t = &m->r.model.table;
     char dir[PATH_ROOM];
     CkptMeta meta = { .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c, CKPT_VERSION), .dp = m->r.grid.dp_size,
-                      .tp = m->r.grid.tp_size, .stage = "import", .beside = HFFILES_DIR,
-                      .fingerprint = run_fingerprint(&m->r, NULL) };
+                      .tp = m->r.grid.tp_size, .stage = "import", .beside = HFFILES_DIR };
     Piece *p = calloc((size_t)t->n, sizeof *p);
     char (*names)[CKPT_NAME] = calloc((size_t)t->n, sizeof *names);
     CHECK(p && names, "no memory for the names of %d tensors", t->n);

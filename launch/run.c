@@ -10,6 +10,7 @@
 #include "dist/comm.h"
 #include "dist/tp.h"
 #include "io/base/agree.h"
+#include "launch/save.h"
 
 enum { BUCKET_BYTES = 2 << 20 };
 
@@ -35,6 +36,7 @@ void run_close(Run *r)
         feed_close(r->feed);
     if (r->log)
         log_close(r->log);
+    run_saver_close(r);
     if (r->buckets)
         buckets_close(r->buckets);
     if (r->optim.table)

@@ -16,6 +16,8 @@
 #include "dist/grid.h"
 #include "dist/optim.h"
 #include "io/set/catalogue.h"
+#include "io/ckpt/saver.h"
+#include "io/base/files.h"
 #include "io/ckpt/ckptread.h"
 #include "io/base/log.h"
 #include "io/text/text.h"
@@ -37,6 +39,10 @@ typedef struct {
     Feed    *feed;
     Log     *log;                  /* rank 0 only */
     int      lock;
+    Saver   *saver;                /* of a training run */
+    Piece   *piece;                /* what it saves */
+    char   (*piece_name)[CKPT_NAME];
+    char     ckpt_dir[PATH_ROOM], local_dir[PATH_ROOM];    /* RUN/ckpt; the run's folder below ckpt.local, or "" */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
@@ -88,7 +94,6 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e);
 bool run_weights(Run *r, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
 bool run_resume(Run *r, Err *e);
-bool run_save(Run *r, Err *e);
 /* Weights, and with moments the optimizer's, as pieces of a checkpoint; names live in *names, both to be freed.  Local. */
 Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME]);
 /* RUN/ckpt, of PATH_ROOM bytes.  Local. */

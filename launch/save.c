@@ -1,24 +1,36 @@
 /* save.c -- where a run's weights go to: the next checkpoint of its folder (run.h) */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
 
+#include "core/rng.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
+#include "io/ckpt/ckptdir.h"
+#include "io/ckpt/local.h"
+#include "io/ckpt/recover.h"
 #include "launch/identity.h"
+#include "launch/save.h"
 
 /* What several ranks hold must be the same on all of them: the copies of a piece among neighbouring tp ranks, and every
    piece among replicas.  Dies where it is not, since nothing that could be saved would be right. */
 static void check_copies(const Run *r)
 {
     const Params *t = &r->model.table;
-    uint64_t all = 0, *of = calloc((size_t)r->grid.tp_size, sizeof *of);
-    CHECK(of, "no memory for %d numbers", r->grid.tp_size);
+    uint64_t all = 0, *of = calloc((size_t)(r->grid.tp_size + t->n), sizeof *of), *hash = of + r->grid.tp_size;
+    CHECK(of, "no memory for %d numbers", r->grid.tp_size + t->n);
+#pragma omp parallel for schedule(dynamic, 1)
     for (int i = 0; i < t->n; i++)
-        all = all * 31 + params_hash(t, r->model.weights, i);
+        hash[i] = params_hash(t, r->model.weights, i);
+    for (int i = 0; i < t->n; i++)
+        all = all * 31 + hash[i];
     comm_same(r->grid.dp, "what replicas hold of the parameters", all);
     for (int c = 2; c <= r->grid.tp_size; c++) {
         uint64_t mine = 0;
         for (int i = 0; i < t->n; i++)
-            mine = t->p[i].copies == c ? mine * 31 + params_hash(t, r->model.weights, i) : mine;
+            mine = t->p[i].copies == c ? mine * 31 + hash[i] : mine;
         if (r->grid.tp_size % c)
             continue;
         comm_gather_u64(r->grid.tp, mine, of);
@@ -29,19 +41,112 @@ static void check_copies(const Run *r)
     free(of);
 }
 
-bool run_save(Run *r, Err *e)
+/* This run's folder below ckpt.local.  Its name comes from RUN/run.id, which nobody can guess, and from where RUN lies: neither a
+   new run in the same place nor a copy of this one in another takes it for its own. */
+static bool local_folder(Run *r, Err *e)
 {
-    char dir[PATH_ROOM];
-    int n;
-    char (*names)[CKPT_NAME];
-    if (!run_ckpt_dir(r, dir, e))
+    char path[PATH_ROOM], real[PATH_ROOM], *text = NULL;
+    size_t n = 0;
+    uint64_t id = 0;
+    if (r->grid.rank == 0 && path_set(path, e, "%s/run.id", r->c->run.dir)) {
+        if (access(path, F_OK)) {
+            char new[24];
+            CHECK(getrandom(&id, sizeof id, 0) == sizeof id, "the system gives no random number");
+            file_replace(path, new, (size_t)snprintf(new, sizeof new, "%016" PRIx64 "\n", id), e);
+        }
+        if (!e->code && file_read(path, 64, &text, &n, e) && realpath(r->c->run.dir, real))
+            id = rng_bits(rng_stream(text), rng_stream(real), 0);
+        free(text);
+    }
+    if (!run_agree(r, e))
         return false;
+    comm_bcast(r->grid.world, &id, sizeof id, 0);
+    return path_set(r->local_dir, e, "%s/asvr-%016" PRIx64, r->c->ckpt.local, id);
+}
+
+static SaverConf conf_of(const Run *r)
+{
+    return (SaverConf){ .keep = r->c->ckpt.keep, .async = r->c->ckpt.async, .local = r->local_dir[0] ? r->local_dir : NULL };
+}
+
+bool run_recover(Run *r, Err *e)
+{
+    int64_t than = -1, *step = NULL, found;
+    int n;
+    if (!run_ckpt_dir(r, r->ckpt_dir, e))
+        return false;
+    if (!r->c->ckpt.local[0])
+        return true;
+    if (!local_folder(r, e))
+        return false;
+    if (r->grid.rank == 0 && ckptdir_list(r->ckpt_dir, &step, &n, e) && n)
+        than = step[0];
+    free(step);
+    comm_bcast(r->grid.world, &than, sizeof than, 0);
+    const SaverConf conf = conf_of(r);
+    if (!run_agree(r, e) || (found = local_recover(r->grid.world, r->ckpt_dir, &conf, than, e)) == -2)
+        return false;
+    if (found >= 0 && r->grid.rank == 0)
+        printf("step %" PRId64 " was on the nodes' disks (ckpt.local): it is in %s now\n", found, r->ckpt_dir);
+    return true;
+}
+
+bool run_saver(Run *r, Err *e)
+{
+    int n;
+    const SaverConf conf = conf_of(r);
+    r->piece = run_pieces(r, true, &n, &r->piece_name);
+    r->saver = saver_open(r->grid.world, r->ckpt_dir, r->piece, n, &conf, e);
+    return r->saver != NULL;
+}
+
+void run_saver_close(Run *r)
+{
+    if (r->saver)
+        saver_close(r->saver);
+    free(r->piece);
+    free(r->piece_name);
+}
+
+/* The state as it is now may be saved. */
+static CkptMeta ready_to_save(Run *r)
+{
     optim_settle(&r->optim);
     check_copies(r);
-    const CkptMeta m = identity_of(r);
-    Piece *p = run_pieces(r, true, &n, &names);
-    bool ok = ckpt_save(r->grid.world, dir, &m, p, n, r->c->ckpt.keep, e);
-    free(p);
-    free(names);
-    return ok;
+    return identity_of(r);
+}
+
+bool run_save(Run *r, bool wait, Err *e)
+{
+    if (!saver_finish(r->saver, SAVER_LOCAL, e) || !saver_finish(r->saver, SAVER_RUN, e))
+        return false;
+    if (saver_saved(r->saver, SAVER_RUN) != r->step) {
+        const CkptMeta m = ready_to_save(r);
+        if (!saver_start(r->saver, &m, e))
+            return false;
+    }
+    if ((wait || !r->c->ckpt.async) && !saver_finish(r->saver, SAVER_RUN, e))
+        return false;
+    if (wait && r->local_dir[0])
+        local_prune(r->local_dir, INT64_MAX, -1);         /* of no use any more */
+    return true;
+}
+
+void run_keep(Run *r)
+{
+    if (saver_busy(r->saver, SAVER_LOCAL) || saver_copying(r->saver))
+        return;                                         /* the next one will be newer */
+    const CkptMeta m = ready_to_save(r);
+    saver_keep(r->saver, &m);
+}
+
+bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], Err *e)
+{
+    Saver *s = r->saver;
+    for (int lane = 0; lane < SAVER_LANES; lane++)
+        if (ready[lane] && !saver_advance(s, lane, e))
+            return false;
+    if (saver_busy(s, SAVER_LOCAL) || saver_busy(s, SAVER_RUN) || saver_saved(s, SAVER_LOCAL) <= saver_saved(s, SAVER_RUN))
+        return true;
+    return saver_carry(s, e);
 }

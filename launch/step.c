@@ -10,6 +10,7 @@
 #include "dist/comm.h"
 #include "dist/stop.h"
 #include "io/base/files.h"
+#include "launch/save.h"
 #include "launch/schedule.h"
 
 enum { NAMED = 5 };
@@ -117,7 +118,9 @@ bool step_open(Run *r, Err *e)
         r->lock = lock_run(c->run.dir, e);      /* keeps a second job off the same run */
     if (!run_agree(r, e))
         return false;
-    if (!run_resume(r, e) || !run_codes_match(r, e))
+    if (!run_recover(r, e) || !run_resume(r, e) || !run_codes_match(r, e))
+        return false;
+    if (!run_saver(r, e))
         return false;
     const BucketConf conf = run_buckets(c, r->grid.dp_size);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
@@ -198,15 +201,23 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     t.failed = s->data == NULL;
     t.stop = stop > 0;
     t.twice = stop > 1;
+    t.saved = saver_ready(r->saver, SAVER_RUN);
+    t.kept = saver_ready(r->saver, SAVER_LOCAL);
+    t.keep = r->grid.rank == 0 && r->local_dir[0] && now() - s->kept > 60 * r->c->ckpt.local_minutes;
     t.minutes = r->grid.rank == 0 && r->c->ckpt.minutes > 0 && s->saved > 0 && now() - s->saved > 60 * r->c->ckpt.minutes;
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
     if (t.failed > 0) {
         run_agree(r, e);
         return NULL;
     }
+    bool ok;
+    span(&s->t_ckpt, ok = run_save_goes_on(r, (bool[]){ t.saved == r->grid.size, t.kept == r->grid.size }, e));
+    if (!ok)
+        return NULL;
     s->targets = t.targets;
     s->stop = t.twice > 0 ? 2 : t.stop > 0;
     s->minutes_due = t.minutes > 0;
+    s->keep_due = t.keep > 0;
     memset(&s->exact, 0, sizeof s->exact);
     memset(s->use, 0, sizeof s->use);
     return s->data;
@@ -310,14 +321,18 @@ void step_log(Run *r, StepState *s)
     s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */
 }
 
-bool step_save(Run *r, StepState *s, Err *e)
+bool step_save(Run *r, StepState *s, bool last, Err *e)
 {
-    const double t = now();
+    const Config *c = r->c;
+    const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s->minutes_due;
+    bool ok = true;
+    if (!due && !s->keep_due && !last)
+        return true;
     log_sync(r->log);
-    mem_thaw();
-    const bool ok = run_save(r, e);
-    mem_freeze();
-    s->t_ckpt = now() - t;
-    s->saved = now();
+    if (r->local_dir[0] && !last)
+        span(&s->t_ckpt, run_keep(r));
+    else
+        span(&s->t_ckpt, ok = run_save(r, last, e));
+    s->saved = s->kept = now();
     return ok;
 }

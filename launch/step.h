@@ -12,7 +12,7 @@
 enum { N_LOSSES = sizeof(Losses) / sizeof(double), STEPS_AHEAD = 2 /* that the loader holds, at least */ };
 
 /* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
-typedef struct { Losses targets; double failed, stop, twice, minutes; } Tally;
+typedef struct { Losses targets; double failed, stop, twice, minutes, saved, kept, keep; } Tally;
 
 typedef struct {
     Losses  targets, sum;          /* of the global batch */
@@ -25,7 +25,8 @@ typedef struct {
     int     stop;                  /* requests on the rank that got most: 1 save and stop, 2 stop at once */
     CodesUse use[BRANCHES];        /* tokenizer: what the update did to the codebooks; no books if there was none */
     bool    minutes_due;           /* ckpt.minutes have passed since the last save */
-    double  began, flops, saved;   /* of this step; when the last checkpoint was written */
+    bool    keep_due;              /* ckpt.local_minutes have passed since a step was kept */
+    double  began, flops, saved, kept;     /* of this step; when the last checkpoint began; when a step was kept */
     double  t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
     const StepData *data;
 } StepState;
@@ -47,4 +48,5 @@ void step_sum(const Run *r, StepState *s);
 /* The optimizer, and where codebooks are trained their moving averages. */
 void step_update(Run *r, StepState *s);
 void step_log(Run *r, StepState *s);
-bool step_save(Run *r, StepState *s, Err *e);
+/* What is due after this step: it is kept on the nodes' disks, or saved while training goes on; last: until it is committed. */
+bool step_save(Run *r, StepState *s, bool last, Err *e);

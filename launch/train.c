@@ -31,7 +31,7 @@ static bool step(Run *r, StepState *s, Err *e)
 static int train(Run *r, Err *e)
 {
     const Config *c = r->c;
-    StepState s = { .saved = now() };
+    StepState s = { .saved = now(), .kept = now() };
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;
@@ -45,8 +45,7 @@ static int train(Run *r, Err *e)
             log_line(r->log, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
             return EXIT_UNSAVED;
         }
-        const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s.minutes_due;
-        if ((due || s.stop || r->step == r->steps) && !step_save(r, &s, e))
+        if (!step_save(r, &s, s.stop || r->step == r->steps, e))
             return e->code;
         if (s.stop && r->step < r->steps) {
             log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);

@@ -102,6 +102,17 @@ bool file_write(int fd, const void *buf, size_t n)
     return true;
 }
 
+bool file_reserve(int fd, const char *path, int64_t bytes, Err *e)
+{
+    int bad;
+    while ((bad = fallocate(fd, 0, 0, bytes)) && errno == EINTR)
+        ;
+    if (bad && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+        return file_error(e, path, "reserve room on the disk");
+    struct stat st;
+    return (fstat(fd, &st) == 0 && st.st_size >= bytes) || ftruncate(fd, bytes) == 0 || file_error(e, path, "set the size");
+}
+
 bool file_read(const char *path, size_t cap, char **bytes, size_t *n, Err *e)
 {
     *bytes = NULL, *n = 0;

@@ -27,6 +27,9 @@ int64_t file_pread(int fd, void *buf, int64_t n, int64_t offset);
 /* All n bytes, or false with errno.  Go on after EINTR and short writes. */
 bool file_pwrite(int fd, const void *buf, int64_t n, int64_t offset);
 bool file_write(int fd, const void *buf, size_t n);
+/* The file becomes `bytes` long at least, and its space is taken at once: better to learn here that the disk is full.  Where the
+   file system cannot do that, it has a hole. */
+bool file_reserve(int fd, const char *path, int64_t bytes, Err *e);
 /* Atomically gives path this content, durable on return. */
 bool file_replace(const char *path, const void *bytes, size_t n, Err *e);
 /* What lies synced at `from`, a file or a folder, becomes `to` in the same folder; durable on return.  A file takes the place of

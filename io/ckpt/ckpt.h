@@ -13,7 +13,7 @@
  * Resharding.  A piece is a Slice: saving writes my slices, loading reads the slices I want, on any grid.
  *
  *     Piece p[] = { { "weights/decoder.3.attn.wq", param_slice(&t, i), w + t.p[i].offset, dp_rank == 0 } };
- *     ckpt_save(comm, "RUN/ckpt", &meta, p, 1, 3, e);
+ *     ckpt_save(comm, "RUN/ckpt", &meta, p, 1, 3, e);                  a run saves by saver.h
  *
  * Errors  the disk's: EXIT_IO
  * Source  Pillai et al., "All file systems are not created equal", OSDI 2014 (why each fsync)
@@ -32,14 +32,13 @@ typedef struct {
     const char *name;               /* "weights/decoder.3.attn.wq", "m/...", "v/..." */
     Slice       slice;              /* this rank's part; may be empty */
     float      *data;               /* dense; NULL if the part is empty */
-    bool        write;              /* false: another rank holds the same and writes it */
+    bool        write;              /* it counts in ckpt_sums: of those that hold the same, one */
 } Piece;
 
 typedef struct {
     int64_t  step;
     uint64_t seed, config_hash;
-    uint64_t fingerprint;           /* of the whole model, computed by the caller */
-    uint64_t moments;               /* the same sum over all /m and /v (bits.h, streams by the full name); 0 before version 3 */
+    uint64_t fingerprint, moments;  /* of what lies under weights/, and of the rest: saving works them out */
     int      dp, tp;                /* the grid at save, for the record */
     char     stage[16];
     char     data[64];              /* the caller's identity of the data set */

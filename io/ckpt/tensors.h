@@ -1,17 +1,12 @@
 /*
- * tensors.h -- tensors.h5 of a checkpoint: HDF5 lays the file out in memory, every byte reaches the disk by pwrite
+ * tensors.h -- the bytes of tensors.h5 (layout.h): elements at their places, sums, hashes
  *
- * A write that fails on one rank inside parallel HDF5 leaves the others in a collective call for ever, and a close
- * that fails (a full disk) leaves a library that crashes at exit.  A checkpoint must survive both.  So HDF5 writes its
- * bookkeeping, a few KiB, into a sparse file in memory; that is copied; each rank then writes its slices at the
- * offsets that HDF5 gave the datasets.  Reading uses the offsets in the manifest.  Any HDF5 reader opens the file.
- *
- *     sum = sum over i of mix(i, word[i])       word[i] the file's 4-byte words, mix(i, 0) = 0, modulo 2^64
+ *     sum = sum over i of weight(i) word[i]       word[i] the file's 4-byte words, weight(i) odd, modulo 2^64
  *
  * is added up by the writers from memory and again by the readers from the file: independent of order and grid,
  * it says that what lies on the disk is what was meant, through caches, networks and shared pages.
  *
- * Local.  Failing system: EXIT_IO.  Source  HDF5 file format specification 3.0, section IV.A.2.i (contiguous layout)
+ * Local, any thread; HDF5 is not used.  Failing system: EXIT_IO.
  * Tests   tests/io/ckpt/test_ckpt.c
  */
 #pragma once
@@ -20,11 +15,13 @@
 enum { HASH_BLOCK = 1 << 20 };                  /* bytes a hash covers */
 #define TENSORS_NAME "tensors.h5"
 
-/* Creates the file at path, all but the elements, reserves its space, fills in offsets; bytes = its size.  HDF5: main
-   thread only. */
-bool tensors_layout(const char *path, CkptTensor *t, int n, int64_t *bytes, uint64_t *sum, Err *e);
-/* The slice's elements, dense in data, to their places.  s->size is t's shape. */
-bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, uint64_t *sum, Err *e);
+/* words: the sum above; weights, moments: of the fingerprints (core/bits.h), a weight's stream is its name without "weights/". */
+typedef struct { uint64_t words, weights, moments; } TensorSums;
+
+/* n elements that lie side by side in the tensor, the first of them element `at`. */
+void tensors_add(TensorSums *sums, const CkptTensor *t, const float *data, int64_t at, int64_t n);
+/* The slice's elements, dense in data, to their places; what is written is added to *sums.  s->size is t's shape. */
+bool tensors_write(int fd, const char *path, const CkptTensor *t, const Slice *s, const float *data, TensorSums *sums, Err *e);
 /* The sum over n words, the first of them word `first` of the file; a last part of a word is filled with zeros. */
 uint64_t tensors_sum(const void *data, int64_t bytes, int64_t first);
 

@@ -73,11 +73,9 @@ bool h5_reserve(H5 *h, const char *name, int64_t bytes, Err *e)
     if (rank > 0)
         return true;
     int fd = open(h->path, O_WRONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && (fallocate(fd, 0, 0, (off_t)h->end) == 0 || errno == EOPNOTSUPP || errno == ENOSYS);
-    if (!ok) {
-        err_got(e, "%m");
-        h5_fail(h, e, EXIT_IO, name, "finds no room on the disk");
-    }
+    const bool ok = fd >= 0 ? file_reserve(fd, h->path, h->end, e) : file_error(e, h->path, "open");
+    if (!ok)
+        err_got(e, "no room for %s", name[0] ? name : "its metadata");
     if (fd >= 0)
         close(fd);
     return ok;

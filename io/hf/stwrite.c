@@ -119,12 +119,7 @@ bool st_create(const St *s, int file, const char *dir, Err *e)
     if (fd < 0)
         return file_error(e, path, "create");
     bool ok = file_write(fd, f->head, (size_t)f->head_bytes) || file_error(e, path, "write");
-    const int error = ok ? posix_fallocate(fd, 0, f->bytes) : 0;       /* a full disk shows now */
-    if (error) {
-        errno = error;
-        ok = (error == EOPNOTSUPP || error == EINVAL) ? ftruncate(fd, f->bytes) == 0 || file_error(e, path, "enlarge")
-                                                      : file_error(e, path, "reserve room in");
-    }
+    ok = ok && file_reserve(fd, path, f->bytes, e);                   /* a full disk shows now */
     if (close(fd) && ok)
         ok = file_error(e, path, "close");
     return ok;

@@ -56,7 +56,7 @@ typedef struct Config {
         ConfigString init, trainable;
     } train;
     struct { int tp, zero, reduction, wire, threads; } parallel;          /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
-    struct { int64_t every; double minutes; int keep; } ckpt;
+    struct { int64_t every; double minutes; int keep; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
     struct { int64_t samples; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;

@@ -118,6 +118,9 @@ const Option options[] = {
 
     LONG  (ckpt.every, 0, 0, LOTS, "steps between checkpoints; 0: only at the end and on request"),
     FLOAT (ckpt.minutes, 0.0, 0, 1e6, "minutes between checkpoints; 0: ckpt.every says"),
+    BOOL  (ckpt.async, true, "training stops for the copy alone; false: until a checkpoint is on the disk"),
+    STRING(ckpt.local, "folder on each node's own disk: steps are kept there, and carried to run.dir meanwhile"),
+    FLOAT (ckpt.local_minutes, 5.0, 0.001, 1e6, "minutes between steps that are kept in ckpt.local"),
     INT   (ckpt.keep, 2, 1, 1000000, "checkpoints that are kept"),
 
     LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),

@@ -22,7 +22,7 @@ mkdir -p all/ckpt/.tmp-step-00000012 && echo torn >all/ckpt/.tmp-step-00000012/t
 echo '{"step": 11, "ti' >>all/run.jsonl
 echo half >all/.tmp-run.jsonl
 resumes all
-grep -qE '^resumes from all/ckpt/step-000000(08|12|16)' out || { cat out; fail "it does not say from where it resumes"; }
+grep -qE '^resumes from all/ckpt/step-000000(04|08|12|16)' out || { cat out; fail "it does not say from where it resumes"; }
 column restart all | awk '$1 == 1 && $2 != 0 || $1 == 24 && $2 != 1 { exit 1 }' || fail "restart is not counted"
 
 # ---- one of them: the launcher ends the other ----

@@ -276,6 +276,24 @@ static void a_pruned_one_is_looked_for_again(void **state)
 
 /* ---- verify ---- */
 
+/* A manifest that says other sums than the tensors have, and is whole. */
+static void say_other_sums(uint64_t weights, uint64_t moments)
+{
+    char path[256], *text;
+    size_t n;
+    Manifest m;
+    Err e = { 0 };
+    snprintf(path, sizeof path, "%s", in_step(10, MANIFEST_NAME));
+    assert_true(file_read(path, MANIFEST_MAX, &text, &n, &e) && manifest_parse(&m, text, n, path, &e));
+    free(text);
+    m.meta.fingerprint += weights;
+    m.meta.moments += moments;
+    text = manifest_text(&m);
+    assert_true(file_replace(path, text, strlen(text), &e));
+    free(text);
+    manifest_free(&m);
+}
+
 static void verify_adds_up_the_tensors(void **state)
 {
     (void)state;
@@ -284,10 +302,10 @@ static void verify_adds_up_the_tensors(void **state)
         Model m = model_new(rank, size, 0);
         CkptMeta meta = meta_of(10);
         model_visit(&m, 10, true);
-        meta.fingerprint += wrong == 1;
-        meta.moments += wrong == 2;
         assert_true(ckpt_save(MPI_COMM_WORLD, dir, &meta, m.p, TENSORS, 0, &e));
         model_free(&m);
+        if (rank == 0)
+            say_other_sums(wrong == 1, wrong == 2);
         sync_ranks();
         assert_int_equal(verifies(MPI_COMM_WORLD, in_step(10, ""), &e), !wrong);
         assert_int_equal(e.code, wrong ? EXIT_DATA : 0);

@@ -1,0 +1,21 @@
+/*
+ * save.h -- where a training run's state goes to: the next checkpoint of its folder, the nodes' own disks before it
+ *
+ * What is saved is what all ranks agree on: copies of a parameter are compared first, and a run whose copies differ dies instead.
+ * All are collective over all ranks and give the same result on each; io/ckpt/saver.h tells what happens underneath.
+ * Tests  tests/launch/{resume,local,stop}.sh
+ */
+#pragma once
+#include "launch/run.h"
+
+/* With ckpt.local: what a dead life of the run left on the nodes' disks goes to RUN/ckpt.  Before run_resume. */
+bool run_recover(Run *r, Err *e);
+/* What saves: once, when the weights are there. */
+bool run_saver(Run *r, Err *e);
+void run_saver_close(Run *r);
+/* A checkpoint of this step, after the one under way; wait: until it is committed. */
+bool run_save(Run *r, bool wait, Err *e);
+/* This step is kept on the nodes' disks, unless the one before is still on its way there. */
+void run_keep(Run *r);
+/* Lanes whose phase all ranks have done go on; what was kept last is carried to RUN/ckpt as soon as nothing else is. */
+bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], Err *e);

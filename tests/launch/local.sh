@@ -1,0 +1,41 @@
+# ckpt.local: steps kept on the nodes' disks bring a run back when its folder has older ones or none, on another grid, too; what is
+# damaged, incomplete or of another run is not taken.
+. "$(dirname "$0")/tools.inc"
+
+small+=(--set train.steps=24 --set ckpt.every=3 --set ckpt.local=disk)
+says 0 1 pack "$config" "${small[@]}"
+says 0 2 train "$config" "${small[@]}" --set run.dir=whole
+[ -z "$(ls disk)" ] || fail "a finished run leaves parts on the disk: $(ls disk)"
+fingerprint() { "$ASVR" verify "$1/ckpt/step-00000024" | cut -d' ' -f2; }
+killed() {                                      # RUN: dead after step 12 at least, its checkpoints gone, its parts there
+    begin 2 train "$config" "${small[@]}" --set run.dir=$1
+    at_step 12 $1
+    kill -9 $(ranks)
+    ended any
+    rm -rf $1/ckpt
+    parts=(disk/asvr-*/step-*)
+    [ -f "${parts[0]}" ] || fail "nothing was kept"
+}
+
+# ---- another number of ranks carries it on ----
+killed gone
+says 0 1 train "$config" "${small[@]}" --set run.dir=gone
+grep -q "^step [0-9]* was on the nodes' disks" out || { cat out err; fail "it does not say where it is from"; }
+! grep -q 'starts from' out || { cat out; fail "it started anew"; }
+same_losses whole gone
+[ "$(fingerprint whole)" = "$(fingerprint gone)" ] || fail "the weights differ"
+[ -z "$(ls disk)" ] || fail "parts are left: $(ls disk)"
+
+# ---- a part that is damaged or missing: said, and the older step that is whole serves; a new run takes nothing ----
+killed torn
+newest=$(ls disk/asvr-*/ | sort | tail -n 1) && newest=${newest%.*}
+flip disk/asvr-*/$newest.rank-00001 $(($(size disk/asvr-*/$newest.rank-00001) - 100))
+says 0 2 train "$config" "${small[@]}" --set run.dir=torn --set train.steps=24
+grep -q 'cannot be used' err || { cat out err; fail "the damage is not said"; }
+same_losses whole torn
+
+killed other
+rm -rf other
+says 0 2 train "$config" "${small[@]}" --set run.dir=other
+grep -q '^starts from' out || { cat out err; fail "a new run took another's parts"; }
+same_losses whole other
