@@ -17,6 +17,7 @@
 #include "dist/optim.h"
 #include "io/set/catalogue.h"
 #include "io/ckpt/ckpt.h"
+#include "io/base/lease.h"
 #include "io/base/log.h"
 #include "io/text/text.h"
 #include "launch/config/config.h"
@@ -36,7 +37,7 @@ typedef struct {
     OnGrad   door;
     Feed    *feed;
     Log     *log;                  /* rank 0 only */
-    int      lock;
+    Lease   *lease;                /* of the run's directory; rank 0 only */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */

@@ -10,6 +10,7 @@
 #include "dist/comm.h"
 #include "dist/stop.h"
 #include "io/base/files.h"
+#include "launch/rundir.h"
 #include "launch/schedule.h"
 
 enum { NAMED = 5 };
@@ -114,22 +115,26 @@ bool step_open(Run *r, Err *e)
     if (!count_steps(r, e))
         return false;
     if (r->grid.rank == 0)
-        r->lock = lock_run(c->run.dir, e);      /* keeps a second job off the same run */
+        rundir_take(r, e);                      /* keeps a second job off the same run */
     if (!run_agree(r, e))
         return false;
     if (!run_resume(r, e) || !run_codes_match(r, e))
+        return false;
+    if (r->grid.rank == 0)
+        rundir_whole(r, e);
+    if (!run_agree(r, e))
         return false;
     const BucketConf conf = run_buckets(c, r->grid.dp_size);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     r->door = buckets_door(r->buckets);
     r->sgemm = run_sgemm_rate();
     open_loader(r, &shape, e);
-    if (r->grid.rank == 0 && !e->code)
+    if (r->grid.rank == 0 && !e->code && lease_held(r->lease, e))
         write_config(r, e);
     if (r->grid.rank == 0 && !e->code)
         run_data_write(r, e);
     if (r->grid.rank == 0 && !e->code)
-        r->log = log_open(c->run.dir, r->step + 1, e);
+        r->log = log_open(c->run.dir, r->step + 1, r->lease, e);
     if (!run_agree(r, e))
         return false;
     if (r->log) {
@@ -195,7 +200,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     }
     if (r->grid.tp_rank != 0)                           /* a replica's ranks see the same data: one of them counts */
         t.targets = (Losses){ 0 };
-    t.failed = s->data == NULL;
+    t.failed = s->data == NULL || (r->grid.rank == 0 && !rundir_ours(r, e));
     t.stop = stop > 0;
     t.twice = stop > 1;
     t.minutes = r->grid.rank == 0 && r->c->ckpt.minutes > 0 && s->saved > 0 && now() - s->saved > 60 * r->c->ckpt.minutes;
@@ -314,9 +319,15 @@ bool step_save(Run *r, StepState *s, Err *e)
 {
     const double t = now();
     log_sync(r->log);
+    if (r->grid.rank == 0)
+        rundir_ours(r, e);
+    if (!run_agree(r, e))
+        return false;
     mem_thaw();
     const bool ok = run_save(r, e);
     mem_freeze();
+    if (ok)
+        lease_save(r->lease, r->step);
     s->t_ckpt = now() - t;
     s->saved = now();
     return ok;
