@@ -13,6 +13,8 @@ bool rundir_take(Run *r, Err *e)
         printf("takes %s over from %s%s\n", r->c->run.dir, lease_from(r->lease), lease_apart(r->lease) ? ", which is fenced" : "");
         fflush(stdout);
     }
+    if (r->lease)
+        ckpt_fence = (CkptFence){ lease_held, r->lease, lease_tag(r->lease) };
     return !e->code;
 }
 

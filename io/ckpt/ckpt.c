@@ -18,6 +18,10 @@
 
 void (*ckpt_warn)(const char *message) = log_warn;
 void (*ckpt_phase_hook)(int phase);
+CkptFence ckpt_fence;
+
+static bool may(Err *e) { return !ckpt_fence.may || ckpt_fence.may(ckpt_fence.ctx, e); }
+static const char *tag(void) { return ckpt_fence.tag ? ckpt_fence.tag : ""; }
 
 /* A save under way. */
 typedef struct {
@@ -57,8 +61,8 @@ static void warn_of(const char *what, const Err *e)
 static bool save_begin(Save *s, Err *e)
 {
     snprintf(s->name, sizeof s->name, STEP_FORMAT, s->meta->step);
-    if (!path_set(s->file, e, "%s/.tmp-%s/" TENSORS_NAME, s->dir, s->name) || !path_set(s->final, e, "%s/%s", s->dir, s->name) ||
-        !path_set(s->temp, e, "%s/.tmp-%s", s->dir, s->name))
+    if (!path_set(s->file, e, "%s/.tmp-%s-%s/" TENSORS_NAME, s->dir, tag(), s->name) || !path_set(s->final, e, "%s/%s", s->dir, s->name) ||
+        !path_set(s->temp, e, "%s/.tmp-%s-%s", s->dir, tag(), s->name))
         return false;
     bool ok = s->rank || (dir_make(s->dir, e) && dir_remove(s->temp, e) && dir_make(s->temp, e));
     return phase_done(s, CKPT_MKDIR, ok, e);
@@ -180,7 +184,7 @@ static bool save_commit(const Save *s, Err *e)
 {
     if (!phase_done(s, CKPT_MANIFEST, s->rank || write_manifest(s, e), e))
         return false;
-    return phase_done(s, CKPT_RENAME, s->rank || publish(s, e), e);
+    return phase_done(s, CKPT_RENAME, s->rank || (may(e) && publish(s, e)), e);
 }
 
 /* ---- what comes after the commit, on rank 0: its failures are warnings ---- */
@@ -254,10 +258,10 @@ bool ckpt_save(MPI_Comm comm, const char *dir, const CkptMeta *m, const Piece *p
     /* After a failure: what was half written.  After an exchange: the older checkpoint of the same step. */
     if (s->rank == 0 && s->temp[0] && !dir_remove(s->temp, &left))
         warn_of("cannot remove a temporary folder", &left);
-    if (ok && s->rank == 0)
+    if (ok && s->rank == 0 && may(&left))
         write_latest(s);
     ok = ok && phase_done(s, CKPT_LATEST, true, e);
-    if (ok && s->rank == 0)
+    if (ok && s->rank == 0 && may(&left))
         prune(s, keep);
     ok = ok && phase_done(s, CKPT_PRUNE, true, e);
     free(s->tensor);
@@ -281,7 +285,9 @@ void ckpt_clean(const char *dir)
         bool ok = path_set(home, &e, "%s/%s", dir, entry->d_name + (old ? 9 : 0)) && path_set(path, &e, "%s/%s", dir, entry->d_name);
         if (ok && old && file_commit(path, home, &taken))
             continue;
-        if (!ok || !dir_remove(path, &e))
+        /* Out of sight in one instant: who still means to rename it gets all of it or nothing. */
+        ok = ok && path_set(home, &e, "%s/.tmp-gone%s", dir, tag());
+        if (!ok || (file_commit(path, home, &taken) ? !dir_remove(home, &e) : !dir_remove(path, &e)))
             warn_of("cannot remove what a dead job left", &e);
     }
     closedir(d);

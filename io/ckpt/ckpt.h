@@ -88,6 +88,11 @@ bool ckpt_verify(const char *path, CkptMeta *m, Err *e);
    many, 0 where there is none.  Local. */
 int  ckpt_fingerprints(const char *named, uint64_t *out, int cap);
 
+/* What stands between a save and its commit: rank 0 asks `may` before each rename, `latest` and pruning; `tag` is in the names of
+   what is made aside. */
+typedef struct { bool (*may)(void *ctx, Err *e); void *ctx; const char *tag; } CkptFence;
+extern CkptFence ckpt_fence;
+
 /* Removes what dead jobs left in dir (.tmp-*).  Local: rank 0 of the job that holds the run's lock. */
 void ckpt_clean(const char *dir);
 
