@@ -38,6 +38,7 @@ typedef struct {
     Feed    *feed;
     Log     *log;                  /* rank 0 only */
     Lease   *lease;                /* of the run's directory; rank 0 only */
+    char     tag[17];              /* lease_tag on all ranks */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */

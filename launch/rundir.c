@@ -2,20 +2,41 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "dist/comm.h"
 #include "io/base/files.h"
 #include "io/ckpt/ckptdir.h"
 
+/* Begun anew where there is no checkpoint: then what names one goes, too. */
+static void forget_latest(const Run *r)
+{
+    char path[PATH_ROOM];
+    int64_t *step = NULL;
+    int n = 0;
+    Err none = { 0 };
+    if (path_set(path, &none, "%s/ckpt", r->c->run.dir) && ckptdir_list(path, &step, &n, &none) && n == 0 &&
+        path_set(path, &none, "%s/ckpt/latest", r->c->run.dir))
+        unlink(path);
+    free(step);
+}
+
 bool rundir_take(Run *r, Err *e)
 {
-    r->lease = lease_run(r->c->run.dir, e);
+    if (r->grid.rank == 0)
+        r->lease = lease_run(r->c->run.dir, e);
+    if (!run_agree(r, e))
+        return false;
     if (r->lease && lease_from(r->lease)[0]) {
         printf("takes %s over from %s%s\n", r->c->run.dir, lease_from(r->lease), lease_apart(r->lease) ? ", which is fenced" : "");
         fflush(stdout);
     }
-    if (r->lease)
-        ckpt_fence = (CkptFence){ lease_held, r->lease, lease_tag(r->lease) };
-    return !e->code;
+    if (r->lease && r->c->run.fresh)
+        forget_latest(r);
+    snprintf(r->tag, sizeof r->tag, "%s", lease_tag(r->lease));
+    comm_bcast(r->grid.world, r->tag, sizeof r->tag, 0);
+    ckpt_fence = (CkptFence){ lease_held, r->lease, r->tag };
+    return true;
 }
 
 bool rundir_whole(const Run *r, Err *e)
@@ -43,4 +64,13 @@ bool rundir_ours(const Run *r, Err *e)
     return lease_held(r->lease, e) &&
            err_set(e, EXIT_IO, r->c->run.dir, "stop whatever cleans up there; the run goes on from its last checkpoint, if that is left",
                    "run.jsonl was removed or replaced while the run writes to it");
+}
+
+void rundir_reason(const Run *r, Err *e)
+{
+    Err lost = { 0 };
+    if (r->grid.rank == 0)
+        lease_held(r->lease, &lost);
+    if (!run_agree(r, &lost))
+        *e = lost;
 }

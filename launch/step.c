@@ -114,9 +114,7 @@ bool step_open(Run *r, Err *e)
         .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .canonical = c->parallel.reduction == REDUCE_CANONICAL });
     if (!count_steps(r, e))
         return false;
-    if (r->grid.rank == 0)
-        rundir_take(r, e);                      /* keeps a second job off the same run */
-    if (!run_agree(r, e))
+    if (!rundir_take(r, e))                     /* keeps a second job off the same run */
         return false;
     if (!run_resume(r, e) || !run_codes_match(r, e))
         return false;
@@ -135,8 +133,10 @@ bool step_open(Run *r, Err *e)
         run_data_write(r, e);
     if (r->grid.rank == 0 && !e->code)
         r->log = log_open(c->run.dir, r->step + 1, r->lease, e);
-    if (!run_agree(r, e))
+    if (!run_agree(r, e)) {
+        rundir_reason(r, e);
         return false;
+    }
     if (r->log) {
         r->restart = log_restart(r->log);
         say_start(r);
@@ -328,6 +328,8 @@ bool step_save(Run *r, StepState *s, Err *e)
     mem_freeze();
     if (ok)
         lease_save(r->lease, r->step);
+    else
+        rundir_reason(r, e);
     s->t_ckpt = now() - t;
     s->saved = now();
     return ok;

@@ -327,8 +327,8 @@ bool lease_held(void *lease, Err *e)
     if (!read_life(l->path, -1, &is, &known)) {
         if (errno != ENOENT && errno != ENOTDIR)
             return file_error(e, l->path, "read the lease");
-        return err_set(e, EXIT_IO, l->dir, "somebody removed or renamed the folder; nothing more is written to it",
-                       "the folder's lease is gone while a job has it");
+        return err_set(e, EXIT_IO, l->dir, "nothing more is written to it; stop whatever cleans up there",
+                       "the folder was removed or renamed while a job has it: its lease is gone");
     }
     if (!known)
         return err_set(e, EXIT_IO, l->path, "", "the lease is damaged");
