@@ -7,11 +7,14 @@
 
 void (*die_hook)(int code);
 char die_who[128];
+double die_patience;
 
 void die_at(int code, const char *file, int line, const char *fmt, ...)
 {
     va_list ap;
     fflush(stdout);
+    for (double end = now() + die_patience; die_patience > 0 && now() < end; )      /* signals wake it up */
+        nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
     fprintf(stderr, "asvr: %s%s%s:%d: ", die_who, die_who[0] ? ", " : "", file, line);
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);

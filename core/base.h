@@ -30,6 +30,9 @@ _Noreturn void die_at(int code, const char *file, int line, const char *fmt, ...
 extern void (*die_hook)(int code);
 /* What die_at prints in front of the message ("rank 3 on n7"); launch fills it in. */
 extern char die_who[128];
+/* Seconds that die_at waits before it speaks.  Ranks often fail alike: the first one speaks at once and ends the others
+   before they repeat it; launch gives those some. */
+extern double die_patience;
 
 /* The machine failed (memory, disk, network): always checked. */
 #define CHECK(cond, ...) ((cond) ? (void)0 : die_at(EXIT_INTERNAL, __FILE__, __LINE__, __VA_ARGS__))

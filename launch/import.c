@@ -7,6 +7,7 @@
 #include "core/ops.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
+#include "io/ckpt/ckptdir.h"
 #include "io/hf/hfmap.h"
 #include "launch/run.h"
 #include "launch/hf/hffiles.h"
@@ -254,7 +255,7 @@ static bool write_folder(const Import *m, Err *e)
         if (!path_set(path, e, "%s/%s" ST_HEADER, temp, f->name) || !file_replace(path, f->head, (size_t)f->head_bytes, e))
             return false;
     }
-    return write_unused(m, temp, e) && file_sync(temp, e) && file_commit(temp, dir, e);
+    return write_unused(m, temp, e) && file_sync(temp, e) && lease_held(m->r.lease, e) && file_commit(temp, dir, e);
 }
 
 static bool save(Import *m, Err *e)
@@ -284,10 +285,15 @@ static bool open_target(Import *m, Err *e)
 {
     const Config *c = m->r.c;
     char ckpt[PATH_ROOM];
-    if (path_set(ckpt, e, "%s/ckpt", c->import.to) && m->r.grid.rank == 0 && !hffiles_is_free(ckpt))
-        err_set(e, EXIT_CONFIG, c->import.to, "name another folder, or remove this one", "import.to has checkpoints already");
-    if (m->r.grid.rank == 0 && !e->code)
-        m->r.lock = lock_run(c->import.to, e);
+    int64_t *step = NULL;
+    int n = 0;
+    if (m->r.grid.rank == 0 && path_set(ckpt, e, "%s/ckpt", c->import.to) && (m->r.lease = lease_run(c->import.to, e)) &&
+        ckptdir_list(ckpt, &step, &n, e)) {
+        if (n)
+            err_set(e, EXIT_CONFIG, c->import.to, "name another folder, or remove this one", "import.to has checkpoints already");
+        ckpt_clean(ckpt);                           /* what a killed import left */
+    }
+    free(step);
     return run_agree(&m->r, e);
 }
 

@@ -363,7 +363,6 @@ int pack_main(const Config *c)
 {
     static Pack p;
     Err e = { 0 };
-    p.set.lock = -1;
     run_open(&p.r, c, 1);
     stop_install();
     const bool ok = pack(&p, &e);

@@ -19,7 +19,7 @@ const char *const STAGE_NAME[] = { "contrast", "tokenizer", "pretrain", "instruc
 
 void run_open(Run *r, const Config *c, int tp)
 {
-    *r = (Run){ .c = c, .lock = -1 };
+    *r = (Run){ .c = c };
     grid_open(&r->grid, MPI_COMM_WORLD, tp);
     r->tp = tp_door(&r->grid);
     ops_use(&OPS_CPU, run_threads(r));
@@ -49,8 +49,7 @@ void run_close(Run *r)
         shards_close(r->shards);
     if (r->text)
         text_close(r->text);
-    if (r->lock >= 0)
-        close(r->lock);
+    lease_drop(r->lease);
     mem_thaw();
     grid_close(&r->grid);
 }

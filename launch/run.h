@@ -19,6 +19,7 @@
 #include "io/ckpt/saver.h"
 #include "io/base/files.h"
 #include "io/ckpt/ckptread.h"
+#include "io/base/lease.h"
 #include "io/base/log.h"
 #include "io/text/text.h"
 #include "launch/config/config.h"
@@ -38,11 +39,12 @@ typedef struct {
     OnGrad   door;
     Feed    *feed;
     Log     *log;                  /* rank 0 only */
-    int      lock;
     Saver   *saver;                /* of a training run */
     Piece   *piece;                /* what it saves */
     char   (*piece_name)[CKPT_NAME];
     char     ckpt_dir[PATH_ROOM], local_dir[PATH_ROOM];    /* RUN/ckpt; the run's folder below ckpt.local, or "" */
+    Lease   *lease;                /* of the run's directory; rank 0 only */
+    char     tag[17];              /* lease_tag on all ranks */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */

@@ -66,7 +66,8 @@ static bool local_folder(Run *r, Err *e)
 
 static SaverConf conf_of(const Run *r)
 {
-    return (SaverConf){ .keep = r->c->ckpt.keep, .async = r->c->ckpt.async, .local = r->local_dir[0] ? r->local_dir : NULL };
+    return (SaverConf){ .keep = r->c->ckpt.keep, .async = r->c->ckpt.async, .local = r->local_dir[0] ? r->local_dir : NULL,
+                        .tag = r->tag, .may = lease_held, .owner = r->lease };
 }
 
 bool run_recover(Run *r, Err *e)
@@ -116,9 +117,17 @@ static CkptMeta ready_to_save(Run *r)
     return identity_of(r);
 }
 
+/* Later lives shall know what is missing if it is gone. */
+static bool told(Run *r, bool ok)
+{
+    if (saver_saved(r->saver, SAVER_RUN) > lease_saved(r->lease))
+        lease_save(r->lease, saver_saved(r->saver, SAVER_RUN));
+    return ok;
+}
+
 bool run_saved(Run *r, Err *e)
 {
-    return saver_finish(r->saver, SAVER_LOCAL, e) && saver_finish(r->saver, SAVER_RUN, e);
+    return told(r, saver_finish(r->saver, SAVER_LOCAL, e) && saver_finish(r->saver, SAVER_RUN, e));
 }
 
 bool run_save(Run *r, bool wait, Err *e)
@@ -130,7 +139,7 @@ bool run_save(Run *r, bool wait, Err *e)
         if (!saver_start(r->saver, &m, e))
             return false;
     }
-    if ((wait || !r->c->ckpt.async) && !saver_finish(r->saver, SAVER_RUN, e))
+    if ((wait || !r->c->ckpt.async) && !run_saved(r, e))
         return false;
     if (wait && r->local_dir[0])
         local_prune(r->local_dir, INT64_MAX, -1);         /* of no use any more */
@@ -149,7 +158,7 @@ bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], Err *e)
 {
     Saver *s = r->saver;
     for (int lane = 0; lane < SAVER_LANES; lane++)
-        if (ready[lane] && !saver_advance(s, lane, e))
+        if (ready[lane] && !told(r, saver_advance(s, lane, e)))
             return false;
     if (saver_busy(s, SAVER_LOCAL) || saver_busy(s, SAVER_RUN) || saver_saved(s, SAVER_LOCAL) <= saver_saved(s, SAVER_RUN))
         return true;

@@ -14,6 +14,7 @@
 #include "io/base/files.h"
 #include "launch/save.h"
 #include "launch/guard.h"
+#include "launch/rundir.h"
 #include "launch/schedule.h"
 
 enum { NAMED = 5, SAVE_AGAIN = 60 /* seconds after a save that found the disk full */ };
@@ -118,8 +119,8 @@ bool step_open(Run *r, Err *e)
         .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .canonical = c->parallel.reduction == REDUCE_CANONICAL });
     if (!count_steps(r, e))
         return false;
-    if (r->grid.rank == 0)
-        r->lock = lock_run(c->run.dir, e);      /* keeps a second job off the same run */
+    if (!rundir_take(r, e))                     /* keeps a second job off the same run */
+        return false;
     (void)FAILS("open", e);
     if (!run_agree(r, e))
         return false;
@@ -128,19 +129,25 @@ bool step_open(Run *r, Err *e)
     if (!run_saver(r, e))
         return false;
     guard_open(r);
+    if (r->grid.rank == 0)
+        rundir_whole(r, e);
+    if (!run_agree(r, e))
+        return false;
     const BucketConf conf = run_buckets(c, r->grid.dp_size);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     r->door = buckets_door(r->buckets);
     r->sgemm = run_sgemm_rate();
     open_loader(r, &shape, e);
-    if (r->grid.rank == 0 && !e->code)
+    if (r->grid.rank == 0 && !e->code && lease_held(r->lease, e))
         write_config(r, e);
     if (r->grid.rank == 0 && !e->code)
         run_data_write(r, e);
     if (r->grid.rank == 0 && !e->code)
-        r->log = log_open(c->run.dir, r->step + 1, e);
-    if (!run_agree(r, e))
+        r->log = log_open(c->run.dir, r->step + 1, r->lease, e);
+    if (!run_agree(r, e)) {
+        rundir_reason(r, e);
         return false;
+    }
     if (r->log) {
         r->restart = log_restart(r->log);
         say_start(r);
@@ -194,6 +201,7 @@ static void warn_unlabelled(const Run *r, StepState *s)
 static bool save_failed(const Run *r, StepState *s, bool last, Err *e)
 {
     char text[1400];
+    rundir_reason(r, e);
     if (e->code != EXIT_IO || (e->error != ENOSPC && e->error != EDQUOT))
         return false;
     if (last) {
@@ -227,7 +235,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     }
     if (r->grid.tp_rank != 0)                           /* a replica's ranks see the same data: one of them counts */
         t.targets = (Losses){ 0 };
-    t.failed = s->data == NULL;
+    t.failed = s->data == NULL || (r->grid.rank == 0 && !rundir_ours(r, e));
     t.stop = stop > 0;
     t.twice = stop > 1;
     t.saved = saver_ready(r->saver, SAVER_RUN);
@@ -358,11 +366,13 @@ bool step_save(Run *r, StepState *s, bool last, Err *e)
     log_sync(r->log);
     s->again = 0;
     const bool keep = r->local_dir[0] && !last;
-    bool ok = guard_frozen(r, e) && (keep || run_saved(r, e) || save_failed(r, s, false, e));
-    if (ok && keep)
+    if (r->grid.rank == 0)
+        rundir_ours(r, e);
+    if (!run_agree(r, e) || !guard_frozen(r, e) || (!keep && !run_saved(r, e) && !save_failed(r, s, false, e)))
+        return false;
+    if (keep)
         run_keep(r);
-    else if (ok)
-        ok = run_save(r, last, e) || save_failed(r, s, last, e);
+    const bool ok = keep || run_save(r, last, e) || save_failed(r, s, last, e);
     s->t_ckpt += now() - t;
     s->saved = s->kept = now();
     return ok;

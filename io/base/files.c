@@ -7,9 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *hint_of(int error)
@@ -18,6 +16,7 @@ static const char *hint_of(int error)
     case ENOSPC: return "the file system is full: free some space, or lower ckpt.keep";
     case EDQUOT: return "the quota is used up: free some space, or lower ckpt.keep";
     case EACCES: case EPERM: return "check who owns this path and its permissions";
+    case EFBIG:  return "the limit on a file's size (ulimit -f) is reached";
     case EROFS:  return "this file system is mounted read-only";
     case EIO:    return "the storage itself reports a failure: ask whoever runs it";
     default:     return "";
@@ -220,43 +219,4 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 bool dir_remove(const char *path, Err *e)
 {
     return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT || file_error(e, path, "remove");
-}
-
-int lock_run(const char *dir, Err *e)
-{
-    return lock_folder(dir, "the run directory is in use", "wait for that job, stop it, or give this one another run.dir", e);
-}
-
-int lock_folder(const char *dir, const char *what, const char *hint, Err *e)
-{
-    char path[PATH_ROOM], who[192] = "";
-    if (!dir_make(dir, e) || !path_set(path, e, "%s/.lock", dir))
-        return -1;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        file_error(e, path, "open the lock");
-        return -1;
-    }
-    /* A job that was just ended may still be closing: give it 3 seconds. */
-    int busy = 0;
-    for (double end = now() + 3; (busy = flock(fd, LOCK_EX | LOCK_NB)) && (errno == EWOULDBLOCK || errno == EINTR) && now() < end; )
-        nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
-    if (busy && errno == EWOULDBLOCK) {
-        int64_t n = file_pread(fd, who, sizeof who - 1, 0);
-        who[n > 0 ? n : 0] = 0;
-        who[strcspn(who, "\n")] = 0;
-        err_set(e, EXIT_CONFIG, dir, hint, "%s by %s", what, who[0] ? who : "another job");
-    } else if (busy) {
-        file_error(e, path, "lock (does this file system have locks? Lustre: mount with -o flock)");
-    } else {
-        char host[128] = "?";
-        gethostname(host, sizeof host - 1);
-        int n = snprintf(who, sizeof who, "host %s, process %ld\n", host, (long)getpid());
-        /* The name is a courtesy to whoever is refused; the lock holds without it. */
-        if (ftruncate(fd, 0) == 0)
-            file_write(fd, who, (size_t)n);
-        return fd;
-    }
-    close(fd);
-    return -1;
 }

@@ -1,11 +1,11 @@
 /*
- * files.h -- paths, and the few things to do with files that must survive a crash: sync, commit, replace, lock, folders
+ * files.h -- paths, and the few things to do with files that must survive a crash: sync, commit, replace, folders
  *
  * A file is replaced by writing a temporary one beside it (".tmp-NAME"), fsync, rename, fsync of the folder, so a
  * reader finds the old content or the new, never half.  On failure no temporary file is left.  Whatever else is made
  * aside and then gets its name, file or folder, gets it by file_commit: nobody else calls rename.
  * Local.  Failures of the system are EXIT_IO: path, rank and host in `where`, errno's text in `what`.
- * Tests: tests/io/ckpt/test_manifest.c, tests/io/ckpt/test_ckpt.c
+ * Tests: tests/io/base/test_files.c, tests/io/ckpt/test_manifest.c, tests/io/ckpt/test_ckpt.c
  */
 #pragma once
 #include "io/base/err.h"
@@ -42,9 +42,3 @@ bool file_sync(const char *path, Err *e);
 bool dir_make(const char *path, Err *e);
 /* rm -rf; does not follow links; what is not there is removed already. */
 bool dir_remove(const char *path, Err *e);
-
-/* Takes the lock of a run's directory (dir/.lock), waiting at most 3 seconds: a descriptor to be closed at the
-   end, or -1 with EXIT_CONFIG naming the holder's host and process.  The lock dies with the process. */
-int lock_run(const char *dir, Err *e);
-/* The same for any folder: who is refused reads "WHAT by host n7, process 4242". */
-int lock_folder(const char *dir, const char *what, const char *hint, Err *e);

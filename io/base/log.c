@@ -1,6 +1,7 @@
 #include "io/base/log.h"
 
 #include "io/base/files.h"
+#include "io/base/logfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,8 @@ enum { LINE_CAP = 4096 };
 
 struct Log {
     int     fd;                     /* run.jsonl */
+    char    path[PATH_ROOM];
+    double  looked;                 /* when its name was looked at */
     bool    torn;                   /* the file may end in the middle of a line */
     bool    bar;                    /* stdout is a terminal that can go back to the start of a line */
     bool    told_file, told_out;    /* the user knows that the file, or stdout, fails */
@@ -53,85 +56,18 @@ bool log_screen(int fd)
 
 /* ---- the file ---- */
 
-/* Whether an earlier life's line stays: whole, and of a step before `resume`.  Reads its life's number. */
-static bool keeps(const char *line, size_t n, int64_t resume, int *life)
+Log *log_open(const char *run_dir, int64_t resume_step, Lease *lease, Err *e)
 {
-    int64_t step;
-    int r;
-    const char *at = strstr(line, "\"restart\": ");
-    if (n < 3 || strlen(line) != n || strcmp(line + n - 2, "}\n") || sscanf(line, "{\"step\": %" SCNd64 ",", &step) != 1)
-        return false;
-    if (at && sscanf(at, "\"restart\": %d", &r) == 1 && r > *life)
-        *life = r;
-    return step < resume;
-}
-
-/* Passes the lines that stay from `in` to `out` (NULL: only looks).  Says whether others were there. */
-static bool filter(FILE *in, FILE *out, int64_t resume, int *life)
-{
-    char *line = NULL;
-    size_t cap = 0;
-    bool others = false;
-    for (ssize_t n; (n = getline(&line, &cap, in)) > 0; ) {
-        if (!keeps(line, (size_t)n, resume, life))
-            others = true;
-        else if (out)
-            fwrite(line, 1, (size_t)n, out);
-    }
-    free(line);
-    return others;
-}
-
-/* Rewrites path without the lines that must go. */
-static bool cut(const char *path, const char *temp, FILE *in, int64_t resume, Err *e)
-{
-    int life = 0;
-    FILE *out = fopen(temp, "we");
-    if (!out)
-        return file_error(e, temp, "create");
-    rewind(in);
-    filter(in, out, resume, &life);
-    bool ok = !ferror(in) || file_error(e, path, "read");
-    ok = ok && ((fflush(out) == 0 && fsync(fileno(out)) == 0) || file_error(e, temp, "write"));
-    if (fclose(out) && ok)
-        ok = file_error(e, temp, "close");
-    ok = ok && file_commit(temp, path, e);
-    if (!ok)
-        unlink(temp);
-    return ok;
-}
-
-static bool take_over(const char *run_dir, const char *path, int64_t resume, int *restart, Err *e)
-{
-    char temp[PATH_ROOM];
-    if (!path_set(temp, e, "%s/.tmp-run.jsonl", run_dir))
-        return false;
-    unlink(temp);                               /* of a life that ended while rewriting */
-    int life = -1;
-    FILE *in = fopen(path, "re");
-    if (!in)
-        return errno == ENOENT || file_error(e, path, "open");
-    bool ok = !filter(in, NULL, resume, &life) || cut(path, temp, in, resume, e);
-    if (ok && ferror(in))
-        ok = file_error(e, path, "read");
-    fclose(in);
-    *restart = life + 1;
-    return ok;
-}
-
-Log *log_open(const char *run_dir, int64_t resume_step, Err *e)
-{
-    char path[PATH_ROOM];
     Log *l = calloc(1, sizeof *l);
     CHECK(l, "no memory for the log");
     signal(SIGPIPE, SIG_IGN);
     l->bar = log_screen(STDOUT_FILENO);
     l->first = l->fd = -1;
-    bool ok = path_set(path, e, "%s/run.jsonl", run_dir) && dir_make(run_dir, e) &&
-              take_over(run_dir, path, resume_step, &l->restart, e);
+    bool ok = path_set(l->path, e, "%s/run.jsonl", run_dir) && dir_make(run_dir, e) &&
+              logfile_take(run_dir, resume_step, lease, &l->restart, e);
     if (ok) {
-        l->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        ok = l->fd >= 0 ? file_sync(run_dir, e) : file_error(e, path, "open");
+        l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        ok = l->fd >= 0 ? file_sync(run_dir, e) : file_error(e, l->path, "open");
     }
     if (ok)
         return l;
@@ -225,7 +161,9 @@ static void object(Line *o, const StepLog *s)
     add_count(o, "world", s->world);
     add_count(o, "dp", s->dp);
     add_count(o, "tp", s->tp);
-    add(o, "}\n");
+    const size_t n = logfile_seal(o->text, o->n, sizeof o->text);
+    CHECK(n, "a line of run.jsonl has more than %d bytes", LINE_CAP);
+    o->n = n;
 }
 
 static void say_once(bool *told, const char *what, int error)
@@ -249,6 +187,19 @@ static void append(Log *l, const Line *o)
     int error = errno;
     l->torn = end < 0 || ftruncate(l->fd, end);
     say_once(&l->told_file, "cannot write run.jsonl (steps will be missing in it, training goes on)", error);
+}
+
+bool log_there(Log *l)
+{
+    struct stat own, named;
+    if (!l || fstat(l->fd, &own))
+        return true;
+    if (own.st_nlink == 0)
+        return false;
+    if (now() - l->looked < 1)              /* on a parallel file system a name costs a message */
+        return true;
+    l->looked = now();
+    return stat(l->path, &named) == 0 ? named.st_dev == own.st_dev && named.st_ino == own.st_ino : errno != ENOENT && errno != ENOTDIR;
 }
 
 void log_sync(Log *l)

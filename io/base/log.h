@@ -14,6 +14,7 @@
  */
 #pragma once
 #include "io/base/err.h"
+#include "io/base/lease.h"
 
 enum { LOG_DEPTHS = 32 };
 
@@ -39,15 +40,17 @@ typedef struct {
 
 typedef struct Log Log;
 
-/* Opens RUN/run.jsonl to append.  resume_step is the first step that this life will log: lines from there on, which an
-   earlier life wrote after its last checkpoint, are removed (temporary file, rename), and so is a line cut in half. */
-Log *log_open(const char *run_dir, int64_t resume_step, Err *e);
+/* Opens RUN/run.jsonl to append.  resume_step is the first step that this life will log; what earlier lives left is taken over as
+   logfile.h says.  lease: of RUN, or NULL. */
+Log *log_open(const char *run_dir, int64_t resume_step, Lease *lease, Err *e);
 /* How many lives of this run wrote lines before this one: the `restart` of this life. */
 int  log_restart(const Log *l);
 /* Appends the line and shows the human side; total_steps is where the bar ends. */
 void log_step(Log *l, const StepLog *s, int64_t total_steps);
 /* A plain message on stdout that does not break the bar. */
 void log_line(Log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* False where run.jsonl was removed or replaced while we write to it.  Looks at the name once a second; costs a microsecond. */
+bool log_there(Log *l);
 /* Makes the lines so far durable (before a checkpoint that counts on them). */
 void log_sync(Log *l);
 void log_close(Log *l);

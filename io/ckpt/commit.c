@@ -159,7 +159,9 @@ void ckpt_clean(const char *dir)
         bool ok = path_set(home, &e, "%s/%s", dir, entry->d_name + (old ? 9 : 0)) && path_set(path, &e, "%s/%s", dir, entry->d_name);
         if (ok && old && file_commit(path, home, &taken))
             continue;
-        if (!ok || !dir_remove(path, &e))
+        /* Out of sight in one instant: a life that is fenced and still means to rename it gets all of it or nothing. */
+        ok = ok && path_set(home, &e, "%s/.tmp-gone-%s", dir, entry->d_name + 5);
+        if (!ok || (file_commit(path, home, &taken) ? !dir_remove(home, &e) : !dir_remove(path, &e)))
             warn_of("cannot remove what a dead job left", &e);
     }
     closedir(d);

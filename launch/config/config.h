@@ -33,7 +33,7 @@ enum { TOWER_SHARED, TOWER_OWN };                                           /* m
 typedef char ConfigString[CONFIG_STRING];
 
 typedef struct Config {
-    struct { ConfigString dir; int64_t seed; } run;
+    struct { ConfigString dir; int64_t seed; bool fresh; } run;
     struct {
         struct { int image, patch, scales, width, layers, heads, ffn, select_layer, input; } vision;
         struct { int width, layers, heads, ffn, max_len; } text;

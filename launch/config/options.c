@@ -20,6 +20,7 @@
 const Option options[] = {
     STRING(run.dir, "folder of the run: run.jsonl, checkpoints, eval.json"),
     LONG  (run.seed, 1, 0, LOTS, "seed of initial values and of the order of samples"),
+    BOOL  (run.fresh, false, "begin anew from step 0 where the run's checkpoints are gone"),
 
     INT   (model.vision.image, 64, 8, 4096, "side of the square picture, in pixels"),
     INT   (model.vision.patch, 8, 1, 256, "side of a patch, in pixels; a remainder of the picture is dropped"),

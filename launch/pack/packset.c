@@ -116,19 +116,31 @@ static void take_back(const PackSet *p, const Index *standing, bool keep)
         closedir(d);
 }
 
+static bool take_folder(PackSet *p, Err *e)
+{
+    p->lease = lease_take(p->work, "the data set is being packed", "wait for that pack, or stop it", e);
+    return p->lease;
+}
+
+static void let_go(PackSet *p)
+{
+    lease_drop(p->lease);
+    p->lease = NULL;
+}
+
 bool packset_open(PackSet *p, const char *set, uint64_t key, Err *e)
 {
     char path[PATH_ROOM], was[32] = "", is[32], *text = NULL;
     size_t n;
     Err none = { 0 };
-    *p = (PackSet){ .lock = -1 };
+    *p = (PackSet){ 0 };
     struct stat st;
     if (stat(set, &st) == 0 && S_ISDIR(st.st_mode) ? !path_set(p->set, e, "%s/index.set", set) : !path_set(p->set, e, "%s", set))
         return false;
     p->index = index_new(p->set);
     const char *base = strrchr(p->set, '/');
     if (!path_set(p->work, e, "%s/.pack-%s", p->index->folder, base ? base + 1 : p->set) ||
-        (p->lock = lock_folder(p->work, "the data set is being packed", "wait for that pack, or stop it", e)) < 0)
+        !take_folder(p, e))
         return false;
     if (!path_set(path, e, "%s/key", p->work))
         return false;
@@ -141,9 +153,8 @@ bool packset_open(PackSet *p, const char *set, uint64_t key, Err *e)
     take_back(p, standing, !strcmp(was, is));
     index_close(standing);
     if (strcmp(was, is)) {
-        close(p->lock);
-        p->lock = -1;
-        if (!dir_remove(p->work, e) || (p->lock = lock_folder(p->work, "the data set is being packed", "wait for that pack, or stop it", e)) < 0)
+        let_go(p);
+        if (!dir_remove(p->work, e) || !take_folder(p, e))
             return false;
         return file_replace(path, is, strlen(is), e);
     }
@@ -181,7 +192,7 @@ bool packset_has(PackSet *p, int split, int64_t number, uint64_t stamp, LeftOut 
 bool packset_done(PackSet *p, int split, int64_t number, uint64_t stamp, const LeftOut *left, Err *e)
 {
     char path[PATH_ROOM], done[PATH_ROOM], hex[17];
-    if (!packset_path(p, split, number, path, e) || !done_path(p, split, number, done, e) ||
+    if (!packset_path(p, split, number, path, e) || !done_path(p, split, number, done, e) || !lease_held(p->lease, e) ||
         !index_add(p->index, path, NULL, split, number, e))
         return false;
     snprintf(hex, sizeof hex, "%016llx", (unsigned long long)stamp);
@@ -215,7 +226,7 @@ bool packset_commit(PackSet *p, Err *e)
     Index *x = p->index, *standing = current(p);
     int64_t number[SPLITS] = { 0 };
     char *names = older(p, standing);
-    bool ok = path_set(from, e, "%s/older", p->work) && file_replace(from, names, strlen(names), e);
+    bool ok = lease_held(p->lease, e) && path_set(from, e, "%s/older", p->work) && file_replace(from, names, strlen(names), e);
     free(names);
     for (int i = 0; i < x->n && ok; i++) {
         const IndexShard *s = &x->shard[i];
@@ -223,12 +234,11 @@ bool packset_commit(PackSet *p, Err *e)
         ok = packset_path(p, s->split, number[s->split]++, from, e) && path_set(to, e, "%s/%s", x->folder, s->name) &&
              file_commit(from, to, e);
     }
-    ok = ok && index_write(x, e);
+    ok = ok && lease_held(p->lease, e) && index_write(x, e);
     index_close(standing);
     if (ok) {
         remove_older(p, x);
-        close(p->lock);
-        p->lock = -1;
+        let_go(p);
         ok = dir_remove(p->work, e);
     }
     return ok;
@@ -237,11 +247,9 @@ bool packset_commit(PackSet *p, Err *e)
 void packset_close(PackSet *p)
 {
     Err none = { 0 };
-    if (p->lock >= 0) {
-        if (p->index->n == 0)                                   /* nothing that would be of use to a later start */
-            dir_remove(p->work, &none);
-        close(p->lock);
-    }
+    if (p->lease && p->index->n == 0 && lease_held(p->lease, &none))   /* nothing that would be of use to a later start */
+        dir_remove(p->work, &none);
+    let_go(p);
     index_close(p->index);
-    *p = (PackSet){ .lock = -1 };
+    *p = (PackSet){ 0 };
 }

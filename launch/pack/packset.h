@@ -16,6 +16,7 @@
  */
 #pragma once
 #include "io/base/files.h"
+#include "io/base/lease.h"
 #include "io/set/index.h"
 
 typedef struct { int64_t bad, unlabelled, cut; } LeftOut;
@@ -23,7 +24,8 @@ typedef struct { int64_t bad, unlabelled, cut; } LeftOut;
 typedef struct {
     char   set[PATH_ROOM], work[PATH_ROOM];
     Index *index;                  /* what is finished so far */
-    int    lock, kept;             /* shards of an earlier start that were kept */
+    Lease *lease;
+    int    kept;                   /* shards of an earlier start that were kept */
 } PackSet;
 
 /* Takes the folder; EXIT_CONFIG if another pack has it. */

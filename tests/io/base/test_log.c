@@ -86,7 +86,7 @@ static int64_t first, last;
 static void life(void)
 {
     Err e = {0};
-    Log *l = log_open(run, first, &e);
+    Log *l = log_open(run, first, NULL, &e);
     for (int64_t s = first; l && s <= last; s++) {
         StepLog x = step_of(s);
         x.restart = log_restart(l);
@@ -127,7 +127,7 @@ static void has_the_keys(void **state)
     static const char *const key[] = {
         "step", "time", "samples", "tokens", "loss", "loss_text", "loss_visual", "loss_visual_depth", "loss_hex", "grad_norm", "lr",
         "skipped", "tokens_per_s", "samples_per_s", "flops_share", "t_step", "t_data", "t_forward", "t_backward", "t_reduce",
-        "t_optim", "t_ckpt", "rss_mb", "restart", "world", "dp", "tp", "code_usage", "code_perplexity", "code_restarts",
+        "t_optim", "t_ckpt", "rss_mb", "restart", "world", "dp", "tp", "hash", "code_usage", "code_perplexity", "code_restarts",
     };
     enum { KEYS = sizeof key / sizeof *key };
     lives(7, 7);
@@ -151,7 +151,7 @@ static void has_the_keys(void **state)
 static void no_number(void)
 {
     Err e = {0};
-    Log *l = log_open(run, 1, &e);
+    Log *l = log_open(run, 1, NULL, &e);
     StepLog s = step_of(1);
     s.loss = -NAN, s.grad_norm = INFINITY, s.loss_visual_depth[2] = NAN;
     log_step(l, &s, 20);
@@ -238,7 +238,7 @@ static void crowded(void)
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &old);
     small.rlim_max = old.rlim_max;
-    Log *l = log_open(run, 1, &e);
+    Log *l = log_open(run, 1, NULL, &e);
     setrlimit(RLIMIT_FSIZE, &small);
     for (int64_t s = 1; s <= 8; s++) {
         StepLog x = step_of(s);
@@ -267,7 +267,7 @@ static void with_message(void)
     setenv("TERM", "xterm", 1);
     unsetenv("OMPI_COMM_WORLD_RANK");                   /* this terminal is ours, not the launcher's */
     Err e = {0};
-    Log *l = log_open(run, 1, &e);
+    Log *l = log_open(run, 1, NULL, &e);
     StepLog x = step_of(10), y = step_of(11);
     log_step(l, &x, 20);
     log_line(l, "saved %s", "step-00000010");

@@ -253,38 +253,6 @@ static void removes_trees_but_follows_no_link(void **state)
     free(text);
 }
 
-static void one_job_a_run(void **state)
-{
-    (void)state;
-    Err e = {0};
-    char me[64];
-    int lock = lock_run(home, &e), status;
-    assert_true(lock >= 0);
-    snprintf(me, sizeof me, "process %ld", (long)getpid());
-    double start = now();
-    pid_t child = fork();
-    if (child == 0) {
-        close(lock);
-        bool right = lock_run(home, &e) < 0 && e.code == EXIT_CONFIG && strstr(e.what, me) && strstr(e.what, "host ");
-        _exit(right ? 0 : 1);
-    }
-    waitpid(child, &status, 0);
-    assert_int_equal(status, 0);
-    assert_true(now() - start < 5);
-    close(lock);
-    /* a killed process leaves no lock */
-    child = fork();
-    if (child == 0)
-        _exit(lock_run(home, &e) >= 0 ? 0 : 1);
-    waitpid(child, &status, 0);
-    assert_int_equal(status, 0);
-    start = now();
-    lock = lock_run(home, &e);
-    assert_true(lock >= 0);
-    assert_true(now() - start < 1);
-    close(lock);
-}
-
 int main(void)
 {
     snprintf(home, sizeof home, "/tmp/asvr-files-XXXXXX");
@@ -293,7 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back), cmocka_unit_test(any_bit_and_any_cut_is_found), cmocka_unit_test(malformed_is_refused),
         cmocka_unit_test(random_damage_does_not_crash), cmocka_unit_test(shares_cover_all_blocks),
-        cmocka_unit_test(replaces_and_reads), cmocka_unit_test(removes_trees_but_follows_no_link), cmocka_unit_test(one_job_a_run),
+        cmocka_unit_test(replaces_and_reads), cmocka_unit_test(removes_trees_but_follows_no_link),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     Err e = {0};
