@@ -61,8 +61,8 @@ static void warn_of(const char *what, const Err *e)
 static bool save_begin(Save *s, Err *e)
 {
     snprintf(s->name, sizeof s->name, STEP_FORMAT, s->meta->step);
-    if (!path_set(s->file, e, "%s/.tmp-%s-%s/" TENSORS_NAME, s->dir, tag(), s->name) || !path_set(s->final, e, "%s/%s", s->dir, s->name) ||
-        !path_set(s->temp, e, "%s/.tmp-%s-%s", s->dir, tag(), s->name))
+    if (!path_set(s->file, e, "%s/.tmp-%s%s%s/" TENSORS_NAME, s->dir, tag(), tag()[0] ? "-" : "", s->name) || !path_set(s->final, e, "%s/%s", s->dir, s->name) ||
+        !path_set(s->temp, e, "%s/.tmp-%s%s%s", s->dir, tag(), tag()[0] ? "-" : "", s->name))
         return false;
     bool ok = s->rank || (dir_make(s->dir, e) && dir_remove(s->temp, e) && dir_make(s->temp, e));
     return phase_done(s, CKPT_MKDIR, ok, e);
