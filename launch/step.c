@@ -340,7 +340,7 @@ bool step_save(Run *r, StepState *s, Err *e)
     log_sync(r->log);
     mem_thaw();
     s->again = 0;
-    const bool ok = (guard_frozen(r, e) && run_save(r, e)) || save_failed(r, s, e);
+    const bool ok = (guard_frozen(r, e) && guard_copies(r, e) && run_save(r, e)) || save_failed(r, s, e);
     mem_freeze();
     s->t_ckpt = now() - t;
     s->saved = now();
