@@ -49,15 +49,22 @@ static uint64_t copies_hash(const Run *r, int c, int64_t from, int64_t to)
 /* What the holder `k` of n adds for the low half of its hash: so many fit into the 53 bits of a double that it stays exact. */
 static double term(uint64_t hash, int k, int n) { return (double)(hash & 0xffffffff) * (k ? 1 : 1 - n); }
 
+/* This rank's part of the sum over [from, to). */
+static double part_of(const Run *r, int64_t from, int64_t to)
+{
+    const Grid *g = &r->grid;
+    double part = g->dp_size > 1 ? term(hash_of(r, from, to, 0), g->dp_rank, g->dp_size) : 0;
+    for (int c = 2; c <= g->tp_size; c++)
+        if (g->tp_size % c == 0)
+            part += term(copies_hash(r, c, from, to), g->tp_rank % c, c);
+    return part;
+}
+
 void guard_step(Run *r)
 {
     const int64_t all = r->model.table.weights, size = max64(LEAST, ceil_div(all, SLICES));
-    const int64_t from = r->step % ceil_div(all, size) * size, to = min64(all, from + size);
-    const Grid *g = &r->grid;
-    r->guard.part = g->dp_size > 1 ? term(hash_of(r, from, to, 0), g->dp_rank, g->dp_size) : 0;
-    for (int c = 2; c <= g->tp_size; c++)
-        if (g->tp_size % c == 0)
-            r->guard.part += term(copies_hash(r, c, from, to), g->tp_rank % c, c);
+    const int64_t from = r->step % ceil_div(all, size) * size;
+    r->guard.part = part_of(r, from, min64(all, from + size));
 }
 
 double guard_part(const Run *r) { return r->guard.part; }
@@ -123,6 +130,14 @@ bool guard_same(Run *r, double sum, Err *e)
         err_set(e, EXIT_INTERNAL, r->c->run.dir, "start again from the last checkpoint; if it happens again, have the nodes' memory tested",
                 "a value in memory had changed in step %lld: what ranks must hold alike was not alike", (long long)r->step);
     return false;
+}
+
+bool guard_copies(Run *r, Err *e)
+{
+    optim_settle(&r->optim);
+    double sum = part_of(r, 0, r->model.table.weights);
+    comm_sum_f64(r->grid.world, &sum, 1);
+    return guard_same(r, sum, e);
 }
 
 /* ---- what may not change ---- */

@@ -14,33 +14,6 @@
 #include "launch/identity.h"
 #include "launch/save.h"
 
-/* What several ranks hold must be the same on all of them: the copies of a piece among neighbouring tp ranks, and every
-   piece among replicas.  Dies where it is not, since nothing that could be saved would be right. */
-static void check_copies(const Run *r)
-{
-    const Params *t = &r->model.table;
-    uint64_t all = 0, *of = calloc((size_t)(r->grid.tp_size + t->n), sizeof *of), *hash = of + r->grid.tp_size;
-    CHECK(of, "no memory for %d numbers", r->grid.tp_size + t->n);
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int i = 0; i < t->n; i++)
-        hash[i] = params_hash(t, r->model.weights, i);
-    for (int i = 0; i < t->n; i++)
-        all = all * 31 + hash[i];
-    comm_same(r->grid.dp, "what replicas hold of the parameters", all);
-    for (int c = 2; c <= r->grid.tp_size; c++) {
-        uint64_t mine = 0;
-        for (int i = 0; i < t->n; i++)
-            mine = t->p[i].copies == c ? mine * 31 + hash[i] : mine;
-        if (r->grid.tp_size % c)
-            continue;
-        comm_gather_u64(r->grid.tp, mine, of);
-        for (int k = 0; k < r->grid.tp_size; k++)
-            CHECK(of[k] == of[k - k % c], "parameters that %d tensor-parallel ranks hold alike differ between ranks %d and %d of "
-                  "the group", c, k - k % c, k);
-    }
-    free(of);
-}
-
 /* This run's folder below ckpt.local.  Its name comes from RUN/run.id, which nobody can guess, and from where RUN lies: neither a
    new run in the same place nor a copy of this one in another takes it for its own. */
 static bool local_folder(Run *r, Err *e)
@@ -103,6 +76,8 @@ bool run_saver(Run *r, Err *e)
 
 void run_saver_close(Run *r)
 {
+    if (r->saver && (saver_busy(r->saver, SAVER_RUN) || saver_busy(r->saver, SAVER_LOCAL)))
+        return;                                             /* not saved, on request: the process ends */
     if (r->saver)
         saver_close(r->saver);
     free(r->piece);
@@ -113,7 +88,6 @@ void run_saver_close(Run *r)
 static CkptMeta ready_to_save(Run *r)
 {
     optim_settle(&r->optim);
-    check_copies(r);
     return identity_of(r);
 }
 

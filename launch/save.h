@@ -1,7 +1,6 @@
 /*
  * save.h -- where a training run's state goes to: the next checkpoint of its folder, the nodes' own disks before it
  *
- * What is saved is what all ranks agree on: copies of a parameter are compared first, and a run whose copies differ dies instead.
  * All are collective over all ranks and give the same result on each; io/ckpt/saver.h tells what happens underneath.
  * Tests  tests/launch/{resume,local,stop}.sh
  */

@@ -368,7 +368,7 @@ bool step_save(Run *r, StepState *s, bool last, Err *e)
     const bool keep = r->local_dir[0] && !last;
     if (r->grid.rank == 0)
         rundir_ours(r, e);
-    if (!run_agree(r, e) || !guard_frozen(r, e) || (!keep && !run_saved(r, e) && !save_failed(r, s, false, e)))
+    if (!run_agree(r, e) || !guard_frozen(r, e) || !guard_copies(r, e) || (!keep && !run_saved(r, e) && !save_failed(r, s, false, e)))
         return false;
     if (keep)
         run_keep(r);

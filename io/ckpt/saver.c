@@ -378,8 +378,7 @@ bool saver_carry_parts(MPI_Comm comm, const char *dir, const SaverConf *c, const
 
 void saver_close(Saver *s)
 {
-    if (saver_busy(s, SAVER_RUN) || saver_busy(s, SAVER_LOCAL))
-        return;
+    ASSERT(!saver_busy(s, SAVER_RUN) && !saver_busy(s, SAVER_LOCAL));
     saveplan_close(&s->plan);
     layout_close(&s->layout);
     free(s->block);

@@ -35,3 +35,11 @@ for ranks in 2 4; do
     blames 'a value in memory has changed' 'rank 1, host'
     [ "$(wc -l <run/run.jsonl)" -lt 30 ] || fail "a step did not notice"
 done
+
+# ---- just before a save ----
+for tp in 1 2; do
+    rm -rf run
+    ASVR_FAULT=1:30:save:flip:decoder.norm says 70 2 train "$config" "${small[@]}" --set run.dir=run --set parallel.tp=$tp
+    blames 'a value in memory has changed' 'decoder.norm' 'rank 1, host'
+    [ -z "$(ls run/ckpt 2>/dev/null | grep step)" ] || fail "weights that differ were saved"
+done

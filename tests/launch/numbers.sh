@@ -52,3 +52,12 @@ grep -q 'resumes from spike.again/ckpt/step-00000045' out || fail "it did not re
 same_losses spike spike.again
 train 79 2 --set run.dir=spike.end --set train.spike=0.1 --set train.skip_limit=2
 blames 'beyond train.spike' '3 steps in a row'
+
+# ---- what one rank alone computes wrong, once: nothing of it is left in a second pass ----
+for fault in 1:3:forward:nan 1:3:backward:nan 0:30:backward:spike:1e7; do
+    rm -rf once
+    ASVR_FAULT=$fault says 0 2 train "$config" "${small[@]}" --set train.steps=32 --set train.micro_batch=2 --set run.dir=once
+    [ "$(grep -c 'is skipped: .*; computed again it is not: a node.s memory or arithmetic erred' err)" = 1 ] || { cat err; fail "$fault: not said once"; }
+    [ "$(column skipped once | tail -1)" = '32 1' ] || fail "$fault: not one step was skipped"
+    case $fault in *forward*) grep -q 'erred, perhaps that of rank 1 (' err || { cat err; fail "the rank whose loss was not finite is not named"; } ;; esac
+done

@@ -136,6 +136,7 @@ static void malformed_is_refused(void **state)
         { "\"offset\": 4096", "\"offset\": 9223372036854775807" }, { "\"offset\": 4096", "\"offset\": 1000000" },
         { "\"tensors.h5\"", "\"../../x\"" }, { "\"block\": 1048576", "\"block\": 1" }, { "\"bytes\": 1248576", "\"bytes\": 1048576" },
         { "\"bytes\": 1248576", "\"bytes\": 9223372036854775807" }, { "\"tensors\": [", "\"tensors\": [ [[[[]]]]," },
+        { "\"norms\": [", "\"norms\": [ -1.5," }, { "\"norms\": [", "\"norms\": [ \"1\"," }, { "\"norms\": [", "\"norms\": 7, \"x\": [" },
         { "\"files\": [", "\"files\": [ {}," }, { "\"rng\": {", "\"rng\": [], \"x\": {" }, { "{", "[" }, { "weights/", "\\ud800" },
         { "\"moments\": \"0x", "\"moments\": \"" }, { "\"beside\": [", "\"besides\": [" }, { "hf/config.json", "hf/../config.json" },
         { "hf/config.json", "../config.json" }, { "hf/config.json", "/etc/passwd" }, { "hf/config.json", "hf/.hidden" },
