@@ -7,6 +7,7 @@
 
 #include "io/image/image.h"
 #include "io/image/bicubic.h"
+#include "io/image/header.h"
 
 #define GREY 127
 
@@ -39,33 +40,12 @@ static bool fail(Err *e, const char *path, const char *what)
     return err_set(e, EXIT_DATA, path, "JPEG, PNG, WebP, GIF, TIFF and PPM are read", "%s", what);
 }
 
-/* libjpeg reports a size over its limit without saying which; so the frame header is read here. */
-static void jpeg_size(const char *path, int64_t *w, int64_t *h)
-{
-    uint8_t b[9];
-    FILE *f = fopen(path, "rb");
-    if (f && fread(b, 1, 2, f) == 2 && b[0] == 0xFF && b[1] == 0xD8)
-        while (fread(b, 1, 4, f) == 4 && b[0] == 0xFF) {
-            const int marker = b[1], len = b[2] << 8 | b[3];
-            const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
-            if (frame && fread(b + 4, 1, 5, f) == 5) {
-                *h = b[5] << 8 | b[6];
-                *w = b[7] << 8 | b[8];
-                break;
-            }
-            if (marker == 0xDA || len < 2 || fseek(f, len - 2, SEEK_CUR) != 0)
-                break;
-        }
-    if (f)
-        fclose(f);
-}
-
 static bool size_ok(int64_t w, int64_t h, const char *path, Err *e)
 {
-    if (w <= IMAGE_SIDE && h <= IMAGE_SIDE && w * h <= IMAGE_PIXELS)
+    if (w > 0 && h > 0 && w <= IMAGE_SIDE && h <= IMAGE_SIDE && w * h <= IMAGE_PIXELS)
         return true;
     vips_error_clear();
-    err_expected(e, "sides of at most %d, at most %d million pixels", IMAGE_SIDE, IMAGE_PIXELS / 1000000);
+    err_expected(e, "sides of 1 to %d, at most %d million pixels", IMAGE_SIDE, IMAGE_PIXELS / 1000000);
     err_got(e, "%.0f million pixels", (double)w * (double)h / 1e6);
     return err_set(e, EXIT_DATA, path, "", "picture is %lld x %lld", (long long)w, (long long)h);
 }
@@ -90,9 +70,8 @@ static VipsImage *open_header(const char *path, Err *e)
         err_set(e, EXIT_DATA, path, "", "there is no such picture");
         return NULL;
     }
-    int64_t w = 0, h = 0;
-    jpeg_size(path, &w, &h);
-    if (!size_ok(w, h, path, e))
+    int64_t w, h;
+    if (picture_size(path, &w, &h) && !size_ok(w, h, path, e))
         return NULL;
     VipsSource *source = vips_source_new_from_file(path);
     VipsImage *im = NULL;
