@@ -113,10 +113,25 @@ static bool from_inks(VipsImage **im)
            become(im, vips_copy(*im, &x, "interpretation", VIPS_INTERPRETATION_sRGB, NULL), &x);
 }
 
+/* A PPM says which number is white; libvips does not look: 9 of 9 would be nearly black. */
+static bool whole_range(VipsImage **im)
+{
+    const double white = (*im)->BandFmt == VIPS_FORMAT_USHORT ? UINT16_MAX : UINT8_MAX;
+    int most = 0;
+    if (((*im)->BandFmt != VIPS_FORMAT_USHORT && (*im)->BandFmt != VIPS_FORMAT_UCHAR) || !vips_image_get_typeof(*im, "ppm-max-value") ||
+        vips_image_get_int(*im, "ppm-max-value", &most) != 0 || most < 1 || most == white)
+        return true;
+    const VipsBandFormat format = (*im)->BandFmt;
+    VipsImage *x = NULL;
+    return become(im, vips_linear1(*im, &x, white / most, 0.5, NULL), &x) && become(im, vips_cast(*im, &x, format, NULL), &x);
+}
+
 /* Any colour, any depth -> 8-bit sRGB with 3 bands, or 4 with alpha; whole in memory; upright; at most max_side. */
 static bool normalise(VipsImage **im, int max_side)
 {
     VipsImage *x = NULL;
+    if (!whole_range(im))
+        return false;
     if ((*im)->Type == VIPS_INTERPRETATION_CMYK && (*im)->Bands == 4 && (*im)->BandFmt == VIPS_FORMAT_UCHAR && !from_inks(im))
         return false;
     if (!become(im, vips_colourspace(*im, &x, VIPS_INTERPRETATION_sRGB, NULL), &x) ||
