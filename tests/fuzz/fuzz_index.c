@@ -8,35 +8,8 @@
  *        with one byte of its first part changed it is refused by its hash
  */
 #include "io/set/catalogueinside.h"
-#include "io/set/indexinside.h"
 #include "tests/fuzz/fuzz.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-static uint8_t *sealed(const uint8_t *data, size_t size, size_t *n)
-{
-    enum { LINE = 64 };
-    const uint8_t *zero = size ? memchr(data, 0, size) : NULL;
-    const size_t json = zero ? (size_t)(zero - data) : size, tables = zero ? size - json - 1 : 0;
-    const size_t blocks = (tables + INDEX_BLOCK - 1) / INDEX_BLOCK, first = (LINE + json + INDEX_BLOCK - 1) / INDEX_BLOCK * INDEX_BLOCK;
-    *n = first + blocks * (INDEX_BLOCK + sizeof(uint64_t));
-    uint8_t *out = calloc(*n + 1, 1);
-    CHECK(out, "no memory");
-    memset(out, '\n', first);
-    const int line = snprintf((char *)out, LINE, "asvr-set 1 0000000000000000 %010zu %010zu", json, blocks);
-    memset(out + line, ' ', (size_t)(LINE - 1 - line));
-    memcpy(out + LINE, data, json);
-    if (tables)
-        memcpy(out + first, zero + 1, tables);
-    uint64_t *hash = (uint64_t *)(void *)(out + first + blocks * INDEX_BLOCK);
-    for (size_t b = 0; b < blocks; b++)
-        hash[b] = XXH64(out + first + b * INDEX_BLOCK, INDEX_BLOCK, 0);
-    char hex[17];
-    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)index_hash(out, (int64_t)first, hash, (int64_t)blocks));
-    memcpy(out + 11, hex, 16);
-    return out;
-}
+#include "tests/io/set/sealed_index.h"
 
 static void ask(Index *x, int split)
 {
@@ -76,7 +49,7 @@ static void flipped(uint8_t *file, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t n;
-    uint8_t *file = sealed(data, size, &n);
+    uint8_t *file = index_sealed(data, size, &n);
     char path[32];
     const int fd = fuzz_file(file, n, path);
     for (int split = 0; split < SPLITS; split++) {

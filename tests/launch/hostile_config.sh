@@ -67,7 +67,7 @@ c.cfg:3|cannot be parsed|run: {\n seed = 3;\n seed = 4;\n};
 c.cfg:2|cannot be parsed|run: { seed = 3; };\nrun: { seed = 4; };
 c.cfg:2|cannot be parsed|run: {\n  seed 3;\n};
 c.cfg:2|cannot be parsed|run: {\n seed = ;\n};
-c.cfg:1|cannot be parsed|run: { seed = 1; 
+c.cfg:1|cannot be parsed|run: { seed = 1;
 c.cfg:1|cannot be parsed|}};
 c.cfg:1|cannot be parsed|run: { dir = "x
 c.cfg:1|cannot be parsed|run: { seed = 3 /* ; };
