@@ -1,7 +1,7 @@
 /*
  * driver.c -- a fuzz target without libFuzzer:  TARGET FOLDER [TIMES]
  *
- * Runs every file of the corpus as it lies, then TIMES (64) damaged copies of each: cut, a byte changed, a piece written over
+ * Runs every file of the corpus as it lies, then TIMES (32) damaged copies of each: cut, a byte changed, a piece written over
  * another.  Which damage, the file's name and the copy's number say, so a run says the same each time.  What was run last stands
  * in the message of a law that was broken; a sanitizer's report comes behind "last:".
  */
@@ -77,7 +77,7 @@ static void run_file(const char *folder, const char *name, int times)
 int main(int argc, char **argv)
 {
     struct dirent **entry;
-    const int times = argc > 2 ? atoi(argv[2]) : 64, found = argc > 1 ? scandir(argv[1], &entry, NULL, alphasort) : -1;
+    const int times = argc > 2 ? atoi(argv[2]) : 32, found = argc > 1 ? scandir(argv[1], &entry, NULL, alphasort) : -1;
     int files = 0;
     die_hook = say;
     signal(SIGABRT, say_signal);
