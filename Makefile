@@ -130,7 +130,7 @@ core-test: $(CORE_TESTS)
 asan:
 	@launch/scripts/setup.sh test
 	@+$(MAKE) --no-print-directory -j2 VARIANT=san programs
-	@tests/run.sh build/san core/ io/ fuzz/
+	@tests/run.sh build/san core/ io/ fuzz/ launch/hostile
 
 # Seconds for each target; NAMES="config text" for some of them.
 T ?= 600

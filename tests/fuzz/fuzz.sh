@@ -11,9 +11,9 @@ if ! echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { (void)p; return n
     echo "make fuzz: needs clang with libFuzzer (Debian, Ubuntu: apt install clang libclang-rt-14-dev)" >&2
     exit 1
 fi
-nice make --no-print-directory -j2 VARIANT=fuzz CC=clang CXX=clang++ fuzz-programs >build.fuzz.log 2>&1 ||
-    { cat build.fuzz.log; rm build.fuzz.log; exit 1; }
-rm build.fuzz.log
+mkdir -p build
+nice make --no-print-directory -j2 VARIANT=fuzz CC=clang CXX=clang++ fuzz-programs >build/fuzz.log 2>&1 ||
+    { cat build/fuzz.log; exit 1; }
 export ASVR_MODULES=$PWD/build/fuzz OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 failed=0
 for source in tests/fuzz/fuzz_*.c; do
