@@ -1,5 +1,6 @@
 #include "io/image/header.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -116,28 +117,28 @@ static bool tiff(FILE *f, const uint8_t *head, int64_t *w, int64_t *h)
     return found == 3;
 }
 
-bool picture_size(const char *path, int64_t *w, int64_t *h)
+int picture_size(const char *path, int64_t *w, int64_t *h)
 {
     uint8_t b[32] = { 0 };
     FILE *f = fopen(path, "rb");
     const size_t n = f ? fread(b, 1, sizeof b, f) : 0;
-    bool found = false;
+    int found = SIZE_UNKNOWN;
     if (n >= 2 && b[0] == 0xFF && b[1] == 0xD8) {
-        found = jpeg(f, w, h);
+        found = jpeg(f, w, h) ? SIZE_EXACT : SIZE_UNKNOWN;
     } else if (n >= 24 && !memcmp(b, "\x89PNG\r\n\x1a\n", 8)) {
         *w = big(b + 16, 4);
         *h = big(b + 20, 4);
-        found = true;
+        found = SIZE_EXACT;
     } else if (n >= 10 && !memcmp(b, "GIF8", 4)) {
         *w = little(b + 6, 2);
         *h = little(b + 8, 2);
-        found = true;
+        found = SIZE_LOOSE;
     } else if (n >= 2 && b[0] == 'P' && strchr("123456Ff", b[1]) && b[1]) {
-        found = ppm(f, b[1], w, h);
+        found = ppm(f, b[1], w, h) ? SIZE_EXACT : SIZE_UNKNOWN;
     } else if (n >= 16 && !memcmp(b, "RIFF", 4) && !memcmp(b + 8, "WEBP", 4)) {
-        found = webp(b, n, w, h);
+        found = webp(b, n, w, h) ? SIZE_EXACT : SIZE_UNKNOWN;
     } else if (n >= 8 && (!memcmp(b, "II*\0", 4) || !memcmp(b, "MM\0*", 4))) {
-        found = tiff(f, b, w, h);
+        found = tiff(f, b, w, h) ? SIZE_LOOSE : SIZE_UNKNOWN;
     }
     if (f)
         fclose(f);

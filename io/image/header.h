@@ -5,12 +5,14 @@
  *     PNG    IHDR                                     WebP   VP8X, VP8L, VP8
  *     GIF    the logical screen                       TIFF   ImageWidth and ImageLength of the first page (not BigTIFF)
  *
- * Numbers are read in 64 bits: libvips 8.14 reads the width 4294967297 of a PPM as 1.  Nothing is allocated but a buffer of
- * the stack.  Local.  Tests: tests/io/image/test_hostile_image.c, tests/fuzz/fuzz_picture.c
+ * Numbers are read in 64 bits.  libvips 8.14 reads the width 4294967297 of a PPM as 1, and any PPM with two lines of comment
+ * one behind the other as one white pixel: so what the decoder finds is compared.  Nothing is allocated.  Local.  Tests: tests/io/image/test_hostile_image.c, tests/fuzz/fuzz_picture.c
  */
 #pragma once
-#include <stdbool.h>
 #include <stdint.h>
 
-/* True: w and h are what the file claims, 0 where a number is none.  False: of no kind above, or cut before it says. */
-bool picture_size(const char *path, int64_t *w, int64_t *h);
+enum { SIZE_UNKNOWN, SIZE_LOOSE, SIZE_EXACT };
+
+/* w and h are what the file claims, 0 where a number is none.  LOOSE: a decoder may find another size (a GIF grows where a frame
+   leaves its screen, a TIFF may have two widths); EXACT: it may not.  UNKNOWN: of no kind above, or cut before it says. */
+int picture_size(const char *path, int64_t *w, int64_t *h);

@@ -71,7 +71,8 @@ static VipsImage *open_header(const char *path, Err *e)
         return NULL;
     }
     int64_t w, h;
-    if (picture_size(path, &w, &h) && !size_ok(w, h, path, e))
+    const int claim = picture_size(path, &w, &h);
+    if (claim != SIZE_UNKNOWN && !size_ok(w, h, path, e))
         return NULL;
     VipsSource *source = vips_source_new_from_file(path);
     VipsImage *im = NULL;
@@ -82,8 +83,14 @@ static VipsImage *open_header(const char *path, Err *e)
         fail(e, path, "this is no picture that can be read");
         return NULL;
     }
-    if (!size_ok(im->Xsize, im->Ysize, path, e))
+    if (claim == SIZE_EXACT && (im->Xsize != w || im->Ysize != h)) {
+        err_expected(e, "%lld x %lld, as its header says", (long long)w, (long long)h);
+        err_got(e, "%d x %d", im->Xsize, im->Ysize);
+        err_set(e, EXIT_DATA, path, "save it again, as PNG", "libvips finds another size than the picture's header says");
         VIPS_UNREF(im);
+    } else if (!size_ok(im->Xsize, im->Ysize, path, e)) {
+        VIPS_UNREF(im);
+    }
     return im;
 }
 
