@@ -1,6 +1,6 @@
 #!/bin/bash
 # tests/fuzz/fuzz.sh SECONDS [NAME]...: each target (or those whose name contains a NAME) with libFuzzer, ASan and UBSan, one after
-# the other.  New inputs go to build/fuzz/corpus/NAME; what a target dies of is kept as tests/fuzz/corpus/NAME/found-HASH, to be
+# the other.  New inputs go to build/fuzz/corpus/NAME; what a target dies of is kept as tests/fuzz/corpus/NAME/found-..., to be
 # committed with what mends it.  One line a target; ends with 1 where there was a finding.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
