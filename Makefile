@@ -6,8 +6,9 @@
 #   make demo       pictures -> a trained model, a table, a contact sheet
 #   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
+#   make fuzz       each parser against libFuzzer, T=600 seconds each (clang); `make test` replays the corpora
 #   make peers      build/peers: Python with h5py, WebDataset, MDS, to compare with by hand (docs/TESTING.md)
-#   VARIANT=release|debug|san     CC=gcc|clang     ARCH=native (the -march of this build)
+#   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build)
 
 VARIANT ?= release
 ARCH    ?= native
@@ -20,6 +21,7 @@ WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes
 OPT_release := -O3 -march=$(ARCH) -DNDEBUG
 OPT_debug   := -O2 -march=$(ARCH) -g
 OPT_san     := -O1 -march=$(ARCH) -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT_fuzz    := $(OPT_san) -fno-sanitize=vptr -fsanitize=fuzzer-no-link
 OPT     := $(OPT_$(VARIANT))
 
 pkg      = $(shell pkg-config $(1) 2>/dev/null)
@@ -42,7 +44,7 @@ objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 CORE_O   := $(call objects,core core/ref core/cpu)
 DIST_O   := $(call objects,dist)
 # The picture decoders are a module of their own: libvips brings the serial HDF5 with it.
-MODULE   := io/image/vips.c io/image/bicubic.c io/base/err.c
+MODULE   := io/image/vips.c io/image/bicubic.c io/image/header.c io/base/err.c
 IO_O     := $(filter-out $(OUT)/obj/io/image/vips.o $(OUT)/obj/io/image/bicubic.o,$(call objects,$(wildcard io/*))) $(OUT)/obj/io/text/sentencepiece.o
 LAUNCH_O := $(call objects,launch $(wildcard launch/*))
 
@@ -51,7 +53,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test programs core-test demo reproduce asan peers docs clean
+.PHONY: all test programs core-test demo reproduce asan fuzz fuzz-programs peers docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -103,16 +105,23 @@ $(OUT)/tests/bench/bench_set: tests/bench/bench_set.c $(OUT)/obj/tests/bench/cei
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(OUT)/obj/tests/bench/ceiling.o $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
 
+# Any bytes for one parser each; without libFuzzer they run the files of a corpus.
+FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),,$(OUT)/obj/tests/fuzz/driver.o)
+$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(IO) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) $(CORE_INC) $(IO_INC) $< -o $@ $(filter %.o %.a,$^) $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
+
 tests     = $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/$(1)/test_*.c))
 CORE_TESTS := $(call tests,core)
 DIST_TESTS := $(call tests,dist)
 IO_TESTS   := $(call tests,io/*)
+FUZZ       := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 test:
 	@launch/scripts/setup.sh test
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
 	@tests/run.sh build/debug
-programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(OUT)/tests/io/set/manytasks
+programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(FUZZ) $(OUT)/tests/io/set/manytasks
 
 # Law 1: core needs a C compiler, CBLAS and OpenMP, nothing else.
 core-test: $(CORE_TESTS)
@@ -121,7 +130,13 @@ core-test: $(CORE_TESTS)
 asan:
 	@launch/scripts/setup.sh test
 	@+$(MAKE) --no-print-directory -j2 VARIANT=san programs
-	@tests/run.sh build/san core/ io/
+	@tests/run.sh build/san core/ io/ fuzz/ launch/hostile
+
+# Seconds for each target; NAMES="config text" for some of them.
+T ?= 600
+fuzz:
+	@tests/fuzz/fuzz.sh $(T) $(NAMES)
+fuzz-programs: $(IMAGE) $(FUZZ)
 
 demo:
 	@launch/scripts/setup.sh demo

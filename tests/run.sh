@@ -3,6 +3,7 @@
 # build (default $OUT, else build/debug).  One line a case, the output of those that fail, and at the end the count.
 #   core, io    cmocka programs, one process; io's parallel files also with 2 and 4 ranks
 #   dist        cmocka programs with 1, 2, 3 and 4 ranks; one rank runs without a launcher
+#   fuzz        fuzz targets, each with the files of its corpus and damaged copies of them (tests/fuzz/driver.c)
 #   launch      shell scripts: $ASVR is the program, $TMP a folder of their own
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -68,7 +69,7 @@ ranks() {
 }
 
 # What is to be run stands in the sources: a test that was not built fails.
-tests() { for f in tests/$1/test_*.c; do [ ! -f "$f" ] || { f=${f#tests/}; echo "${f%.c}"; }; done; }
+tests() { for f in tests/$1/test_*.c tests/$1/fuzz_*.c; do [ ! -f "$f" ] || { f=${f#tests/}; echo "${f%.c}"; }; done; }
 
 case_run layers tests/layers.sh
 for t in $(tests core); do case_run "$t" "$build/tests/$t"; done
@@ -79,6 +80,7 @@ for t in $(tests 'io/*'); do
     *) ranks "$t" 1 ;;
     esac
 done
+for t in $(tests fuzz); do case_run "$t" "$build/tests/$t" "tests/fuzz/corpus/${t#fuzz/fuzz_}"; done
 for t in tests/launch/*.sh; do
     [ ! -f "$t" ] || { n=${t#tests/}; ASVR=$build/asvr case_run "${n%.sh}" bash "$t"; }
 done

@@ -134,7 +134,8 @@ static int by_offset(const void *a, const void *b)
 static bool tiles(const Parse *p, StTensor *t, int n)
 {
     int64_t end = p->head;
-    qsort(t, (size_t)n, sizeof *t, by_offset);
+    if (n)
+        qsort(t, (size_t)n, sizeof *t, by_offset);
     for (int i = 0; i < n; end = t[i].offset + t[i].bytes, i++)
         if (t[i].offset < end)
             return bad(p, t[i].offset, "tensors \"%s\" and \"%s\" overlap", t[i - 1].name, t[i].name);
@@ -164,7 +165,8 @@ static bool read_all(const Parse *p, St *s, int file, const json_t *root)
             return false;
         st_add(s, &t);
     }
-    return tiles(p, s->tensor + first, s->tensors - first);
+    const int n = s->tensors - first;
+    return tiles(p, n ? s->tensor + first : NULL, n);
 }
 
 bool st_parse(St *s, int file, const char *path, Err *e)

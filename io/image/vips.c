@@ -7,6 +7,7 @@
 
 #include "io/image/image.h"
 #include "io/image/bicubic.h"
+#include "io/image/header.h"
 
 #define GREY 127
 
@@ -39,33 +40,12 @@ static bool fail(Err *e, const char *path, const char *what)
     return err_set(e, EXIT_DATA, path, "JPEG, PNG, WebP, GIF, TIFF and PPM are read", "%s", what);
 }
 
-/* libjpeg reports a size over its limit without saying which; so the frame header is read here. */
-static void jpeg_size(const char *path, int64_t *w, int64_t *h)
-{
-    uint8_t b[9];
-    FILE *f = fopen(path, "rb");
-    if (f && fread(b, 1, 2, f) == 2 && b[0] == 0xFF && b[1] == 0xD8)
-        while (fread(b, 1, 4, f) == 4 && b[0] == 0xFF) {
-            const int marker = b[1], len = b[2] << 8 | b[3];
-            const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
-            if (frame && fread(b + 4, 1, 5, f) == 5) {
-                *h = b[5] << 8 | b[6];
-                *w = b[7] << 8 | b[8];
-                break;
-            }
-            if (marker == 0xDA || len < 2 || fseek(f, len - 2, SEEK_CUR) != 0)
-                break;
-        }
-    if (f)
-        fclose(f);
-}
-
 static bool size_ok(int64_t w, int64_t h, const char *path, Err *e)
 {
-    if (w <= IMAGE_SIDE && h <= IMAGE_SIDE && w * h <= IMAGE_PIXELS)
+    if (w > 0 && h > 0 && w <= IMAGE_SIDE && h <= IMAGE_SIDE && w * h <= IMAGE_PIXELS)
         return true;
     vips_error_clear();
-    err_expected(e, "sides of at most %d, at most %d million pixels", IMAGE_SIDE, IMAGE_PIXELS / 1000000);
+    err_expected(e, "sides of 1 to %d, at most %d million pixels", IMAGE_SIDE, IMAGE_PIXELS / 1000000);
     err_got(e, "%.0f million pixels", (double)w * (double)h / 1e6);
     return err_set(e, EXIT_DATA, path, "", "picture is %lld x %lld", (long long)w, (long long)h);
 }
@@ -90,9 +70,9 @@ static VipsImage *open_header(const char *path, Err *e)
         err_set(e, EXIT_DATA, path, "", "there is no such picture");
         return NULL;
     }
-    int64_t w = 0, h = 0;
-    jpeg_size(path, &w, &h);
-    if (!size_ok(w, h, path, e))
+    int64_t w, h;
+    const int claim = picture_size(path, &w, &h);
+    if (claim != SIZE_UNKNOWN && !size_ok(w, h, path, e))
         return NULL;
     VipsSource *source = vips_source_new_from_file(path);
     VipsImage *im = NULL;
@@ -103,8 +83,14 @@ static VipsImage *open_header(const char *path, Err *e)
         fail(e, path, "this is no picture that can be read");
         return NULL;
     }
-    if (!size_ok(im->Xsize, im->Ysize, path, e))
+    if (claim == SIZE_EXACT && (im->Xsize != w || im->Ysize != h)) {
+        err_expected(e, "%lld x %lld, as its header says", (long long)w, (long long)h);
+        err_got(e, "%d x %d", im->Xsize, im->Ysize);
+        err_set(e, EXIT_DATA, path, "save it again, as PNG", "libvips finds another size than the picture's header says");
         VIPS_UNREF(im);
+    } else if (!size_ok(im->Xsize, im->Ysize, path, e)) {
+        VIPS_UNREF(im);
+    }
     return im;
 }
 
@@ -134,10 +120,25 @@ static bool from_inks(VipsImage **im)
            become(im, vips_copy(*im, &x, "interpretation", VIPS_INTERPRETATION_sRGB, NULL), &x);
 }
 
+/* A PPM says which number is white; libvips does not look: 9 of 9 would be nearly black. */
+static bool whole_range(VipsImage **im)
+{
+    const double white = (*im)->BandFmt == VIPS_FORMAT_USHORT ? UINT16_MAX : UINT8_MAX;
+    int most = 0;
+    if (((*im)->BandFmt != VIPS_FORMAT_USHORT && (*im)->BandFmt != VIPS_FORMAT_UCHAR) || !vips_image_get_typeof(*im, "ppm-max-value") ||
+        vips_image_get_int(*im, "ppm-max-value", &most) != 0 || most < 1 || most == white)
+        return true;
+    const VipsBandFormat format = (*im)->BandFmt;
+    VipsImage *x = NULL;
+    return become(im, vips_linear1(*im, &x, white / most, 0.5, NULL), &x) && become(im, vips_cast(*im, &x, format, NULL), &x);
+}
+
 /* Any colour, any depth -> 8-bit sRGB with 3 bands, or 4 with alpha; whole in memory; upright; at most max_side. */
 static bool normalise(VipsImage **im, int max_side)
 {
     VipsImage *x = NULL;
+    if (!whole_range(im))
+        return false;
     if ((*im)->Type == VIPS_INTERPRETATION_CMYK && (*im)->Bands == 4 && (*im)->BandFmt == VIPS_FORMAT_UCHAR && !from_inks(im))
         return false;
     if (!become(im, vips_colourspace(*im, &x, VIPS_INTERPRETATION_sRGB, NULL), &x) ||

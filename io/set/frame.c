@@ -48,7 +48,8 @@ bool frame_load(Frame *f, int fd, const char *path, const H5Chunk *c, uint64_t *
 
 bool frame_unpack(Frame *f, const char *path, const H5Chunk *c, void *raw, int64_t bytes, Err *e)
 {
-    if (ZSTD_decompressDCtx(f->z, raw, (size_t)bytes, f->stored, (size_t)f->held) == (size_t)bytes)
+    if (ZSTD_getFrameContentSize(f->stored, (size_t)f->held) == (unsigned long long)bytes &&        /* it says so, and it is so */
+        ZSTD_decompressDCtx(f->z, raw, (size_t)bytes, f->stored, (size_t)f->held) == (size_t)bytes)
         return true;
     return bad(e, EXIT_DATA, path, c, "a chunk is no zstd frame of the right size");
 }

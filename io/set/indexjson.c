@@ -107,11 +107,11 @@ static bool text(const Index *x, const json_t *o, const char *key, char *out, si
 
 static bool read_hex(const Index *x, const json_t *o, const char *key, uint64_t *value, Err *e)
 {
-    char s[32], *end;
+    char s[32];
     if (!text(x, o, key, s, sizeof s, e))
         return false;
-    *value = strtoull(s, &end, 16);
-    return (strlen(s) == 16 && !*end) || index_bad(x, e, "\"%s\" is \"%s\", not 16 hex digits", key, s);
+    *value = strtoull(s, NULL, 16);
+    return (strlen(s) == 16 && strspn(s, "0123456789abcdef") == 16) || index_bad(x, e, "\"%s\" is \"%s\", not 16 hex digits", key, s);
 }
 
 static bool list(const Index *x, const json_t *o, const char *key, int64_t most, int64_t *out, int n, Err *e)

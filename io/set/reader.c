@@ -169,9 +169,10 @@ static bool range(ShardReader *r, const File *f, int which, int64_t i, int64_t a
     int64_t at[2];
     if (!index_read(r->index, f->index, index_starts(&f->index->shard[f->i], which) + i * (int64_t)sizeof *at, at, sizeof at, e))
         return false;
+    const bool forward = at[0] >= 0 && at[1] >= at[0];
     *first = at[0];
-    *n = at[1] - at[0];
-    if (at[0] >= 0 && at[1] >= at[0] && at[1] <= all && *n <= most)
+    *n = forward ? at[1] - at[0] : 0;
+    if (forward && at[1] <= all && *n <= most)
         return true;
     return err_set(e, EXIT_DATA, f->index->path, "pack it again with `asvr pack`", "\"%s\" of %s, row %lld: %lld cannot follow %lld",
                    name[which], f->path, (long long)i, (long long)at[1], (long long)at[0]);

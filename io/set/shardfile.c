@@ -31,11 +31,11 @@ static bool count(H5 *h, const ShardFile *f, const char *name, int64_t least, in
 
 static bool read_hex(H5 *h, const ShardFile *f, const char *name, uint64_t *value, Err *e)
 {
-    char text[32], *end;
+    char text[32];
     if (!h5_attr_read_str(h, name, text, sizeof text, e))
         return false;
-    *value = strtoull(text, &end, 16);
-    return (strlen(text) == 16 && *end == 0) ||
+    *value = strtoull(text, NULL, 16);
+    return (strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16) ||
            err_set(e, EXIT_DATA, f->path, again, "attribute \"%s\" is \"%s\", not 16 hex digits", name, text);
 }
 

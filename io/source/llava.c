@@ -55,7 +55,7 @@ static const char *resolve(const Llava *l, const char *rel, char **out)
         return "a picture is missing";
     const size_t n = strlen(l->root);
     struct stat st;
-    if (strncmp(*out, l->root, n) != 0 || ((*out)[n] != '/' && n > 1))
+    if (strncmp(*out, l->root, n) != 0 || ((*out)[n] && (*out)[n] != '/' && n > 1))
         return "a picture's path leaves the folder of pictures by a symbolic link";
     return stat(*out, &st) == 0 && S_ISREG(st.st_mode) ? NULL : "a picture is not a file";
 }

@@ -8,6 +8,7 @@
 
 #include "io/base/files.h"
 #include "io/text/sentencepiece.h"
+#include "io/text/spcheck.h"
 
 #define MODEL_BYTES (64 << 20)
 
@@ -42,7 +43,7 @@ Text *text_open(const char *path, Err *e)
     model = realloc(model, n + sizeof no_prefix);
     CHECK(t && model, "no memory for a text model of %zu bytes", n);
     t->hash  = XXH64(model, n, 0);
-    t->first = n ? sp_load(model, n, why, sizeof why) : NULL;
+    t->first = n && sp_check((const uint8_t *)model, n, why, sizeof why) ? sp_load(model, n, why, sizeof why) : NULL;
     memcpy(model + n, no_prefix, sizeof no_prefix);
     t->more  = t->first ? sp_load(model, n + sizeof no_prefix, why, sizeof why) : NULL;
     free(model);

@@ -8,15 +8,37 @@
 #include "launch/config/config.h"
 #include "launch/config/options.h"
 
+/* Appends the places of the keys that text names: "tiny.cfg:7 (model.decoder.heads)". */
+static void places(const ErrList *errs, const char *text, char *where, size_t size)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789.";
+    for (size_t n; *text; text += n ? n : 1) {
+        char key[OPTION_KEY], place[CONFIG_PLACE + OPTION_KEY + 4];
+        n = strspn(text, letters);
+        snprintf(key, sizeof key, "%.*s", (int)n, text);
+        const Option *o = option_find(key);
+        if (!o || !errs->place[o - options][0])
+            continue;
+        const char *at = errs->place[o - options];
+        snprintf(place, sizeof place, strncmp(at, "--set ", 6) ? "%s (%s)" : "%s", at, key);
+        const size_t used = strlen(where);
+        if (!strstr(where, place))
+            snprintf(where + used, size - used, "%s%s", used ? ", " : "", place);
+    }
+}
+
 static void wrong(ErrList *errs, const char *hint, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void wrong(ErrList *errs, const char *hint, const char *fmt, ...)
 {
-    char what[512];
+    char what[512], where[512] = "";
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    err_set(err_next(errs), EXIT_CONFIG, "", hint, "%s", what);
+    places(errs, what, where, sizeof where);
+    if (!where[0])
+        places(errs, hint, where, sizeof where);
+    err_set(err_next(errs), EXIT_CONFIG, where[0] ? where : errs->file, hint, "%s", what);
 }
 
 static void divides(ErrList *errs, const char *small_key, int small, const char *big_key, int big)
@@ -48,7 +70,7 @@ static void check_model(const Config *c, ErrList *errs)
 
     int D = c->model.decoder.width / c->model.decoder.heads;
     if (c->model.decoder.width % c->model.decoder.heads == 0 && D % 2)
-        wrong(errs, "rotary embeddings turn pairs", "the decoder's head size model.decoder.width / heads = %d is odd", D);
+        wrong(errs, "rotary embeddings turn pairs", "the decoder's head size model.decoder.width / model.decoder.heads = %d is odd", D);
     if (c->model.vision.patch > c->model.vision.image)
         wrong(errs, "", "model.vision.patch = %d is larger than model.vision.image = %d", c->model.vision.patch,
               c->model.vision.image);
@@ -81,7 +103,7 @@ static void check_method(const Config *c, ErrList *errs)
     if (c->model.vision.scales > 1 && c->train.stage >= STAGE_PRETRAIN && strstr(c->train.trainable, "vision"))
         wrong(errs, "", "the vision tower learns with model.vision.scales = 1 only");
     if (c->train.stage == STAGE_TOKENIZER && (strstr(c->train.trainable, "vision") || strstr(c->train.trainable, "pool")))
-        wrong(errs, "codes, app_codes and tokenizer may learn there", "in stage tokenizer the vision tower and the pooling are what is learned from");
+        wrong(errs, "codes, app_codes and tokenizer may learn there", "in stage tokenizer the vision tower and the pooling are what is learned from, not what train.trainable may name");
     if (c->model.vision.scales > 1 && c->train.stage == STAGE_CONTRAST)
         wrong(errs, "train the towers on pictures of one scale", "stage contrast wants model.vision.scales = 1");
 }
@@ -91,22 +113,22 @@ static void check_sizes(const Config *c, ErrList *errs)
     const int64_t side = c->model.vision.image / c->model.vision.patch, P = side * side, image = config_picture(c);
     const int64_t Cv = c->model.vision.width, C = c->model.decoder.width, E = c->model.head.width;
     const int64_t Q = c->model.codes.depth, S = c->model.codes.size, batch = c->train.micro_batch;
-    fits(errs, "the decoder's embedding (vocab x width)", c->model.decoder.vocab, C, 1);
-    fits(errs, "the decoder's feed-forward layer (width x ffn)", C, c->model.decoder.ffn, 1);
-    fits(errs, "the text tower's embedding (vocab x width)", c->model.decoder.vocab, c->model.text.width, 1);
-    fits(errs, "the text tower's feed-forward layer (width x ffn)", c->model.text.width, c->model.text.ffn, 1);
-    fits(errs, "the vision tower's feed-forward layer (width x ffn)", Cv, c->model.vision.ffn, 1);
-    fits(errs, "the vision tower's positions (patches x width)", P, Cv, 1);
-    fits(errs, "the projector (scales vision.width x decoder.width)", Cv * c->model.vision.scales, C, 1);
-    fits(errs, "the codebooks (depth x size x vision.width)", Q, S, Cv);
-    fits(errs, "the visual head's feed-forward layer (2 width x depth width)", 2 * E, Q, E);
-    fits(errs, "the visual head's classifiers (depth x size x width)", Q, S, E);
-    fits(errs, "a micro-batch of pictures (micro_batch x image x 3 image)", batch, image, 3 * image);
-    fits(errs, "a micro-batch of codes (micro_batch x patches x depth)", batch, P, Q);
-    fits(errs, "a micro-batch of positions (micro_batch x max_len)", batch, c->model.decoder.max_len, 1);
+    fits(errs, "the decoder's embedding (model.decoder.vocab x model.decoder.width)", c->model.decoder.vocab, C, 1);
+    fits(errs, "the decoder's feed-forward layer (model.decoder.width x model.decoder.ffn)", C, c->model.decoder.ffn, 1);
+    fits(errs, "the text tower's embedding (model.decoder.vocab x model.text.width)", c->model.decoder.vocab, c->model.text.width, 1);
+    fits(errs, "the text tower's feed-forward layer (model.text.width x model.text.ffn)", c->model.text.width, c->model.text.ffn, 1);
+    fits(errs, "the vision tower's feed-forward layer (model.vision.width x model.vision.ffn)", Cv, c->model.vision.ffn, 1);
+    fits(errs, "the vision tower's positions (patches of model.vision.image x model.vision.width)", P, Cv, 1);
+    fits(errs, "the projector (model.vision.scales model.vision.width x model.decoder.width)", Cv * c->model.vision.scales, C, 1);
+    fits(errs, "the codebooks (model.codes.depth x model.codes.size x model.vision.width)", Q, S, Cv);
+    fits(errs, "the visual head's feed-forward layer (2 model.head.width x model.codes.depth width)", 2 * E, Q, E);
+    fits(errs, "the visual head's classifiers (model.codes.depth x model.codes.size x model.head.width)", Q, S, E);
+    fits(errs, "a micro-batch of pictures (train.micro_batch x model.vision.image x 3 image)", batch, image, 3 * image);
+    fits(errs, "a micro-batch of codes (train.micro_batch x patches of model.vision.image x model.codes.depth)", batch, P, Q);
+    fits(errs, "a micro-batch of positions (train.micro_batch x model.decoder.max_len)", batch, c->model.decoder.max_len, 1);
     if (P >= c->model.decoder.max_len)
         wrong(errs, "fewer patches, or a longer decoder.max_len",
-              "a picture's %lld rows leave no room for text in model.decoder.max_len = %d", (long long)P,
+              "a picture's %lld rows (of model.vision.image) leave no room for text in model.decoder.max_len = %d", (long long)P,
               c->model.decoder.max_len);
 }
 

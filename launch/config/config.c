@@ -82,6 +82,13 @@ static Value value_of(config_setting_t *s)
     return v;
 }
 
+/* Of a long path the end, which has the line. */
+static void remember(ErrList *errs, const Option *o, const char *where)
+{
+    const size_t n = strlen(where), skip = n >= CONFIG_PLACE && strncmp(where, "--set", 5) ? n - CONFIG_PLACE + 1 : 0;
+    snprintf(errs->place[o - options], CONFIG_PLACE, "%.*s", CONFIG_PLACE - 1, where + skip);
+}
+
 /* Depth is bounded by the table: only known groups are entered. */
 static void group_read(Reading *r, config_setting_t *group, const char *prefix)
 {
@@ -96,6 +103,7 @@ static void group_read(Reading *r, config_setting_t *group, const char *prefix)
         if (o) {
             Value v = value_of(s);
             option_set(o, r->c, &v, where, &e);
+            remember(r->errs, o, where);
         } else if (option_is_group(key) && is_group) {
             strcat(key, ".");
             group_read(r, s, key);
@@ -143,6 +151,8 @@ static void set_load(Config *c, const char *set, ErrList *errs)
         unknown_key(key, false, where, &e);
     else
         option_parse(o, c, equals + 1, where, &e);
+    if (o)
+        remember(errs, o, where);
     if (e.code)
         *err_next(errs) = e;
 }
@@ -151,7 +161,10 @@ bool config_load(Config *c, const char *path, char *const *sets, int n, ErrList 
 {
     int     before = errs->n;
     Reading r = { .c = c, .errs = errs };
+    CHECK(n_options <= CONFIG_KEYS, "%d options, room for %d", n_options, CONFIG_KEYS);
     config_default(c);
+    memset(errs->place, 0, sizeof errs->place);
+    snprintf(errs->file, sizeof errs->file, "%s", path ? path : "");
     if (path)
         file_load(&r, path);
     for (int i = 0; i < n; i++)

@@ -18,7 +18,7 @@
 
 #include <stdio.h>
 
-enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32 };
+enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32, CONFIG_KEYS = 192, CONFIG_PLACE = 200 };
 
 /* Values of ENUM keys; data.fit, data.template and train.stage are FIT_* of io/image/image.h, TEMPLATE_* of io/text/templates.h and Stage. */
 enum { SOURCE_LLAVA, SOURCE_SCENES };                                       /* data.source */
@@ -68,22 +68,25 @@ typedef struct Config {
 /* Side of the pictures in the shards: the tower's, times the scales that S2 sees. */
 static inline int config_picture(const Config *c) { return c->model.vision.image * c->model.vision.scales; }
 
-/* Every error found, in the order of the file; `lost` counts those that did not fit. */
+/* Every error found, in the order of the file; `lost` counts those that did not fit.  And where each key was set last: the
+   rules between keys name the places of those that break them. */
 typedef struct {
-    int n, lost;
-    Err err[CONFIG_ERRORS];
+    int  n, lost;
+    Err  err[CONFIG_ERRORS + 1];                    /* the last one takes what does not fit */
+    char file[CONFIG_PLACE];                        /* "" where there is none */
+    char place[CONFIG_KEYS][CONFIG_PLACE];          /* of options[i]: "tiny.cfg:7", "--set train.lr=1"; "": its default holds */
 } ErrList;
 
 /* A fresh Err at the end of the list (a spare one beyond CONFIG_ERRORS). */
 Err *err_next(ErrList *errs);
 
 /* Defaults, then the file at `path` (NULL: none), then sets[0..n) of the form "train.lr=1e-3".  True when no
-   error was found; all errors are in *errs, EXIT_CONFIG each.  Local. */
+   error was found; all errors are in *errs, EXIT_CONFIG each, and errs->file and place are set.  Local. */
 bool config_load(Config *c, const char *path, char *const *sets, int n, ErrList *errs);
 
 /* What one key alone cannot tell: divisibility, ranges that depend on other keys, keys that `verb` needs, sizes
-   whose products leave 31 bits.  ranks: of this job.  Appends to *errs; true when
-   nothing was found.  Local. */
+   whose products leave 31 bits.  ranks: of this job.  errs: config_load's; appends to it, with the places of the keys that an
+   error names, or the file; true when nothing was found.  Local. */
 bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs);
 
 /* The whole configuration as a libconfig file; loading it gives the same bits. */

@@ -92,13 +92,15 @@ static Lexical line_put(Included *in, const char *s, Lexical state)
 /* The whole file in *text; the caller frees it. */
 static bool text_read(const char *path, size_t room, char **text, struct stat *st, const char *where, Err *e)
 {
-    FILE *f = fopen(path, "rb");
     *text = NULL;
+    if (*where && stat(path, st) == 0 && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))      /* it might never end, or never begin */
+        return err_set(e, EXIT_CONFIG, where, "an @include names a file", "\"%s\" is a pipe or a device", path);
+    FILE *f = fopen(path, "rb");
     if (!f || fstat(fileno(f), st) || S_ISDIR(st->st_mode)) {
         int failed = f ? EISDIR : errno;
         if (f)
             fclose(f);
-        return err_set(e, EXIT_CONFIG, where, *where ? "the name is relative to the file that includes it" : "",
+        return err_set(e, EXIT_CONFIG, *where ? where : path, *where ? "the name is relative to the file that includes it" : "",
                        "cannot read the configuration \"%s\": %s", path, strerror(failed));
     }
     char *s = malloc(room + 2);
@@ -112,7 +114,7 @@ static bool text_read(const char *path, size_t room, char **text, struct stat *s
         return true;
     }
     free(s);
-    return err_set(e, EXIT_CONFIG, where, "a configuration is a text file, see configs/", "\"%s\" is no configuration: %s",
+    return err_set(e, EXIT_CONFIG, *where ? where : path, "a configuration is a text file, see configs/", "\"%s\" is no configuration: %s",
                    path, bad ? "reading failed" : n > room ? "more than 1 MiB" : "it holds zero bytes");
 }
 

@@ -20,6 +20,8 @@ void option_range(const Option *o, char *out, size_t size)
             n += (size_t)snprintf(out + n, size - n, *s == '|' ? " %c " : "%c", *s);
 }
 
+static const char OUT_OF_RANGE[] = "is out of range", WRONG_TYPE[] = "has the wrong type";
+
 static bool mismatch(const Option *o, const Value *v, const char *where, Err *e, const char *what)
 {
     static const char *const A[] = {
@@ -28,6 +30,8 @@ static bool mismatch(const Option *o, const Value *v, const char *where, Err *e,
     };
     char range[128], hint[256];
     option_range(o, range, sizeof range);
+    if (what == OUT_OF_RANGE && o->max >= MANY)                     /* "not this" needs both bounds */
+        snprintf(range, sizeof range, "%.16g .. %.16g", o->min, o->max);
     snprintf(hint, sizeof hint, "%s: %s", o->key, o->help);
     err_expected(e, "%s%s", A[o->type], o->type == STRING ? "" : range);
     switch (v->kind) {
@@ -63,7 +67,6 @@ static bool in_range(const Option *o, double x) { return x >= o->min && x <= o->
 
 bool option_set(const Option *o, Config *c, const Value *v, const char *where, Err *e)
 {
-    static const char RANGE[] = "is out of range", TYPE[] = "has the wrong type";
     char *at     = (char *)c + o->at;
     bool  number = v->kind == V_INTEGER || v->kind == V_NUMBER;
     int   word;
@@ -72,9 +75,9 @@ bool option_set(const Option *o, Config *c, const Value *v, const char *where, E
     case INT:
     case LONG:
         if (v->kind != V_INTEGER)
-            return mismatch(o, v, where, e, TYPE);
-        if (v->integer < o->min || v->integer > o->max)
-            return mismatch(o, v, where, e, RANGE);
+            return mismatch(o, v, where, e, WRONG_TYPE);
+        if (v->integer < (int64_t)o->min || v->integer > (int64_t)o->max)
+            return mismatch(o, v, where, e, OUT_OF_RANGE);
         if (o->type == INT)
             *(int *)at = (int)v->integer;
         else
@@ -82,30 +85,30 @@ bool option_set(const Option *o, Config *c, const Value *v, const char *where, E
         return true;
     case FLOAT:
         if (!number || !in_range(o, v->number[0]))
-            return mismatch(o, v, where, e, number ? RANGE : TYPE);
+            return mismatch(o, v, where, e, number ? OUT_OF_RANGE : WRONG_TYPE);
         *(double *)at = v->number[0];
         return true;
     case FLOATS:
         if (v->kind != V_LIST || v->n != OPTION_FLOATS)
-            return mismatch(o, v, where, e, TYPE);
+            return mismatch(o, v, where, e, WRONG_TYPE);
         if (!in_range(o, v->number[0]) || !in_range(o, v->number[1]))
-            return mismatch(o, v, where, e, RANGE);
+            return mismatch(o, v, where, e, OUT_OF_RANGE);
         memcpy(at, v->number, sizeof v->number);
         return true;
     case BOOL:
         if (v->kind != V_BOOL)
-            return mismatch(o, v, where, e, TYPE);
+            return mismatch(o, v, where, e, WRONG_TYPE);
         *(bool *)at = v->yes;
         return true;
     case STRING:
         if (v->kind != V_TEXT || strlen(v->text) >= CONFIG_STRING)
-            return mismatch(o, v, where, e, v->kind == V_TEXT ? "is too long" : TYPE);
+            return mismatch(o, v, where, e, v->kind == V_TEXT ? "is too long" : WRONG_TYPE);
         snprintf(at, CONFIG_STRING, "%s", v->text);
         return true;
     case ENUM:
         word = v->kind == V_TEXT ? word_find(o->words, v->text) : -1;
         if (word < 0)
-            return mismatch(o, v, where, e, v->kind == V_TEXT ? "has no such word" : TYPE);
+            return mismatch(o, v, where, e, v->kind == V_TEXT ? "has no such word" : WRONG_TYPE);
         *(int *)at = word;
         return true;
     }

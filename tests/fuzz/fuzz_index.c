@@ -1,58 +1,22 @@
 /*
- * Any bytes as the index of a data set, its hashes made right: refused with EXIT_DATA, or every sample that it speaks of can be
- * asked for without harm (there are no shards).
- *   flags="-g -O1 -fsanitize=fuzzer,address,undefined -fopenmp=libgomp -std=c11 -D_GNU_SOURCE -I. $(mpicc --showme:compile)
- *          $(pkg-config --cflags hdf5-openmpi jansson libzstd openblas)"
- *   clang $flags tests/fuzz/fuzz_index.c io/{set,base,h5}/[a-z]*.c core/{base,rng,slice}.c -o fuzz_index
- *         $(pkg-config --libs hdf5-openmpi jansson libzstd) $(mpicc --showme:link) -lm
+ * fuzz_index.c -- any bytes as the index of a data set, its hashes made right; there are no shards
+ *
+ * The input is JSON, a zero byte, tables.
+ *
+ * Laws   refused: EXIT_DATA at the file
+ *        accepted: every sample that it speaks of can be asked for without harm: read, or refused with a code and a place
+ *        with one byte of its first part changed it is refused by its hash
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "io/base/files.h"
 #include "io/set/catalogueinside.h"
-#include "io/set/indexinside.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* The input is JSON, a zero byte, tables. */
-static uint8_t *sealed(const uint8_t *data, size_t size, size_t *n)
-{
-    enum { LINE = 64 };
-    const uint8_t *zero = size ? memchr(data, 0, size) : NULL;
-    const size_t json = zero ? (size_t)(zero - data) : size, tables = zero ? size - json - 1 : 0;
-    const size_t blocks = (tables + INDEX_BLOCK - 1) / INDEX_BLOCK, first = (LINE + json + INDEX_BLOCK - 1) / INDEX_BLOCK * INDEX_BLOCK;
-    *n = first + blocks * (INDEX_BLOCK + sizeof(uint64_t));
-    uint8_t *out = calloc(*n + 1, 1);
-    CHECK(out, "no memory");
-    memset(out, '\n', first);
-    const int line = snprintf((char *)out, LINE, "asvr-set 1 0000000000000000 %010zu %010zu", json, blocks);
-    memset(out + line, ' ', (size_t)(LINE - 1 - line));
-    memcpy(out + LINE, data, json);
-    if (tables)
-        memcpy(out + first, zero + 1, tables);
-    uint64_t *hash = (uint64_t *)(void *)(out + first + blocks * INDEX_BLOCK);
-    for (size_t b = 0; b < blocks; b++)
-        hash[b] = XXH64(out + first + b * INDEX_BLOCK, INDEX_BLOCK, 0);
-    char hex[17];
-    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)index_hash(out, (int64_t)first, hash, (int64_t)blocks));
-    memcpy(out + 11, hex, 16);
-    return out;
-}
+#include "tests/fuzz/fuzz.h"
+#include "tests/io/set/sealed_index.h"
 
 static void ask(Index *x, int split)
 {
     Err e = { 0 };
     Shards *s = shards_of(x, split, &e);
     if (!s) {
-        CHECK(e.code, "refused without a word");
+        LAW(e.code && e.what[0], "refused without a word");
         return;
     }
     int64_t room = 0;
@@ -63,30 +27,41 @@ static void ask(Index *x, int split)
         for (int64_t i = 0; i < s->meta.samples && i < 64; i++) {
             Sample sample;
             Err why = { 0 };
-            CHECK(reader_sample(r, i, &sample, &why) || why.code, "refused without a word");
+            LAW(reader_sample(r, i, &sample, &why) || (why.code && why.what[0] && why.where[0]), "refused without a word or a place");
         }
         reader_close(r);
     }
     shards_close(s);
 }
 
+/* A byte of the JSON is another. */
+static void flipped(uint8_t *file, size_t n)
+{
+    char path[32];
+    Err e = { 0 };
+    file[64] ^= 1;
+    const int fd = fuzz_file(file, n, path);
+    LAW(!index_open(path, &e), "an index with another byte is accepted");
+    fuzz_refused(&e, EXIT_DATA, path);
+    close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t n;
-    uint8_t *file = sealed(data, size, &n);
+    uint8_t *file = index_sealed(data, size, &n);
     char path[32];
-    const int fd = memfd_create("fuzz", 0);
-    CHECK(fd >= 0 && file_write(fd, file, n), "no file in memory");
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    const int fd = fuzz_file(file, n, path);
     for (int split = 0; split < SPLITS; split++) {
         Err e = { 0 };
         Index *x = index_open(path, &e);
         if (x)
             ask(x, split);
         else
-            CHECK(e.code == EXIT_DATA && e.what[0], "refused with %d", e.code);
+            fuzz_refused(&e, EXIT_DATA, path);
     }
     close(fd);
+    flipped(file, n);
     free(file);
     return 0;
 }

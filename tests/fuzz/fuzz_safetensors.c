@@ -1,18 +1,13 @@
 /*
- * Any bytes as a safetensors file: refused with EXIT_DATA, or whole: every tensor can be read to its last element.
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE -I. tests/fuzz/fuzz_safetensors.c
- *         io/{safetensors,stheader,files,err}.c core/base.c -ljansson
+ * fuzz_safetensors.c -- any bytes as a safetensors file
+ *
+ * Laws   refused: EXIT_DATA, and the place is the file
+ *        accepted: the tensors tile the data, no byte twice and none left out; a tensor's bytes are its shape times its type
+ *        every tensor can be read to its last element and is found by its name
+ *        the same bytes get the same verdict and the same table
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "io/base/files.h"
 #include "io/hf/safetensors.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void read_all(const St *s)
 {
@@ -29,19 +24,39 @@ static void read_all(const St *s)
     }
 }
 
+static void tiles(const St *s)
+{
+    int64_t all = s->file[0].head_bytes;
+    for (int i = 0; i < s->tensors; i++) {
+        const StTensor *t = &s->tensor[i];
+        __int128 bytes = t->elem;
+        for (int d = 0; d < t->dims; d++)
+            bytes *= t->shape[d];
+        LAW(bytes == t->bytes && t->offset >= s->file[0].head_bytes && t->offset + t->bytes <= s->file[0].bytes, "%s has %lld bytes",
+            t->name, (long long)t->bytes);
+        all += t->bytes;
+    }
+    LAW(all == s->file[0].bytes, "%lld bytes of %lld have a tensor", (long long)all, (long long)s->file[0].bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    St s;
-    Err e = { 0 };
-    char name[16];
-    const int fd = memfd_create("fuzz", 0);
-    CHECK(fd >= 0 && file_write(fd, data, size), "no file in memory");
-    snprintf(name, sizeof name, "%d", fd);
-    if (st_open_file(&s, "/proc/self/fd", name, &e))
+    St s, twin;
+    Err e = { 0 }, same = { 0 };
+    char path[32];
+    const int fd = fuzz_file(data, size, path);
+    const char *name = strrchr(path, '/') + 1;
+    const bool ok = st_open_file(&s, "/proc/self/fd", name, &e);
+    LAW(ok == st_open_file(&twin, "/proc/self/fd", name, &same) && !memcmp(&e, &same, sizeof e), "two verdicts");
+    if (ok) {
+        tiles(&s);
         read_all(&s);
-    else
-        CHECK(e.code == EXIT_DATA && e.what[0], "refused with %d", e.code);
+        LAW(s.tensors == twin.tensors && (!s.tensors || !memcmp(s.tensor, twin.tensor, (size_t)s.tensors * sizeof *s.tensor)), "two tables");
+    } else {
+        fuzz_refused(&e, EXIT_DATA, path);
+    }
     st_close(&s);
+    st_close(&twin);
     close(fd);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/rng.h"
+#include "io/base/files.h"
 #include "io/text/sentencepiece.h"
 #include "io/text/text.h"
 
@@ -306,6 +307,44 @@ static void test_damaged_models(void **state)
     assert_true(refused > 50);
 }
 
+/* A model that normalises (NFKC) holds a table that the library walks without looking: right it works, damaged it does no harm. */
+static void test_table_of_characters(void **state)
+{
+    (void)state;
+    static const char *const nfkc[] = { "model_type", "unigram", "normalization_rule_name", "nmt_nfkc", NULL };
+    static const char odd[] = "\xEF\xAC\x81 \xEF\xBC\xA1\xEF\xBD\x82 caf\x65\xCC\x81 \xE2\x84\xAB \xE3\x8E\x8F <s>";
+    char why[200];
+    size_t n;
+    uint8_t *model = sp_train(corpus_path, 300, nfkc, &n, why, sizeof why);
+    assert_non_null(model);
+    Rng r = { 4, rng_stream("table"), 0 };
+    int refused = 0;
+    for (int i = 0; i < 150; i++) {
+        const size_t at = (size_t)rng_draw(&r, (int64_t)n);
+        const uint8_t was = model[at];
+        Err e = { 0 };
+        model[at] = i ? (uint8_t)rng_draw(&r, 256) : was;
+        assert_true(file_replace(file("nfkc.model"), model, n, &e));
+        Text *t = text_open(file("nfkc.model"), &e);
+        assert_true(t || (i && e.code == EXIT_DATA && e.what[0]));
+        refused += !t;
+        int32_t id[128], same[128];
+        if (t)
+            for (int k = 0; k < 256; k++) {
+                const char two[] = { (char)k, odd[k % (sizeof odd - 1)], 0 };
+                text_encode(t, two, 2, id, 128, &(Err){ 0 });
+            }
+        const int ids = t ? text_encode(t, odd, sizeof odd - 1, id, 128, &(Err){ 0 }) : 0;
+        assert_true(i || (text_encode(t, "fi", 2, id, 128, &e) == text_encode(t, odd, 3, same, 128, &e) && id[0] == same[0]));
+        assert_true(ids >= -1);
+        text_close(t);
+        model[at] = was;
+    }
+    assert_true(refused > 10);
+    unlink(file("nfkc.model"));
+    free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_small_buffers),          cmocka_unit_test(test_random_bytes),
         cmocka_unit_test(test_long_texts),             cmocka_unit_test(test_long_word),              cmocka_unit_test(test_same_corpus_same_model),
         cmocka_unit_test(test_cannot_train),           cmocka_unit_test(test_damaged_models),
+        cmocka_unit_test(test_table_of_characters),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,0 +1,65 @@
+/*
+ * fuzz_text.c -- any bytes as a text model (SentencePiece)
+ *
+ * Laws   refused: EXIT_DATA at the file; never an exception, never a crash of the library
+ *        accepted: ids lie in [0, size), as do BOS, EOS and what is found by name (or -1)
+ *        the same text gets the same ids; a buffer that is too small is filled and no more, and the number is the same
+ *        decoding stops at the buffer's end, ids of nowhere write nothing; one line break comes back from its id
+ */
+#include "io/text/text.h"
+#include "tests/fuzz/fuzz.h"
+
+static const char *const TEXT[] = { "", "a", " the  cat\n sat", "<s></s><unk>", "\xE6\xBC\xA2\xE5\xAD\x97 \xF0\x9F\x90\xB1", "\xFF\xC0\x80", "<|im_end|>" };
+enum { TEXTS = sizeof TEXT / sizeof *TEXT, ROOM = 512 };
+
+static void id_is(const Text *t, int id, const char *what)
+{
+    LAW(id >= -1 && id < text_size(t), "%s is %d of %d ids", what, id, text_size(t));
+}
+
+static void encode(const Text *t, const char *s, bool more)
+{
+    int (*const ids)(const Text *, const char *, size_t, int32_t *, int, Err *) = more ? text_continue : text_encode;
+    int32_t a[ROOM], b[ROOM];
+    char back[ROOM], few[4];
+    Err e = { 0 }, same = { 0 };
+    const int n = ids(t, s, strlen(s), a, ROOM, &e), m = ids(t, s, strlen(s), b, 1, &same);
+    LAW(n == m, "%d ids, then %d", n, m);
+    if (n < 0) {
+        fuzz_refused(&e, EXIT_DATA, "");
+        return;
+    }
+    for (int i = 0; i < n && i < ROOM; i++)
+        LAW(a[i] >= 0 && a[i] < text_size(t), "id %d of %d", a[i], text_size(t));
+    LAW(n == 0 || a[0] == b[0], "other ids");
+    if (n > ROOM - 2)
+        return;
+    a[n] = -1, a[n + 1] = INT32_MAX;
+    const int length = text_decode(t, a, n + 2, back, ROOM);
+    LAW(length >= 0 && (length >= ROOM || (int)strlen(back) <= length), "a text of %d bytes", length);
+    LAW(text_decode(t, a, n + 2, few, sizeof few) == length && memchr(few, 0, sizeof few), "a small buffer gives another length");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char path[32];
+    Err e = { 0 };
+    const int fd = fuzz_file(data, size, path);
+    Text *t = text_open(path, &e);
+    if (t) {
+        LAW(text_size(t) > 0, "a model of %d pieces", text_size(t));
+        id_is(t, text_bos(t), "BOS");
+        id_is(t, text_eos(t), "EOS");
+        id_is(t, text_newline(t), "the line break");
+        id_is(t, text_symbol(t, "<s>"), "a symbol");
+        for (int i = 0; i < TEXTS; i++) {
+            encode(t, TEXT[i], false);
+            encode(t, TEXT[i], true);
+        }
+        text_close(t);
+    } else {
+        LAW(e.code == EXIT_DATA && e.what[0], "refused with %d: %s", e.code, e.what);
+    }
+    close(fd);
+    return 0;
+}
