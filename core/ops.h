@@ -10,7 +10,7 @@
  *   NULL        a NULL output gradient is not computed; a NULL bias is no bias
  *   weights     (out, in); a tensor (N,C) is dense and row-major
  *   sequences   several sequences lie packed in one (N,.) tensor; start[b] .. start[b+1] are the rows of b
- *   bits        equal inputs give equal bits, for a fixed number of threads
+ *   bits        equal inputs give equal bits, for any number of threads
  * Local.  Ops cannot fail.  In place only where it says so.  Tests: tests/core/test_ops*.c
  */
 #pragma once
@@ -125,5 +125,5 @@ typedef struct {
 
 extern Ops op;
 extern const Ops OPS_REF /* complete */, OPS_CPU /* some members are NULL */;
-/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: of OpenMP and BLAS in this process. */
+/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: of this process.  OpenBLAS gets one: an op calls it from each of ours. */
 void ops_use(const Ops *fast, int threads);
