@@ -25,6 +25,10 @@ typedef struct {
     /* ---- linear: out = x w^T + b ---- */
     void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const float *w /*(O,I)*/, const float *b /*(O)*/, int64_t N, int I, int O);
     void (*linear_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
+    /* c (M,N) = alpha op(a) op(b) + beta c;  op(a) (M,K), op(b) (K,N): ta, tb say which lie transposed; ld: floats from row to row.
+       What c held does not matter if beta is 0. */
+    void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
+                    float alpha, float beta);
     /* ---- normalisation ---- */
     void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
     void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);

@@ -1,6 +1,6 @@
 #include "dist/pblas.h"
 
-#include "core/cpu/cpu.h"
+#include "core/ops.h"
 #include "core/prof.h"
 #include "dist/comm.h"
 
@@ -85,5 +85,5 @@ void sgemm_(const char *ta, const char *tb, const int *m, const int *n, const in
 {
     const bool a_turned = *ta != 'N' && *ta != 'n', b_turned = *tb != 'N' && *tb != 'n';
     if (*m > 0 && *n > 0)
-        cpu_sgemm(b_turned, a_turned, *n, *m, *k, *alpha, b, *ldb, a, *lda, *beta, c, *ldc);
+        op.product(c, *ldc, b, *ldb, b_turned, a, *lda, a_turned, *n, *m, *k, *alpha, *beta);
 }

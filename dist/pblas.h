@@ -14,7 +14,7 @@
  * they are cut over c.  Who calls another routine of ScaLAPACK passes the transposed problem.
  *
  * Bits: the same again on the same grid (BLACS is told to add in a fixed order), for any number of threads (sgemm_ below is
- * ours, by cpu_sgemm); on another shape of the grid the panels come in another order, and so do the additions.
+ * ours, by op.product); on another shape of the grid the panels come in another order, and so do the additions.
  * ScaLAPACK keeps buffers for its panels, some of them for good; they are not in any Arena.
  *
  * Source  Choi et al., "A proposal for a set of parallel basic linear algebra subprograms", LAPACK working note 100

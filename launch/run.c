@@ -10,6 +10,7 @@
 #include "dist/comm.h"
 #include "dist/tp.h"
 #include "io/base/agree.h"
+#include "launch/room.h"
 
 enum { BUCKET_BYTES = 2 << 20 };
 
@@ -20,13 +21,8 @@ void run_open(Run *r, const Config *c, int tp)
     *r = (Run){ .c = c, .lock = -1 };
     grid_open(&r->grid, MPI_COMM_WORLD, tp);
     r->tp = tp_door(&r->grid);
-    ops_use(&OPS_CPU, run_threads(r));
-}
-
-int run_threads(const Run *r)
-{
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return r->c->parallel.threads ? r->c->parallel.threads : (int)max64(1, cores / r->grid.node_size);
+    room_threads(r);
+    ops_use(&OPS_CPU, r->threads);
 }
 
 void run_close(Run *r)
@@ -126,6 +122,8 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     char why[512];
     if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
         return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
+    if (!room_memory(r, &conf, e))
+        return false;
     if (!model_open(&r->model, &conf, &r->tp)) {
         err_got(e, "\"%.200s\"", conf.trainable);
         err_expected(e, "parts of this stage's model, e.g. \"projector,decoder\"");

@@ -36,7 +36,9 @@ typedef struct {
     OnGrad   door;
     Feed    *feed;
     Log     *log;                  /* rank 0 only */
-    int      lock;
+    int      lock, threads;        /* of this rank */
+    char     threads_text[32];     /* of all ranks: "2 threads", "1 to 4 threads" */
+    Err      refused;              /* threads that were asked for and cannot be had: run_model says so */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
@@ -97,8 +99,6 @@ uint64_t run_codes_model(const Run *r, int branch);
 /* How gradients are added up on so many replicas.  Local. */
 BucketConf run_buckets(const Config *c, int replicas);
 
-/* Threads of a rank: parallel.threads, or the node's cores / its ranks.  Local. */
-int run_threads(const Run *r);
 /* Flops per second of a 512^3 sgemm on this rank, a few milliseconds; in SGEMM_ROOM floats, or in memory of its own. */
 enum { SGEMM_ROOM = 3 * 512 * 512 };
 double run_sgemm(float *room);

@@ -26,9 +26,8 @@ void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, 
 void cpu_linear_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
 
 /* cpu_product.c */
-/* c (M,N) = alpha op(a) op(b) + beta c, row-major; op(a) (M,K), op(b) (K,N); ta, tb: they lie transposed.  ld: floats from row to row. */
-void cpu_sgemm(bool ta, bool tb, int64_t M, int N, int K, float alpha, const float *a, int lda, const float *b, int ldb, float beta,
-               float *c, int ldc);
+void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
+                 float alpha, float beta);
 /* Between the two every sgemm runs on the thread that calls it.  start returns the number of threads, which parallel regions
    in between ask for by num_threads, and end restores. */
 int  blas_alone_start(void);

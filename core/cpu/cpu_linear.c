@@ -32,7 +32,7 @@ void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, 
     if (N == 1)
         linear_row(out, x, w, I, O, beta);
     else
-        cpu_sgemm(false, true, N, O, I, 1, x, I, w, I, beta, out, O);
+        cpu_product(out, O, x, I, false, w, I, true, N, O, I, 1, beta);
 }
 
 /* db[c] += sum of column c: blocks of 64 rows, so that rounding grows with N/64 instead of N. */
@@ -63,11 +63,11 @@ void cpu_linear_bwd(float *dx, float *dw, float *db, const float *dout, const fl
         return;
     if (dx) {
         prof_gemm(N, I, O);
-        cpu_sgemm(false, false, N, I, O, 1, dout, O, w, I, 0, dx, I);
+        cpu_product(dx, I, dout, O, false, w, I, false, N, I, O, 1, 0);
     }
     if (dw) {
         prof_gemm(O, I, N);
-        cpu_sgemm(true, false, O, I, (int)N, 1, dout, O, x, I, 1, dw, I);
+        cpu_product(dw, I, dout, O, true, x, I, false, O, I, (int)N, 1, 1);
     }
     if (db)
         column_sums(db, dout, N, O);

@@ -60,8 +60,8 @@ static int64_t border(int64_t size, int step, int i, int n)
     return min64(size, ceil_div(size, step) * i / n * step);
 }
 
-void cpu_sgemm(bool ta, bool tb, int64_t M, int N, int K, float alpha, const float *a, int lda, const float *b, int ldb, float beta,
-               float *c, int ldc)
+void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
+                 float alpha, float beta)
 {
     const Cut t = cut(M, N, K);
     const int tiles = t.rows * t.cols, threads = blas_alone_start();

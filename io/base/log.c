@@ -225,6 +225,7 @@ static void object(Line *o, const StepLog *s)
     add_count(o, "world", s->world);
     add_count(o, "dp", s->dp);
     add_count(o, "tp", s->tp);
+    add_count(o, "threads", s->threads);
     add(o, "}\n");
 }
 

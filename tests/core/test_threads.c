@@ -22,6 +22,12 @@ static void linear(void)
     op.linear_fwd(y[4], x[0], x[1], x[2], 1, C, N);
 }
 
+static void product(void)
+{
+    for (int t = 0; t < 4; t++)                 /* (N,O) of 100 sums each, rows of c O + 5 apart */
+        op.product(y[t], O + 5, x[0], t & 1 ? N : 100, t & 1, x[1], t & 2 ? 100 : O, t & 2, N, O, 100, 0.7f, t == 3 ? 0 : 0.3f);
+}
+
 static void norms(void)
 {
     op.rmsnorm_fwd(y[0], y[1], x[0], x[1], N, C, 1e-6f);
@@ -135,6 +141,7 @@ static void optimizer(void)
 #define MEMBER(name) offsetof(Ops, name)
 static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { linear,      { MEMBER(linear_fwd), MEMBER(linear_bwd) } },
+    { product,     { MEMBER(product) } },
     { norms,       { MEMBER(rmsnorm_fwd), MEMBER(rmsnorm_bwd), MEMBER(layernorm_fwd), MEMBER(layernorm_bwd) } },
     { l2norm,      { MEMBER(l2norm_fwd), MEMBER(l2norm_bwd) } },
     { elementwise, { MEMBER(gelu_fwd), MEMBER(gelu_bwd), MEMBER(swiglu_fwd), MEMBER(swiglu_bwd), MEMBER(add_fwd), MEMBER(scale), MEMBER(blend) } },

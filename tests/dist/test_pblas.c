@@ -138,11 +138,11 @@ static void threads(const Pblas *p)
     enum { ROWS = 701, COLS = 517 };
     PblasMatrix a = matrix(p, 1, ROWS, COLS, false), out = matrix(p, 2, ROWS, ROWS, false), again = matrix(p, 3, ROWS, ROWS, false);
     for (int n = 1; n <= 3; n++) {
-        ops_use(NULL, n);
+        ops_use(&OPS_CPU, n);
         pblas_gemm(n == 1 ? &out : &again, 'N', &a, 'T', &a, 1, 0);
         assert_true(n == 1 || !memcmp(out.block, again.block, (size_t)slice_total(&out.slice) * sizeof *out.block));
     }
-    ops_use(NULL, 1);
+    ops_use(&OPS_CPU, 1);
     free(a.block);
     free(out.block);
     free(again.block);
@@ -166,7 +166,7 @@ int main(int argc, char **argv)
     int level;
     comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
-    ops_use(NULL, 1);
+    ops_use(&OPS_CPU, 1);
     size = comm_size(MPI_COMM_WORLD);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_on_every_grid),
