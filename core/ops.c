@@ -20,6 +20,6 @@ void ops_use(const Ops *fast, int threads)
                 memcpy(to + at, &member, sizeof member);
         }
     }
+    openblas_set_num_threads(1);            /* its bits depend on how many it has: threads are ours to deal (cpu_product.c) */
     omp_set_num_threads(threads);
-    openblas_set_num_threads(threads);
 }

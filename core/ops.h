@@ -1,16 +1,15 @@
 /*
  * ops.h -- all arithmetic on tensors goes through this one table
  *
- * `op` is filled with the complete reference (core/ref: naive loops, double sums) and then overlaid with the
- * fast CPU ops (core/cpu): non-NULL members win.  Nobody but the ops dereferences tensor memory.
- *
+ * `op` is filled with the complete reference (core/ref: naive loops, double sums) and overlaid with the fast CPU ops (core/cpu):
+ * non-NULL members win.  Nobody but the ops dereferences tensor memory.
  * Conventions, said once:
  *   arguments   outputs, inputs, weights, sizes, scalars
  *   gradients   d...: of weights (dw, db) accumulate (+=), of activations (dx, dq, ...) overwrite (=)
  *   NULL        a NULL output gradient is not computed; a NULL bias is no bias
  *   weights     (out, in); a tensor (N,C) is dense and row-major
  *   sequences   several sequences lie packed in one (N,.) tensor; start[b] .. start[b+1] are the rows of b
- *   bits        equal inputs give equal bits, for a fixed number of threads
+ *   bits        equal inputs give equal bits, for any number of threads
  * Local.  Ops cannot fail.  In place only where it says so.  Tests: tests/core/test_ops*.c
  */
 #pragma once
@@ -25,6 +24,8 @@ typedef struct {
     /* ---- linear: out = x w^T + b ---- */
     void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const float *w /*(O,I)*/, const float *b /*(O)*/, int64_t N, int I, int O);
     void (*linear_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
+    /* c (M,N) = alpha op(a) op(b) + beta c (ignored if beta is 0);  op(a) (M,K), op(b) (K,N): ta, tb: transposed; ld: floats a row. */
+    void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
     /* ---- normalisation ---- */
     void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
     void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);
@@ -125,5 +126,5 @@ typedef struct {
 
 extern Ops op;
 extern const Ops OPS_REF /* complete */, OPS_CPU /* some members are NULL */;
-/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: of OpenMP and BLAS in this process. */
+/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: ours; OpenBLAS gets one in each. */
 void ops_use(const Ops *fast, int threads);

@@ -1,5 +1,6 @@
 #include "dist/pblas.h"
 
+#include "core/ops.h"
 #include "core/prof.h"
 #include "dist/comm.h"
 
@@ -75,4 +76,14 @@ void pblas_gemm(const PblasMatrix *out, char ta, const PblasMatrix *a, char tb, 
     /* out^T = op(b)^T op(a)^T, and transposes are what the descriptors describe. */
     psgemm_(&tb, &ta, &n, &m, &k, &alpha, b->block, &one, &one, b->desc, a->block, &one, &one, a->desc, &beta, out->block, &one, &one,
             out->desc);
+}
+
+/* What PBLAS multiplies blocks with, in OpenBLAS' place: its threads would give other bits for other numbers of them.  The program
+   comes before all libraries where names are looked up.  Column-major: c^T = op(b)^T op(a)^T. */
+void sgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k, const float *alpha, const float *a, const int *lda,
+            const float *b, const int *ldb, const float *beta, float *c, const int *ldc)
+{
+    const bool a_turned = *ta != 'N' && *ta != 'n', b_turned = *tb != 'N' && *tb != 'n';
+    if (*m > 0 && *n > 0)
+        op.product(c, *ldc, b, *ldb, b_turned, a, *lda, a_turned, *n, *m, *k, *alpha, *beta);
 }

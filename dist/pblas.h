@@ -13,8 +13,8 @@
  * descriptor describes the transpose: on a BLACS grid of pc x pr where rows are cut over r, of pr x pc where
  * they are cut over c.  Who calls another routine of ScaLAPACK passes the transposed problem.
  *
- * Bits: the same again on the same grid (BLACS is told to add in a fixed order); on another shape of the grid the
- * panels come in another order, and so do the additions.
+ * Bits: the same again on the same grid (BLACS is told to add in a fixed order), for any number of threads (sgemm_ below is
+ * ours, by op.product); on another shape of the grid the panels come in another order, and so do the additions.
  * ScaLAPACK keeps buffers for its panels, some of them for good; they are not in any Arena.
  *
  * Source  Choi et al., "A proposal for a set of parallel basic linear algebra subprograms", LAPACK working note 100
@@ -51,7 +51,7 @@ PblasMatrix pblas_matrix(const Pblas *p, float *block, int rows, int cols, bool 
    All three are placed alike, in memory of their own.  Collective over the grid. */
 void  pblas_gemm(const PblasMatrix *out, char ta, const PblasMatrix *a, char tb, const PblasMatrix *b, float alpha, float beta);
 
-/* ---- BLACS and ScaLAPACK, which bring no header.  Column-major; indices from 1. ---- */
+/* ---- BLACS and ScaLAPACK, which bring no header.  Column-major; indices from 1.  sgemm_ is what PBLAS calls, and ours. ---- */
 int  Csys2blacs_handle(MPI_Comm comm);
 void Cfree_blacs_system_handle(int handle);
 void Cblacs_gridinit(int *context, const char *order, int rows, int cols);
@@ -60,6 +60,8 @@ void Cblacs_gridexit(int context);
 void Cblacs_set(int context, int what, const int *value);
 void descinit_(int *desc, const int *m, const int *n, const int *mb, const int *nb, const int *row0, const int *col0,
                const int *context, const int *lld, int *info);
+void sgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k, const float *alpha, const float *a, const int *lda,
+            const float *b, const int *ldb, const float *beta, float *c, const int *ldc);
 void psgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k, const float *alpha, const float *a,
              const int *ia, const int *ja, const int *desca, const float *b, const int *ib, const int *jb, const int *descb,
              const float *beta, float *c, const int *ic, const int *jc, const int *descc);

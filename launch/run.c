@@ -12,6 +12,7 @@
 #include "dist/tp.h"
 #include "io/base/agree.h"
 #include "launch/save.h"
+#include "launch/room.h"
 
 enum { BUCKET_BYTES = 2 << 20 };
 
@@ -22,13 +23,8 @@ void run_open(Run *r, const Config *c, int tp)
     *r = (Run){ .c = c };
     grid_open(&r->grid, MPI_COMM_WORLD, tp);
     r->tp = tp_door(&r->grid);
-    ops_use(&OPS_CPU, run_threads(r));
-}
-
-int run_threads(const Run *r)
-{
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return r->c->parallel.threads ? r->c->parallel.threads : (int)max64(1, cores / r->grid.node_size);
+    room_threads(r);
+    ops_use(&OPS_CPU, r->threads);
 }
 
 void run_close(Run *r)
@@ -129,6 +125,8 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     char why[512];
     if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
         return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
+    if (!room_memory(r, &conf, e))
+        return false;
     if (!model_open(&r->model, &conf, &r->tp)) {
         err_got(e, "\"%.200s\"", conf.trainable);
         err_expected(e, "parts of this stage's model, e.g. \"projector,decoder\"");

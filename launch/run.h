@@ -45,6 +45,9 @@ typedef struct {
     char     ckpt_dir[PATH_ROOM], local_dir[PATH_ROOM];    /* RUN/ckpt; the run's folder below ckpt.local, or "" */
     Lease   *lease;                /* of the run's directory; rank 0 only */
     char     tag[17];              /* lease_tag on all ranks */
+    int      threads;              /* of this rank */
+    char     threads_text[32];     /* of all ranks: "2 threads", "1 to 4 threads" */
+    Err      refused;              /* threads that were asked for and cannot be had: run_model says so */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
@@ -116,8 +119,6 @@ uint64_t run_codes_model(const Run *r, int branch);
 /* How gradients are added up on so many replicas.  Local. */
 BucketConf run_buckets(const Config *c, int replicas);
 
-/* Threads of a rank: parallel.threads, or the node's cores / its ranks.  Local. */
-int run_threads(const Run *r);
 /* Flops per second of a 512^3 sgemm on this rank, a few milliseconds; in SGEMM_ROOM floats, or in memory of its own. */
 enum { SGEMM_ROOM = 3 * 512 * 512 };
 double run_sgemm(float *room);

@@ -85,9 +85,9 @@ static void say_start(Run *r)
     const double mib = 1 << 20;
     const Model *m = &r->model;
     char from[ORIGIN_TEXT];
-    log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters%s, %.2f M trainable; %d rank%s; %.0f MiB each",
+    log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters%s, %.2f M trainable; %d rank%s of %s; %.0f MiB each",
              (long long)s->samples, (long long)s->images, 1e-6 * (double)m->table.weights, r->grid.tp_size > 1 ? " a rank" : "", 1e-6 * (double)m->table.grads,
-             r->grid.size, r->grid.size == 1 ? "" : "s", (double)mem_total() / mib);
+             r->grid.size, r->grid.size == 1 ? "" : "s", r->threads_text, (double)mem_total() / mib);
     if (r->grid.tp_size > 1 || r->grid.dp_size > 1)
         log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
                  r->grid.tp_size == 1 ? "" : "s", r->c->parallel.reduction == REDUCE_CANONICAL ? "canonical" : "fast",
@@ -344,7 +344,7 @@ void step_log(Run *r, StepState *s)
         .samples_per_s = r->c->train.global_batch / t, .flops_share = (prof_flops - s->flops) / t / r->sgemm,
         .t_step = t, .t_data = s->t_data, .t_forward = s->t_forward, .t_backward = s->t_backward,
         .t_reduce = s->t_reduce, .t_optim = s->t_optim, .t_ckpt = s->t_ckpt, .rss_mb = run_peak_mb(),
-        .restart = r->restart, .world = r->grid.size, .dp = r->grid.dp_size, .tp = r->grid.tp_size,
+        .restart = r->restart, .world = r->grid.size, .dp = r->grid.dp_size, .tp = r->grid.tp_size, .threads = r->threads,
         .stage = STAGE_NAME[m->c.stage],
     };
     char terms[80];

@@ -4,13 +4,13 @@
  * The contract of every op (shapes, accumulate or overwrite, in place) is core/ops.h; this header only lists who
  * implements what.  What the files agree on:
  *   threads   an op splits its work so that each number is computed by one thread in an order that does not depend
- *             on how many there are; matrix products get OpenBLAS's own threads, except inside cpu_attention and
- *             cpu_rq, where the threads take (sequence, head) or rows and each calls a one-thread sgemm
+ *             on how many there are; every sgemm is of one thread: products are cut into tiles by their shape
+ *             (cpu_product), inside cpu_attention and cpu_rq the threads take (sequence, head) or rows
  *   memory    nothing is allocated; tiles lie on the stack, some 128 KiB at most
  *   absent    code_count, code_update, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, xent_soft_...: small, the
  *             reference serves
  *
- * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_simd.c; speed: tests/bench/bench_ops.c
+ * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_threads.c (equal bits), tests/core/test_simd.c; speed: tests/bench/bench_ops.c
  */
 #pragma once
 #include "core/ops.h"
@@ -24,7 +24,12 @@ enum { PARALLEL = 32768 };      /* fewer elements than this are not worth waking
 /* cpu_linear.c */
 void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, int64_t N, int I, int O);
 void cpu_linear_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
-/* Between the two every sgemm runs on the thread that calls it; start returns what end restores. */
+
+/* cpu_product.c */
+void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
+                 float alpha, float beta);
+/* Between the two every sgemm runs on the thread that calls it.  start returns the number of threads, which parallel regions
+   in between ask for by num_threads, and end restores. */
 int  blas_alone_start(void);
 void blas_alone_end(int threads);
 

@@ -206,7 +206,7 @@ void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, c
 {
     prof_gemm(visible_pairs(B, qstart, kstart, mask), 2 * H, D);
     const int threads = blas_alone_start();
-#pragma omp parallel for collapse(2) schedule(dynamic) if ((int64_t)qstart[B] * H * D >= PARALLEL)
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads) if ((int64_t)qstart[B] * H * D >= PARALLEL)
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++) {
             const Head s = head(q, k, v, qstart, kstart, b, h, H, K, D, mask);
@@ -227,7 +227,7 @@ void cpu_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const
 {
     prof_gemm(visible_pairs(B, qstart, kstart, mask), ((dq ? 3 : 2) + (dk ? 1 : 0) + (dv ? 1 : 0)) * H, D);
     const int threads = blas_alone_start();
-#pragma omp parallel for collapse(2) schedule(dynamic) if ((int64_t)qstart[B] * H * D >= PARALLEL)
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads) if ((int64_t)qstart[B] * H * D >= PARALLEL)
     for (int b = 0; b < B; b++)
         for (int kv = 0; kv < K; kv++) {
             for (int h = kv * (H / K); h < (kv + 1) * (H / K); h++) {

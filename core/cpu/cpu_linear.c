@@ -1,23 +1,8 @@
-/* cpu_linear.c -- products with a weight; OpenBLAS does the work */
+/* cpu_linear.c -- products with a weight */
 #include "core/cpu/cpu.h"
 #include "core/prof.h"
 
-#include <omp.h>
 #include <string.h>
-
-int blas_alone_start(void)
-{
-    const int threads = openblas_get_num_threads();
-    if (omp_get_max_threads() > 1 && openblas_get_parallel() == OPENBLAS_THREAD)    /* an OpenMP build sees the region itself */
-        openblas_set_num_threads(1);
-    return threads;
-}
-
-void blas_alone_end(int threads)
-{
-    if (openblas_get_num_threads() != threads)
-        openblas_set_num_threads(threads);
-}
 
 /* One row: the weight is read once, from memory; sgemm would first pack it. */
 static void linear_row(float *out, const float *x, const float *w, int I, int O, float beta)
@@ -47,7 +32,7 @@ void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, 
     if (N == 1)
         linear_row(out, x, w, I, O, beta);
     else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)N, O, I, 1, x, I, w, I, beta, out, O);
+        cpu_product(out, O, x, I, false, w, I, true, N, O, I, 1, beta);
 }
 
 /* db[c] += sum of column c: blocks of 64 rows, so that rounding grows with N/64 instead of N. */
@@ -78,11 +63,11 @@ void cpu_linear_bwd(float *dx, float *dw, float *db, const float *dout, const fl
         return;
     if (dx) {
         prof_gemm(N, I, O);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)N, I, O, 1, dout, O, w, I, 0, dx, I);
+        cpu_product(dx, I, dout, O, false, w, I, false, N, I, O, 1, 0);
     }
     if (dw) {
         prof_gemm(O, I, N);
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, O, I, (int)N, 1, dout, O, x, I, 1, dw, I);
+        cpu_product(dw, I, dout, O, true, x, I, false, O, I, (int)N, 1, 1);
     }
     if (db)
         column_sums(db, dout, N, O);

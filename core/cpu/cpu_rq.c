@@ -95,7 +95,7 @@ void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int
 {
     prof_gemm(N, S, C);
     const int threads = blas_alone_start();
-#pragma omp parallel for if (N > ROWS)
+#pragma omp parallel for num_threads(threads) if (N > ROWS)
     for (int64_t n = 0; n < N; n += ROWS)
         nearest_rows(code + n, dist ? dist + n : NULL, x + n * C, e, (int)min64(ROWS, N - n), C, S);
     blas_alone_end(threads);
@@ -145,7 +145,7 @@ void cpu_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m)
     ASSERT(m <= NEAR_MOST);
     prof_gemm(S, S, C);
     const int threads = blas_alone_start();
-#pragma omp parallel for if (S > NEAR_ROWS)
+#pragma omp parallel for num_threads(threads) if (S > NEAR_ROWS)
     for (int s = 0; s < S; s += NEAR_ROWS)
         nearest_m_rows(id + (int64_t)s * m, d + (int64_t)s * m, e, s, (int)min64(NEAR_ROWS, S - s), S, C, m);
     blas_alone_end(threads);

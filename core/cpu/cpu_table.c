@@ -4,6 +4,7 @@ const Ops OPS_CPU = {
     .name = "cpu",
     .linear_fwd = cpu_linear_fwd,
     .linear_bwd = cpu_linear_bwd,
+    .product = cpu_product,
     .rmsnorm_fwd = cpu_rmsnorm_fwd,
     .rmsnorm_bwd = cpu_rmsnorm_bwd,
     .layernorm_fwd = cpu_layernorm_fwd,

@@ -10,7 +10,7 @@
 
 /* Every member of Ops but the name. */
 #define REF_OPS(_)                                                                                                     \
-    _(linear_fwd) _(linear_bwd)                                                                                        \
+    _(linear_fwd) _(linear_bwd) _(product)                                                                             \
     _(rmsnorm_fwd) _(rmsnorm_bwd) _(layernorm_fwd) _(layernorm_bwd) _(l2norm_fwd) _(l2norm_bwd)                        \
     _(gelu_fwd) _(gelu_bwd) _(swiglu_fwd) _(swiglu_bwd) _(add_fwd) _(scale) _(blend) _(zero) _(fill) _(copy)                  \
     _(add_rows_fwd) _(add_rows_bwd) _(embed_fwd) _(embed_bwd) _(gather) _(scatter) _(scatter_add)                      \

@@ -56,3 +56,15 @@ void ref_linear_bwd(float *dx, float *dw, float *db, const float *dout, const fl
     if (db)
         linear_db(db, dout, N, O);
 }
+
+void ref_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
+                 float alpha, float beta)
+{
+    for (int64_t m = 0; m < M; m++)
+        for (int n = 0; n < N; n++) {
+            double sum = 0;
+            for (int k = 0; k < K; k++)
+                sum += (double)(ta ? a[(int64_t)k * lda + m] : a[m * lda + k]) * (tb ? b[(int64_t)n * ldb + k] : b[(int64_t)k * ldb + n]);
+            c[m * ldc + n] = (float)(alpha * sum + (beta == 0 ? 0 : beta * (double)c[m * ldc + n]));
+        }
+}

@@ -161,6 +161,7 @@ static void object(Line *o, const StepLog *s)
     add_count(o, "world", s->world);
     add_count(o, "dp", s->dp);
     add_count(o, "tp", s->tp);
+    add_count(o, "threads", s->threads);
     const size_t n = logfile_seal(o->text, o->n, sizeof o->text);
     CHECK(n, "a line of run.jsonl has more than %d bytes", LINE_CAP);
     o->n = n;

@@ -33,7 +33,7 @@ typedef struct {
     double  tokens_per_s, samples_per_s, flops_share;
     double  t_step, t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
     double  rss_mb;
-    int     restart, world, dp, tp;
+    int     restart, world, dp, tp, threads;
     const char *stage;                                  /* for the human line only; may be NULL */
     const char *terms;                                  /* likewise: the loss's terms where they are not text and visual */
 } StepLog;

@@ -137,7 +137,7 @@ bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, 
     out->ranks = r->grid.size;
     out->dp = r->grid.dp_size;
     out->tp = r->grid.tp_size;
-    out->threads = run_threads(r);
+    out->threads = r->threads;
     out->memory = adamw_rate(r);
     shares(r, t, steps, &self, out);
     if (out->dp > 1) {

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -131,6 +132,28 @@ static void the_same_bits_again(void **state)
     on_every_grid(repeats);
 }
 
+/* PBLAS multiplies by our sgemm_, or OpenBLAS' own threads would round these otherwise. */
+static void threads(const Pblas *p)
+{
+    enum { ROWS = 701, COLS = 517 };
+    PblasMatrix a = matrix(p, 1, ROWS, COLS, false), out = matrix(p, 2, ROWS, ROWS, false), again = matrix(p, 3, ROWS, ROWS, false);
+    for (int n = 1; n <= 3; n++) {
+        ops_use(&OPS_CPU, n);
+        pblas_gemm(n == 1 ? &out : &again, 'N', &a, 'T', &a, 1, 0);
+        assert_true(n == 1 || !memcmp(out.block, again.block, (size_t)slice_total(&out.slice) * sizeof *out.block));
+    }
+    ops_use(&OPS_CPU, 1);
+    free(a.block);
+    free(out.block);
+    free(again.block);
+}
+
+static void the_same_bits_with_more_threads(void **state)
+{
+    (void)state;
+    on_every_grid(threads);
+}
+
 static void a_grid_of_other_size_dies(void **state)
 {
     (void)state;
@@ -143,12 +166,13 @@ int main(int argc, char **argv)
     int level;
     comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
-    ops_use(NULL, 1);
+    ops_use(&OPS_CPU, 1);
     size = comm_size(MPI_COMM_WORLD);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_on_every_grid),
         cmocka_unit_test(blocks_cover_the_matrix),
         cmocka_unit_test(the_same_bits_again),
+        cmocka_unit_test(the_same_bits_with_more_threads),
         cmocka_unit_test(a_grid_of_other_size_dies),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,266 @@
+/* Equal bits for any number of threads: every op of core/cpu on shapes that are odd, large enough for threads to share, and cut. */
+#include <stdlib.h>
+
+#include "core/cpu/cpu.h"
+#include "core/resize.h"
+#include "tests/core/op_check.h"
+
+/* Rows, width, other width, heads and head dim; all are odd or primes, and N * C is more than PARALLEL. */
+enum { N = 523, C = 131, O = 257, H = 3, D = 46, Q = 5, SEQUENCES = 3, BIG = N * 512, RESULTS = 6 };
+
+static float   *x[4], *y[RESULTS];               /* inputs, which nobody writes; results, written anew each time */
+static int32_t  row[N];                          /* 0 .. 96, so that they repeat */
+static uint8_t *pixels;
+static double   sum;
+
+static const int32_t START[SEQUENCES + 1] = { 0, 200, 201, N };
+
+static void linear(void)
+{
+    op.linear_fwd(y[0], x[0], x[1], x[2], N, C, O);
+    op.linear_bwd(y[1], y[2], y[3], x[3], x[0], x[1], N, C, O);
+    op.linear_fwd(y[4], x[0], x[1], x[2], 1, C, N);
+}
+
+static void product(void)
+{
+    for (int t = 0; t < 4; t++)                 /* (N,O) of 100 sums each, rows of c O + 5 apart */
+        op.product(y[t], O + 5, x[0], t & 1 ? N : 100, t & 1, x[1], t & 2 ? 100 : O, t & 2, N, O, 100, 0.7f, t == 3 ? 0 : 0.3f);
+}
+
+static void norms(void)
+{
+    op.rmsnorm_fwd(y[0], y[1], x[0], x[1], N, C, 1e-6f);
+    op.rmsnorm_bwd(y[2], y[3], x[2], x[0], y[1], x[1], N, C);
+    op.layernorm_fwd(y[4], y[5], y[1] + N, x[0], x[1], x[2], N, C, 1e-6f);
+    op.layernorm_bwd(y[5] + N, y[3] + C, y[3] + 2 * C, x[2], x[0], y[5], y[1] + N, x[1], N, C);
+}
+
+static void l2norm(void)
+{
+    op.l2norm_fwd(y[0], y[1], x[0], N, C, 1e-6f);
+    op.l2norm_bwd(y[2], x[2], y[0], y[1], N, C, 1e-6f);
+}
+
+static void elementwise(void)
+{
+    for (int kind = GELU_TANH; kind <= GELU_ERF; kind++) {
+        op.gelu_fwd(y[0] + kind * N * C, x[0], N * C, kind);
+        op.gelu_bwd(y[1] + kind * N * C, x[1], x[0], N * C, kind);
+    }
+    op.swiglu_fwd(y[2], x[0], x[1], N * C);
+    op.swiglu_bwd(y[3], y[4], x[2], x[0], x[1], N * C);
+    op.add_fwd(y[5], x[0], x[1], N * C);
+    op.scale(y[5], N * C, 0.37f);
+    op.blend(y[5], x[2], N * C, 0.7f, 1.3f);
+}
+
+static void copies(void)
+{
+    op.fill(y[0], N * C, 0.7f);
+    op.copy(y[1], x[0], N * C);
+    op.zero(y[2], N * C);
+    op.gather(y[3], x[0], row, N, C);
+    op.scatter(y[4], x[0], row, N, C);
+    op.to_bf16((uint16_t *)(void *)y[5], x[0], N * C);
+    op.from_bf16(y[2], (const uint16_t *)(void *)y[5], N * C);
+}
+
+static void rows(void)
+{
+    op.add_rows_fwd(y[0], x[0], row, N, C);
+    op.add_rows_bwd(y[1], x[1], row, N, C);
+    op.embed_fwd(y[2], x[0], row, N, C, 90);
+    op.embed_bwd(y[3], x[1], row, N, C, 90);
+    op.scatter_add(y[4], x[2], row, N, C);
+    op.rope(y[5], row, N, H, D, 1e4f, 1);
+}
+
+static void attention(void)
+{
+    for (int mask = FULL; mask <= CAUSAL; mask++) {
+        float *lse = y[1] + mask * N * H;
+        op.attention_fwd(y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);
+        op.attention_bwd(y[2], y[3], y[4], x[3], y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);
+    }
+}
+
+static void depth(void)
+{
+    enum { ROWS = 77 };
+    op.depth_attention_fwd(y[0], y[1], x[0], x[1], x[2], Q, ROWS, H, D);
+    op.depth_attention_bwd(y[2], y[3], y[4], x[3], y[1], x[0], x[1], x[2], Q, ROWS, H, D);
+}
+
+static void losses(void)
+{
+    op.xent_max(y[0], x[0], N, O);
+    op.xent_sum(y[1], y[2], x[0], y[0], row, N, O, 3);
+    op.copy(y[3], x[0], N * O);
+    op.xent_bwd(y[3], y[0], y[1], row, N, O, 3, 0.1f);
+    sum += op.xent_loss(y[0], y[1], y[2], N);
+    sum += op.mse(y[4], x[1], x[2], N, C, 0.3f);
+}
+
+static void codes(void)
+{
+    int32_t *code = (int32_t *)(void *)y[0];
+    op.nearest(code, y[1], x[0], x[1], N, C, O);
+    op.copy(y[2], x[0], N * C);
+    op.residual(y[2], x[1], code, N, C, O);
+    op.code_stats(y[3], y[4], x[0], code, N, C, O);
+    op.nearest_m((int32_t *)(void *)y[5], y[5] + 8 * O, x[1], O, C, 7);
+}
+
+static void noise(void)
+{
+    static uint64_t stream[N];
+    static int64_t key[N];
+    static double kept[N];
+    for (int n = 0; n < N; n++)
+        stream[n] = (uint64_t)n % 7, key[n] = n, kept[n] = n / (double)N;
+    op.noise(y[0], stream, key, N, C, 11);
+    op.noise_mix(y[1], x[0], x[1], row, kept, N, C);
+}
+
+static void pictures(void)
+{
+    enum { SIZE = 96, PICTURES = 5 };
+    op.patches(y[0], pixels, 0, PICTURES, SIZE, SIZE, SIZE, 12, RESIZE_BICUBIC);
+    op.patches(y[1], pixels, 1, 2 * PICTURES, SIZE, 160, 80, 16, RESIZE_BILINEAR);
+    op.area_mean(y[2], x[0], 1, 7, 2, 6, C, C + 3, 2);
+}
+
+static void optimizer(void)
+{
+    sum += op.sumsq(x[0], N * C);
+    op.sumsq_columns((double *)(void *)y[0], x[0], N, C, C);
+    op.adamw(y[1], y[2], y[3], x[1], N * C, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 3, 0.5f);
+}
+
+#define MEMBER(name) offsetof(Ops, name)
+static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
+    { linear,      { MEMBER(linear_fwd), MEMBER(linear_bwd) } },
+    { product,     { MEMBER(product) } },
+    { norms,       { MEMBER(rmsnorm_fwd), MEMBER(rmsnorm_bwd), MEMBER(layernorm_fwd), MEMBER(layernorm_bwd) } },
+    { l2norm,      { MEMBER(l2norm_fwd), MEMBER(l2norm_bwd) } },
+    { elementwise, { MEMBER(gelu_fwd), MEMBER(gelu_bwd), MEMBER(swiglu_fwd), MEMBER(swiglu_bwd), MEMBER(add_fwd), MEMBER(scale), MEMBER(blend) } },
+    { copies,      { MEMBER(fill), MEMBER(copy), MEMBER(zero), MEMBER(gather), MEMBER(scatter), MEMBER(to_bf16), MEMBER(from_bf16) } },
+    { rows,        { MEMBER(add_rows_fwd), MEMBER(add_rows_bwd), MEMBER(embed_fwd), MEMBER(embed_bwd), MEMBER(scatter_add), MEMBER(rope) } },
+    { attention,   { MEMBER(attention_fwd), MEMBER(attention_bwd) } },
+    { depth,       { MEMBER(depth_attention_fwd), MEMBER(depth_attention_bwd) } },
+    { losses,      { MEMBER(xent_max), MEMBER(xent_sum), MEMBER(xent_bwd), MEMBER(xent_loss), MEMBER(mse) } },
+    { codes,       { MEMBER(nearest), MEMBER(residual), MEMBER(code_stats), MEMBER(nearest_m) } },
+    { noise,       { MEMBER(noise), MEMBER(noise_mix) } },
+    { pictures,    { MEMBER(patches), MEMBER(area_mean) } },
+    { optimizer,   { MEMBER(sumsq), MEMBER(sumsq_columns), MEMBER(adamw) } },
+};
+enum { NCASES = sizeof CASES / sizeof *CASES };
+
+static const int THREADS[] = { 1, 2, 3, 5, 8 };
+enum { NTHREADS = sizeof THREADS / sizeof *THREADS };
+
+/* An op that core/cpu gets is in the table above. */
+static void none_is_missing(void **state)
+{
+    (void)state;
+    bool there[sizeof(Ops) / sizeof(void *)] = { true };        /* the name */
+    void *cpu[sizeof there];
+    memcpy(cpu, &OPS_CPU, sizeof OPS_CPU);
+    for (int i = 0; i < NCASES; i++)
+        for (int k = 0; k < 10 && CASES[i].member[k]; k++)
+            there[CASES[i].member[k] / sizeof(void *)] = true;
+    for (size_t i = 0; i < sizeof there; i++)
+        if (cpu[i] && !there[i])
+            fail_msg("member %zu of Ops is not tested with several numbers of threads", i);
+}
+
+static void every_op(void **state)
+{
+    (void)state;
+    float *first[RESULTS];
+    for (int k = 0; k < RESULTS; k++)
+        first[k] = buffer(BIG);
+    for (int i = 0; i < NCASES; i++) {
+        double first_sum = 0;
+        for (int t = 0; t < NTHREADS; t++) {
+            ops_use(&OPS_CPU, THREADS[t]);
+            sum = 0;
+            for (int k = 0; k < RESULTS; k++)
+                fill(y[k], BIG / 8, (uint64_t)(20 + k)), memset(y[k] + BIG / 8, 0, (BIG - BIG / 8) * sizeof *y[k]);
+            CASES[i].run();
+            for (int k = 0; k < RESULTS; k++)
+                if (t == 0)
+                    memcpy(first[k], y[k], BIG * sizeof *y[k]);
+                else if (memcmp(first[k], y[k], BIG * sizeof *y[k]))
+                    fail_msg("case %d: result %d of %d threads has other bits than that of one", i, k, THREADS[t]);
+            if (t == 0)
+                first_sum = sum;
+            assert_memory_equal(&sum, &first_sum, sizeof sum);
+        }
+    }
+    for (int k = 0; k < RESULTS; k++)
+        free(first[k]);
+}
+
+/* Shapes of products: small ones, which stay whole, and such as are cut along rows, columns, both, with what is left over. */
+static const int PRODUCTS[][3] = {
+    { 1, 1000, 700 }, { 2, 1000, 2100 }, { 3, 5, 7 }, { 17, 4099, 131 }, { 64, 384, 384 }, { 129, 130, 131 }, { 131, 1031, 67 },
+    { 509, 192, 193 }, { 523, 769, 192 }, { 1021, 97, 385 }, { 1024, 384, 384 }, { 1031, 1033, 129 }, { 2051, 257, 255 },
+    { 4099, 3, 2000 }, { 601, 2053, 3 }, { 1537, 1543, 1 },
+};
+enum { NPRODUCTS = sizeof PRODUCTS / sizeof *PRODUCTS };
+
+/* Forward, both gradients; and each is right, not only equal: a tile that is missing or done twice would be equal, too. */
+static void products(void **state)
+{
+    (void)state;
+    for (int p = 0; p < NPRODUCTS; p++) {
+        const int n = PRODUCTS[p][0], o = PRODUCTS[p][1], i = PRODUCTS[p][2];
+        float *in = buffer((int64_t)n * i), *w = buffer((int64_t)o * i), *dout = buffer((int64_t)n * o), *out[2], *dx[2], *dw[2];
+        fill(in, (int64_t)n * i, 1), fill(w, (int64_t)o * i, 2), fill(dout, (int64_t)n * o, 3);
+        for (int t = 0; t <= NTHREADS; t++) {
+            const int k = t > 0;
+            if (t < 2)
+                out[k] = buffer((int64_t)n * o), dx[k] = buffer((int64_t)n * i), dw[k] = buffer((int64_t)o * i);
+            ops_use(t < NTHREADS ? &OPS_CPU : NULL, t < NTHREADS ? THREADS[t] : 2);
+            op.fill(dw[k], (int64_t)o * i, 0.25f);
+            if (t == NTHREADS && (double)n * o * i > 3e7)       /* the reference would take too long */
+                continue;
+            op.linear_fwd(out[k], in, w, NULL, n, i, o);
+            op.linear_bwd(dx[k], dw[k], NULL, dout, in, w, n, i, o);
+            if (t == NTHREADS) {
+                assert_near("product", "result", out[0], out[1], (int64_t)n * o);
+                assert_near("product", "gradient of x", dx[0], dx[1], (int64_t)n * i);
+                assert_near("product", "gradient of w", dw[0], dw[1], (int64_t)o * i);
+            } else if (k && (memcmp(out[0], out[1], (size_t)n * o * sizeof **out) || memcmp(dx[0], dx[1], (size_t)n * i * sizeof **dx) ||
+                             memcmp(dw[0], dw[1], (size_t)o * i * sizeof **dw))) {
+                fail_msg("the product (%d,%d,%d) has other bits with %d threads than with one", n, o, i, THREADS[t]);
+            }
+        }
+        for (int k = 0; k < 2; k++)
+            free(out[k]), free(dx[k]), free(dw[k]);
+        free(in), free(w), free(dout);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(none_is_missing), cmocka_unit_test(every_op), cmocka_unit_test(products) };
+    for (int k = 0; k < 4; k++)
+        fill(x[k] = buffer(BIG), BIG, (uint64_t)k);
+    for (int k = 0; k < RESULTS; k++)
+        y[k] = buffer(BIG);
+    for (int n = 0; n < N; n++)
+        row[n] = n * 37 % 97;
+    pixels = malloc(5 * 96 * 96 * 3);
+    for (int i = 0; i < 5 * 96 * 96 * 3; i++)
+        pixels[i] = (uint8_t)(i * 89 % 251);
+    const int failed = cmocka_run_group_tests_name("equal bits for any number of threads", tests, NULL, NULL);
+    for (int k = 0; k < 4; k++)
+        free(x[k]);
+    for (int k = 0; k < RESULTS; k++)
+        free(y[k]);
+    free(pixels);
+    return failed;
+}
