@@ -15,6 +15,7 @@
 #include "dist/bucket.h"
 #include "dist/grid.h"
 #include "dist/optim.h"
+#include "dist/watch.h"
 #include "io/set/catalogue.h"
 #include "io/ckpt/ckpt.h"
 #include "io/base/log.h"
@@ -36,6 +37,7 @@ typedef struct {
     OnGrad   door;
     Feed    *feed;
     Log     *log;                  /* rank 0 only */
+    Watch   *watch;                /* of a training run, or NULL */
     int      lock;
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;

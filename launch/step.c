@@ -13,6 +13,8 @@
 #include "launch/schedule.h"
 
 enum { NAMED = 5 };
+static const double LONG_STEP = 2;              /* seconds from which on requests are looked at within a step */
+static const double SAVE_MARGIN = 10;           /* seconds that a save may take longer than 1.5 times the last one */
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
 static void write_config(const Run *r, Err *e)
@@ -177,11 +179,26 @@ static void warn_unlabelled(const Run *r, StepState *s)
         }
 }
 
+static double wall_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Is there no time for so many seconds and a save?  Rank 0 alone looks at the clock.  How long the first step takes nobody knows. */
+static bool is_late(const Run *r, const StepState *s, double seconds)
+{
+    const char *slurm = getenv("SLURM_JOB_END_TIME");
+    const int64_t end = r->c->stop.deadline ? r->c->stop.deadline : slurm ? atoll(slurm) : 0;
+    return r->grid.rank == 0 && end > 0 && (double)end - wall_clock() < seconds + 1.5 * s->t_saved + SAVE_MARGIN;
+}
+
 const StepData *step_data(Run *r, StepState *s, Err *e)
 {
     Tally t = { 0 };
-    const int stop = stop_requested();
     const double flops = prof_flops;
+    watch_step_begins(r->watch, r->step + 1);
     s->began = now();
     s->flops = flops;
     zero_weights_waited(r->grid.coming);                    /* what was waited for elsewhere, in a save */
@@ -195,21 +212,48 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     }
     if (r->grid.tp_rank != 0)                           /* a replica's ranks see the same data: one of them counts */
         t.targets = (Losses){ 0 };
+    const int stop = stop_requested();
+    watch_phase(r->watch, WATCH_STEP, r->step + 1);
     t.failed = s->data == NULL;
     t.stop = stop > 0;
     t.twice = stop > 1;
     t.minutes = r->grid.rank == 0 && r->c->ckpt.minutes > 0 && s->saved > 0 && now() - s->saved > 60 * r->c->ckpt.minutes;
+    t.late = s->late = is_late(r, s, 1.2 * s->t_last);
+    t.last = r->grid.rank == 0 ? s->t_last : 0;         /* the others' are as long: all wait for all */
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
     if (t.failed > 0) {
         run_agree(r, e);
         return NULL;
     }
     s->targets = t.targets;
-    s->stop = t.twice > 0 ? 2 : t.stop > 0;
+    s->stop = t.twice > 0 ? 2 : t.stop > 0 || t.late > 0;
+    s->asks = t.last == 0 || t.last >= LONG_STEP;
     s->minutes_due = t.minutes > 0;
     memset(&s->exact, 0, sizeof s->exact);
     memset(s->use, 0, sizeof s->use);
     return s->data;
+}
+
+/* Nobody waits for the answer to what is asked behind one forward pass until the next one has ended; and then all look at the
+   same answer.  The gradients so far are left where they are: nothing reads them. */
+bool step_left(Run *r, StepState *s, int i)
+{
+    if (!s->asks)
+        return false;
+    if (i > 0) {
+        comm_wait(&s->asking);
+        s->stop = s->asked;
+    }
+    if (s->stop) {
+        buckets_leave(r->buckets);
+        return true;
+    }
+    if (i + 1 < s->data->n) {
+        s->late = is_late(r, s, 0);
+        s->asked = (int)max64(stop_requested(), s->late);
+        comm_agree_start(r->grid.world, &s->asked, &s->asking);
+    }
+    return false;
 }
 
 void step_losses(const Run *r, StepState *s, const Losses *one)
@@ -255,11 +299,19 @@ static void warn_skipped(const Run *r, const StepState *s)
     log_warn(text);
 }
 
-static double wall_clock(void)
+/* What others wait for; a line where it is another rank than the last time. */
+static void log_straggler(StepLog *l, Straggler *x, const Run *r, StepState *s)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    if (!watch_straggler(r->watch, x))
+        return;
+    l->straggler = x->rank;
+    l->straggler_host = x->host;
+    l->straggler_seconds = x->seconds;
+    if (s->said == x->rank + 1)
+        return;
+    s->said = x->rank + 1;
+    log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
+             x->host, x->seconds);
 }
 
 /* Share of the codes that the step chose, their perplexity, how many started again; and the terms of the loss. */
@@ -284,6 +336,8 @@ void step_log(Run *r, StepState *s)
 {
     const Model *m = &r->model;
     const double t = now() - s->began;
+    watch_step_ended(r->watch);
+    s->t_last = t;
     if (s->ok)
         s->skipped_in_a_row = 0;
     else
@@ -303,6 +357,8 @@ void step_log(Run *r, StepState *s)
         .restart = r->restart, .world = r->grid.size, .dp = r->grid.dp_size, .tp = r->grid.tp_size,
         .stage = STAGE_NAME[m->c.stage],
     };
+    Straggler straggler;
+    log_straggler(&l, &straggler, r, s);
     char terms[80];
     log_codes(&l, terms, m, s);
     l.depths = model_visual_depths(m, &s->sum, l.loss_visual_depth);
@@ -313,11 +369,16 @@ void step_log(Run *r, StepState *s)
 bool step_save(Run *r, StepState *s, Err *e)
 {
     const double t = now();
+    watch_phase(r->watch, WATCH_SAVE, r->step);
     log_sync(r->log);
     mem_thaw();
+    stop_in_save(true);
     const bool ok = run_save(r, e);
+    stop_in_save(false);
     mem_freeze();
-    s->t_ckpt = now() - t;
+    watch_phase(r->watch, WATCH_STEP, r->step);
+    s->t_ckpt = s->t_saved = now() - t;
     s->saved = now();
+    s->saved_step = r->step;
     return ok;
 }

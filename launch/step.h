@@ -7,12 +7,14 @@
  */
 #pragma once
 #include "core/exact.h"
+#include "dist/comm.h"
 #include "launch/run.h"
 
 enum { N_LOSSES = sizeof(Losses) / sizeof(double), STEPS_AHEAD = 2 /* that the loader holds, at least */ };
 
-/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed. */
-typedef struct { Losses targets; double failed, stop, twice, minutes; } Tally;
+/* One reduction tells everybody: how many targets the global batch has, who was asked to stop, whose loader failed; and what
+   rank 0's clock says: is there a checkpoint due, is there time for a step, how long was the last one? */
+typedef struct { Losses targets; double failed, stop, twice, minutes, late, last; } Tally;
 
 typedef struct {
     Losses  targets, sum;          /* of the global batch */
@@ -22,10 +24,17 @@ typedef struct {
     int     skipped_in_a_row;
     int64_t skipped;               /* steps, since this start */
     int64_t unlabelled;            /* samples of this rank without an answer within max_len, since this start */
-    int     stop;                  /* requests on the rank that got most: 1 save and stop, 2 stop at once */
+    int     stop;                  /* of all ranks: 1 save and stop, 2 stop at once; the step was then left, or not begun */
+    bool    late;                  /* rank 0: because its job's time ends */
+    bool    asks;                  /* this step is long: requests are looked at between micro-batches, too */
+    int     asked;                 /* under way with `asking` */
+    CommOp  asking;
     CodesUse use[BRANCHES];        /* tokenizer: what the update did to the codebooks; no books if there was none */
     bool    minutes_due;           /* ckpt.minutes have passed since the last save */
     double  began, flops, saved;   /* of this step; when the last checkpoint was written */
+    int64_t saved_step;            /* what the newest checkpoint holds, or the start */
+    double  t_last, t_saved;       /* seconds of the last step and of the last save; 0: none yet */
+    int     said;                  /* the straggler that a line has named, + 1 */
     double  t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
     const StepData *data;
 } StepState;
@@ -40,6 +49,8 @@ bool step_open(Run *r, Err *e);
 void step_close(Run *r, int code);
 /* The next step's micro-batches; sums targets, stop requests and loader errors over ranks. */
 const StepData *step_data(Run *r, StepState *s, Err *e);
+/* Behind the forward pass of micro-batch i: true if the step is to be left, because somebody asked to stop or time is up. */
+bool step_left(Run *r, StepState *s, int i);
 /* After a forward pass: the micro-batch's losses join those of the step.  Local. */
 void step_losses(const Run *r, StepState *s, const Losses *one);
 /* The sums over all replicas, and the loss. */

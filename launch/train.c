@@ -5,18 +5,20 @@
 #include "launch/step.h"
 #include "launch/verbs.h"
 
-/* One update, or none if the numbers are not finite.  The same on all ranks. */
+/* One update, or none if the numbers are not finite, or if the step was not begun or was left (s->stop).  The same on all ranks. */
 static bool step(Run *r, StepState *s, Err *e)
 {
     Model *m = &r->model;
     const StepData *data = step_data(r, s, e);              /* micro-batches; targets and requests of all ranks */
-    if (!data)
-        return false;
+    if (!data || s->stop)
+        return data;
     for (int i = 0; i < data->n; i++) {
         Losses one = { 0 };
         buckets_begin(r->buckets, i);                       /* gradients are zero, or what earlier micro-batches left */
         span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &one));
         step_losses(r, s, &one);
+        if (step_left(r, s, i))
+            return true;
         span(&s->t_backward, model_backward(m, &data->batch[i], &r->door));
     }
     span(&s->t_reduce, buckets_wait(r->buckets));
@@ -28,32 +30,56 @@ static bool step(Run *r, StepState *s, Err *e)
     return true;
 }
 
+/* Between two steps, or in the middle of one, which then counts for nothing: the next start does it again. */
+static int leave(Run *r, StepState *s, Err *e)
+{
+    if (s->stop > 1) {
+        log_line(r->log, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
+        return EXIT_UNSAVED;
+    }
+    if (r->step > s->saved_step && !step_save(r, s, e))
+        return e->code;
+    if (s->late)
+        log_line(r->log, "the job's time is not enough for step %lld (the last one took %.1f s) and a save", (long long)r->step + 1,
+                 s->t_last);
+    log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
+    return EXIT_SAVED;
+}
+
 static int train(Run *r, Err *e)
 {
     const Config *c = r->c;
-    StepState s = { .saved = now() };
+    StepState s = { .saved = now(), .saved_step = r->step };
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;
+        if (s.stop)
+            return leave(r, &s, e);
         step_log(r, &s);
         if (!s.ok && ++s.skipped_in_a_row > c->train.skip_limit)
             return err_set(e, EXIT_NUMERIC, c->run.dir, "lower train.lr; the log names the samples",
                            "%d steps in a row had a loss or gradient that is not finite", s.skipped_in_a_row), e->code;
         r->step++;
         mem_freeze();
-        if (s.stop > 1) {
-            log_line(r->log, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
-            return EXIT_UNSAVED;
-        }
         const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s.minutes_due;
-        if ((due || s.stop || r->step == r->steps) && !step_save(r, &s, e))
+        if ((due || r->step == r->steps) && !step_save(r, &s, e))
             return e->code;
-        if (s.stop && r->step < r->steps) {
-            log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
-            return EXIT_SAVED;
-        }
     }
     return EXIT_DONE;
+}
+
+/* From the watchdog's thread, while the main thread may stand anywhere. */
+static void hang(const char *what, const char *got)
+{
+    Err e = { 0 };
+    if (!got) {
+        log_warn(what);
+        return;
+    }
+    err_got(&e, "%s", got);
+    err_set(&e, EXIT_HANG, "", "is it stopped, or does its node, its disk or its network hang?  watch.timeout says how long is waited",
+            "%s", what);
+    log_error(&e);
 }
 
 int train_main(const Config *c)
@@ -61,11 +87,14 @@ int train_main(const Config *c)
     Run r;
     Err e = { 0 };
     run_open(&r, c, c->parallel.tp);
-    stop_install();
+    stop_grace(c->stop.grace);
+    r.watch = watch_open(&r.grid, c->watch.timeout, hang);
     int code = step_open(&r, &e) ? train(&r, &e) : e.code;
+    watch_phase(r.watch, WATCH_END, r.step);
     step_close(&r, code);
     if (r.grid.rank == 0 && e.code)
         log_error(&e);
+    watch_close(r.watch);
     run_close(&r);
     return code;
 }
