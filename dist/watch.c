@@ -17,7 +17,7 @@
 
 #include "dist/watchjudge.h"
 
-enum { ADDRESSES = 8, STACK = 512 << 10, RANKS_A_SECOND = 500, WARN_AFTER = 30 /* ticks */, LEAST_STEPS = 4 };
+enum { ADDRESSES = 8, RANKS_A_SECOND = 500, WARN_AFTER = 30 /* ticks */, LEAST_STEPS = 4 };
 static const double TICK = 1, SHORTEST_TICK = 0.05, WINDOW = 1;            /* seconds */
 
 enum { SAYS, ANSWERS, ENDS };
@@ -331,15 +331,11 @@ Watch *watch_open(const Grid *g, double timeout, WatchSay say)
     introduce(w, g);
     watch_phase(w, WATCH_START, 0);
 
-    pthread_attr_t attr;                            /* signals go to the main thread */
-    sigset_t all, before;
+    sigset_t all, before;                           /* signals go to the main thread */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK);
-    const int rc = pthread_create(&w->thread, &attr, run, w);
+    const int rc = pthread_create(&w->thread, NULL, run, w);
     CHECK(rc == 0, "no thread for the watchdog: %s", strerror(rc));
-    pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return w;
 }

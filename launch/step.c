@@ -13,7 +13,7 @@
 #include "launch/schedule.h"
 
 enum { NAMED = 5 };
-static const double LONG_STEP = 2;              /* seconds from which on requests are looked at within a step */
+static const double LONG_STEP = 1;              /* seconds from which on requests are looked at within a step, about as often */
 static const double SAVE_MARGIN = 10;           /* seconds that a save may take longer than 1.5 times the last one */
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
@@ -194,6 +194,16 @@ static bool is_late(const Run *r, const StepState *s, double seconds)
     return r->grid.rank == 0 && end > 0 && (double)end - wall_clock() < seconds + 1.5 * s->t_saved + SAVE_MARGIN;
 }
 
+/* Micro-batches between two looks at requests, 0: none.  How long the first step will be nobody knows: it is looked at some times. */
+static int ask_every(const StepState *s, double last)
+{
+    enum { TIMES = 16 };
+    const int n = s->data ? s->data->n : 0;
+    if (last == 0)
+        return (int)ceil_div(n, TIMES);
+    return last < LONG_STEP ? 0 : (int)ceil(n * LONG_STEP / last);
+}
+
 const StepData *step_data(Run *r, StepState *s, Err *e)
 {
     Tally t = { 0 };
@@ -227,18 +237,18 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     }
     s->targets = t.targets;
     s->stop = t.twice > 0 ? 2 : t.stop > 0 || t.late > 0;
-    s->asks = t.last == 0 || t.last >= LONG_STEP;
+    s->asks = ask_every(s, t.last);
     s->minutes_due = t.minutes > 0;
     memset(&s->exact, 0, sizeof s->exact);
     memset(s->use, 0, sizeof s->use);
     return s->data;
 }
 
-/* Nobody waits for the answer to what is asked behind one forward pass until the next one has ended; and then all look at the
-   same answer.  The gradients so far are left where they are: nothing reads them. */
+/* Nobody waits for the answer to what is asked behind one forward pass until a second later, and then all look at the same
+   answer.  The gradients so far are left where they are: nothing reads them. */
 bool step_left(Run *r, StepState *s, int i)
 {
-    if (!s->asks)
+    if (!s->asks || i % s->asks)
         return false;
     if (i > 0) {
         comm_wait(&s->asking);
@@ -248,7 +258,7 @@ bool step_left(Run *r, StepState *s, int i)
         buckets_leave(r->buckets);
         return true;
     }
-    if (i + 1 < s->data->n) {
+    if (i + s->asks < s->data->n) {
         s->late = is_late(r, s, 0);
         s->asked = (int)max64(stop_requested(), s->late);
         comm_agree_start(r->grid.world, &s->asked, &s->asking);

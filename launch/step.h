@@ -26,7 +26,7 @@ typedef struct {
     int64_t unlabelled;            /* samples of this rank without an answer within max_len, since this start */
     int     stop;                  /* of all ranks: 1 save and stop, 2 stop at once; the step was then left, or not begun */
     bool    late;                  /* rank 0: because its job's time ends */
-    bool    asks;                  /* this step is long: requests are looked at between micro-batches, too */
+    int     asks;                  /* requests are looked at after so many micro-batches, too: this step is long; else 0 */
     int     asked;                 /* under way with `asking` */
     CommOp  asking;
     CodesUse use[BRANCHES];        /* tokenizer: what the update did to the codebooks; no books if there was none */
