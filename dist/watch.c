@@ -336,6 +336,7 @@ Watch *watch_open(const Grid *g, double timeout, WatchSay say)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int rc = pthread_create(&w->thread, NULL, run, w);
     CHECK(rc == 0, "no thread for the watchdog: %s", strerror(rc));
+    pthread_setname_np(w->thread, "asvr-watch");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return w;
 }

@@ -120,10 +120,9 @@ const Option options[] = {
     FLOAT (ckpt.minutes, 0.0, 0, 1e6, "minutes between checkpoints; 0: ckpt.every says"),
     INT   (ckpt.keep, 2, 1, 1000000, "checkpoints that are kept"),
 
-    FLOAT (watch.timeout, 0.0, -1, 1e6,
-           "seconds without progress until a hanging rank is named and all end with 80; 0: learned; below 0: never"),
-    FLOAT (stop.grace, 5.0, 0, 1e6, "a signal so many seconds after the first is a second request: stop at once, unsaved (76)"),
-    LONG  (stop.deadline, 0, 0, LOTS, "when the job's time ends, seconds since 1970; 0: SLURM_JOB_END_TIME, if that is set"),
+    FLOAT (watch.timeout, 0.0, -1, 1e6, "seconds a rank may hang till all end with 80; 0: learned; -1: for ever"),
+    FLOAT (stop.grace, 5.0, 0, 1e6, "a signal so many seconds after the first: stop at once, unsaved"),
+    LONG  (stop.deadline, 0, 0, LOTS, "end of the job's time, in seconds since 1970; 0: SLURM_JOB_END_TIME"),
 
     LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),
 
