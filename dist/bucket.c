@@ -279,6 +279,13 @@ void buckets_begin(Buckets *b, int leaf)
         b->started = b->reduced = b->done = 0;
 }
 
+void buckets_leave(Buckets *b)
+{
+    ASSERT(b->started == b->done);                  /* the last micro-batch's backward starts them, no other */
+    b->started = b->reduced = b->done = b->n;
+    memset(b->final, true, (size_t)b->z->table->n);
+}
+
 void buckets_wait(Buckets *b)
 {
     ASSERT(b->last);

@@ -65,6 +65,8 @@ void     buckets_close(Buckets *b);                /* Collective over dp; nothin
 OnGrad   buckets_door(Buckets *b);
 /* Before the forward pass of micro-batch `leaf` of a step: no gradient is final; the first finds them zeroed.  Local. */
 void     buckets_begin(Buckets *b, int leaf);
+/* Gives a step up behind any forward pass: what was added up so far is worth nothing, and nothing is under way.  Local. */
+void     buckets_leave(Buckets *b);
 /* Starts what was never marked (nobody produced it here, so it is zero, but others may have), then waits
    for all: grads is the sum over dp.  Collective over dp. */
 void     buckets_wait(Buckets *b);

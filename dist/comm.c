@@ -27,30 +27,81 @@ static void check(int rc, const char *call)
 /* ---- what is counted ---- */
 
 CommCount comm_count[AXES];
-static int axis_key = MPI_KEYVAL_INVALID;
+CommNow comm_now;
+double comm_waited;
 
-/* MPI keeps the axis with the communicator. */
-void comm_axis(MPI_Comm comm, int axis)
+/* MPI keeps it with the communicator: the axis that it serves, which one it is in the order of their making, and how many
+   collectives it has seen. */
+typedef struct { int axis, id; int64_t number; } Note;
+
+static int forget(MPI_Comm comm, int key, void *note, void *extra)
 {
-    if (axis_key == MPI_KEYVAL_INVALID)
-        check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, MPI_COMM_NULL_DELETE_FN, &axis_key, NULL), "MPI_Comm_create_keyval");
-    check(MPI_Comm_set_attr(comm, axis_key, (void *)(intptr_t)axis), "MPI_Comm_set_attr");
+    (void)comm, (void)key, (void)extra;
+    free(note);
+    return MPI_SUCCESS;
 }
 
-static CommCount *count_of(MPI_Comm comm)
+static Note *note_of(MPI_Comm comm)
 {
-    void *axis = NULL;
-    int found = 0;
-    if (axis_key != MPI_KEYVAL_INVALID)
-        check(MPI_Comm_get_attr(comm, axis_key, &axis, &found), "MPI_Comm_get_attr");
-    return &comm_count[found ? (intptr_t)axis : AXIS_NONE];
+    static int key = MPI_KEYVAL_INVALID, made;
+    Note *n;
+    int found;
+    if (key == MPI_KEYVAL_INVALID)
+        check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, forget, &key, NULL), "MPI_Comm_create_keyval");
+    check(MPI_Comm_get_attr(comm, key, &n, &found), "MPI_Comm_get_attr");
+    if (found)
+        return n;
+    n = calloc(1, sizeof *n);
+    CHECK(n, "no memory for what is known of a communicator");
+    n->id = made++;
+    check(MPI_Comm_set_attr(comm, key, n), "MPI_Comm_set_attr");
+    return n;
 }
 
-static void spent(MPI_Comm comm, double since) { count_of(comm)->seconds += now() - since; }
+void comm_axis(MPI_Comm comm, int axis) { note_of(comm)->axis = axis; }
 
-static void sent(MPI_Comm comm, int64_t bytes)
+/* From enter to leave the main thread is in a collective, for all to see (watch.h).  Nobody else writes, so no store needs
+   the bus for itself. */
+typedef struct { Note *note; double since; } Visit;
+
+static void show(uint64_t inside)
 {
-    CommCount *c = count_of(comm);
+    atomic_store_explicit(&comm_now.inside, inside, memory_order_relaxed);
+    atomic_store_explicit(&comm_now.moves, atomic_load_explicit(&comm_now.moves, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static Visit enter_numbered(MPI_Comm comm, int kind, int64_t number)
+{
+    const Visit v = { note_of(comm), now() };
+    show(comm_pack((CommWhere){ kind, v.note->axis, v.note->id, number }));
+    return v;
+}
+
+static Visit enter(MPI_Comm comm, int kind) { return enter_numbered(comm, kind, ++note_of(comm)->number); }
+
+static void leave(Visit v)
+{
+    comm_waited += now() - v.since;
+    show(0);
+}
+
+/* Of what is counted: its time is, too. */
+static void spent(const Note *n, double since)
+{
+    const double t = now() - since;
+    comm_count[n->axis].seconds += t;
+    comm_waited += t;
+}
+
+static void leave_counted(Visit v)
+{
+    spent(v.note, v.since);
+    show(0);
+}
+
+static void sent(const Note *n, int64_t bytes)
+{
+    CommCount *c = &comm_count[n->axis];
     c->calls += bytes > 0;
     c->bytes += bytes;
 }
@@ -66,30 +117,19 @@ static int64_t of_others(MPI_Comm comm, const int *count, int elem)
 
 /* ---- do all ranks do the same? ---- */
 
-enum { BARRIER, SUM, MAXIMUM, BROADCAST, AGREEMENT, GATHER, SUM_START, SCATTER_SUM, EXCHANGE, COLLECT };
-static const char *const KIND[] = { "barrier", "sum", "maximum", "broadcast", "agreement", "gather", "sum in two phases",
-                                    "scattered sum", "exchange", "collection" };
+enum { BARRIER, SUM, MAXIMUM, BROADCAST, AGREEMENT, GATHER, SUM_START, AGREEMENT_START, SCATTER_SUM, EXCHANGE, COLLECT, KINDS };
+static const char *const KIND[KINDS] = { "barrier", "allreduce", "allreduce (maximum)", "broadcast", "agreement", "all-gather",
+                                         "allreduce in two phases", "agreement in two phases", "reduce-scatter", "all-to-all",
+                                         "all-gather in two phases" };
 enum { NUMBER, WHAT, BYTES, TOLD };
 
-/* How many collectives this communicator has seen: MPI keeps the number with it. */
-static int64_t next_number(MPI_Comm comm)
-{
-    static int key = MPI_KEYVAL_INVALID;
-    void *seen;
-    int found;
-    if (key == MPI_KEYVAL_INVALID)
-        check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, MPI_COMM_NULL_DELETE_FN, &key, NULL), "MPI_Comm_create_keyval");
-    check(MPI_Comm_get_attr(comm, key, &seen, &found), "MPI_Comm_get_attr");
-    const intptr_t number = found ? (intptr_t)seen + 1 : 1;
-    check(MPI_Comm_set_attr(comm, key, (void *)number), "MPI_Comm_set_attr");
-    return number;
-}
+const char *comm_kind(int kind) { return kind >= 0 && kind < KINDS ? KIND[kind] : "collective"; }
 
 /* The question travels without blocking, so that it pairs with whatever the others are about to do.  A maximum of numbers
    and of their negatives tells whether they are equal. */
 static void ask(MPI_Comm comm, int kind, int64_t bytes, CommOp *op)
 {
-    const int64_t told[TOLD] = { next_number(comm), kind, bytes };
+    const int64_t told[TOLD] = { note_of(comm)->number, kind, bytes };
     op->comm = comm;
     for (int i = 0; i < TOLD; i++) {
         op->mine[i] = told[i];
@@ -120,8 +160,8 @@ static void judge(const CommOp *op)
         who = r;
         break;
     }
-    CHECK(0, "ranks do not agree on the next collective (this is rank %d of %d): rank 0 is at number %lld, a %s of %lld bytes; "
-          "rank %d is at number %lld, a %s of %lld bytes", rank, size, (long long)first[NUMBER], KIND[first[WHAT]],
+    CHECK(0, "ranks do not agree on the next collective (this is rank %d of %d): rank 0 is at number %lld, %s of %lld bytes; "
+          "rank %d is at number %lld, %s of %lld bytes", rank, size, (long long)first[NUMBER], KIND[first[WHAT]],
           (long long)first[BYTES], who, (long long)odd[NUMBER], KIND[odd[WHAT]], (long long)odd[BYTES]);
 }
 
@@ -153,18 +193,21 @@ int comm_size(MPI_Comm comm)
 
 void comm_barrier(MPI_Comm comm)
 {
+    const Visit v = enter(comm, BARRIER);
     agree_on(comm, BARRIER, 0);
     check(MPI_Barrier(comm), "MPI_Barrier");
+    leave(v);
 }
 
 static void reduce(MPI_Comm comm, void *x, int64_t n, MPI_Datatype type, size_t elem, MPI_Op how)
 {
-    const double since = now();
-    sent(comm, comm_sum_bytes(n * (int64_t)elem, comm_size(comm)));
-    agree_on(comm, how == MPI_SUM ? SUM : MAXIMUM, n * (int64_t)elem);
+    const int kind = how == MPI_SUM ? SUM : MAXIMUM;
+    const Visit v = enter(comm, kind);
+    sent(v.note, comm_sum_bytes(n * (int64_t)elem, comm_size(comm)));
+    agree_on(comm, kind, n * (int64_t)elem);
     for (char *p = x; n > 0; n -= REDUCE_PIECE, p += REDUCE_PIECE * elem)
         check(MPI_Allreduce(MPI_IN_PLACE, p, (int)min64(n, REDUCE_PIECE), type, how, comm), "MPI_Allreduce");
-    spent(comm, since);
+    leave_counted(v);
 }
 
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n) { reduce(comm, x, n, MPI_FLOAT, sizeof *x, MPI_SUM); }
@@ -177,20 +220,26 @@ void comm_max_f64(MPI_Comm comm, double *x, int64_t n) { reduce(comm, x, n, MPI_
 void comm_bcast(MPI_Comm comm, void *x, size_t bytes, int root)
 {
     int64_t n = (int64_t)bytes;
+    const Visit v = enter(comm, BROADCAST);
     agree_on(comm, BROADCAST, n);
     for (char *p = x; n > 0; n -= BCAST_PIECE, p += BCAST_PIECE)
         check(MPI_Bcast(p, (int)min64(n, BCAST_PIECE), MPI_BYTE, root, comm), "MPI_Bcast");
+    leave(v);
 }
 
 /* ---- in two phases ---- */
 
-static void begin(MPI_Comm comm, int kind, int64_t bytes, int64_t away, CommOp *op)
+static Note *begin(MPI_Comm comm, int kind, int64_t bytes, int64_t away, CommOp *op)
 {
-    sent(comm, away);
+    Note *n = note_of(comm);
+    sent(n, away);
     op->comm = comm;
+    op->kind = kind;
+    op->number = ++n->number;
     op->check = MPI_REQUEST_NULL;
     if (DEBUG_CHECKS)
         ask(comm, kind, bytes, op);
+    return n;
 }
 
 bool comm_test(CommOp *op)
@@ -203,28 +252,34 @@ bool comm_test(CommOp *op)
         if (answered)
             judge(op);
     }
-    spent(op->comm, since);
+    spent(note_of(op->comm), since);
     return ended && answered;
 }
 
 void comm_wait(CommOp *op)
 {
-    const double since = now();
+    const Visit v = enter_numbered(op->comm, op->kind, op->number);
     if (DEBUG_CHECKS) {
         check(MPI_Wait(&op->check, MPI_STATUS_IGNORE), "MPI_Wait");
         judge(op);
     }
     check(MPI_Wait(&op->request, MPI_STATUS_IGNORE), "MPI_Wait");
-    spent(op->comm, since);
+    leave_counted(v);
 }
 
 void comm_sum_start(MPI_Comm comm, float *x, int n, CommOp *op)
 {
     const double since = now();
     const int64_t bytes = n * (int64_t)sizeof *x;
-    begin(comm, SUM_START, bytes, comm_sum_bytes(bytes, comm_size(comm)), op);
+    const Note *note = begin(comm, SUM_START, bytes, comm_sum_bytes(bytes, comm_size(comm)), op);
     check(MPI_Iallreduce(MPI_IN_PLACE, x, n, MPI_FLOAT, MPI_SUM, comm, &op->request), "MPI_Iallreduce");
-    spent(comm, since);
+    spent(note, since);
+}
+
+void comm_agree_start(MPI_Comm comm, int *code, CommOp *op)
+{
+    begin(comm, AGREEMENT_START, 0, 0, op);
+    check(MPI_Iallreduce(MPI_IN_PLACE, code, 1, MPI_INT, MPI_MAX, comm, &op->request), "MPI_Iallreduce");
 }
 
 static int64_t total_of(MPI_Comm comm, const int *count)
@@ -238,9 +293,10 @@ static int64_t total_of(MPI_Comm comm, const int *count)
 void comm_scatter_sum_start(MPI_Comm comm, const float *send, float *recv, const int *count, CommOp *op)
 {
     const double since = now();
-    begin(comm, SCATTER_SUM, DEBUG_CHECKS ? total_of(comm, count) * (int64_t)sizeof *send : 0, of_others(comm, count, sizeof *send), op);
+    const Note *note = begin(comm, SCATTER_SUM, DEBUG_CHECKS ? total_of(comm, count) * (int64_t)sizeof *send : 0,
+                             of_others(comm, count, sizeof *send), op);
     check(MPI_Ireduce_scatter(send, recv, count, MPI_FLOAT, MPI_SUM, comm, &op->request), "MPI_Ireduce_scatter");
-    spent(comm, since);
+    spent(note, since);
 }
 
 static MPI_Datatype type_of(int elem) { return elem == 2 ? MPI_UINT16_T : MPI_FLOAT; }
@@ -250,9 +306,9 @@ void comm_exchange_start(MPI_Comm comm, const void *send, CommPieces to, void *r
 {
     const double since = now();
     const MPI_Datatype type = type_of(elem);
-    begin(comm, EXCHANGE, total * elem, of_others(comm, to.count, elem), op);
+    const Note *note = begin(comm, EXCHANGE, total * elem, of_others(comm, to.count, elem), op);
     check(MPI_Ialltoallv(send, to.count, to.at, type, recv, from.count, from.at, type, comm, &op->request), "MPI_Ialltoallv");
-    spent(comm, since);
+    spent(note, since);
 }
 
 void comm_collect_start(MPI_Comm comm, void *x, CommPieces pieces, int elem, CommOp *op)
@@ -260,52 +316,32 @@ void comm_collect_start(MPI_Comm comm, void *x, CommPieces pieces, int elem, Com
     const double since = now();
     const MPI_Datatype type = type_of(elem);
     const int64_t mine = pieces.count[comm_rank(comm)];
-    begin(comm, COLLECT, DEBUG_CHECKS ? total_of(comm, pieces.count) * elem : 0, mine * elem * (comm_size(comm) - 1), op);
+    const Note *note = begin(comm, COLLECT, DEBUG_CHECKS ? total_of(comm, pieces.count) * elem : 0,
+                             mine * elem * (comm_size(comm) - 1), op);
     check(MPI_Iallgatherv(MPI_IN_PLACE, 0, type, x, pieces.count, pieces.at, type, comm, &op->request), "MPI_Iallgatherv");
-    spent(comm, since);
+    spent(note, since);
 }
 
 /* ---- agreeing ---- */
 
 int comm_agree(MPI_Comm comm, int code)
 {
+    const Visit v = enter(comm, AGREEMENT);
     agree_on(comm, AGREEMENT, 0);
     check(MPI_Allreduce(MPI_IN_PLACE, &code, 1, MPI_INT, MPI_MAX, comm), "MPI_Allreduce");
+    leave(v);
     return code;
 }
 
-void comm_gather_u64(MPI_Comm comm, uint64_t value, uint64_t *all)
+void comm_gather(MPI_Comm comm, const void *mine, void *all, int bytes)
 {
-    agree_on(comm, GATHER, 8);
-    check(MPI_Allgather(&value, 1, MPI_UINT64_T, all, 1, MPI_UINT64_T, comm), "MPI_Allgather");
+    const Visit v = enter(comm, GATHER);
+    agree_on(comm, GATHER, bytes);
+    check(MPI_Allgather(mine, bytes, MPI_BYTE, all, bytes, MPI_BYTE, comm), "MPI_Allgather");
+    leave(v);
 }
 
-/* Not MPI_Allgatherv: its counts and displacements are int. */
-void comm_gather_bytes(MPI_Comm comm, void *all, const void *mine, const int64_t *bytes)
-{
-    char *at = all;
-    for (int r = 0; r < comm_size(comm); at += bytes[r++]) {
-        if (r == comm_rank(comm) && bytes[r] > 0)
-            memcpy(at, mine, (size_t)bytes[r]);
-        comm_bcast(comm, at, (size_t)bytes[r], r);
-    }
-}
-
-void comm_same(MPI_Comm comm, const char *what, uint64_t value)
-{
-    uint64_t first = value, other = value;
-    comm_bcast(comm, &first, sizeof first, 0);
-    /* The lowest rank that differs from rank 0 claims the largest code. */
-    int claim = comm_agree(comm, value == first ? 0 : INT_MAX - comm_rank(comm));
-    if (claim == 0)
-        return;
-    int odd = INT_MAX - claim;
-    double agree = value == first;
-    comm_bcast(comm, &other, sizeof other, odd);
-    comm_sum_f64(comm, &agree, 1);
-    CHECK(0, "%s is not the same on all ranks: rank 0 has %llu, rank %d has %llu (%d of %d have what rank 0 has)", what,
-          (unsigned long long)first, odd, (unsigned long long)other, (int)agree, comm_size(comm));
-}
+void comm_gather_u64(MPI_Comm comm, uint64_t value, uint64_t *all) { comm_gather(comm, &value, all, sizeof value); }
 
 /* MPI's default is to abort by itself, before the wrappers could say where. */
 static MPI_Comm ours(MPI_Comm comm)
@@ -354,13 +390,13 @@ static int64_t before(const int64_t *n, int rank)
 void comm_exchange_f32(MPI_Comm comm, float *in, const int64_t *nin, const float *out, const int64_t *nout)
 {
     const int rank = comm_rank(comm), size = comm_size(comm);
-    const double since = now();
-    sent(comm, (int64_t)sizeof *out * (before(nout, size) - nout[rank]));
+    const Visit v = enter(comm, EXCHANGE);
+    sent(v.note, (int64_t)sizeof *out * (before(nout, size) - nout[rank]));
     if (nout[rank] > 0)
         memcpy(in + before(nin, rank), out + before(nout, rank), (size_t)nout[rank] * sizeof *out);
     for (int k = 1; k < size; k++) {
         const int to = (rank + k) % size, from = (rank + size - k) % size;
         swap(comm, in + before(nin, from), nin[from], from, out + before(nout, to), nout[to], to);
     }
-    spent(comm, since);
+    leave_counted(v);
 }

@@ -17,6 +17,7 @@
  */
 #pragma once
 #include <mpi.h>
+#include <stdatomic.h>
 
 #include "core/base.h"
 
@@ -36,6 +37,19 @@ void comm_axis(MPI_Comm comm, int axis);                       /* from here on c
 /* What a rank has to send in a sum or maximum of so many bytes: each of R parts away once as addend, once as sum.  Local. */
 static inline int64_t comm_sum_bytes(int64_t bytes, int ranks) { return 2 * bytes * (ranks - 1) / ranks; }
 
+/* What this rank's main thread is doing, for other threads to read (watch.h): in which collective it is, packed, or 0; and how
+   often that has changed. */
+typedef struct { int kind, axis, id; int64_t number; } CommWhere;   /* id: of the communicator; number: of its collectives */
+typedef struct { _Atomic uint64_t moves, inside; } CommNow;
+extern CommNow comm_now;
+extern double comm_waited;                                     /* seconds in collectives, all of them; the main thread's */
+const char *comm_kind(int kind);                               /* "allreduce" */
+static inline uint64_t comm_pack(CommWhere w)
+{
+    return (uint64_t)w.number << 16 | (uint64_t)(w.id & 255) << 8 | (uint64_t)w.axis << 5 | (uint64_t)w.kind;
+}
+static inline CommWhere comm_unpack(uint64_t x) { return (CommWhere){ x & 31, x >> 5 & 7, x >> 8 & 255, (int64_t)(x >> 16) }; }
+
 /* x (n), in place */
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n);
 void comm_sum_f64(MPI_Comm comm, double *x, int64_t n);
@@ -51,13 +65,16 @@ void comm_bcast(MPI_Comm comm, void *x, size_t bytes, int root);
 typedef struct {
     MPI_Request request, check;                                /* check, in debug builds: do all ranks do the same? */
     MPI_Comm    comm;
-    int64_t     mine[8], all[8];
+    int         kind;
+    int64_t     number, mine[8], all[8];
 } CommOp;
 
 bool comm_test(CommOp *op);
 void comm_wait(CommOp *op);
 /* x (n) <- its sum, in place */
 void comm_sum_start(MPI_Comm comm, float *x, int n, CommOp *op);
+/* *code <- the largest of all ranks */
+void comm_agree_start(MPI_Comm comm, int *code, CommOp *op);
 /* recv (count[rank]) <- this rank's piece of the sum of all `send`, whose pieces of count[r] lie one behind the other */
 void comm_scatter_sum_start(MPI_Comm comm, const float *send, float *recv, const int *count, CommOp *op);
 /* Where in a buffer what each rank gives or gets lies, in elements. */
@@ -70,6 +87,8 @@ void comm_collect_start(MPI_Comm comm, void *x, CommPieces pieces, int elem, Com
 
 /* The largest code of all ranks: everyone learns the worst. */
 int  comm_agree(MPI_Comm comm, int code);
+/* all (size, bytes) <- everybody's `bytes` bytes */
+void comm_gather(MPI_Comm comm, const void *mine, void *all, int bytes);
 /* all (size) <- everybody's value */
 void comm_gather_u64(MPI_Comm comm, uint64_t value, uint64_t *all);
 /* all <- everybody's bytes[rank] bytes of mine, one behind the other; bytes is the same everywhere */

@@ -1,5 +1,6 @@
 /* main.c -- the verb table: what a user types, and what is called for it */
 #include "dist/comm.h"
+#include "dist/stop.h"
 #include "io/h5/h5.h"
 #include "io/base/log.h"
 #include "launch/config/options.h"
@@ -22,6 +23,7 @@ typedef struct {
     const char *line, *page;
     bool        alone;          /* one process and no MPI, whatever started it */
     bool        tells;          /* what it prints is what was asked for: not to be lost in silence */
+    bool        stops;          /* looks at requests to stop; in others a signal ends the process */
 } Verb;
 
 static const Verb VERBS[] = {
@@ -36,7 +38,7 @@ static const Verb VERBS[] = {
       "  writes    data.set and, beside it, train-NNNNN-HASH.h5 and val-NNNNN-HASH.h5;\n"
       "            text.model, if there is none\n"
       "  keys      data.*  text.model  model.*  run.seed  train.stage\n"
-      "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n", false, false },
+      "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n", false, false, true },
     { "train", train_main, NULL, "one stage of training; resumes by itself",
       "Trains the stage train.stage on the data set data.set, or on several by weight:\n"
       "  contrast    vision tower and text tower, on pictures and captions\n"
@@ -51,7 +53,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    RUN/config.cfg  RUN/data.json  RUN/run.jsonl  RUN/ckpt/step-N/\n"
       "  keys      run.* model.* text.model data.* train.* ckpt.* eval.* parallel.*\n"
-      "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n", false, false },
+      "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n", false, false, true },
     { "eval", eval_main, NULL, "losses and task accuracies -> a table and eval.json",
       "Loads the newest valid checkpoint of run.dir, answers the held-out questions of\n"
       "data.set, and prints the losses and each task's accuracy beside what always\n"
@@ -60,7 +62,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    RUN/eval.json  RUN/eval.png\n"
       "  keys      run.dir  data.set  eval.samples\n"
-      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true },
+      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false },
     { "chat", chat_main, NULL, "answers questions about a picture",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
       "picture chat.image; without a question it reads one from each line of standard\n"
@@ -68,7 +70,7 @@ static const Verb VERBS[] = {
       "\n"
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
-      "                 --set chat.question=\"How many cats are there?\"\n", false, true },
+      "                 --set chat.question=\"How many cats are there?\"\n", false, true, false },
     { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
       "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
       "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"
@@ -81,7 +83,7 @@ static const Verb VERBS[] = {
       "  writes    RUN/spectrum.json\n"
       "  keys      run.dir  spectrum.*  data.set  model.*\n"
       "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
-      "                 --set spectrum.parts=codes,features\n", false, true },
+      "                 --set spectrum.parts=codes,features\n", false, true, false },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
       "Reads the safetensors of import.from: LLaVA with a SigLIP tower, LLaMA, Mistral,\n"
       "Qwen2 or SigLIP. Every tensor has its place or is named; config.json and the\n"
@@ -90,7 +92,7 @@ static const Verb VERBS[] = {
       "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
       "  keys      import.*  model.*\n"
       "  example   asvr import configs/llm.cfg --set import.from=vicuna-7b-v1.5 \\\n"
-      "                 --set import.to=runs/vicuna\n", false, false },
+      "                 --set import.to=runs/vicuna\n", false, false, false },
     { "export", export_main, NULL, "a checkpoint -> Hugging Face safetensors",
       "Writes safetensors and config.json, in the layout of LLaVA, of a language model\n"
       "or of SigLIP. With export.base, an imported run, files are as they were there:\n"
@@ -100,7 +102,7 @@ static const Verb VERBS[] = {
       "  writes    export.to/\n"
       "  keys      export.*  model.*  text.model\n"
       "  example   asvr export configs/tiny.cfg --set export.from=runs/tiny \\\n"
-      "                 --set export.to=tiny-hf\n", false, false },
+      "                 --set export.to=tiny-hf\n", false, false, false },
     { "verify", NULL, verify_main, "checks a data set, a shard or a checkpoint whole",
       "Reads every byte of a data set (its index and the shards that it names; all\n"
       "ranks read, each its share), of one shard or of a checkpoint (a folder),\n"
@@ -108,7 +110,7 @@ static const Verb VERBS[] = {
       "wrong and where.\n"
       "\n"
       "  example   mpirun -n 4 asvr verify runs/tiny/data/index.set\n"
-      "            asvr verify runs/tiny/ckpt/step-00000100\n", false, true },
+      "            asvr verify runs/tiny/ckpt/step-00000100\n", false, true, false },
     { "bench", bench_main, NULL, "step rate, GF/s, share of sgemm, peak memory",
       "Trains a few steps on random data of the configuration's sizes and measures\n"
       "them: time and memory by part, what was sent over each axis of the grid, and the\n"
@@ -119,7 +121,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    RUN/bench.json, where run.dir is set\n"
       "  keys      run.dir  model.*  train.*  parallel.*  data.set  data.threads\n"
-      "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n", false, true },
+      "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n", false, true, false },
     { "plan", plan_main, NULL, "any grid's parameters, bytes, messages, time; no MPI",
       "Lists the parts of the model that train would have, each with its parameters and\n"
       "the bytes of its weights, gradients and moments; then, for one rank of\n"
@@ -132,7 +134,7 @@ static const Verb VERBS[] = {
       "  reads     plan.rates/bench.json\n"
       "  keys      plan.*  model.*  train.*  parallel.*  data.codes\n"
       "  example   asvr plan configs/llava15-7b/instruct.cfg --set parallel.tp=8 \\\n"
-      "                 --set plan.replicas=64 --set parallel.zero=1\n", true, true },
+      "                 --set plan.replicas=64 --set parallel.zero=1\n", true, true, false },
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 
@@ -296,7 +298,11 @@ static int run(const Request *r)
         return !speaks() ? EXIT_DONE : (code = load(&c, r, 1)) == EXIT_DONE ? r->verb->with_config(&c) : code;
     h5_environment();
     comm_environment();
+    if (r->verb->stops)
+        stop_install();
     MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    if (r->verb->stops)
+        stop_install();
     gethostname(host, sizeof host - 1);
     snprintf(die_who, sizeof die_who, "rank %d on %s", comm_rank(MPI_COMM_WORLD), host);
     die_hook = abort_all;
@@ -328,7 +334,7 @@ static int help_config(const Config *c)
 /* `help ...`: no MPI.  args begins behind the word. */
 static int help_on(int n, char **args)
 {
-    static const Verb SHOW = { "help config", help_config, NULL, "checks a configuration and prints it whole", "", true, true };
+    static const Verb SHOW = { "help config", help_config, NULL, "checks a configuration and prints it whole", "", true, true, false };
     static Config c;
     const Verb   *v = n > 0 ? verb_find(args[0]) : NULL;
     Request       r = { 0 };

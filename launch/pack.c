@@ -364,7 +364,7 @@ int pack_main(const Config *c)
     static Pack p;
     Err e = { 0 };
     run_open(&p.r, c, 1);
-    stop_install();
+    stop_grace(c->stop.grace);
     const bool ok = pack(&p, &e);
     if (p.r.grid.rank == 0 && !ok && e.code != EXIT_SAVED)
         log_error(&e);

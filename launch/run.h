@@ -15,6 +15,7 @@
 #include "dist/bucket.h"
 #include "dist/grid.h"
 #include "dist/optim.h"
+#include "dist/watch.h"
 #include "io/set/catalogue.h"
 #include "io/ckpt/saver.h"
 #include "io/base/files.h"
@@ -48,6 +49,7 @@ typedef struct {
     int      threads;              /* of this rank */
     char     threads_text[32];     /* of all ranks: "2 threads", "1 to 4 threads" */
     Err      refused;              /* threads that were asked for and cannot be had: run_model says so */
+    Watch   *watch;                /* of a training run, or NULL */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */

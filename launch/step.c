@@ -17,7 +17,9 @@
 #include "launch/rundir.h"
 #include "launch/schedule.h"
 
-enum { NAMED = 5, SAVE_AGAIN = 60 /* seconds after a save that found the disk full */ };
+enum { NAMED = 5 };
+static const double LONG_STEP = 1;              /* seconds from which on requests are looked at within a step, about as often */
+static const double SAVE_MARGIN = 10;           /* seconds that a save may take longer than 1.5 times the last one */
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
 static void write_config(const Run *r, Err *e)
@@ -196,31 +198,36 @@ static void warn_unlabelled(const Run *r, StepState *s)
         }
 }
 
-/* A full disk may be emptied: training goes on, and tries again with the next checkpoint or in a minute.  Not at the end, and not
-   where somebody asked to stop (last).  True: goes on.  e is the same on all ranks. */
-static bool save_failed(const Run *r, StepState *s, bool last, Err *e)
+static double wall_clock(void)
 {
-    char text[1400];
-    rundir_reason(r, e);
-    if (e->code != EXIT_IO || (e->error != ENOSPC && e->error != EDQUOT))
-        return false;
-    if (last) {
-        e->code = s->stop ? EXIT_UNSAVED : EXIT_IO;
-        return false;
-    }
-    snprintf(text, sizeof text, "a checkpoint is not saved: %s (%s); training goes on and tries again", e->what, e->where);
-    if (r->grid.rank == 0)
-        log_warn(text);
-    s->again = now() + SAVE_AGAIN;
-    *e = (Err){ 0 };
-    return true;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Is there no time for so many seconds and a save?  Rank 0 alone looks at the clock.  How long the first step takes nobody knows. */
+static bool is_late(const Run *r, const StepState *s, double seconds)
+{
+    const char *slurm = getenv("SLURM_JOB_END_TIME");
+    const int64_t end = r->c->stop.deadline ? r->c->stop.deadline : slurm ? atoll(slurm) : 0;
+    return r->grid.rank == 0 && end > 0 && (double)end - wall_clock() < seconds + 1.5 * s->t_saved + SAVE_MARGIN;
+}
+
+/* Micro-batches between two looks at requests, 0: none.  How long the first step will be nobody knows: it is looked at some times. */
+static int ask_every(const StepState *s, double last)
+{
+    enum { TIMES = 16 };
+    const int n = s->data ? s->data->n : 0;
+    if (last == 0)
+        return (int)ceil_div(n, TIMES);
+    return last < LONG_STEP ? 0 : (int)ceil(n * LONG_STEP / last);
 }
 
 const StepData *step_data(Run *r, StepState *s, Err *e)
 {
     Tally t = { 0 };
-    const int stop = stop_requested();
     const double flops = prof_flops;
+    watch_step_begins(r->watch, r->step + 1);
     s->began = now();
     s->flops = flops;
     zero_weights_waited(r->grid.coming);                    /* what was waited for elsewhere, in a save */
@@ -235,15 +242,15 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     }
     if (r->grid.tp_rank != 0)                           /* a replica's ranks see the same data: one of them counts */
         t.targets = (Losses){ 0 };
+    const int stop = stop_requested();
+    watch_phase(r->watch, WATCH_STEP, r->step + 1);
     t.failed = s->data == NULL || (r->grid.rank == 0 && !rundir_ours(r, e));
     t.stop = stop > 0;
     t.twice = stop > 1;
-    t.saved = saver_ready(r->saver, SAVER_RUN);
-    t.kept = saver_ready(r->saver, SAVER_LOCAL);
-    t.keep = r->grid.rank == 0 && r->local_dir[0] && now() - s->kept > 60 * r->c->ckpt.local_minutes;
-    t.minutes = r->grid.rank == 0 && s->saved > 0 &&
-                ((r->c->ckpt.minutes > 0 && now() - s->saved > 60 * r->c->ckpt.minutes) || (s->again > 0 && now() > s->again));
+    t.late = s->late = is_late(r, s, 1.2 * s->t_last);
+    t.last = r->grid.rank == 0 ? s->t_last : 0;         /* the others' are as long: all wait for all */
     t.differ = guard_part(r);
+    step_save_asks(r, s, &t);
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
     if (!guard_same(r, t.differ, e))
         return NULL;
@@ -251,18 +258,37 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
         run_agree(r, e);
         return NULL;
     }
-    bool ok;
-    span(&s->t_ckpt, ok = run_save_goes_on(r, (bool[]){ t.saved == r->grid.size, t.kept == r->grid.size }, e));
-    if (!ok && !save_failed(r, s, false, e))
+    if (!step_save_goes_on(r, s, &t, e))
         return NULL;
     s->targets = t.targets;
-    s->stop = t.twice > 0 ? 2 : t.stop > 0;
-    s->minutes_due = t.minutes > 0;
-    s->keep_due = t.keep > 0;
+    s->stop = t.twice > 0 ? 2 : t.stop > 0 || t.late > 0;
+    s->asks = ask_every(s, t.last);
     s->odd = false;
     memset(&s->exact, 0, sizeof s->exact);
     memset(s->use, 0, sizeof s->use);
     return s->data;
+}
+
+/* Nobody waits for the answer to what is asked behind one forward pass until a second later, and then all look at the same
+   answer.  The gradients so far are left where they are: nothing reads them. */
+bool step_left(Run *r, StepState *s, int i)
+{
+    if (!s->asks || i % s->asks)
+        return false;
+    if (i > 0) {
+        comm_wait(&s->asking);
+        s->stop = s->asked;
+    }
+    if (s->stop) {
+        buckets_leave(r->buckets);
+        return true;
+    }
+    if (i + s->asks < s->data->n) {
+        s->late = is_late(r, s, 0);
+        s->asked = (int)max64(stop_requested(), s->late);
+        comm_agree_start(r->grid.world, &s->asked, &s->asking);
+    }
+    return false;
 }
 
 void step_losses(const Run *r, StepState *s, const Losses *one)
@@ -299,11 +325,19 @@ void step_update(Run *r, StepState *s)
             codes_update(&s->use[k], &r->model.w.codes[k], &r->model.dw.codes[k], (float)c->train.ema_decay, &r->tp);
 }
 
-static double wall_clock(void)
+/* What others wait for; a line where it is another rank than the last time. */
+static void log_straggler(StepLog *l, Straggler *x, const Run *r, StepState *s)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    if (!watch_straggler(r->watch, x))
+        return;
+    l->straggler = x->rank;
+    l->straggler_host = x->host;
+    l->straggler_seconds = x->seconds;
+    if (s->said == x->rank + 1)
+        return;
+    s->said = x->rank + 1;
+    log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
+             x->host, x->seconds);
 }
 
 /* Share of the codes that the step chose, their perplexity, how many started again; and the terms of the loss. */
@@ -328,6 +362,8 @@ void step_log(Run *r, StepState *s)
 {
     const Model *m = &r->model;
     const double t = now() - s->began;
+    watch_step_ended(r->watch);
+    s->t_last = t;
     if (s->ok)
         s->skipped_in_a_row = 0;
     else
@@ -347,33 +383,11 @@ void step_log(Run *r, StepState *s)
         .restart = r->restart, .world = r->grid.size, .dp = r->grid.dp_size, .tp = r->grid.tp_size, .threads = r->threads,
         .stage = STAGE_NAME[m->c.stage],
     };
+    Straggler straggler;
+    log_straggler(&l, &straggler, r, s);
     char terms[80];
     log_codes(&l, terms, m, s);
     l.depths = model_visual_depths(m, &s->sum, l.loss_visual_depth);
     log_step(r->log, &l, r->steps);
     s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */
-}
-
-bool step_save(Run *r, StepState *s, bool last, Err *e)
-{
-    const Config *c = r->c;
-    const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s->minutes_due;
-    const double t = now();
-    if (!due && !s->keep_due && !last)
-        return true;
-    FAULT("save");
-    FAULT_TENSORS("save", &r->model.table, r->model.weights);
-    log_sync(r->log);
-    s->again = 0;
-    const bool keep = r->local_dir[0] && !last;
-    if (r->grid.rank == 0)
-        rundir_ours(r, e);
-    if (!run_agree(r, e) || !guard_frozen(r, e) || !guard_copies(r, e) || (!keep && !run_saved(r, e) && !save_failed(r, s, false, e)))
-        return false;
-    if (keep)
-        run_keep(r);
-    const bool ok = keep || run_save(r, last, e) || save_failed(r, s, last, e);
-    s->t_ckpt += now() - t;
-    s->saved = s->kept = now();
-    return ok;
 }

@@ -7,15 +7,16 @@
 #include "launch/spike.h"
 #include "launch/verbs.h"
 
-/* One update, or none if the numbers are not finite or the gradient is a spike.  The same on all ranks. */
+/* One update, or none if the numbers are not finite or the gradient is a spike, or if the step was not begun or was left (s->stop).
+   The same on all ranks. */
 static bool step(Run *r, StepState *s, Err *e)
 {
     Model *m = &r->model;
     FAULT_STEP(r->step + 1);
     FAULT("data");
     const StepData *data = step_data(r, s, e);              /* micro-batches; targets and requests of all ranks */
-    if (!data)
-        return false;
+    if (!data || s->stop)
+        return data;
     for (int i = 0; i < data->n; i++) {
         Losses one = { 0 };
         buckets_begin(r->buckets, i);                       /* gradients are zero, or what earlier micro-batches left */
@@ -23,6 +24,8 @@ static bool step(Run *r, StepState *s, Err *e)
         span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &one));
         FAULT_NUMBERS("forward", &one.text, 1);
         step_losses(r, s, &one);
+        if (step_left(r, s, i))
+            return true;
         FAULT("backward");
         span(&s->t_backward, model_backward(m, &data->batch[i], &r->door));
     }
@@ -38,13 +41,31 @@ static bool step(Run *r, StepState *s, Err *e)
     return true;
 }
 
+/* Between two steps, or in the middle of one, which then counts for nothing: the next start does it again. */
+static int leave(Run *r, StepState *s, Err *e)
+{
+    if (s->stop > 1) {
+        log_line(r->log, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
+        return EXIT_UNSAVED;
+    }
+    if (r->step > s->first && !step_save(r, s, true, e))
+        return e->code;
+    if (s->late)
+        log_line(r->log, "the job's time is not enough for step %lld (the last one took %.1f s) and a save", (long long)r->step + 1,
+                 s->t_last);
+    log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
+    return EXIT_SAVED;
+}
+
 static int train(Run *r, Err *e)
 {
     const Config *c = r->c;
-    StepState s = { .saved = now(), .kept = now() };
+    StepState s = { .saved = now(), .kept = now(), .first = r->step };
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;
+        if (s.stop)
+            return leave(r, &s, e);
         FAULT_TENSORS("optim", &r->model.table, r->model.weights);
         FAULT("log");
         step_log(r, &s);
@@ -53,18 +74,24 @@ static int train(Run *r, Err *e)
                            "%d steps in a row had a loss or gradient that is not finite, or beyond train.spike", s.skipped_in_a_row), e->code;
         r->step++;
         mem_freeze();
-        if (s.stop > 1) {
-            log_line(r->log, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
-            return EXIT_UNSAVED;
-        }
-        if (!step_save(r, &s, s.stop || r->step == r->steps, e))
+        if (!step_save(r, &s, r->step == r->steps, e))
             return e->code;
-        if (s.stop && r->step < r->steps) {
-            log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
-            return EXIT_SAVED;
-        }
     }
     return EXIT_DONE;
+}
+
+/* From the watchdog's thread, while the main thread may stand anywhere. */
+static void hang(const char *what, const char *got)
+{
+    Err e = { 0 };
+    if (!got) {
+        log_warn(what);
+        return;
+    }
+    err_got(&e, "%s", got);
+    err_set(&e, EXIT_HANG, "", "is it stopped, or does its node, its disk or its network hang?  watch.timeout says how long is waited",
+            "%s", what);
+    log_error(&e);
 }
 
 int train_main(const Config *c)
@@ -72,11 +99,14 @@ int train_main(const Config *c)
     Run r;
     Err e = { 0 };
     run_open(&r, c, c->parallel.tp);
-    stop_install();
+    stop_grace(c->stop.grace);
+    r.watch = watch_open(&r.grid, c->watch.timeout, hang);
     int code = step_open(&r, &e) ? train(&r, &e) : e.code;
+    watch_phase(r.watch, WATCH_END, r.step);
     step_close(&r, code);
     if (r.grid.rank == 0 && e.code)
         log_error(&e);
+    watch_close(r.watch);
     run_close(&r);
     return code;
 }

@@ -157,6 +157,9 @@ static void object(Line *o, const StepLog *s)
     add_field(o, "t_optim", s->t_optim);
     add_field(o, "t_ckpt", s->t_ckpt);
     add_field(o, "rss_mb", s->rss_mb);
+    add(o, ", \"straggler\": %s", s->straggler_host ? "" : "null");
+    if (s->straggler_host)
+        add(o, "{\"rank\": %d, \"host\": \"%s\", \"seconds\": %.3g}", s->straggler, s->straggler_host, s->straggler_seconds);
     add_count(o, "restart", s->restart);
     add_count(o, "world", s->world);
     add_count(o, "dp", s->dp);

@@ -33,6 +33,9 @@ typedef struct {
     double  tokens_per_s, samples_per_s, flops_share;
     double  t_step, t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
     double  rss_mb;
+    int     straggler;                                  /* rank that the others wait for, if it has a host */
+    const char *straggler_host;                         /* NULL: none */
+    double  straggler_seconds;                          /* a step */
     int     restart, world, dp, tp, threads;
     const char *stage;                                  /* for the human line only; may be NULL */
     const char *terms;                                  /* likewise: the loss's terms where they are not text and visual */

@@ -34,6 +34,7 @@ typedef struct Lane {
     bool       ok;                      /* of the phase; read after joining */
     Err        err;
     int64_t    saved;                   /* the last step */
+    double     seconds, took;           /* of its threads so far; of the last whole save */
 } Lane;
 
 struct Saver {
@@ -159,9 +160,11 @@ static void *work(void *lane)
     static bool (*const DO[])(Lane *l, Err *e) = { [MAKE] = make, [WRITE] = write_parts, [CARRY] = carry_parts, [HASH] = hash,
                                                    [COMMIT] = commit, [KEEP] = keep };
     Lane *l = lane;
+    const double from = now();
     static const char *const POINT[] = { [MAKE] = "layout", [WRITE] = "tensors", [CARRY] = "tensors", [HASH] = "hash", [COMMIT] = "prune", [KEEP] = "keep" };
     l->ok = DO[l->phase](l, &l->err) && !FAILS(POINT[l->phase], &l->err);
     FAULT(POINT[l->phase]);
+    l->seconds += now() - from;
     atomic_store_explicit(&l->done, true, memory_order_release);
     return NULL;
 }
@@ -186,7 +189,7 @@ static void end(Lane *l, bool ok)
     if (l->s->rank == 0 && !ok && l->phase != KEEP)
         commit_clear(&l->commit);
     if (ok)
-        l->saved = l->meta.step;
+        l->saved = l->meta.step, l->took = l->seconds;
     l->phase = IDLE;
 }
 
@@ -236,7 +239,7 @@ static void renew(Lane *l, const CkptMeta *m, bool carry)
     l->meta = *m;
     l->carry = carry;
     l->sums = (TensorSums){ 0 };
-    l->read = 0;
+    l->read = 0, l->seconds = 0;
     l->err = (Err){ 0 };
 }
 
@@ -287,6 +290,7 @@ bool    saver_busy(const Saver *s, int lane) { return s->lane[lane].phase != IDL
 bool    saver_copying(const Saver *s) { return s->lane[SAVER_RUN].phase != IDLE && !s->lane[SAVER_RUN].carry; }
 int64_t saver_saved(const Saver *s, int lane) { return s->lane[lane].saved; }
 int64_t saver_saving(const Saver *s, int lane) { return saver_busy(s, lane) ? s->lane[lane].meta.step : -1; }
+double  saver_seconds(const Saver *s) { return s->lane[SAVER_RUN].took; }
 int64_t saver_written(const Saver *s) { return s->plan.floats * (int64_t)sizeof(float); }
 
 bool saver_ready(const Saver *s, int lane)

@@ -125,6 +125,10 @@ const Option options[] = {
     FLOAT (ckpt.local_minutes, 5.0, 0.001, 1e6, "minutes between steps that are kept in ckpt.local"),
     INT   (ckpt.keep, 2, 1, 1000000, "checkpoints that are kept"),
 
+    FLOAT (watch.timeout, 0.0, -1, 1e6, "seconds a rank may hang till all end with 80; 0: learned; -1: for ever"),
+    FLOAT (stop.grace, 5.0, 0, 1e6, "a signal so many seconds after the first: stop at once, unsaved"),
+    LONG  (stop.deadline, 0, 0, LOTS, "end of the job's time, in seconds since 1970; 0: SLURM_JOB_END_TIME"),
+
     LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),
 
     STRING(spectrum.from, "a checkpoint, or a run: its newest one; empty: run.dir"),

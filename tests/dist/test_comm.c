@@ -339,12 +339,12 @@ static void ranks_that_do_not_do_the_same_are_named(void **state)
     if (!DEBUG_CHECKS || size == 1)
         return;
     assert_int_equal(dies(one_is_late, text, sizeof text), EXIT_INTERNAL);
-    snprintf(names, sizeof names, "a barrier of 0 bytes; rank %d is at number", size - 1);
+    snprintf(names, sizeof names, "barrier of 0 bytes; rank %d is at number", size - 1);
     assert_non_null(strstr(text, names));
-    assert_non_null(strstr(text, "a sum of 8 bytes"));
+    assert_non_null(strstr(text, "allreduce of 8 bytes"));
     assert_int_equal(dies(one_is_longer, text, sizeof text), EXIT_INTERNAL);
-    assert_non_null(strstr(text, "a maximum of 8 bytes"));
-    assert_non_null(strstr(text, "a maximum of 12 bytes"));
+    assert_non_null(strstr(text, "allreduce (maximum) of 8 bytes"));
+    assert_non_null(strstr(text, "allreduce (maximum) of 12 bytes"));
 }
 
 static void statistics_name_the_slowest(void **state)

@@ -59,14 +59,65 @@ done
 goes_on 0 alone
 column restart alone | awk '$1 == 24 && $2 != 2 { exit 1 }' || fail "restarts are not counted"
 
-# ---- asked twice: it stops at once and saves nothing; the next start is exact all the same ----
-begin 0 train "$config" "${small[@]}" --set run.dir=twice
-at_step 5 twice
-kill -STOP $job                                 # so that both signals are there before the next step
-kill -INT $job
-kill -USR1 $job
-kill -CONT $job
+# ---- two signals within a moment (Slurm's TERM) are one request; with no grace they are two: at once, and nothing is saved ----
+twice() {                                       # RUN SETS...: both signals are there before the next step
+    begin 0 train "$config" "${small[@]}" --set run.dir=$1 "${@:2}"
+    at_step 5 $1
+    kill -STOP $job
+    kill -INT $job
+    kill -TERM $job
+    kill -CONT $job
+}
+twice moment
+ended 75
+stopped moment
+goes_on 0 moment
+
+twice at_once --set stop.grace=0
 ended 76
 grep -q '^stopped at once' out || { cat out; fail "nobody says that it stopped unsaved"; }
-! ls twice/ckpt 2>/dev/null | grep step || fail "asked twice, it saved"
-goes_on 0 twice
+! ls at_once/ckpt 2>/dev/null | grep step || fail "asked twice, it saved"
+goes_on 0 at_once
+
+# ---- as soon as the program has a handler, before MPI is up: nothing is lost ----
+begin 0 train "$config" "${small[@]}" --set run.dir=early
+until (( 16#$(sed -n 's/^SigCgt:\s*//p' /proc/$job/status) & 16#4000 )); do alive $job || fail "it never had a handler"; done
+kill -TERM $job
+ended 75
+grep -q '^stopped after step 0 on request' out || { cat out; fail "a signal before MPI_Init was lost"; }
+goes_on 0 early
+
+# ---- verbs that never look end by the signal ----
+mkfifo words
+{ printf 'P6\n64 64\n255\n'; head -c 12288 /dev/zero; } >black.ppm
+"$ASVR" chat "$config" "${small[@]}" --set run.dir=whole --set chat.image=black.ppm <words >out 2>err &
+job=$!
+exec 3>words
+sleep 1
+alive $job || { cat err; fail "chat does not wait for a question"; }
+kill -TERM $job
+ended 143
+exec 3>&-
+
+# ---- a step that will not end before the job does is not begun ----
+end=$(($(date +%s) + 16))
+begin 2 train "$config" "${small[@]}" --set run.dir=late --set train.steps=1000000 --set stop.deadline=$end
+ended 75
+[ "$(date +%s)" -le $end ] || fail "it ended behind its deadline"
+grep -q "^the job's time is not enough for step" out || { cat out; fail "nobody says why it stopped"; }
+ls late/ckpt | grep -q step || fail "it was not saved in time"
+SLURM_JOB_END_TIME=$end says 75 2 train "$config" "${small[@]}" --set run.dir=later
+
+# ---- long steps: asked in the middle of one, it is left between micro-batches; the next start does it again ----
+long=("${small[@]}" --set train.steps=2 --set train.micro_batch=1 --set train.global_batch=2400 --set parallel.zero=1)
+says 0 2 train "$config" "${long[@]}" --set run.dir=long
+begin 2 train "$config" "${long[@]}" --set run.dir=left
+at_step 1 left
+sleep 0.5
+set -- $(ranks)
+kill -USR1 $2
+ended 75
+[ "$(wc -l <left/run.jsonl)" = 1 ] || fail "the step was not left"
+grep -q "^stopped after step 1 on request" out || { cat out; fail "nobody says where it stopped"; }
+says 0 2 train "$config" "${long[@]}" --set run.dir=left
+same_losses long left

@@ -127,7 +127,7 @@ static void has_the_keys(void **state)
     static const char *const key[] = {
         "step", "time", "samples", "tokens", "loss", "loss_text", "loss_visual", "loss_visual_depth", "loss_hex", "grad_norm", "lr",
         "skipped", "tokens_per_s", "samples_per_s", "flops_share", "t_step", "t_data", "t_forward", "t_backward", "t_reduce",
-        "t_optim", "t_ckpt", "rss_mb", "restart", "world", "dp", "tp", "threads", "hash", "code_usage", "code_perplexity", "code_restarts",
+        "t_optim", "t_ckpt", "rss_mb", "straggler", "restart", "world", "dp", "tp", "threads", "hash", "code_usage", "code_perplexity", "code_restarts",
     };
     enum { KEYS = sizeof key / sizeof *key };
     lives(7, 7);
