@@ -25,10 +25,8 @@ typedef struct {
     /* ---- linear: out = x w^T + b ---- */
     void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const float *w /*(O,I)*/, const float *b /*(O)*/, int64_t N, int I, int O);
     void (*linear_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
-    /* c (M,N) = alpha op(a) op(b) + beta c;  op(a) (M,K), op(b) (K,N): ta, tb say which lie transposed; ld: floats from row to row.
-       What c held does not matter if beta is 0. */
-    void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
-                    float alpha, float beta);
+    /* c (M,N) = alpha op(a) op(b) + beta c;  op(a) (M,K), op(b) (K,N), transposed where ta, tb; ld: floats from row to row */
+    void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
     /* ---- normalisation ---- */
     void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
     void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);
@@ -123,11 +121,10 @@ typedef struct {
     void (*to_bf16)(uint16_t *out, const float *x, int64_t n);
     void (*from_bf16)(float *out, const uint16_t *x, int64_t n);
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
-    void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
-                  float decay, int64_t step, float gscale);
+    void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay, int64_t step, float gscale);
 } Ops;
 
 extern Ops op;
 extern const Ops OPS_REF /* complete */, OPS_CPU /* some members are NULL */;
-/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: of this process.  OpenBLAS gets one: an op calls it from each of ours. */
+/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: of this process; OpenBLAS has one, and each of ours calls it. */
 void ops_use(const Ops *fast, int threads);
