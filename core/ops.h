@@ -120,8 +120,7 @@ typedef struct {
     void (*to_bf16)(uint16_t *out, const float *x, int64_t n);
     void (*from_bf16)(float *out, const uint16_t *x, int64_t n);
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
-    void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
-                  float decay, int64_t step, float gscale);
+    void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay, int64_t step, float gscale);
 } Ops;
 
 extern Ops op;

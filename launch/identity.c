@@ -53,6 +53,28 @@ static void say_difference(const Run *r, int version, Err *e)
     free(text);
 }
 
+/* Another grid of sums: this life's losses are near those that the earlier one would have had, no more.  Rank 0. */
+static void say_tolerance(const Run *r, const CkptMeta *from)
+{
+    static Config  was;
+    static ErrList errs;
+    static const char *const NAME[] = { [REDUCE_CANONICAL] = "canonical", [REDUCE_FAST] = "fast" };
+    char path[PATH_ROOM], why[128] = "";
+    const Config *is = r->c;
+    const bool known = path_set(path, &(Err){ 0 }, "%s/config.cfg", is->run.dir) && config_load(&was, path, NULL, 0, &errs);
+    if (from->tp != r->grid.tp_size)
+        snprintf(why, sizeof why, "parallel.tp: %d -> %d", from->tp, r->grid.tp_size);
+    else if (known && was.parallel.reduction != is->parallel.reduction)
+        snprintf(why, sizeof why, "parallel.reduction: %s -> %s", NAME[was.parallel.reduction], NAME[is->parallel.reduction]);
+    else if (known && was.parallel.wire != is->parallel.wire)
+        snprintf(why, sizeof why, "parallel.wire differs");
+    else if (is->parallel.reduction == REDUCE_FAST && from->dp != r->grid.dp_size)
+        snprintf(why, sizeof why, "%d replicas -> %d with parallel.reduction = fast", from->dp, r->grid.dp_size);
+    if (why[0])
+        printf("%s: losses go on within a tolerance, not to the bit\n", why);
+    fflush(stdout);
+}
+
 /* The data by content. */
 static bool same_data(const Run *r, const CkptMeta *was, const char *path, Err *e)
 {
@@ -118,6 +140,8 @@ bool identity_same(Run *r, const CkptMeta *was, const char *path, Err *e)
     } else if (same_data(r, was, path, e) && r->grid.rank == 0) {
         same_start(r, was, path, e);
     }
+    if (r->grid.rank == 0 && !e->code)
+        say_tolerance(r, was);
     snprintf(r->init, sizeof r->init, "%s", was->init);
     r->norms = was->norms;
     return run_agree(r, e);

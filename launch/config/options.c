@@ -116,7 +116,7 @@ const Option options[] = {
     INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
     ENUM  (parallel.reduction, canonical, "canonical|fast", "sums in a fixed order, the same bits on any grid; or MPI's order"),
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),
-    INT   (parallel.threads, 0, 0, 512, "threads of a rank; 0: OMP_NUM_THREADS, or its cores / the ranks that share them"),
+    INT   (parallel.threads, 0, 0, 512, "threads of a rank; 0: OMP_NUM_THREADS, or its cores / ranks that share"),
 
     LONG  (ckpt.every, 0, 0, LOTS, "steps between checkpoints; 0: ckpt.minutes, the end and requests decide"),
     FLOAT (ckpt.minutes, 30.0, 0, 1e6, "minutes after the last checkpoint when one is due; 0: as ckpt.every says"),

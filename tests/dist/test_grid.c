@@ -184,6 +184,8 @@ int main(int argc, char **argv)
     size = comm_size(MPI_COMM_WORLD);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(axes_are_where_the_formula_says),
+        cmocka_unit_test(cores_are_shared_by_those_that_may_run_there),
+        cmocka_unit_test(a_rank_has_the_threads_of_its_mask),
         cmocka_unit_test(a_grid_that_does_not_divide_dies),
         cmocka_unit_test(the_door_sums_over_tp_only),
         cmocka_unit_test(doubles_are_summed_exactly),
