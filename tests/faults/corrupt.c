@@ -7,6 +7,7 @@
  *                       swap           two pages change places
  *                       fill[:BYTE]    16 bytes of something else
  *                       grow           one byte more
+ *                       newer          of a manifest.json: version 9, its hash made right
  * Prints what it did.  Ends with 2 if the file stays what it was.
  */
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 enum { PAGE = 4096 };
 
@@ -29,12 +31,24 @@ static int64_t draw(int64_t below)
 
 static int64_t less(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* The hash covers what stands in front of it. */
+static void newer(char *text, int64_t size)
+{
+    char seal[64], *version = strstr(text, "\"version\": ");
+    const int n = snprintf(seal, sizeof seal, ",\n \"hash\": \"0x%016" PRIx64 "\"\n}\n", (uint64_t)0);
+    if (!version || size < n)
+        return;
+    version[strlen("\"version\": ")] = '9';
+    snprintf(seal, sizeof seal, ",\n \"hash\": \"0x%016" PRIx64 "\"\n}\n", (uint64_t)XXH64(text, (size_t)(size - n), 0));
+    memcpy(text + size - n, seal, (size_t)n);
+}
+
 int main(int n, char **arg)
 {
     struct stat st;
     FILE *f = n == 4 ? fopen(arg[1], "r+b") : NULL;
     if (!f || fstat(fileno(f), &st)) {
-        fprintf(stderr, "corrupt FILE SEED flip[:BIT]|cut[:BYTES]|zero[:BYTE]|swap|fill[:BYTE]|grow\n");
+        fprintf(stderr, "corrupt FILE SEED flip[:BIT]|cut[:BYTES]|zero[:BYTE]|swap|fill[:BYTE]|grow|newer\n");
         return 1;
     }
     const int64_t size = st.st_size;
@@ -66,6 +80,8 @@ int main(int n, char **arg)
     } else if (kind == 'f') {
         for (int64_t i = at; i < less(at + 16, size); i++)
             is[i] = (char)draw(256);
+    } else if (kind == 'n') {
+        newer(is, size);
     } else {
         now = size + 1;
     }

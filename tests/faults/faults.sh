@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/faults/faults.sh BUILD quick|full [ROW]...: the scorecard: each row's faults, in a debug build (core/fault.h) and by
 # tests/faults/preload.c; prints  row | fault | trials | passed | note  and ends with 0 if all passed.
-# SEED=N draws the same again.  The words of trials that failed stay in BUILD/faults.
+# SEED=N draws the same again.  The words of trials that failed stay in LOGS (BUILD/faults).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 [ -x "${1:-}/asvr" ] || { echo "tests/faults/faults.sh BUILD quick|full [ROW]..." >&2; exit 64; }
@@ -9,7 +9,7 @@ build=$(cd "$1" && pwd) mode=${2:-quick} root=$PWD
 shift $(($# < 2 ? $# : 2))
 rows=("$@")
 seed=${SEED:-$(date +%s)}
-tools=$build/tests/faults logs=$build/faults
+tools=$build/tests/faults logs=${LOGS:-$build/faults}
 export ASVR=$build/asvr config=$root/configs/tiny.cfg ASVR_MODULES=$build
 
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

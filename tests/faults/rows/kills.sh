@@ -137,10 +137,10 @@ row_4() {
 
 # The log of a run's saves, from an empty folder (first), and over a checkpoint of the same step that was damaged (again).
 log_of_saves() {
-    faulty="path=/run,log=$work/first" train 0 2 --set train.steps=15
+    faulty="path=/run,log=$work/first" disturbed '*:17:data:kill' train 137 2
     "$tools/corrupt" "run/ckpt/$(step_name 15)/tensors.h5" "$seed" flip
     cp -r run "$work/before"
-    faulty="path=/run,log=$work/again" train 0 2 --set train.steps=15
+    faulty="path=/run,log=$work/again" disturbed '*:21:data:kill' train 137 2
 }
 # WHICH HOW: a state that a loss of power leaves; no checkpoint that was promised is lost, none that is bad is believed
 power_lost() {
