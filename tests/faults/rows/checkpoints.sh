@@ -82,11 +82,13 @@ row_7() {
 
 # ---- the disk ----
 
-# What calls a run makes below its folder: lines "RANK CALL N".
-calls_of_run() {
-    local r
-    faulty="path=$PWD/run,count=$PWD/count" train 0 "$1"
-    for r in count.*; do sed "s/^/${r#count.} /" "$r"; done | grep -v bytes >"$work/calls.$1"
+# What calls a run makes below its folder, and what a start from a checkpoint makes here: lines "RANK CALL N".
+counts() { local r; for r in count.*; do sed "s/^/${r#count.} /" "$r"; done | grep -v bytes; }
+calls_of_run() { faulty="path=$PWD/run,count=$PWD/count" train 0 "$1"; counts >"$work/calls"; }
+calls_of_start() {
+    stopped_run "$1"
+    faulty="path=$PWD,count=$PWD/count" train 0 "$1"
+    counts | grep -E ' (open|read|pread|flock) ' >"$work/starts"
 }
 # RANKS RANK CALL NTH ERRNO: a run meets one failure
 one_fails() {
@@ -150,16 +152,22 @@ row_9() {
                 trial "$call $e" one_fails 2 "$rank" "$call" $((1 + $(draw "$n"))) "$e" </dev/null
             fi
         done
-    done <"$work/calls.2"
-    # The same when it starts from a checkpoint, on one rank only.
-    for i in $(seq "$(times 4 60)"); do trial 'at a start' start_fails "$(pick 0 1)" "$(pick open read pread)" "$(draw 12)"; done
+    done <"$work/calls"
+    trial 'counting' calls_of_start 2
+    while read -r rank call n; do
+        for k in $(seq "$(times 2 "$n")"); do
+            [ "$mode" = full ] || k=$((1 + $(draw "$n")))
+            [ "$n" -lt 100 ] || [ "$mode" = quick ] || [ $((k % (n / 50))) = 0 ] || continue
+            trial "$call at a start" start_fails "$rank" "$call" "$k" </dev/null
+        done
+    done <"$work/starts"
     for p in open load data mkdir layout tensors hash manifest rename; do
         for r in 0 1; do [ "$mode" = quick ] && [ $r = 0 ] || trial "$p fails on one rank" point_fails $r $p; done
     done
 }
 start_fails() {
     stopped_run 2
-    faulty="rank=$1,path=$PWD,call=$2,nth=$(($3 + 1)),errno=EIO" train '0|65|74' 2
+    faulty="rank=$1,path=$PWD,call=$2,nth=$3,errno=EIO" train '0|65|74' 2
     [ "$code" = 0 ] || once
     goes_on 2
 }
