@@ -3,6 +3,7 @@
 #
 #   make            the program: build/asvr, and the picture decoders beside it
 #   make test       all tests (builds the debug variant)        make core-test   core alone: plain cc, no MPI
+#   make faults     the scorecard of docs/TESTING.md, ten minutes; make faults-full takes hours
 #   make demo       pictures -> a trained model, a table, a contact sheet
 #   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
@@ -53,7 +54,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test programs core-test demo reproduce asan fuzz fuzz-programs peers docs clean
+.PHONY: all test programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs peers docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -110,6 +111,13 @@ FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),,$(OUT)/obj/tests/fuzz/driver.o)
 $(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) $(CORE_INC) $(IO_INC) $< -o $@ $(filter %.o %.a,$^) $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
+$(OUT)/tests/faults/preload.so: tests/faults/preload.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -fno-builtin -shared $< -o $@ -ldl
+$(OUT)/tests/faults/%: tests/faults/%.c $(IO) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
+FAULT_TOOLS := $(addprefix $(OUT)/tests/faults/,preload.so replay corrupt flips)
 
 tests     = $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/$(1)/test_*.c))
 CORE_TESTS := $(call tests,core)
@@ -122,6 +130,13 @@ test:
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
 	@tests/run.sh build/debug
 programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(FUZZ) $(OUT)/tests/io/set/manytasks
+
+# The scorecard.  ROWS="1 4 9" for some rows, SEED=N for the same draws again.
+faults faults-full:
+	@launch/scripts/setup.sh test
+	@+$(MAKE) --no-print-directory -j2 VARIANT=debug fault-tools
+	@tests/faults/faults.sh build/debug $(if $(filter faults-full,$@),full,quick) $(ROWS)
+fault-tools: programs $(FAULT_TOOLS)
 
 # Law 1: core needs a C compiler, CBLAS and OpenMP, nothing else.
 core-test: $(CORE_TESTS)
