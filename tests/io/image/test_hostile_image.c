@@ -159,6 +159,7 @@ static void ppm_is_read_in_full(void **state)
         { "picture is 0 x 1", "P6 0 1 255\n" }, { "picture is 0 x 1", "P6 -1 1 255\n" }, { "picture is 0 x 0", "P6" }, { "picture is 0 x 0", "P6 2" },
         { "picture is 0 x 0", "P6 x y z\n" }, { "picture is 0 x", "P6 1e3 1 255\n" }, { "picture is", "PF 4294967297 1 -1\n" }, { "", "P6 1 1 0\nabc" },
         { "", "P6 1 1 65536\nabcdef" }, { "", "P6 2 2 255\nabc" }, { "", "P7 1 1 255\nabc" },
+        { "ends before", "P1\n202 20101\n1 0 1 2 a" }, { "ends before", "P2 2 2 255\n1 2 3 a" }, { "ends before", "P3 1 1 255\n1 2 a" },
         { "another size", "P5\n# one\n# two\n2 2\n255\nabcd" },
     };
     for (size_t i = 0; i < sizeof claim / sizeof *claim; i++) {
@@ -180,7 +181,7 @@ static void no_pictures(void **state)
         "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:x=\"http://www.w3.org/1999/xlink\" width=\"9\" height=\"9\"><image x:href=\"file:///etc/passwd\"/></svg>",
         "<?xml version=\"1.0\"?><!DOCTYPE svg [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><svg xmlns=\"http://www.w3.org/2000/svg\"><text>&e;</text></svg>",
         "<svg width=\"1000000\" height=\"1000000\"/>", "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF", "%!PS-Adobe-3.0\n(/etc/passwd) (r) file\n",
-        "#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 9 +X 9\n", "SIMPLE  =                    T", "\x76\x2f\x31\x01", "\0\0\0\x18" "ftypheic", "PK\3\4", "push graphic-context\nimage over 0,0 0,0 'https://example.org/'",
+        "#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 9 +X 9\n", "SIMPLE  =                    T", "\x76\x2f\x31\x01", "\0\0\0\x18""ftypheic", "PK\3\4", "push graphic-context\nimage over 0,0 0,0 'https://example.org/'",
     };
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         write_file(text[i], strlen(text[i]));
