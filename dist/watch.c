@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <math.h>
 #include <net/if.h>
@@ -327,7 +328,7 @@ Watch *watch_open(const Grid *g, double timeout, WatchSay say)
     CHECK(w->socket >= 0, "no socket for the watchdog: %s", strerror(errno));
     const struct sockaddr_in any = { .sin_family = AF_INET };
     CHECK(bind(w->socket, (const struct sockaddr *)&any, sizeof any) == 0, "no port for the watchdog: %s", strerror(errno));
-    CHECK(pipe(w->wake) == 0, "no pipe for the watchdog: %s", strerror(errno));
+    CHECK(pipe2(w->wake, O_CLOEXEC) == 0, "no pipe for the watchdog: %s", strerror(errno));
     introduce(w, g);
     watch_phase(w, WATCH_START, 0);
 

@@ -87,13 +87,19 @@ static int waiter(const WatchTable *t, int who)
     return found;
 }
 
+/* A state has crossed the network. */
+static const char *phase_of(const WatchState *s)
+{
+    return s->phase >= 0 && s->phase < WATCH_PHASES ? PHASE[s->phase] : "an unknown phase";
+}
+
 static void place(char *out, size_t cap, const WatchState *s)
 {
     const CommWhere w = comm_unpack(s->inside);
     if (s->inside)
         snprintf(out, cap, "%s %lld (step %lld)", comm_kind(w.kind), (long long)w.number, (long long)s->step);
     else
-        snprintf(out, cap, "%s (step %lld)", PHASE[s->phase], (long long)s->step);
+        snprintf(out, cap, "%s (step %lld)", phase_of(s), (long long)s->step);
 }
 
 static int mute(const WatchTable *t, double at, double silent)

@@ -90,8 +90,10 @@ bool run_saver(Run *r, Err *e)
 
 void run_saver_close(Run *r)
 {
-    if (r->saver && (saver_busy(r->saver, SAVER_RUN) || saver_busy(r->saver, SAVER_LOCAL)))
-        return;                                             /* not saved, on request: the process ends */
+    if (r->saver && (saver_busy(r->saver, SAVER_RUN) || saver_busy(r->saver, SAVER_LOCAL))) {
+        r->lease = NULL;                                    /* not saved, on request: the process ends, and until then the */
+        return;                                             /* saver's thread may ask for the lease: it is not given back */
+    }
     if (r->saver)
         saver_close(r->saver);
     free(r->piece);

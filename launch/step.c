@@ -205,12 +205,17 @@ static double wall_clock(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+double step_ends(const Config *c)
+{
+    const char *slurm = getenv("SLURM_JOB_END_TIME");
+    const int64_t end = c->stop.deadline ? c->stop.deadline : slurm ? atoll(slurm) : 0;
+    return end > 0 ? now() + (double)end - wall_clock() : INFINITY;
+}
+
 /* Is there no time for so many seconds and a save?  Rank 0 alone looks at the clock.  How long the first step takes nobody knows. */
 static bool is_late(const Run *r, const StepState *s, double seconds)
 {
-    const char *slurm = getenv("SLURM_JOB_END_TIME");
-    const int64_t end = r->c->stop.deadline ? r->c->stop.deadline : slurm ? atoll(slurm) : 0;
-    return r->grid.rank == 0 && end > 0 && (double)end - wall_clock() < seconds + 1.5 * s->t_saved + SAVE_MARGIN;
+    return r->grid.rank == 0 && s->ends - now() < seconds + 1.5 * s->t_saved + SAVE_MARGIN;
 }
 
 /* Micro-batches between two looks at requests, 0: none.  How long the first step will be nobody knows: it is looked at some times. */
@@ -296,6 +301,7 @@ void step_losses(const Run *r, StepState *s, const Losses *one)
     const double late = zero_weights_waited(r->grid.coming);    /* forward waited for new weights: that is communication */
     s->t_forward -= late;
     s->t_reduce += late;
+    watch_phase(r->watch, WATCH_STEP, r->step + 1);             /* who computes moves, also where many micro-batches need nobody else */
     for (int i = 0; i < N_LOSSES; i++) {
         exact_add(&s->exact[i], ((const double *)one)[i]);
         s->odd |= !isfinite(((const double *)one)[i]);

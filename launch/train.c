@@ -60,7 +60,7 @@ static int leave(Run *r, StepState *s, Err *e)
 static int train(Run *r, Err *e)
 {
     const Config *c = r->c;
-    StepState s = { .saved = now(), .kept = now(), .first = r->step };
+    StepState s = { .saved = now(), .kept = now(), .first = r->step, .ends = step_ends(c) };
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;

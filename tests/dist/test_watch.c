@@ -120,6 +120,23 @@ static void what_the_others_wait_in_is_named(void **state)
     assert_non_null(strstr(v.what, "rank 4 on node n8 has not entered allreduce 77 "));
 }
 
+/* Words come from the network. */
+static void a_word_may_be_garbage(void **state)
+{
+    (void)state;
+    WatchVerdict v;
+    stands_still(2, -1);
+    for (int phase = -1; phase <= WATCH_PHASES; phase += WATCH_PHASES + 1) {
+        peer[2].state.phase = phase;
+        watch_verdict(&table, 161, 20, &v);
+        assert_non_null(strstr(v.got, "it is in an unknown phase (step 912)"));
+    }
+    stands_still(2, 2);
+    peer[2].state.inside = UINT64_MAX;
+    watch_verdict(&table, 161, 20, &v);
+    assert_non_null(strstr(v.got, "its last: collective "));
+}
+
 static void a_node_that_is_gone_counts_its_ranks(void **state)
 {
     (void)state;
@@ -240,6 +257,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(nobody_is_judged_before_the_limit),
         cmocka_unit_test(the_cause_is_named),
         cmocka_unit_test(what_the_others_wait_in_is_named),
+        cmocka_unit_test(a_word_may_be_garbage),
         cmocka_unit_test(a_node_that_is_gone_counts_its_ranks),
         cmocka_unit_test(rank_0_is_named_by_another),
         cmocka_unit_test(a_straggler_is_slow_twice),

@@ -152,7 +152,7 @@ static int judge(int call, const char *path, size_t *n, int64_t *flip)
     int error = 0;
     for (int i = 0; i < rules; i++) {
         Rule *r = &rule[i];
-        if (!(r->calls & 1u << call) || !strstr(path, r->path))
+        if (r->clock || !(r->calls & 1u << call) || !strstr(path, r->path))
             continue;
         r->of[call]++;
         const int64_t seen = ++r->seen;

@@ -79,6 +79,13 @@ grep -q '^stopped at once' out || { cat out; fail "nobody says that it stopped u
 ! ls at_once/ckpt 2>/dev/null | grep step || fail "asked twice, it saved"
 goes_on 0 at_once
 
+# ---- the same while a save is under way: its thread asks for the lease until the process has ended, so that is not given back ----
+ASVR_FAULT='0:*:manifest:slow:20' twice under_way --set stop.grace=0 --set ckpt.every=4
+ended 76
+ls under_way/ckpt/.tmp-* >/dev/null || fail "no save was under way"
+grep -q '"held": *true' under_way/.lease || { cat under_way/.lease; fail "the lease was given back under a thread that asks for it"; }
+goes_on 0 under_way
+
 # ---- as soon as the program has a handler, before MPI is up: nothing is lost ----
 begin 0 train "$config" "${small[@]}" --set run.dir=early
 until (( 16#$(sed -n 's/^SigCgt:\s*//p' /proc/$job/status) & 16#4000 )); do alive $job || fail "it never had a handler"; done

@@ -75,5 +75,8 @@ grep -q '"straggler": {"rank": 1, "host": "'"$host"'", "seconds": ' slow/run.jso
 grep -q '"straggler": null' slow/run.jsonl || fail "there was a straggler from the start"
 grep -qE "^step [0-9]+: rank 1 on node $host is slow: the others wait [0-9.]+ s a step for it" out || { cat out; fail "no line names the slow rank"; }
 
+# ---- a step that takes longer than the time, of many micro-batches that do not: who computes does not hang ----
+ASVR_FAULT='*:2:forward:slow:1' says 0 2 train "$config" "${small[@]}" --set run.dir=long --set train.micro_batch=1 --set train.steps=2
+
 # ---- never: the key is kept ----
 says 0 2 train "$config" "${small[@]}" --set run.dir=never --set watch.timeout=-1 --set train.steps=3

@@ -80,7 +80,7 @@ row_18() {
 }
 
 clock_moves() {
-    faulty="clock=$1,nth=$((5 + $(draw 40)))" train 0 2 --set ckpt.minutes=30
+    faulty="clock=$1,nth=$((3 + $(draw 20)))" train 0 2 --set ckpt.minutes=30 --set stop.deadline=$(($(date +%s) + 7200))
     like_whole
 }
 # Between two lives.

@@ -283,7 +283,7 @@ static pid_t beating(int by)
 {
     fflush(NULL);
     const pid_t pid = fork();
-    for (int day = 0; pid == 0; day += by) {                    /* a clock that jumps by a day each time */
+    for (int day = 0, child = pid == 0; child; day += by) {     /* a clock that jumps by a day each time */
         struct timespec t[2];
         clock_gettime(CLOCK_REALTIME, &t[0]);
         t[0].tv_sec += 86400L * (day % 7 - 3);

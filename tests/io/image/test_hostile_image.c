@@ -181,7 +181,7 @@ static void no_pictures(void **state)
         "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:x=\"http://www.w3.org/1999/xlink\" width=\"9\" height=\"9\"><image x:href=\"file:///etc/passwd\"/></svg>",
         "<?xml version=\"1.0\"?><!DOCTYPE svg [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><svg xmlns=\"http://www.w3.org/2000/svg\"><text>&e;</text></svg>",
         "<svg width=\"1000000\" height=\"1000000\"/>", "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF", "%!PS-Adobe-3.0\n(/etc/passwd) (r) file\n",
-        "#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 9 +X 9\n", "SIMPLE  =                    T", "\x76\x2f\x31\x01", "\0\0\0\x18""ftypheic", "PK\3\4", "push graphic-context\nimage over 0,0 0,0 'https://example.org/'",
+        "#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 9 +X 9\n", "SIMPLE  =                    T", "\x76\x2f\x31\x01", ("\0\0\0\x18" "ftypheic"), "PK\3\4", "push graphic-context\nimage over 0,0 0,0 'https://example.org/'",
     };
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         write_file(text[i], strlen(text[i]));
