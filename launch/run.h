@@ -49,7 +49,7 @@ typedef struct {
     int      threads;              /* of this rank */
     char     threads_text[32];     /* of all ranks: "2 threads", "1 to 4 threads" */
     Err      refused;              /* threads that were asked for and cannot be had: run_model says so */
-    Watch   *watch;                /* of a training run, or NULL */
+    Watch   *watch;                /* of train and pack, or NULL */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
@@ -74,6 +74,8 @@ typedef struct {
 /* tp: tensor-parallel ranks a replica, parallel.tp or 1; it divides the ranks. */
 void run_open(Run *r, const Config *c, int tp);
 void run_close(Run *r);
+/* Opens r->watch: from here on a rank that hangs ends all with EXIT_HANG.  Dies where there is no thread or socket to be had. */
+void run_watch(Run *r);
 /* Every rank learns the first error; true if nobody has one. */
 bool run_agree(const Run *r, Err *e);
 /* Is the hash of what each rank has opened at `path` the same everywhere?  EXIT_DATA: "the ranks have opened different WHAT". */

@@ -137,7 +137,7 @@ row_9() {
     row 9 'ENOSPC, EDQUOT, EIO, short, EINTR at any call'
     for i in $(seq "$(times 1 5)"); do
         trial 'full for a write' disk_full ENOSPC pwrite $((20 + $(draw 200))) 1
-        trial 'full for a while' disk_full ENOSPC 'create|fallocate|pwrite' 2 $((3 + $(draw 10)))
+        trial 'full for a while' disk_full ENOSPC 'create|fallocate|pwrite' 2 $((2 + $(draw 3)))
         trial 'over quota' disk_full EDQUOT fallocate 1 2
     done
     trial 'counting' calls_of_run 2
