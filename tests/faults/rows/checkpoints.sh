@@ -56,7 +56,7 @@ all_bad() {
     train 74 "$1"
     once
     blames 'no valid checkpoint left among 2' "$(step_name 15)" "$(step_name 10)"
-    diff -r -x .lock was run || fail 'a refused start changed something'
+    diff -r -x .lease was run || fail 'a refused start changed something'
 }
 # No checkpoint at all, but a log that says there were steps: not silently from step 0.
 none_left() {
