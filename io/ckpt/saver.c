@@ -78,10 +78,10 @@ static bool make(Lane *l, Err *e)
 /* Opens tensors.h5, writes, and syncs: on a parallel file system each rank has a cache of its own. */
 static bool write_with(Lane *l, bool (*put)(Lane *l, int fd, Err *e), Err *e)
 {
-    const int fd = open(l->commit.file, O_WRONLY | O_CLOEXEC);
+    const int fd = file_open(l->commit.file, O_WRONLY);
     bool ok = (fd >= 0 || file_error(e, l->commit.file, "open")) && put(l, fd, e) &&
-              (fsync(fd) == 0 || file_error(e, l->commit.file, "fsync"));
-    if (fd >= 0 && close(fd) && ok)
+              (file_fsync(fd) || file_error(e, l->commit.file, "fsync"));
+    if (fd >= 0 && !file_close(fd) && ok)
         ok = file_error(e, l->commit.file, "close");
     return ok;
 }
@@ -119,7 +119,7 @@ static bool hash(Lane *l, Err *e)
 {
     const Saver *s = l->s;
     const int64_t first = tensors_share(blocks_of(s), s->rank, s->size), n = tensors_share(blocks_of(s), s->rank + 1, s->size) - first;
-    const int fd = open(l->commit.file, O_RDONLY | O_CLOEXEC);
+    const int fd = file_open(l->commit.file, O_RDONLY);
     const bool ok = (fd >= 0 || file_error(e, l->commit.file, "open")) &&
                     tensors_hash(fd, l->commit.file, s->layout.bytes, first, n, s->block, &l->read, e);
     if (fd >= 0)
