@@ -116,7 +116,7 @@ bool run_save(Run *r, bool wait, Err *e)
     if ((wait || !r->c->ckpt.async) && !run_saved(r, e))
         return false;
     if (wait && r->local_dir[0])
-        local_prune(r->local_dir, INT64_MAX, -1);         /* of no use any more */
+        local_forget(r->local_dir);                         /* of no use any more */
     return true;
 }
 
