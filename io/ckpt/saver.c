@@ -32,6 +32,7 @@ typedef struct Lane {
     atomic_bool done;                   /* the thread's last act */
     bool       carry;                   /* from the node's disk, not from memory */
     bool       ok;                      /* of the phase; read after joining */
+    bool       failed;                  /* the last save, if none was started since */
     Err        err;
     int64_t    saved;                   /* the last step */
     double     seconds, took;           /* of its threads so far; of the last whole save */
@@ -196,6 +197,7 @@ static void end(Lane *l, bool ok)
         l->saved = l->meta.step, l->took = l->seconds;
     if (ok && l->phase == KEEP)
         s->kept = l->meta, s->first = s->first < 0 ? l->saved : s->first;
+    l->failed = !ok;
     l->phase = IDLE;
 }
 
@@ -242,6 +244,8 @@ bool saver_advance(Saver *s, int lane, Err *e)
 static void renew(Lane *l, const CkptMeta *m, bool carry)
 {
     ASSERT(l->phase == IDLE);
+    for (int k = 0; k < SAVER_LANES; k++)
+        l->s->lane[k].failed = false;
     l->meta = *m;
     l->carry = carry;
     l->sums = (TensorSums){ 0 };
@@ -294,6 +298,7 @@ bool saver_finish(Saver *s, int lane, Err *e)
 bool    saver_busy(const Saver *s, int lane) { return s->lane[lane].phase != IDLE; }
 bool    saver_copying(const Saver *s) { return s->lane[SAVER_RUN].phase != IDLE && !s->lane[SAVER_RUN].carry; }
 int64_t saver_saved(const Saver *s, int lane) { return s->lane[lane].saved; }
+bool    saver_failed(const Saver *s, int lane) { return s->lane[lane].failed; }
 int64_t saver_saving(const Saver *s, int lane) { return saver_busy(s, lane) ? s->lane[lane].meta.step : -1; }
 double  saver_seconds(const Saver *s) { return s->lane[SAVER_RUN].took; }
 int64_t saver_written(const Saver *s) { return s->plan.floats * (int64_t)sizeof(float); }
