@@ -96,7 +96,7 @@ static const char *phase_of(const WatchState *s)
 static void place(char *out, size_t cap, const WatchState *s)
 {
     const CommWhere w = comm_unpack(s->inside);
-    const char *unit = s->phase >= WATCH_PACK ? "sample" : "step";
+    const char *unit = s->phase >= WATCH_PACK && s->phase < WATCH_PHASES ? "sample" : "step";
     if (s->inside)
         snprintf(out, cap, "%s %lld (%s %lld)", comm_kind(w.kind), (long long)w.number, unit, (long long)s->step);
     else

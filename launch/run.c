@@ -53,7 +53,7 @@ void run_close(Run *r)
         feed_close(r->feed);
     if (r->log)
         log_close(r->log);
-    run_saver_close(r);
+    const bool over = run_saver_close(r);
     free(r->guard.frozen);
     if (r->buckets)
         buckets_close(r->buckets);
@@ -65,7 +65,8 @@ void run_close(Run *r)
         shards_close(r->shards);
     if (r->text)
         text_close(r->text);
-    lease_drop(r->lease);
+    if (over)
+        lease_drop(r->lease);
     mem_thaw();
     grid_close(&r->grid);
 }

@@ -88,16 +88,15 @@ bool run_saver(Run *r, Err *e)
     return r->saver != NULL;
 }
 
-void run_saver_close(Run *r)
+bool run_saver_close(Run *r)
 {
-    if (r->saver && (saver_busy(r->saver, SAVER_RUN) || saver_busy(r->saver, SAVER_LOCAL))) {
-        r->lease = NULL;                                    /* not saved, on request: the process ends, and until then the */
-        return;                                             /* saver's thread may ask for the lease: it is not given back */
-    }
+    if (r->saver && (saver_busy(r->saver, SAVER_RUN) || saver_busy(r->saver, SAVER_LOCAL)))
+        return false;
     if (r->saver)
         saver_close(r->saver);
     free(r->piece);
     free(r->piece_name);
+    return true;
 }
 
 /* The state as it is now may be saved. */
@@ -117,7 +116,9 @@ static bool told(Run *r, bool ok)
 
 bool run_saved(Run *r, Err *e)
 {
-    return told(r, saver_finish(r->saver, SAVER_LOCAL, e) && saver_finish(r->saver, SAVER_RUN, e));
+    Err other = { 0 };
+    const bool kept = saver_finish(r->saver, SAVER_LOCAL, e);           /* a node's disk that fails does not lose the run's */
+    return told(r, saver_finish(r->saver, SAVER_RUN, kept ? e : &other)) && kept;
 }
 
 bool run_save(Run *r, bool wait, Err *e)
@@ -132,25 +133,28 @@ bool run_save(Run *r, bool wait, Err *e)
     if ((wait || !r->c->ckpt.async) && !run_saved(r, e))
         return false;
     if (wait && r->local_dir[0])
-        local_prune(r->local_dir, INT64_MAX, -1);         /* of no use any more */
+        local_forget(r->local_dir);                         /* of no use any more */
     return true;
 }
 
-void run_keep(Run *r)
+bool run_keep(Run *r)
 {
     if (saver_busy(r->saver, SAVER_LOCAL) || saver_copying(r->saver))
-        return;                                         /* the next one will be newer */
+        return true;                                    /* the next one will be newer */
+    if (saver_failed(r->saver, SAVER_LOCAL))
+        return false;
     const CkptMeta m = ready_to_save(r);
     saver_keep(r->saver, &m);
+    return true;
 }
 
-bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], Err *e)
+bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], bool carry, Err *e)
 {
     Saver *s = r->saver;
     for (int lane = 0; lane < SAVER_LANES; lane++)
         if (ready[lane] && !told(r, saver_advance(s, lane, e)))
             return false;
-    if (saver_busy(s, SAVER_LOCAL) || saver_busy(s, SAVER_RUN) || saver_saved(s, SAVER_LOCAL) <= saver_saved(s, SAVER_RUN))
+    if (!carry || saver_busy(s, SAVER_LOCAL) || saver_busy(s, SAVER_RUN) || saver_saved(s, SAVER_LOCAL) <= saver_saved(s, SAVER_RUN))
         return true;
     return saver_carry(s, e);
 }

@@ -14,12 +14,15 @@ double save_copy(const Optim *o, int replicas);
 bool run_recover(Run *r, Err *e);
 /* What saves: once, when the weights are there. */
 bool run_saver(Run *r, Err *e);
-void run_saver_close(Run *r);
+/* False: a save is under way still (not saved, on request), and its thread goes on until the process ends: what it uses must stay,
+   the lease first of all.  Local. */
+bool run_saver_close(Run *r);
 /* What is under way is committed, or failed.  Collective. */
 bool run_saved(Run *r, Err *e);
 /* A checkpoint of this step, after the one under way; wait: until it is committed. */
 bool run_save(Run *r, bool wait, Err *e);
-/* This step is kept on the nodes' disks, unless the one before is still on its way there. */
-void run_keep(Run *r);
-/* Lanes whose phase all ranks have done go on; what was kept last is carried to RUN/ckpt as soon as nothing else is. */
-bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], Err *e);
+/* This step is kept on the nodes' disks, unless the one before is still on its way there.  False: they failed the last time, so
+   that this one should go straight to RUN/ckpt. */
+bool run_keep(Run *r);
+/* Lanes whose phase all ranks have done go on; what was kept last is carried to RUN/ckpt as soon as nothing else is, if `carry`. */
+bool run_save_goes_on(Run *r, const bool ready[SAVER_LANES], bool carry, Err *e);

@@ -160,8 +160,11 @@ bool step_open(Run *r, Err *e)
 void step_close(Run *r, int code)
 {
     Err left = { 0 };
-    if (r->saver && code != EXIT_UNSAVED)                   /* a checkpoint under way is not lost because training ends */
-        run_saved(r, &left);
+    if (r->saver && code != EXIT_UNSAVED && !run_saved(r, &left) && r->grid.rank == 0) {
+        char text[1400];                                    /* a checkpoint under way is not lost because training ends */
+        snprintf(text, sizeof text, "the checkpoint under way is not saved: %s (%s)", left.what, left.where);
+        log_warn(text);
+    }
     if (r->log && code == EXIT_DONE)
         log_line(r->log, "done: %s/ckpt holds step %lld", r->c->run.dir, (long long)r->step);
 }

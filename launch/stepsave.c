@@ -11,13 +11,14 @@
 
 enum { SAVE_AGAIN = 60 /* seconds after a save that found the disk full */ };
 
-/* A full disk may be emptied: training goes on, and tries again with the next checkpoint or in a minute.  Not at the end, and not
-   where somebody asked to stop (last).  True: goes on.  e is the same on all ranks. */
+/* A full disk may be emptied, and what a node's disk had lost is still in memory: training goes on, and tries again with the next
+   checkpoint or in a minute.  Not at the end, and not where somebody asked to stop (last).  True: goes on.  e is the same on all
+   ranks. */
 static bool save_failed(const Run *r, StepState *s, bool last, Err *e)
 {
     char text[1400];
     rundir_reason(r, e);
-    if (e->code != EXIT_IO || (e->error != ENOSPC && e->error != EDQUOT))
+    if (e->code != EXIT_DATA && (e->code != EXIT_IO || (e->error != ENOSPC && e->error != EDQUOT)))
         return false;
     if (last) {
         e->code = s->stop ? EXIT_UNSAVED : EXIT_IO;
@@ -48,7 +49,7 @@ bool step_save_goes_on(Run *r, StepState *s, const Tally *t, Err *e)
     bool ok;
     s->minutes_due = t->minutes > 0;
     s->keep_due = t->keep > 0;
-    span(&s->t_ckpt, ok = run_save_goes_on(r, ready, e) || save_failed(r, s, false, e));
+    span(&s->t_ckpt, ok = run_save_goes_on(r, ready, s->again == 0, e) || save_failed(r, s, false, e));
     s->t_saved = saver_seconds(r->saver);
     return ok;
 }
@@ -61,8 +62,8 @@ static bool save(Run *r, StepState *s, bool last, Err *e)
         rundir_ours(r, e);
     if (!run_agree(r, e) || !guard_frozen(r, e) || !guard_copies(r, e))
         return false;
-    if (keep)
-        return run_keep(r), true;
+    if (keep && run_keep(r))
+        return true;
     /* That the save before failed says nothing of this one. */
     return (run_saved(r, e) || save_failed(r, s, false, e)) && (run_save(r, last, e) || save_failed(r, s, last, e));
 }

@@ -82,7 +82,7 @@ static int train(Run *r, Err *e)
 
 int train_main(const Config *c)
 {
-    Run r;
+    static Run r;                       /* a save that nobody waits for (76) reads its names until the process ends */
     Err e = { 0 };
     run_open(&r, c, c->parallel.tp);
     stop_grace(c->stop.grace);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -22,16 +23,18 @@ static const char MAGIC[MAGIC_BYTES] = "asvr-local-part1";
 /* The head on the disk.  hash: XXH64 of the head with hash 0, then of both tables. */
 typedef struct {
     char     magic[MAGIC_BYTES];
-    uint64_t hash;
+    uint64_t hash, life;
     int32_t  rank, size, extents, tensors, own;     /* own: of the extents, those of HDF5, which come first */
     int64_t  bytes;
     TensorSums sums;
     CkptMeta meta;
 } Head;
 
-static bool name_of(char out[PATH_ROOM], const char *dir, const char *before, int64_t step, int rank, Err *e)
+#define PART_FORMAT STEP_FORMAT ".%016" PRIx64 ".rank-%05d"
+
+static bool name_of(char out[PATH_ROOM], const char *dir, const char *before, int64_t step, uint64_t life, int rank, Err *e)
 {
-    return path_set(out, e, "%s/%s" STEP_FORMAT ".rank-%05d", dir, before, step, rank);
+    return path_set(out, e, "%s/%s" PART_FORMAT, dir, before, step, life, rank);
 }
 
 static uint64_t hash_of(Head h, const LocalExtent *extent, const CkptTensor *tensor)
@@ -121,10 +124,11 @@ bool local_write(const char *dir, const LocalSource *s, TensorSums *sums, Err *e
     Head h;
     memset(&h, 0, sizeof h);                    /* what lies between its members is hashed, too */
     memcpy(h.magic, MAGIC, sizeof h.magic);
-    h.rank = s->rank, h.size = s->size, h.extents = count(s), h.tensors = s->rank ? 0 : s->layout->tensors;
+    h.life = s->life, h.rank = s->rank, h.size = s->size, h.extents = count(s), h.tensors = s->rank ? 0 : s->layout->tensors;
     h.bytes = s->layout->bytes, h.own = s->rank ? 0 : s->layout->extents;
     memcpy(&h.meta, s->meta, sizeof h.meta);
-    if (!name_of(path, dir, "", s->meta->step, s->rank, e) || !name_of(temp, dir, ".tmp-", s->meta->step, s->rank, e) || !dir_make(dir, e))
+    if (!name_of(path, dir, "", s->meta->step, s->life, s->rank, e) || !name_of(temp, dir, ".tmp-", s->meta->step, s->life, s->rank, e) ||
+        !dir_make(dir, e))
         return false;
     Writer w = { file_open(temp, O_WRONLY | O_CREAT | O_TRUNC), temp, data_at(&h), NULL, 0, 0 };
     bool ok = (w.fd >= 0 || file_error(e, temp, "create")) && put_all(&w, s, sums, e);
@@ -168,19 +172,26 @@ static bool get_own(LocalPart *p, int64_t at, const char *path, Err *e)
     return ok;
 }
 
-bool local_open(LocalPart *p, const char *dir, int64_t step, int rank, Err *e)
+/* Counts are believed as far as the file is long: memory is taken before the hash is known. */
+static bool credible(const Head *h, int64_t bytes, int64_t step, uint64_t life, int rank)
+{
+    return h->extents >= 0 && h->extents < MOST && h->own >= 0 && h->own <= h->extents && h->tensors >= 0 && h->tensors < MOST &&
+           data_at(h) <= bytes && h->rank == rank && h->life == life && h->meta.step == step;
+}
+
+bool local_open(LocalPart *p, const char *dir, int64_t step, uint64_t life, int rank, Err *e)
 {
     char path[PATH_ROOM];
+    struct stat st;
     Head h;
     *p = (LocalPart){ .fd = -1 };
-    if (!name_of(path, dir, "", step, rank, e))
+    if (!name_of(path, dir, "", step, life, rank, e))
         return false;
     p->fd = file_open(path, O_RDONLY);
     if (p->fd < 0)
         return damaged(path, strerror(errno), e);
-    if (file_pread(p->fd, &h, sizeof h, 0) != sizeof h || memcmp(h.magic, MAGIC, sizeof h.magic))
-        return damaged(path, "its head", e);
-    if (h.extents < 0 || h.extents >= MOST || h.own < 0 || h.own > h.extents || h.tensors < 0 || h.tensors >= MOST || h.rank != rank || h.meta.step != step)
+    if (fstat(p->fd, &st) || file_pread(p->fd, &h, sizeof h, 0) != sizeof h || memcmp(h.magic, MAGIC, sizeof h.magic) ||
+        !credible(&h, st.st_size, step, life, rank))
         return damaged(path, "its head", e);
     const int64_t extents = h.extents * (int64_t)sizeof *p->extent, tensors = h.tensors * (int64_t)sizeof *p->tensor;
     p->extent = malloc((size_t)extents + 1);
@@ -190,7 +201,7 @@ bool local_open(LocalPart *p, const char *dir, int64_t step, int rank, Err *e)
         file_pread(p->fd, p->tensor, tensors, (int64_t)sizeof h + extents) != tensors || hash_of(h, p->extent, p->tensor) != h.hash)
         return damaged(path, "its tables", e);
     for (int i = 0; i < h.extents; i++)
-        if (p->extent[i].bytes < 0 || p->extent[i].bytes > (int64_t)(LONGEST * sizeof(float)))
+        if (p->extent[i].bytes < 0 || p->extent[i].bytes > (i < h.own ? st.st_size : (int64_t)(LONGEST * sizeof(float))))
             return damaged(path, "its tables", e);
     p->rank = h.rank, p->size = h.size, p->extents = h.extents, p->tensors = h.tensors, p->bytes = h.bytes;
     p->meta = h.meta, p->sums = h.sums, p->owns = h.own;
@@ -234,11 +245,11 @@ bool local_list(const char *dir, LocalName **list, int *n, Err *e)
         return errno == ENOENT || file_error(e, dir, "read the folder of ckpt.local");
     const struct dirent *x;
     while ((x = readdir(d))) {
-        char again[64];
+        char again[96];
         LocalName l;
-        if (sscanf(x->d_name, "step-%" SCNd64 ".rank-%d", &l.step, &l.rank) != 2)
+        if (sscanf(x->d_name, "step-%" SCNd64 ".%" SCNx64 ".rank-%d", &l.step, &l.life, &l.rank) != 3)
             continue;
-        snprintf(again, sizeof again, STEP_FORMAT ".rank-%05d", l.step, l.rank);
+        snprintf(again, sizeof again, PART_FORMAT, l.step, l.life, l.rank);
         if (strcmp(again, x->d_name))
             continue;
         if (*n == cap) {
@@ -252,7 +263,7 @@ bool local_list(const char *dir, LocalName **list, int *n, Err *e)
     return true;
 }
 
-void local_prune(const char *dir, int64_t newest, int64_t other)
+void local_prune(const char *dir, uint64_t life, int64_t newest, int64_t other, int64_t first)
 {
     LocalName *list;
     int n;
@@ -260,12 +271,18 @@ void local_prune(const char *dir, int64_t newest, int64_t other)
     Err e = { 0 };
     if (!local_list(dir, &list, &n, &e))
         return;
-    for (int i = 0; i < n; i++)
-        if (list[i].step < newest && list[i].step != other && name_of(path, dir, "", list[i].step, list[i].rank, &e))
+    for (int i = 0; i < n; i++) {
+        const LocalName *l = &list[i];
+        if ((l->life == life ? l->step < newest && l->step != other : l->step < first) && name_of(path, dir, "", l->step, l->life, l->rank, &e))
             unlink(path);
+    }
     free(list);
-    if (newest == INT64_MAX)
-        rmdir(dir);
+}
+
+void local_forget(const char *dir)
+{
+    local_prune(dir, 0, INT64_MAX, -1, INT64_MAX);
+    rmdir(dir);
 }
 
 void local_clean(const char *dir)

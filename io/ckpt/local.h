@@ -1,7 +1,8 @@
 /*
  * local.h -- what one rank saved on its node's own disk: the first tier of checkpoints
  *
- *     LOCAL/asvr-RUN/step-00000100.rank-00003        RUN names this life of a run's folder: no other run believes it
+ *     LOCAL/asvr-RUN/step-00000100.4f1c...9a.rank-00003      RUN names a run's folder: no other run believes it; then the life of
+ *                                                            the run that kept it (lease.h): of two lives nothing is mixed
  *
  *     head        magic, sizes, CkptMeta, sums, hash of head and tables
  *     tables      extents {offset in tensors.h5, bytes, XXH64}; and of rank 0 the tensors and HDF5's own bytes (layout.h)
@@ -33,25 +34,28 @@ typedef struct {
 /* What goes into it.  data(i) of the plan's part i; layout's extents go with rank 0. */
 typedef struct {
     int             rank, size;
+    uint64_t        life;
     const CkptMeta *meta;
     const Layout   *layout;
     const SavePlan *plan;
     const float    *stage;
 } LocalSource;
 
-/* Writes dir/step-N.rank-R, durable, by a temporary name; adds up the sums. */
+/* Writes dir/step-N.LIFE.rank-R, durable, by a temporary name; adds up the sums. */
 bool local_write(const char *dir, const LocalSource *s, TensorSums *sums, Err *e);
 /* Opens a part and checks its head and tables.  local_close in either case. */
-bool local_open(LocalPart *p, const char *dir, int64_t step, int rank, Err *e);
+bool local_open(LocalPart *p, const char *dir, int64_t step, uint64_t life, int rank, Err *e);
 void local_close(LocalPart *p);
 /* Its extents but HDF5's, each checked against its hash, to their places in tensors.h5. */
 bool local_carry(const LocalPart *p, int fd, const char *path, Err *e);
-/* Removes this node's parts of steps before `newest`, but `other`'s; INT64_MAX: all, and the folder.  Failures do no harm. */
-void local_prune(const char *dir, int64_t newest, int64_t other);
-
+/* Removes this node's parts of steps before `newest`, but `other`'s; of other lives those before `first`, the first step that this
+   one kept: a life that is fenced and does not know it yet takes nothing from the later one.  Failures do no harm. */
+void local_prune(const char *dir, uint64_t life, int64_t newest, int64_t other, int64_t first);
+/* Removes all parts, and the folder. */
+void local_forget(const char *dir);
 /* Removes what a dead life was writing. */
 void local_clean(const char *dir);
 
-/* What lies in dir: steps and ranks, in any order, to be freed; a folder that is not there has nothing. */
-typedef struct { int64_t step; int rank; } LocalName;
+/* What lies in dir, in any order, to be freed; a folder that is not there has nothing. */
+typedef struct { int64_t step; uint64_t life; int rank; } LocalName;
 bool local_list(const char *dir, LocalName **list, int *n, Err *e);

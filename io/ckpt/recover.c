@@ -9,12 +9,14 @@
 #include <string.h>
 
 /* A part, and the rank that can read it: the first of a node that has it. */
-typedef struct { int64_t step; int32_t rank, reader; } Found;
+typedef struct { int64_t step; uint64_t life; int32_t rank, reader; } Found;
 
 static int newest_first(const void *a, const void *b)
 {
     const Found *x = a, *y = b;
-    return x->step != y->step ? (x->step < y->step) - (x->step > y->step) : x->rank != y->rank ? x->rank - y->rank : x->reader - y->reader;
+    if (x->step != y->step)
+        return (x->step < y->step) - (x->step > y->step);
+    return x->life != y->life ? (x->life > y->life) - (x->life < y->life) : x->rank != y->rank ? x->rank - y->rank : x->reader - y->reader;
 }
 
 /* What all nodes have of steps after `than`, sorted, on every rank; to be freed.  A disk that cannot be read has nothing. */
@@ -41,7 +43,7 @@ static Found *look(MPI_Comm comm, const char *dir, int64_t than, int *n)
     CHECK(own && count, "no memory for a list of %d files", listed);
     for (int i = 0; i < listed; i++)
         if (list[i].step > than)
-            own[mine++] = (Found){ list[i].step, list[i].rank, me };
+            own[mine++] = (Found){ list[i].step, list[i].life, list[i].rank, me };
     free(list);
     mine *= (int)sizeof *own;
     MPI_Allgather(&mine, 1, MPI_INT, count, 1, MPI_INT, comm);
@@ -74,7 +76,7 @@ static bool read_head(MPI_Comm comm, const char *dir, const Found *f, Head *h, L
     LocalPart p = { .fd = -1 };
     MPI_Comm_rank(comm, &me);
     *h = (Head){ .size = 0 };
-    const bool ok = err_agree(comm, f->reader != me || local_open(&p, dir, f->step, 0, e), e);
+    const bool ok = err_agree(comm, f->reader != me || local_open(&p, dir, f->step, f->life, 0, e), e);
     if (ok) {
         if (f->reader == me)
             *h = (Head){ p.meta, p.bytes, p.size, p.tensors, p.owns };
@@ -95,7 +97,7 @@ static bool read_head(MPI_Comm comm, const char *dir, const Found *f, Head *h, L
     return ok;
 }
 
-/* Of n parts of one step: each once.  Whose parts this rank reads go to old (n); returns how many, -1 if not all are there. */
+/* Of n parts of one step and life: each once.  Whose parts this rank reads go to old (n); returns how many, -1 if not all are there. */
 static int divide(const Found *f, int n, int size, int me, int *old)
 {
     int olds = 0, next = 0;
@@ -109,7 +111,7 @@ static int divide(const Found *f, int n, int size, int me, int *old)
     return next == size ? olds : -1;
 }
 
-/* Tries the step whose parts these are.  1: carried, 0: it cannot be, -1: the run's disk failed. */
+/* Tries the step whose parts these are, all of one life.  1: carried, 0: it cannot be, -1: the run's disk failed. */
 static int carry(MPI_Comm comm, const char *dir, const SaverConf *c, const Found *f, int n, Err *e)
 {
     int me, result = 0;
@@ -124,7 +126,7 @@ static int carry(MPI_Comm comm, const char *dir, const SaverConf *c, const Found
     if (f->rank == 0 && read_head(comm, c->local, f, &h, &layout, &why))
         olds = divide(f, n, h.size, me, old);
     if (olds >= 0)
-        result = saver_carry_parts(comm, dir, c, &h.meta, &layout, old, olds, &why) ? 1 : why.code == EXIT_IO ? -1 : 0;
+        result = saver_carry_parts(comm, dir, c, &h.meta, f->life, &layout, old, olds, &why) ? 1 : why.code == EXIT_IO ? -1 : 0;
     if (result < 0)
         *e = why;
     if (result == 0 && me == 0) {
@@ -143,7 +145,7 @@ int64_t local_recover(MPI_Comm comm, const char *dir, const SaverConf *c, int64_
     int64_t step = -1;
     Found *f = look(comm, c->local, than, &n);
     for (int i = 0; i < n && done == 0; i = next) {
-        for (next = i; next < n && f[next].step == f[i].step; next++)
+        for (next = i; next < n && f[next].step == f[i].step && f[next].life == f[i].life; next++)
             ;
         done = carry(comm, dir, c, f + i, next - i, e);
         step = f[i].step;

@@ -32,6 +32,7 @@ typedef struct Lane {
     atomic_bool done;                   /* the thread's last act */
     bool       carry;                   /* from the node's disk, not from memory */
     bool       ok;                      /* of the phase; read after joining */
+    bool       failed;                  /* the last save, if none was started since */
     Err        err;
     int64_t    saved;                   /* the last step */
     double     seconds, took;           /* of its threads so far; of the last whole save */
@@ -47,8 +48,11 @@ struct Saver {
     float    *stage, *work;
     uint64_t *block;                    /* hashes: of this rank's blocks; on rank 0 of all in COMMIT */
     int64_t   tried;
+    uint64_t  life;                     /* whose parts on the nodes' disks it carries: its own, but in saver_carry_parts */
+    CkptMeta  kept;                     /* of the step that was kept last */
+    int64_t   first;                    /* that was kept, or -1 */
     int64_t   carrying;                 /* the step that is, or was last: its parts stay.  Written while no thread keeps */
-    int      *old, olds;                /* whose parts this rank carries: its own, but in saver_recover */
+    int      *old, olds;                /* whose parts this rank carries: its own, but in saver_carry_parts */
     Lane      lane[SAVER_LANES];
 };
 
@@ -103,7 +107,7 @@ static bool put_carried(Lane *l, int fd, Err *e)
     bool ok = true;
     for (int i = 0; i < l->s->olds && ok; i++) {
         LocalPart part;
-        ok = local_open(&part, l->s->conf.local, l->meta.step, l->s->old[i], e) && local_carry(&part, fd, l->commit.file, e);
+        ok = local_open(&part, l->s->conf.local, l->meta.step, l->s->life, l->s->old[i], e) && local_carry(&part, fd, l->commit.file, e);
         l->sums.words += part.sums.words;
         l->sums.weights += part.sums.weights;
         l->sums.moments += part.sums.moments;
@@ -158,8 +162,8 @@ static bool commit(Lane *l, Err *e)
 static bool keep(Lane *l, Err *e)
 {
     const Saver *s = l->s;
-    local_prune(s->conf.local, l->saved, s->carrying);
-    return local_write(s->conf.local, &(LocalSource){ s->rank, s->size, &l->meta, &s->layout, &s->plan, s->stage }, &l->sums, e);
+    local_prune(s->conf.local, s->life, l->saved, s->carrying, s->first);
+    return local_write(s->conf.local, &(LocalSource){ s->rank, s->size, s->life, &l->meta, &s->layout, &s->plan, s->stage }, &l->sums, e);
 }
 
 static void *work(void *lane)
@@ -193,11 +197,15 @@ static void begin(Lane *l, Phase phase)
 /* The save is over. */
 static void end(Lane *l, bool ok)
 {
-    if (l->s->rank == 0 && !ok && l->phase != KEEP)
+    Saver *s = l->s;
+    if (s->rank == 0 && !ok && l->phase != KEEP)
         commit_clear(&l->commit);
     l->s->tried = l->meta.step;
     if (ok)
         l->saved = l->meta.step, l->took = l->seconds;
+    if (ok && l->phase == KEEP)
+        s->kept = l->meta, s->first = s->first < 0 ? l->saved : s->first;
+    l->failed = !ok;
     l->phase = IDLE;
 }
 
@@ -244,6 +252,8 @@ bool saver_advance(Saver *s, int lane, Err *e)
 static void renew(Lane *l, const CkptMeta *m, bool carry)
 {
     ASSERT(l->phase == IDLE);
+    for (int k = 0; k < SAVER_LANES; k++)
+        l->s->lane[k].failed = false;
     l->meta = *m;
     l->carry = carry;
     l->sums = (TensorSums){ 0 };
@@ -280,10 +290,9 @@ void saver_keep(Saver *s, const CkptMeta *m)
 
 bool saver_carry(Saver *s, Err *e)
 {
-    const CkptMeta m = s->lane[SAVER_LOCAL].meta;
-    ASSERT(!saver_busy(s, SAVER_LOCAL) && s->lane[SAVER_LOCAL].saved == m.step);
-    s->carrying = m.step;
-    return start_run(s, &m, true, e);
+    ASSERT(!saver_busy(s, SAVER_LOCAL) && s->first >= 0);
+    s->carrying = s->kept.step;
+    return start_run(s, &s->kept, true, e);
 }
 
 bool saver_finish(Saver *s, int lane, Err *e)
@@ -297,6 +306,7 @@ bool saver_finish(Saver *s, int lane, Err *e)
 bool    saver_busy(const Saver *s, int lane) { return s->lane[lane].phase != IDLE; }
 bool    saver_copying(const Saver *s) { return s->lane[SAVER_RUN].phase != IDLE && !s->lane[SAVER_RUN].carry; }
 int64_t saver_saved(const Saver *s, int lane) { return s->lane[lane].saved; }
+bool    saver_failed(const Saver *s, int lane) { return s->lane[lane].failed; }
 int64_t saver_saving(const Saver *s, int lane) { return saver_busy(s, lane) ? s->lane[lane].meta.step : -1; }
 int64_t saver_tried(const Saver *s) { return s->tried; }
 double  saver_seconds(const Saver *s) { return s->lane[SAVER_RUN].took; }
@@ -344,7 +354,8 @@ static Saver *new_saver(MPI_Comm comm, const char *dir, const SaverConf *c)
 {
     Saver *s = calloc(1, sizeof *s);
     CHECK(s, "no memory for saving checkpoints");
-    s->comm = comm, s->dir = dir, s->conf = *c, s->carrying = -1;
+    s->comm = comm, s->dir = dir, s->conf = *c, s->carrying = s->first = -1;
+    s->life = c->tag ? strtoull(c->tag, NULL, 16) : 0;
     for (int k = 0; k < SAVER_LANES; k++)
         s->lane[k].s = s, s->lane[k].saved = -1;
     MPI_Comm_rank(comm, &s->rank);
@@ -376,11 +387,13 @@ Saver *saver_open(MPI_Comm comm, const char *dir, const Piece *p, int n, const S
     return s;
 }
 
-bool saver_carry_parts(MPI_Comm comm, const char *dir, const SaverConf *c, const CkptMeta *m, Layout *layout, const int *old, int olds, Err *e)
+bool saver_carry_parts(MPI_Comm comm, const char *dir, const SaverConf *c, const CkptMeta *m, uint64_t life, Layout *layout,
+                       const int *old, int olds, Err *e)
 {
     SaverConf conf = *c;
     conf.async = false;
     Saver *s = new_saver(comm, dir, &conf);
+    s->life = life;
     s->layout = *layout;
     *layout = (Layout){ 0 };
     take_memory(s, old, olds);

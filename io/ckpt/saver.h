@@ -71,6 +71,7 @@ bool   saver_advance(Saver *s, int lane, Err *e);
 bool   saver_finish(Saver *s, int lane, Err *e);
 /* The last step since saver_open, and the one under way, or -1.  Local. */
 int64_t saver_saved(const Saver *s, int lane);
+bool    saver_failed(const Saver *s, int lane);         /* the last one there, and none has been started anywhere since.  Local */
 int64_t saver_saving(const Saver *s, int lane);
 /* The step of the last save, in any lane, that is over, failed or not.  Local. */
 int64_t saver_tried(const Saver *s);

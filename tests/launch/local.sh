@@ -39,3 +39,20 @@ rm -rf other
 says 0 2 train "$config" "${small[@]}" --set run.dir=other
 grep -q '^starts from' out || { cat out err; fail "a new run took another's parts"; }
 same_losses whole other
+
+# ---- the node's disk loses what is being carried: said, and training goes on ----
+ASVR_FAULT='0:*:mkdir:slow:1' begin 2 train "$config" "${small[@]}" --set run.dir=swept
+at_step 5 swept
+rm -rf disk
+ended 0
+grep -q 'a checkpoint is not saved' err || { cat err; fail "the loss is not said"; }
+same_losses whole swept
+
+# ---- the run's disk is full: tried again with the next checkpoint, not with every step ----
+ASVR_FAULT='*:*:layout:fail:28' says 74 0 train "$config" "${small[@]}" --set run.dir=packed --set ckpt.every=6
+[ "$(grep -c 'a checkpoint is not saved' err)" -le 3 ] || { cat err; fail "it tries again without a pause"; }
+
+# ---- the node's disk is full: the next checkpoint goes straight to the run's ----
+ASVR_FAULT='*:*:keep:fail:28' says 0 2 train "$config" "${small[@]}" --set run.dir=straight --set ckpt.keep=100
+[ "$(ls straight/ckpt | grep -c step)" -gt 2 ] || { ls straight/ckpt; fail "nothing was saved before the end"; }
+same_losses whole straight
