@@ -1,6 +1,7 @@
 /* main.c -- the verb table: what a user types, and what is called for it */
 #include "dist/comm.h"
 #include "dist/stop.h"
+#include "io/base/agree.h"
 #include "io/h5/h5.h"
 #include "io/base/log.h"
 #include "launch/config/options.h"
@@ -306,6 +307,7 @@ static int run(const Request *r)
     gethostname(host, sizeof host - 1);
     snprintf(die_who, sizeof die_who, "rank %d on %s", comm_rank(MPI_COMM_WORLD), host);
     die_hook = abort_all;
+    agree_waits = comm_agrees;
     die_patience = comm_rank(MPI_COMM_WORLD) ? 3 : 0;
     CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI cannot be used by a program with threads (MPI_THREAD_FUNNELED)");
 
