@@ -142,10 +142,10 @@ enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 static const char EXIT_CODES[] =
     "exit codes\n"
     "   0 done                           75 stopped on request and saved: requeue me\n"
-    "  64 usage                          76 stopped, not saved\n"
+    "  64 usage                          76 stopped, not saved: requeue me\n"
     "  65 bad input data                 78 configuration\n"
     "  70 internal error                 79 numeric trouble: too many skipped steps\n"
-    "  74 I/O, or no valid checkpoint    80 hang\n";
+    "  74 I/O, or no valid checkpoint    80 hang: requeue me\n";
 
 static void help(FILE *f)
 {

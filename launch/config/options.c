@@ -121,7 +121,7 @@ const Option options[] = {
     LONG  (ckpt.every, 0, 0, LOTS, "steps between checkpoints; 0: ckpt.minutes, the end and requests decide"),
     FLOAT (ckpt.minutes, 30.0, 0, 1e6, "minutes after the last checkpoint when one is due; 0: as ckpt.every says"),
     BOOL  (ckpt.async, true, "training stops for the copy alone; false: until a checkpoint is on the disk"),
-    STRING(ckpt.local, "folder on each node's own disk: steps are kept there, and carried to run.dir meanwhile"),
+    STRING(ckpt.local, "folder on each node's own disk: steps are kept there first"),
     FLOAT (ckpt.local_minutes, 5.0, 0.001, 1e6, "minutes between steps that are kept in ckpt.local"),
     INT   (ckpt.keep, 2, 1, 1000000, "checkpoints that are kept"),
 
