@@ -333,6 +333,15 @@ int comm_agree(MPI_Comm comm, int code)
     return code;
 }
 
+void comm_agrees(MPI_Comm comm, bool begins)
+{
+    static Visit v;
+    if (begins)
+        v = enter(comm, AGREEMENT);
+    else
+        leave(v);
+}
+
 void comm_gather(MPI_Comm comm, const void *mine, void *all, int bytes)
 {
     const Visit v = enter(comm, GATHER);

@@ -50,6 +50,9 @@ static inline uint64_t comm_pack(CommWhere w)
 }
 static inline CommWhere comm_unpack(uint64_t x) { return (CommWhere){ x & 31, x >> 5 & 7, x >> 8 & 255, (int64_t)(x >> 16) }; }
 
+/* For agreements that others make by MPI (io/base/agree.h): this rank begins to wait in one, or has ended.  Local. */
+void comm_agrees(MPI_Comm comm, bool begins);
+
 /* x (n), in place */
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n);
 void comm_sum_f64(MPI_Comm comm, double *x, int64_t n);

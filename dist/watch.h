@@ -4,7 +4,8 @@
  *     rank 3 on node n7 has not entered allreduce 18213 (step 912); others wait 61 s
  *
  * Each rank publishes what its main thread does: step, phase, the collective that it is in (comm.h), how often that has
- * changed; a micro-batch that is computed counts, too, so a step may take longer than the limit.  A small thread of each rank tells rank 0's, about once a second, and gets rank 0's state as the answer.
+ * changed; a micro-batch that is computed counts, too, so a step may take longer than the limit.  A small thread of each
+ * rank tells rank 0's, about once a second, and gets rank 0's state as the answer.
  *
  *     nobody has moved for `limit`              rank 0 says who is the cause, and all end with EXIT_HANG
  *     no word from rank 0, and no move of ours  the lowest other rank says it; the others wait a little for it to do so

@@ -1,6 +1,7 @@
 /* main.c -- the verb table: what a user types, and what is called for it */
 #include "dist/comm.h"
 #include "dist/stop.h"
+#include "io/base/agree.h"
 #include "io/h5/h5.h"
 #include "io/base/log.h"
 #include "launch/config/options.h"
@@ -141,10 +142,10 @@ enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 static const char EXIT_CODES[] =
     "exit codes\n"
     "   0 done                           75 stopped on request and saved: requeue me\n"
-    "  64 usage                          76 stopped, not saved\n"
+    "  64 usage                          76 stopped, not saved: requeue me\n"
     "  65 bad input data                 78 configuration\n"
     "  70 internal error                 79 numeric trouble: too many skipped steps\n"
-    "  74 I/O, or no valid checkpoint    80 hang\n";
+    "  74 I/O, or no valid checkpoint    80 hang: requeue me\n";
 
 static void help(FILE *f)
 {
@@ -306,6 +307,7 @@ static int run(const Request *r)
     gethostname(host, sizeof host - 1);
     snprintf(die_who, sizeof die_who, "rank %d on %s", comm_rank(MPI_COMM_WORLD), host);
     die_hook = abort_all;
+    agree_waits = comm_agrees;
     die_patience = comm_rank(MPI_COMM_WORLD) ? 3 : 0;
     CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI cannot be used by a program with threads (MPI_THREAD_FUNNELED)");
 

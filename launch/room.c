@@ -290,9 +290,8 @@ bool room_memory(Run *r, const ModelConf *conf, Err *e)
     memset(&mine, 0, sizeof mine);
     mine.size[0] = (Size){ .micro_batch = conf->micro_batch, .max_len = conf->max_len };
     measure(r, conf, &mine.size[0]);
-    mine.node = 1024 * (number_in("/proc/meminfo", "MemAvailable:") + fmax(0, number_in("/proc/meminfo", "SwapFree:")));
-    if (mine.node < 0)
-        mine.node = INFINITY;                                       /* a kernel that does not say */
+    const double kib = number_in("/proc/meminfo", "MemAvailable:");
+    mine.node = kib < 0 ? INFINITY /* a kernel that does not say */ : 1024 * (kib + fmax(0, number_in("/proc/meminfo", "SwapFree:")));
     mine.group = cgroup();
     mine.address = address_left();
     Wish *all = of_node(&r->grid, &mine, sizeof mine);

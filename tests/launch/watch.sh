@@ -75,6 +75,11 @@ grep -q '"straggler": {"rank": 1, "host": "'"$host"'", "seconds": ' slow/run.jso
 grep -q '"straggler": null' slow/run.jsonl || fail "there was a straggler from the start"
 grep -qE "^step [0-9]+: rank 1 on node $host is slow: the others wait [0-9.]+ s a step for it" out || { cat out; fail "no line names the slow rank"; }
 
+# ---- the disk of one rank stands still while all save: named, not one of those that wait for it ----
+ASVR_FAULT='1:*:tensors:slow:600' says 80 3 train "$config" "${small[@]}" --set run.dir=disk --set train.global_batch=6 \
+    --set train.micro_batch=2 --set train.steps=2 --set watch.timeout=2
+blames "rank 1 on node $host has not entered agreement "
+
 # ---- a step that takes longer than the time, of many micro-batches that do not: who computes does not hang ----
 ASVR_FAULT='*:2:forward:slow:1' says 0 2 train "$config" "${small[@]}" --set run.dir=long --set train.micro_batch=1 --set train.steps=2
 

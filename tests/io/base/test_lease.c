@@ -283,7 +283,9 @@ static pid_t beating(int by)
 {
     fflush(NULL);
     const pid_t pid = fork();
-    for (int day = 0, child = pid == 0; child; day += by) {     /* a clock that jumps by a day each time */
+    if (pid)
+        return pid;
+    for (int day = 0;; day += by) {                             /* a clock that jumps by a day each time */
         struct timespec t[2];
         clock_gettime(CLOCK_REALTIME, &t[0]);
         t[0].tv_sec += 86400L * (day % 7 - 3);
@@ -291,7 +293,6 @@ static pid_t beating(int by)
         utimensat(AT_FDCWD, file, t, 0);
         usleep(500000);
     }
-    return pid;
 }
 
 static void a_heart_on_another_machine(void **state)
