@@ -32,7 +32,7 @@ prepare() {
 ( prepare ) || exit 1
 # NOTE: minutes that passed, and those of the processors (of a thread that waits for another, too)
 total() {
-    times >"$work/times"
+    builtin times >"$work/times"                # `times` is a function of ours
     local cpu=$(tail -n 1 "$work/times" | awk '{ for (i = 1; i <= 2; i++) { split($i, t, "[ms]"); s += 60 * t[1] + t[2] } printf "%.1f", s / 60 }')
     printf '    | %-46s | %6d | %6d | %d minutes, %s of processors; %s\n' all "$all_trials" "$all_passed" $(((SECONDS + 59) / 60)) "$cpu" "$1" | tee -a "$table"
 }
