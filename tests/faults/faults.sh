@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/faults/faults.sh BUILD quick|full [ROW]...: the scorecard: each row's faults, in a debug build (core/fault.h) and by
 # tests/faults/preload.c; prints  row | fault | trials | passed | note  and ends with 0 if all passed.
-# SEED=N draws the same again.  The words of trials that failed stay in LOGS (BUILD/faults).
+# SEED=N draws the same again.  After TERM or INT the trial under way is finished and the table ends there.  The words of trials that failed stay in LOGS (BUILD/faults).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 [ -x "${1:-}/asvr" ] || { echo "tests/faults/faults.sh BUILD quick|full [ROW]..." >&2; exit 64; }
@@ -30,6 +30,13 @@ prepare() {
     cd "$root" || exit 1
 }
 ( prepare ) || exit 1
+# NOTE: minutes that passed, and those of the processors (of a thread that waits for another, too)
+total() {
+    builtin times >"$work/times"                # `times` is a function of ours
+    local cpu=$(tail -n 1 "$work/times" | awk '{ for (i = 1; i <= 2; i++) { split($i, t, "[ms]"); s += 60 * t[1] + t[2] } printf "%.1f", s / 60 }')
+    printf '    | %-46s | %6d | %6d | %d minutes, %s of processors; %s\n' all "$all_trials" "$all_passed" $(((SECONDS + 59) / 60)) "$cpu" "$1" | tee -a "$table"
+}
+trap 'remark "stopped here"; row_close; total "$(date +%F), stopped in row $n"; exit 143' TERM INT
 echo "asvr's scorecard, $mode, SEED=$seed"
 printf 'row | %-46s | trials | passed | note\n' fault | tee "$table"
 for n in $(seq 28); do
@@ -37,5 +44,5 @@ for n in $(seq 28); do
     "row_$n"
     row_close
 done
-printf '    | %-46s | %6d | %6d | %d minutes, %s\n' all "$all_trials" "$all_passed" $(((SECONDS + 59) / 60)) "$(date +%F)" | tee -a "$table"
+total "$(date +%F)"
 [ "$all_trials" = "$all_passed" ] && [ "$all_trials" -gt 0 ]

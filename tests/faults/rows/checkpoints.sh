@@ -112,9 +112,9 @@ one_fails() {
     fi
     goes_on "$(pick 1 2)"
 }
-# Full for a while: training goes on, and tries again.
+# ERRNO CALL NTH TIMES RANK: full for a while, less than there are saves: training goes on, and tries again.
 disk_full() {
-    faulty="path=/run/ckpt,call=$2,nth=$3,times=$4,errno=$1" train 0 2
+    faulty="rank=$5,path=/run/ckpt,call=$2,nth=$3,times=$4,errno=$1" train 0 2
     blames 'asvr: warning'
     like_whole
 }
@@ -132,9 +132,9 @@ row_9() {
     local rank call n k e
     row 9 'ENOSPC, EDQUOT, EIO, short, EINTR at any call'
     for i in $(seq "$(times 1 5)"); do
-        trial 'full for a write' disk_full ENOSPC pwrite $((20 + $(draw 200))) 1
-        trial 'full for a while' disk_full ENOSPC 'create|fallocate|pwrite' 2 $((2 + $(draw 3)))
-        trial 'over quota' disk_full EDQUOT fallocate 1 2
+        trial 'full for a write' disk_full ENOSPC pwrite $((20 + $(draw 200))) 1 "$(draw 2)"
+        trial 'full for a while' disk_full ENOSPC 'create|fallocate|pwrite' 2 $((2 + $(draw 3))) "$(draw 2)"
+        trial 'over quota' disk_full EDQUOT fallocate 1 2 0
     done
     trial 'counting' calls_of_run 2
     while read -r rank call n; do
