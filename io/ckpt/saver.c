@@ -319,11 +319,6 @@ bool saver_ready(const Saver *s, int lane)
 
 static int64_t staged(const Saver *s) { return s->conf.async ? s->plan.floats : s->plan.crossing; }
 
-size_t saver_bytes(const Saver *s)
-{
-    return (size_t)(staged(s) + s->plan.widest) * sizeof(float);
-}
-
 /* ---- opening ---- */
 
 /* Rank 0 lays the file out and tells where each tensor lies. */

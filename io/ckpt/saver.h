@@ -52,7 +52,6 @@ typedef struct {
 /* dir, the conf's texts and the pieces' names and memory must outlive it.  Collective over comm, agreed. */
 Saver *saver_open(MPI_Comm comm, const char *dir, const Piece *p, int n, const SaverConf *c, Err *e);
 void   saver_close(Saver *s);                           /* nothing may be under way.  Local */
-size_t saver_bytes(const Saver *s);                     /* of memory that it holds on this rank.  Local */
 int64_t saver_written(const Saver *s);                  /* bytes of tensors that this rank writes in a save.  Local */
 
 /* m->fingerprint and m->moments are worked out from what is written.  Nothing may be under way but, for saver_keep, a save that is
