@@ -11,14 +11,15 @@
 
 enum { SAVE_AGAIN = 60 /* seconds after a save that found the disk full */ };
 
-/* A full disk may be emptied, and what a node's disk had lost is still in memory: training goes on, and tries again with the next
-   checkpoint or in a minute.  Not at the end, and not where somebody asked to stop (last).  True: goes on.  e is the same on all
-   ranks. */
+/* A full disk may be emptied, what a node's disk had lost is still in memory, and without it there is the run's (run_keep): training
+   goes on, and tries again with the next checkpoint or in a minute.  Not at the end, and not where somebody asked to stop (last).
+   True: goes on.  e is the same on all ranks. */
 static bool save_failed(const Run *r, StepState *s, bool last, Err *e)
 {
     char text[1400];
     rundir_reason(r, e);
-    if (e->code != EXIT_DATA && (e->code != EXIT_IO || (e->error != ENOSPC && e->error != EDQUOT)))
+    const bool full = e->error == ENOSPC || e->error == EDQUOT;
+    if (e->code != EXIT_DATA && (e->code != EXIT_IO || !(full || saver_failed(r->saver, SAVER_LOCAL))))
         return false;
     if (last) {
         e->code = s->stop ? EXIT_UNSAVED : EXIT_IO;

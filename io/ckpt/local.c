@@ -244,7 +244,7 @@ bool local_list(const char *dir, LocalName **list, int *n, Err *e)
     if (!d)
         return errno == ENOENT || file_error(e, dir, "read the folder of ckpt.local");
     const struct dirent *x;
-    while ((x = readdir(d))) {
+    for (errno = 0; (x = readdir(d)); errno = 0) {
         char again[96];
         LocalName l;
         if (sscanf(x->d_name, "step-%" SCNd64 ".%" SCNx64 ".rank-%d", &l.step, &l.life, &l.rank) != 3)
@@ -259,8 +259,9 @@ bool local_list(const char *dir, LocalName **list, int *n, Err *e)
         }
         (*list)[(*n)++] = l;
     }
+    const bool ok = errno == 0 || file_error(e, dir, "read the folder of ckpt.local");
     closedir(d);
-    return true;
+    return ok;
 }
 
 void local_prune(const char *dir, uint64_t life, int64_t newest, int64_t other, int64_t first)

@@ -175,13 +175,24 @@ static int sender(const Holders *h, const Group *g, int rank)
     return best;
 }
 
-/* Whole rows are divided among all holders, who get the columns that they have not. */
+/* The group that this rank is of, or -1. */
+static int group_of(const Holders *h, int rank)
+{
+    for (int g = 0; g < h->groups; g++)
+        for (int i = h->group[g].first; i < h->group[g].first + h->group[g].n; i++)
+            if (h->holder[i] == rank)
+                return g;
+    return -1;
+}
+
+/* Whole rows are divided among all holders, who get the columns that they have not.  Who sends what to whom is asked only where
+   this rank is one of them: of a thousand ranks all pairs would take minutes. */
 static void gather(Builder *b, Holders *h, int tensor, int *chosen)
 {
     const Slice *whole = &b->s->piece[tensor].slice;
     int64_t rows, cols;
     dims_of(whole, &rows, &cols);
-    const int writers = choose(h, h->holder, h->holders, rows, cols, chosen);
+    const int writers = choose(h, h->holder, h->holders, rows, cols, chosen), own = group_of(h, b->rank);
     for (int k = 0; k < writers; k++) {
         const int64_t from = rows * k / writers, to = rows * (k + 1) / writers;
         const int part = b->s->parts;
@@ -190,7 +201,7 @@ static void gather(Builder *b, Holders *h, int tensor, int *chosen)
         for (int g = 0; g < h->groups; g++) {
             const Box box = h->group[g].box;
             const int64_t a = max64(from, box.row), z = min64(to, box.row + box.rows);
-            if (a >= z)
+            if (a >= z || (chosen[k] != b->rank && g != own))
                 continue;
             const int from_rank = sender(h, &h->group[g], chosen[k]);
             const Slice s = slice_of(whole, a, z - a, box.col, box.cols);

@@ -43,7 +43,7 @@ same_losses whole other
 # ---- the node's disk loses what is being carried: said, and training goes on ----
 ASVR_FAULT='0:*:mkdir:slow:1' begin 2 train "$config" "${small[@]}" --set run.dir=swept
 at_step 5 swept
-rm -rf disk
+mv disk swept.away
 ended 0
 grep -q 'a checkpoint is not saved' err || { cat err; fail "the loss is not said"; }
 same_losses whole swept
@@ -52,7 +52,7 @@ same_losses whole swept
 ASVR_FAULT='*:*:layout:fail:28' says 74 0 train "$config" "${small[@]}" --set run.dir=packed --set ckpt.every=6
 [ "$(grep -c 'a checkpoint is not saved' err)" -le 3 ] || { cat err; fail "it tries again without a pause"; }
 
-# ---- the node's disk is full: the next checkpoint goes straight to the run's ----
-ASVR_FAULT='*:*:keep:fail:28' says 0 2 train "$config" "${small[@]}" --set run.dir=straight --set ckpt.keep=100
+# ---- the node's disk fails: the next checkpoint goes straight to the run's ----
+ASVR_FAULT='1:*:keep:fail:5' says 0 2 train "$config" "${small[@]}" --set run.dir=straight --set ckpt.keep=100
 [ "$(ls straight/ckpt | grep -c step)" -gt 2 ] || { ls straight/ckpt; fail "nothing was saved before the end"; }
 same_losses whole straight
