@@ -331,6 +331,8 @@ Watch *watch_open(const Grid *g, double timeout, WatchSay say)
     CHECK(pipe2(w->wake, O_CLOEXEC) == 0, "no pipe for the watchdog: %s", strerror(errno));
     introduce(w, g);
     watch_phase(w, WATCH_START, 0);
+    if (w->rank > 0)
+        tell_zero(w);                               /* now: a rank that stops in the next moment has been heard */
 
     sigset_t all, before;                           /* signals go to the main thread */
     sigfillset(&all);

@@ -12,7 +12,8 @@
  *     cut off from everybody                    the same rule ends the rank that is alone
  *
  *     limit   watch.timeout; 0: the larger of 60 s and 20 times the longest step of this life so far.
- *             Start, the first step, saves and the end may be long: 10 times that, and half an hour at least where it is learned.
+ *             Start, the first step, saves, the end and all of pack may be long: 10 times that, and half an hour at least where it is
+ *             learned.
  *             Negative: nobody is ended.
  *
  * A straggler: the seconds of a step that a rank spends outside collectives, averaged over at least 4 steps and a second, are
@@ -36,7 +37,7 @@
 #include "core/base.h"
 #include "dist/grid.h"
 
-enum { WATCH_START, WATCH_DATA, WATCH_STEP, WATCH_SAVE, WATCH_END, WATCH_PHASES };
+enum { WATCH_START, WATCH_DATA, WATCH_STEP, WATCH_SAVE, WATCH_END, WATCH_PACK, WATCH_SHARD, WATCH_PHASES };
 
 enum { WATCH_HOST = 64 };
 typedef struct { int rank; double seconds; char host[WATCH_HOST]; } Straggler;      /* seconds: others wait for it in a step */
@@ -49,7 +50,7 @@ typedef struct Watch Watch;
 /* Phase WATCH_START begins.  Collective over g->world; dies where there is no thread or socket to be had. */
 Watch *watch_open(const Grid *g, double timeout, WatchSay say);
 void   watch_close(Watch *w);                                  /* Local; NULL does nothing, in the two below as well */
-/* What the main thread does from here on, and in which step.  Local. */
+/* What the main thread does from here on, and in which step; in pack, with which sample.  Local. */
 void   watch_phase(Watch *w, int phase, int64_t step);
 /* A step begins, in WATCH_DATA; it has ended.  Local. */
 void   watch_step_begins(Watch *w, int64_t step);

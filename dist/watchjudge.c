@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const PHASE[WATCH_PHASES] = { "start", "waiting for data", "the step", "the save", "the end" };
+static const char *const PHASE[WATCH_PHASES] = { "start", "waiting for data", "the step", "the save", "the end", "making samples", "writing a shard" };
 
 enum { LEAST = 60, TIMES = 20, LONG_TIMES = 10, LONG_LEAST = 1800 };    /* seconds; steps; limits; seconds */
 enum { WINDOWS = 2 };
@@ -96,10 +96,11 @@ static const char *phase_of(const WatchState *s)
 static void place(char *out, size_t cap, const WatchState *s)
 {
     const CommWhere w = comm_unpack(s->inside);
+    const char *unit = s->phase >= WATCH_PACK ? "sample" : "step";
     if (s->inside)
-        snprintf(out, cap, "%s %lld (step %lld)", comm_kind(w.kind), (long long)w.number, (long long)s->step);
+        snprintf(out, cap, "%s %lld (%s %lld)", comm_kind(w.kind), (long long)w.number, unit, (long long)s->step);
     else
-        snprintf(out, cap, "%s (step %lld)", phase_of(s), (long long)s->step);
+        snprintf(out, cap, "%s (%s %lld)", phase_of(s), unit, (long long)s->step);
 }
 
 static int mute(const WatchTable *t, double at, double silent)

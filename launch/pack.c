@@ -109,6 +109,9 @@ static void make_part(Pack *p, ShardBuild *b, int split, int64_t from, int64_t t
     PackSample x = { 0 };
     for (int64_t i = from; i < to && !e->code; i++) {
         Err bad = { 0 };
+        watch_phase(p->r.watch, WATCH_PACK, i);
+        FAULT_STEP(i + 1);
+        FAULT("data");
         const int got = s->make(s, split, i, &x, &bad);
         if (got == 1) {
             if (teaches(s->c, &x, i, left))
@@ -133,8 +136,10 @@ static uint64_t stamp(Pack *p, int split, int64_t first, int64_t n)
     Source *s = &p->source;
     uint64_t sum = 0;
     const int rank = p->r.grid.rank;
-    for (int64_t i = share(p, first, n, rank); s->stamp && i < share(p, first, n, rank + 1); i++)
+    for (int64_t i = share(p, first, n, rank); s->stamp && i < share(p, first, n, rank + 1); i++) {
+        watch_phase(p->r.watch, WATCH_PACK, i);
         sum += rng_bits(s->stamp(s, split, i, 1), rng_stream("stamp"), (uint64_t)i);
+    }
     comm_sum_u64(p->r.grid.world, &sum, 1);
     return sum + s->identity;
 }
@@ -150,11 +155,13 @@ static bool write_shard(Pack *p, int split, int64_t number, const ShardMeta *met
     make_part(p, &b, split, share(p, first, n, r->grid.rank), share(p, first, n, r->grid.rank + 1), &left, e);
     if (r->grid.rank == 0 && !e->code)
         packset_path(&p->set, split, number, path, e);
+    watch_phase(r->watch, WATCH_SHARD, first + n);          /* behind all who still make its samples */
     bool ok = run_agree(r, e);
     if (ok) {
         comm_bcast(r->grid.world, path, sizeof path, 0);
         if (meta->depth)
-            shardbuild_codes(&b, &r->model);
+            shardbuild_codes(&b, &r->model, r->watch);
+        watch_phase(r->watch, WATCH_SHARD, first + n);
         ok = shard_write(r->grid.world, path, meta, shardbuild_get(&b), e);
     }
     shardbuild_free(&b);
@@ -342,11 +349,15 @@ static bool pack(Pack *p, Err *e)
     p->began = p->said = now();
     if (r->grid.rank == 0)
         packset_open(&p->set, c->data.set, key_of(p, options), e);
-    if (!run_agree(r, e) || !try_disk(p, e) || !pack_split(p, SPLIT_TRAIN, e) || !pack_split(p, SPLIT_VAL, e)) {
+    const bool opened = run_agree(r, e);
+    if (opened)
+        run_watch(r);                                       /* not before: who trains a text model tells nothing of its progress */
+    if (!opened || !try_disk(p, e) || !pack_split(p, SPLIT_TRAIN, e) || !pack_split(p, SPLIT_VAL, e)) {
         free(options);
         return false;
     }
     say_progress(p, true);
+    watch_phase(r->watch, WATCH_END, p->done);
     if (r->grid.rank == 0) {
         complete(p, options);
         if (p->set.index->meta.samples == 0)

@@ -1,4 +1,5 @@
 #include "launch/room.h"
+#include "launch/save.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -196,6 +197,7 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
                 .kind = c->train.optimizer, .zero1 = b.zero1, .canonical = b.reduction == REDUCE_CANONICAL });
             optim_memory(&o, &coming, &muon);
             s->bytes += (double)(o.arena.size + coming + muon + buckets_memory(&o.zero, &b));
+            s->bytes += c->ckpt.async ? save_copy(&o, r->grid.dp_size) : 0;
             optim_close(&o);
         }
     }

@@ -27,8 +27,28 @@ void run_open(Run *r, const Config *c, int tp)
     ops_use(&OPS_CPU, r->threads);
 }
 
+/* From the watchdog's thread, while the main thread may stand anywhere. */
+static void hang(const char *what, const char *got)
+{
+    Err e = { 0 };
+    if (!got) {
+        log_warn(what);
+        return;
+    }
+    err_got(&e, "%s", got);
+    err_set(&e, EXIT_HANG, "", "is it stopped, or does its node, its disk or its network hang?  watch.timeout says how long is waited",
+            "%s", what);
+    log_error(&e);
+}
+
+void run_watch(Run *r)
+{
+    r->watch = watch_open(&r->grid, r->c->watch.timeout, hang);
+}
+
 void run_close(Run *r)
 {
+    watch_close(r->watch);
     if (r->feed)
         feed_close(r->feed);
     if (r->log)

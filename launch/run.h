@@ -49,7 +49,7 @@ typedef struct {
     int      threads;              /* of this rank */
     char     threads_text[32];     /* of all ranks: "2 threads", "1 to 4 threads" */
     Err      refused;              /* threads that were asked for and cannot be had: run_model says so */
-    Watch   *watch;                /* of a training run, or NULL */
+    Watch   *watch;                /* of train and pack, or NULL */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
@@ -59,8 +59,7 @@ typedef struct {
     Origin   origin;               /* of the weights, for the first line of a run */
 } Run;
 
-/* By Stage: "contrast", "tokenizer", "pretrain", "instruct". */
-extern const char *const STAGE_NAME[];
+extern const char *const STAGE_NAME[];         /* by Stage: "contrast", "tokenizer", "pretrain", "instruct" */
 
 /* What a model is opened for. */
 typedef struct {
@@ -74,6 +73,7 @@ typedef struct {
 /* tp: tensor-parallel ranks a replica, parallel.tp or 1; it divides the ranks. */
 void run_open(Run *r, const Config *c, int tp);
 void run_close(Run *r);
+void run_watch(Run *r);         /* opens r->watch (watch_open): from here on a rank that hangs ends all with EXIT_HANG */
 /* Every rank learns the first error; true if nobody has one. */
 bool run_agree(const Run *r, Err *e);
 /* Is the hash of what each rank has opened at `path` the same everywhere?  EXIT_DATA: "the ranks have opened different WHAT". */

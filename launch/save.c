@@ -65,6 +65,20 @@ bool run_recover(Run *r, Err *e)
     return true;
 }
 
+double save_copy(const Optim *o, int replicas)
+{
+    double floats = 0;
+    for (int i = 0; i < o->table->n; i++) {
+        const Param *p = &o->table->p[i];
+        floats += (double)p->count / (replicas * p->copies);
+        if (p->grad >= 0 && !(p->flags & STATE)) {                  /* it has moments: of Muon one, else two */
+            const double held = o->zero.mine[i] ? (double)share_count(zero_share(&o->zero, i, o->zero.rank)) : (double)p->count / replicas;
+            floats += (o->muon[i] ? 1 : 2) * held / p->copies;
+        }
+    }
+    return 4 * floats;
+}
+
 bool run_saver(Run *r, Err *e)
 {
     int n;

@@ -7,6 +7,9 @@
 #pragma once
 #include "launch/run.h"
 
+/* Bytes that the copy for a checkpoint takes on a rank of so many replicas, as io/ckpt/saveplan.h divides them: an even share of what
+   several ranks hold.  o: measured.  Local, without MPI: asvr plan asks, too. */
+double save_copy(const Optim *o, int replicas);
 /* With ckpt.local: what a dead life of the run left on the nodes' disks goes to RUN/ckpt.  Before run_resume. */
 bool run_recover(Run *r, Err *e);
 /* What saves: once, when the weights are there. */

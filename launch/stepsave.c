@@ -23,7 +23,7 @@ static bool save_failed(const Run *r, StepState *s, bool last, Err *e)
         e->code = s->stop ? EXIT_UNSAVED : EXIT_IO;
         return false;
     }
-    snprintf(text, sizeof text, "a checkpoint is not saved: %s (%s); training goes on and tries again", e->what, e->where);
+    snprintf(text, sizeof text, "step %lld is not saved: %s (%s); training goes on and tries again", (long long)saver_tried(r->saver), e->what, e->where);
     if (r->grid.rank == 0)
         log_warn(text);
     s->again = now() + SAVE_AGAIN;

@@ -80,33 +80,18 @@ static int train(Run *r, Err *e)
     return EXIT_DONE;
 }
 
-/* From the watchdog's thread, while the main thread may stand anywhere. */
-static void hang(const char *what, const char *got)
-{
-    Err e = { 0 };
-    if (!got) {
-        log_warn(what);
-        return;
-    }
-    err_got(&e, "%s", got);
-    err_set(&e, EXIT_HANG, "", "is it stopped, or does its node, its disk or its network hang?  watch.timeout says how long is waited",
-            "%s", what);
-    log_error(&e);
-}
-
 int train_main(const Config *c)
 {
     Run r;
     Err e = { 0 };
     run_open(&r, c, c->parallel.tp);
     stop_grace(c->stop.grace);
-    r.watch = watch_open(&r.grid, c->watch.timeout, hang);
+    run_watch(&r);
     int code = step_open(&r, &e) ? train(&r, &e) : e.code;
     watch_phase(r.watch, WATCH_END, r.step);
     step_close(&r, code);
     if (r.grid.rank == 0 && e.code)
         log_error(&e);
-    watch_close(r.watch);
     run_close(&r);
     return code;
 }

@@ -54,6 +54,25 @@ bool path_folder(char out[PATH_ROOM], const char *path, Err *e)
     return path_set(out, e, "%.*s", n ? n : 1, n ? path : ".");
 }
 
+int file_open(const char *path, int flags)
+{
+    int fd;
+    while ((fd = open(path, flags | O_CLOEXEC, 0666)) < 0 && errno == EINTR)
+        ;
+    return fd;
+}
+
+bool file_fsync(int fd)
+{
+    int bad;
+    while ((bad = fsync(fd)) && errno == EINTR)
+        ;
+    return !bad;
+}
+
+/* On Linux the descriptor is gone, whatever close says. */
+bool file_close(int fd) { return close(fd) == 0 || errno == EINTR; }
+
 int64_t file_pread(int fd, void *buf, int64_t n, int64_t offset)
 {
     int64_t done = 0;
@@ -116,7 +135,7 @@ bool file_reserve(int fd, const char *path, int64_t bytes, Err *e)
 bool file_read(const char *path, size_t cap, char **bytes, size_t *n, Err *e)
 {
     *bytes = NULL, *n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = file_open(path, O_RDONLY);
     struct stat st;
     if (fd < 0)
         return file_error(e, path, "open");
@@ -146,15 +165,12 @@ bool file_read(const char *path, size_t cap, char **bytes, size_t *n, Err *e)
 
 bool file_sync(const char *path, Err *e)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = file_open(path, O_RDONLY);
     if (fd < 0)
         return file_error(e, path, "open");
     struct stat st;
-    int bad = fsync(fd);
     /* Some file systems have nothing to sync in a folder and say EINVAL. */
-    if (bad && errno == EINVAL && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
-        bad = 0;
-    bool ok = !bad || file_error(e, path, "fsync");
+    const bool ok = file_fsync(fd) || (errno == EINVAL && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) || file_error(e, path, "fsync");
     close(fd);
     return ok;
 }
@@ -173,12 +189,12 @@ bool file_replace(const char *path, const void *bytes, size_t n, Err *e)
     base = base ? base + 1 : path;
     if (!path_folder(folder, path, e) || !path_set(temp, e, "%s/.tmp-%s", folder, base))
         return false;
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int fd = file_open(temp, O_WRONLY | O_CREAT | O_TRUNC);
     if (fd < 0)
         return file_error(e, temp, "create");
     bool ok = file_write(fd, bytes, n) || file_error(e, temp, "write");
-    ok = ok && (fsync(fd) == 0 || file_error(e, temp, "fsync"));
-    if (close(fd) && ok)
+    ok = ok && (file_fsync(fd) || file_error(e, temp, "fsync"));
+    if (!file_close(fd) && ok)
         ok = file_error(e, temp, "close");
     ok = ok && file_commit(temp, path, e);
     if (!ok)

@@ -22,6 +22,10 @@ bool file_error(Err *e, const char *path, const char *doing);
 
 /* The whole file, NUL-terminated, to be freed by the caller; a file of more than cap bytes is EXIT_DATA. */
 bool file_read(const char *path, size_t cap, char **bytes, size_t *n, Err *e);
+/* open, fsync and close that go on after EINTR; with O_CLOEXEC and mode 0666.  -1, false: with errno. */
+int  file_open(const char *path, int flags);
+bool file_fsync(int fd);
+bool file_close(int fd);
 /* n bytes at an offset or fewer at the end of the file; -1 with errno.  Goes on after EINTR and short reads. */
 int64_t file_pread(int fd, void *buf, int64_t n, int64_t offset);
 /* All n bytes, or false with errno.  Go on after EINTR and short writes. */

@@ -42,7 +42,7 @@ static void nap(double seconds)
 static bool read_life(const char *path, int fd, Life *l, bool *known)
 {
     char text[LIFE_TEXT];
-    const int own = fd >= 0 ? fd : open(path, O_RDONLY | O_CLOEXEC);
+    const int own = fd >= 0 ? fd : file_open(path, O_RDONLY);
     const int64_t n = own >= 0 ? file_pread(own, text, sizeof text - 1, 0) : -1;
     const int error = errno;
     if (fd < 0 && own >= 0)
@@ -79,7 +79,7 @@ static bool named_still(const char *path, const struct stat *was)
 
 static bool look(const char *path, Holder *h, Err *e)
 {
-    *h = (Holder){ .fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666) };
+    *h = (Holder){ .fd = file_open(path, O_RDWR | O_CREAT) };
     if (h->fd < 0)
         return file_error(e, path, "open the lease");
     int bad;
@@ -144,11 +144,11 @@ static bool put(Lease *l, const Holder *h, bool *again, Err *e)
     if (!path_set(aside, e, "%s/.tmp-%s-lease", l->dir, l->me.token))
         return false;
     const int n = life_text(&l->me, text);
-    l->fd = open(aside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    l->fd = file_open(aside, O_RDWR | O_CREAT | O_EXCL);
     if (l->fd < 0)
         return file_error(e, aside, "create the lease");
     flock(l->fd, LOCK_EX | LOCK_NB);                        /* where there is none the heart must do */
-    bool ok = (file_write(l->fd, text, (size_t)n) && fsync(l->fd) == 0) || file_error(e, aside, "write the lease");
+    bool ok = (file_write(l->fd, text, (size_t)n) && file_fsync(l->fd)) || file_error(e, aside, "write the lease");
     *again = ok && !named_still(l->path, &h->st);
     if (ok && !*again && !file_commit(aside, l->path, e)) {
         ok = false;
@@ -273,7 +273,7 @@ static void write_over(Lease *l)
     const int n = life_text(&l->me, text);
     pthread_mutex_lock(&l->lock);
     if (file_pwrite(l->fd, text, n, 0))
-        fsync(l->fd);
+        file_fsync(l->fd);
     pthread_mutex_unlock(&l->lock);
 }
 

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_CAP = 4096 };
+enum { LINE_CAP = 4096, WAITING = 64 << 10 };
 
 /* Back to the start of the line and erase it: what comes next takes the bar's place. */
 #define OVER_BAR "\r\033[K"
@@ -26,8 +26,10 @@ struct Log {
     char    path[PATH_ROOM];
     double  looked;                 /* when its name was looked at */
     bool    torn;                   /* the file may end in the middle of a line */
+    char    waiting[WAITING];       /* lines that could not be written yet */
+    size_t  n_waiting;
     bool    bar;                    /* stdout is a terminal that can go back to the start of a line */
-    bool    told_file, told_out;    /* the user knows that the file, or stdout, fails */
+    bool    told_file, told_lost, told_out;     /* the user knows that the file, or stdout, fails; that lines are lost */
     int     restart;
     int64_t first;                  /* the first step logged */
     double  start, shown;           /* when it was logged; when something was last shown */
@@ -66,7 +68,7 @@ Log *log_open(const char *run_dir, int64_t resume_step, Lease *lease, Err *e)
     bool ok = path_set(l->path, e, "%s/run.jsonl", run_dir) && dir_make(run_dir, e) &&
               logfile_take(run_dir, resume_step, lease, &l->restart, e);
     if (ok) {
-        l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        l->fd = file_open(l->path, O_WRONLY | O_CREAT | O_APPEND);
         ok = l->fd >= 0 ? file_sync(run_dir, e) : file_error(e, l->path, "open");
     }
     if (ok)
@@ -179,18 +181,31 @@ static void say_once(bool *told, const char *what, int error)
     *told = true;
 }
 
-/* A line is in the file whole or not at all: what a full disk took half of is taken back. */
-static void append(Log *l, const Line *o)
+/* What waits is in the file whole or not at all: what a full disk took half of is taken back. */
+static void write_waiting(Log *l)
 {
+    if (l->n_waiting == 0)
+        return;
     off_t end = lseek(l->fd, 0, SEEK_END);
-    bool ok = (!l->torn || file_write(l->fd, "\n", 1)) && file_write(l->fd, o->text, o->n);
-    if (ok) {
-        l->torn = l->told_file = false;
+    if ((!l->torn || file_write(l->fd, "\n", 1)) && file_write(l->fd, l->waiting, l->n_waiting)) {
+        l->torn = l->told_file = l->told_lost = false;
+        l->n_waiting = 0;
         return;
     }
     int error = errno;
     l->torn = end < 0 || ftruncate(l->fd, end);
-    say_once(&l->told_file, "cannot write run.jsonl (steps will be missing in it, training goes on)", error);
+    say_once(&l->told_file, "cannot write run.jsonl (its lines wait in memory, training goes on)", error);
+}
+
+static void append(Log *l, const Line *o)
+{
+    if (l->n_waiting + o->n > WAITING) {
+        say_once(&l->told_lost, "more lines of run.jsonl wait than there is room for (steps will be missing in it, training goes on)", ENOSPC);
+    } else {
+        memcpy(l->waiting + l->n_waiting, o->text, o->n);
+        l->n_waiting += o->n;
+    }
+    write_waiting(l);
 }
 
 bool log_there(Log *l)
@@ -208,7 +223,7 @@ bool log_there(Log *l)
 
 void log_sync(Log *l)
 {
-    if (l && fsync(l->fd))
+    if (l && !file_fsync(l->fd))
         say_once(&l->told_file, "cannot fsync run.jsonl", errno);
 }
 
@@ -326,6 +341,7 @@ void log_close(Log *l)
     if (bar_drawn)
         show(l, "\n", 1);
     bar_drawn = false;
+    write_waiting(l);
     log_sync(l);
     close(l->fd);
     free(l);

@@ -140,7 +140,7 @@ static bool finish(FILE *f, const char *path, bool ok, Err *e)
 {
     if (!f)
         return ok;
-    ok = ok && ((fflush(f) == 0 && fsync(fileno(f)) == 0) || file_error(e, path, "write"));
+    ok = ok && ((fflush(f) == 0 && file_fsync(fileno(f))) || file_error(e, path, "write"));
     return (fclose(f) == 0 || (ok && file_error(e, path, "close"))) && ok;
 }
 
@@ -166,10 +166,10 @@ static bool rewrite(const char *run_dir, const char *path, FILE *in, const Scan 
 /* The lines at the end go.  Asked for the lease after opening: had it been lost before, a later life's file has another inode. */
 static bool cut(const char *path, int64_t end, Lease *lease, Err *e)
 {
-    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    const int fd = file_open(path, O_WRONLY);
     if (fd < 0)
         return file_error(e, path, "open");
-    const bool ok = lease_held(lease, e) && ((ftruncate(fd, end) == 0 && fsync(fd) == 0) || file_error(e, path, "cut"));
+    const bool ok = lease_held(lease, e) && ((ftruncate(fd, end) == 0 && file_fsync(fd)) || file_error(e, path, "cut"));
     close(fd);
     return ok;
 }

@@ -28,7 +28,7 @@ static int by_name(const void *a, const void *b)
 
 static bool hash_file(const char *path, CkptFile *f, Err *e)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = file_open(path, O_RDONLY);
     if (fd < 0)
         return file_error(e, path, "open");
     char *buf = malloc(BUFFER);

@@ -21,7 +21,7 @@ static bool list_steps(MPI_Comm comm, const char *dir, int64_t **step, int *n, E
         char latest[PATH_ROOM];
         ok = path_set(latest, e, "%s/latest", dir);
         if (ok && access(latest, F_OK) == 0)
-            ok = err_set(e, EXIT_IO, dir, "put them back; to start from step 0, remove the file `latest` as well",
+            ok = err_set(e, EXIT_IO, dir, "put them back, or begin anew from step 0 with run.fresh = true",
                          "no checkpoint left: `latest` names one, but there is none");
     }
     if (!err_agree(comm, ok, e)) {

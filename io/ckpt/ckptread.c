@@ -72,7 +72,7 @@ static bool open_file(Ckpt *c, Err *e)
     struct stat st;
     if (ckpt_hurt(CKPT_AT_OPEN, e))
         return false;
-    c->fd = open(c->file, O_RDONLY | O_CLOEXEC);
+    c->fd = file_open(c->file, O_RDONLY);
     if (c->fd < 0 && errno == ENOENT)
         return err_set(e, EXIT_DATA, c->file, "", "the checkpoint has no " TENSORS_NAME);
     if (c->fd < 0)

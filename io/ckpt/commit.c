@@ -28,7 +28,7 @@ bool commit_names(Commit *c, const char *dir, int64_t step, const char *tag, Err
     c->dir = dir;
     snprintf(c->name, sizeof c->name, STEP_FORMAT, step);
     return path_set(c->final, e, "%s/%s", dir, c->name) &&
-           path_set(c->temp, e, "%s/.tmp-%s%s%s", dir, c->name, tag && *tag ? "-" : "", tag ? tag : "") &&
+           path_set(c->temp, e, "%s/.tmp-%s%s%s", dir, tag ? tag : "", tag && *tag ? "-" : "", c->name) &&
            path_set(c->file, e, "%s/" TENSORS_NAME, c->temp);
 }
 

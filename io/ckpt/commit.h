@@ -11,7 +11,7 @@
 typedef struct {
     const char *dir;                                    /* RUN/ckpt */
     char  name[32];                                     /* step-N */
-    char  temp[PATH_ROOM], final[PATH_ROOM];            /* dir/.tmp-step-N..., dir/step-N */
+    char  temp[PATH_ROOM], final[PATH_ROOM];            /* dir/.tmp-TAG-step-N, dir/step-N */
     char  file[PATH_ROOM];                              /* tensors.h5 in temp */
     int   keep;
     bool (*may)(void *owner, Err *e);                   /* asked before anything becomes visible or goes away; NULL: yes */

@@ -123,7 +123,7 @@ void layout_close(Layout *l)
 
 bool layout_write(const Layout *l, const char *path, uint64_t *sum, Err *e)
 {
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int fd = file_open(path, O_WRONLY | O_CREAT | O_TRUNC);
     bool ok = fd >= 0 || file_error(e, path, "create");
     ok = ok && allowed(path, l->bytes, e) && file_reserve(fd, path, l->bytes, e);
     for (int i = 0; i < l->extents && ok; i++) {
@@ -131,7 +131,7 @@ bool layout_write(const Layout *l, const char *path, uint64_t *sum, Err *e)
         ok = file_pwrite(fd, x->data, x->bytes, x->offset) || file_error(e, path, "write");
         *sum += tensors_sum(x->data, x->bytes, x->offset / 4);
     }
-    if (fd >= 0 && close(fd) && ok)
+    if (fd >= 0 && !file_close(fd) && ok)
         ok = file_error(e, path, "close");
     return ok;
 }

@@ -126,12 +126,12 @@ bool local_write(const char *dir, const LocalSource *s, TensorSums *sums, Err *e
     memcpy(&h.meta, s->meta, sizeof h.meta);
     if (!name_of(path, dir, "", s->meta->step, s->rank, e) || !name_of(temp, dir, ".tmp-", s->meta->step, s->rank, e) || !dir_make(dir, e))
         return false;
-    Writer w = { open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), temp, data_at(&h), NULL, 0, 0 };
+    Writer w = { file_open(temp, O_WRONLY | O_CREAT | O_TRUNC), temp, data_at(&h), NULL, 0, 0 };
     bool ok = (w.fd >= 0 || file_error(e, temp, "create")) && put_all(&w, s, sums, e);
     ASSERT(!ok || w.n == h.extents);
     memcpy(&h.sums, sums, sizeof h.sums);
-    ok = ok && write_tables(&w, &h, s->layout->tensor, e) && (fsync(w.fd) == 0 || file_error(e, temp, "fsync"));
-    if (w.fd >= 0 && close(w.fd) && ok)
+    ok = ok && write_tables(&w, &h, s->layout->tensor, e) && (file_fsync(w.fd) || file_error(e, temp, "fsync"));
+    if (w.fd >= 0 && !file_close(w.fd) && ok)
         ok = file_error(e, temp, "close");
     ok = ok && file_commit(temp, path, e);
     if (!ok)
@@ -175,7 +175,7 @@ bool local_open(LocalPart *p, const char *dir, int64_t step, int rank, Err *e)
     *p = (LocalPart){ .fd = -1 };
     if (!name_of(path, dir, "", step, rank, e))
         return false;
-    p->fd = open(path, O_RDONLY | O_CLOEXEC);
+    p->fd = file_open(path, O_RDONLY);
     if (p->fd < 0)
         return damaged(path, strerror(errno), e);
     if (file_pread(p->fd, &h, sizeof h, 0) != sizeof h || memcmp(h.magic, MAGIC, sizeof h.magic))

@@ -46,6 +46,7 @@ struct Saver {
     Layout    layout;
     float    *stage, *work;
     uint64_t *block;                    /* hashes: of this rank's blocks; on rank 0 of all in COMMIT */
+    int64_t   tried;
     int64_t   carrying;                 /* the step that is, or was last: its parts stay.  Written while no thread keeps */
     int      *old, olds;                /* whose parts this rank carries: its own, but in saver_recover */
     Lane      lane[SAVER_LANES];
@@ -69,16 +70,18 @@ static bool make(Lane *l, Err *e)
         return false;
     hook(CKPT_MKDIR);
     FAULT("mkdir");
+    if (FAILS("mkdir", e))
+        return false;
     return layout_write(&l->s->layout, l->commit.file, &l->sums.words, e);
 }
 
 /* Opens tensors.h5, writes, and syncs: on a parallel file system each rank has a cache of its own. */
 static bool write_with(Lane *l, bool (*put)(Lane *l, int fd, Err *e), Err *e)
 {
-    const int fd = open(l->commit.file, O_WRONLY | O_CLOEXEC);
+    const int fd = file_open(l->commit.file, O_WRONLY);
     bool ok = (fd >= 0 || file_error(e, l->commit.file, "open")) && put(l, fd, e) &&
-              (fsync(fd) == 0 || file_error(e, l->commit.file, "fsync"));
-    if (fd >= 0 && close(fd) && ok)
+              (file_fsync(fd) || file_error(e, l->commit.file, "fsync"));
+    if (fd >= 0 && !file_close(fd) && ok)
         ok = file_error(e, l->commit.file, "close");
     return ok;
 }
@@ -116,7 +119,7 @@ static bool hash(Lane *l, Err *e)
 {
     const Saver *s = l->s;
     const int64_t first = tensors_share(blocks_of(s), s->rank, s->size), n = tensors_share(blocks_of(s), s->rank + 1, s->size) - first;
-    const int fd = open(l->commit.file, O_RDONLY | O_CLOEXEC);
+    const int fd = file_open(l->commit.file, O_RDONLY);
     const bool ok = (fd >= 0 || file_error(e, l->commit.file, "open")) &&
                     tensors_hash(fd, l->commit.file, s->layout.bytes, first, n, s->block, &l->read, e);
     if (fd >= 0)
@@ -135,10 +138,14 @@ static bool commit(Lane *l, Err *e)
         return false;
     hook(CKPT_MANIFEST);
     FAULT("manifest");
+    if (FAILS("manifest", e))
+        return false;
     if (!commit_publish(&l->commit, e))
         return false;
     hook(CKPT_RENAME);
     FAULT("rename");
+    if (FAILS("rename", e))
+        return false;
     commit_clear(&l->commit);               /* after an exchange: the older checkpoint of the same step */
     commit_latest(&l->commit);
     hook(CKPT_LATEST);
@@ -188,6 +195,7 @@ static void end(Lane *l, bool ok)
 {
     if (l->s->rank == 0 && !ok && l->phase != KEEP)
         commit_clear(&l->commit);
+    l->s->tried = l->meta.step;
     if (ok)
         l->saved = l->meta.step, l->took = l->seconds;
     l->phase = IDLE;
@@ -290,6 +298,7 @@ bool    saver_busy(const Saver *s, int lane) { return s->lane[lane].phase != IDL
 bool    saver_copying(const Saver *s) { return s->lane[SAVER_RUN].phase != IDLE && !s->lane[SAVER_RUN].carry; }
 int64_t saver_saved(const Saver *s, int lane) { return s->lane[lane].saved; }
 int64_t saver_saving(const Saver *s, int lane) { return saver_busy(s, lane) ? s->lane[lane].meta.step : -1; }
+int64_t saver_tried(const Saver *s) { return s->tried; }
 double  saver_seconds(const Saver *s) { return s->lane[SAVER_RUN].took; }
 int64_t saver_written(const Saver *s) { return s->plan.floats * (int64_t)sizeof(float); }
 

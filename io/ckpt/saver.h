@@ -72,5 +72,7 @@ bool   saver_finish(Saver *s, int lane, Err *e);
 /* The last step since saver_open, and the one under way, or -1.  Local. */
 int64_t saver_saved(const Saver *s, int lane);
 int64_t saver_saving(const Saver *s, int lane);
+/* The step of the last save, in any lane, that is over, failed or not.  Local. */
+int64_t saver_tried(const Saver *s);
 /* How long the last save into the run's folder kept this rank's disk busy, seconds; 0: there was none.  Local. */
 double  saver_seconds(const Saver *s);

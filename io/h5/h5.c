@@ -72,7 +72,7 @@ bool h5_reserve(H5 *h, const char *name, int64_t bytes, Err *e)
         MPI_Comm_rank(h->comm, &rank);
     if (rank > 0)
         return true;
-    int fd = open(h->path, O_WRONLY | O_CLOEXEC);
+    int fd = file_open(h->path, O_WRONLY);
     const bool ok = fd >= 0 ? file_reserve(fd, h->path, h->end, e) : file_error(e, h->path, "open");
     if (!ok)
         err_got(e, "no room for %s", name[0] ? name : "its metadata");
@@ -162,8 +162,8 @@ bool h5_flush(H5 *h, Err *e)
 /* Every node holds dirty pages of its own, so every rank does this. */
 static bool to_disk(const H5 *h, Err *e)
 {
-    int fd = open(h->path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
+    int fd = file_open(h->path, O_RDONLY);
+    bool ok = fd >= 0 && file_fsync(fd);
     if (!ok)
         err_set(e, EXIT_IO, h->path, "", "the file does not reach the disk: %m");
     if (fd >= 0)

@@ -84,6 +84,11 @@ static bool read_all(MPI_Comm comm, const char *path, int32_t *x, Err *e)
         for (int p = 0; p < 2 && h; p++)
             ok = ok && read_one(h, p, alone ? 0 : rank, alone ? 1 : ranks, x, e);
         ok = (!h || h5_close(h, e)) && ok;
+        if (e->code) {                  /* a file that cannot be read at all */
+            const Err was = *e;
+            *e = (Err){ 0 };
+            err_got(e, "%s%s%s", was.what, was.got[0] ? ": " : "", was.got);
+        }
         if (!ok)
             err_set(e, EXIT_IO, path, "set OMPI_MCA_io=^ompio before the launcher starts the ranks; or OMPI_MCA_fcoll=two_phase",
                     "MPI-IO does not read back what it wrote");

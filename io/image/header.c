@@ -1,4 +1,5 @@
 #include "io/image/header.h"
+#include "io/image/image.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -65,17 +66,30 @@ static int64_t ppm_number(FILE *f)
     return is_blank(c) ? x : 0;
 }
 
+/* Are there n numbers, with blanks between them? */
+static bool holds(FILE *f, int64_t n)
+{
+    bool inside = false;
+    for (int c; n > 0 && (c = getc_unlocked(f)) != EOF; inside = !is_blank(c)) {
+        if (!is_blank(c) && (c < '0' || c > '9'))
+            return false;
+        n -= !inside && !is_blank(c);
+    }
+    return n <= 0;
+}
+
 /* kind: the digit or letter behind P.  Where grey or colour has no white (1 to 65535), there is no picture. */
-static bool ppm(FILE *f, int kind, int64_t *w, int64_t *h)
+static int ppm(FILE *f, int kind, int64_t *w, int64_t *h)
 {
     if (fseek(f, 2, SEEK_SET) != 0)
-        return false;
+        return SIZE_UNKNOWN;
     *w = ppm_number(f);
     *h = ppm_number(f);
     const int64_t white = strchr("2356", kind) ? ppm_number(f) : 1;
     if (white < 1 || white > UINT16_MAX)
         *w = *h = 0;
-    return true;
+    const bool small = *w <= IMAGE_SIDE && *h <= IMAGE_SIDE && *w * *h <= IMAGE_PIXELS;
+    return kind > '3' || !small || holds(f, *w * *h * (kind == '3' ? 3 : 1)) ? SIZE_EXACT : SIZE_CUT;
 }
 
 /* The chunk behind RIFF, length, WEBP. */
@@ -134,7 +148,7 @@ int picture_size(const char *path, int64_t *w, int64_t *h)
         *h = little(b + 8, 2);
         found = SIZE_LOOSE;
     } else if (n >= 2 && b[0] == 'P' && strchr("123456Ff", b[1]) && b[1]) {
-        found = ppm(f, b[1], w, h) ? SIZE_EXACT : SIZE_UNKNOWN;
+        found = ppm(f, b[1], w, h);
     } else if (n >= 16 && !memcmp(b, "RIFF", 4) && !memcmp(b + 8, "WEBP", 4)) {
         found = webp(b, n, w, h) ? SIZE_EXACT : SIZE_UNKNOWN;
     } else if (n >= 8 && (!memcmp(b, "II*\0", 4) || !memcmp(b, "MM\0*", 4))) {

@@ -11,8 +11,9 @@
 #pragma once
 #include <stdint.h>
 
-enum { SIZE_UNKNOWN, SIZE_LOOSE, SIZE_EXACT };
+enum { SIZE_UNKNOWN, SIZE_LOOSE, SIZE_EXACT, SIZE_CUT };
 
 /* w and h are what the file claims, 0 where a number is none.  LOOSE: a decoder may find another size (a GIF grows where a frame
-   leaves its screen, a TIFF may have two widths); EXACT: it may not.  UNKNOWN: of no kind above, or cut before it says. */
+   leaves its screen, a TIFF may have two widths); EXACT: it may not.  UNKNOWN: of no kind above, or cut before it says.
+   CUT: a PPM of numbers in letters that has fewer of them than pixels, which libvips takes for zeros. */
 int picture_size(const char *path, int64_t *w, int64_t *h);

@@ -74,6 +74,10 @@ static VipsImage *open_header(const char *path, Err *e)
     const int claim = picture_size(path, &w, &h);
     if (claim != SIZE_UNKNOWN && !size_ok(w, h, path, e))
         return NULL;
+    if (claim == SIZE_CUT) {
+        err_set(e, EXIT_DATA, path, "copy it again", "the picture ends before its last pixel");
+        return NULL;
+    }
     VipsSource *source = vips_source_new_from_file(path);
     VipsImage *im = NULL;
     if (source && is_known(source))

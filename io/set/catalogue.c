@@ -289,7 +289,7 @@ int shard_file_of(const File *f, Err *e)
     const IndexShard *is = &f->index->shard[f->i];
     char want[17], got[17] = "";
     struct stat st;
-    const int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    const int fd = file_open(f->path, O_RDONLY);
     if (fd < 0) {
         err_set(e, errno == ENOENT ? EXIT_DATA : EXIT_IO, f->path, errno == EMFILE ? "raise `ulimit -n`" : hint,
                 "the shard cannot be opened: %m");

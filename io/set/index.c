@@ -123,7 +123,7 @@ Index *index_open(const char *path, Err *e)
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && snprintf(inside, sizeof inside, "%s/index.set", path) < (int)sizeof inside)
         path = inside;
     Index *x = index_new(path);
-    x->fd = open(path, O_RDONLY | O_CLOEXEC);
+    x->fd = file_open(path, O_RDONLY);
     if (x->fd < 0)
         err_set(e, EXIT_DATA, path, "make it with `asvr pack`, or correct data.set", "the data set's index cannot be opened: %m");
     else if (read_head(x, e))

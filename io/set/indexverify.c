@@ -109,7 +109,7 @@ bool index_verify_shard(const Index *x, int i, int part, int parts, int64_t *byt
     Window w = { .path = path };
     if (!index_shard_path(x, i, path, sizeof path, e))
         return false;
-    if ((w.fd = open(path, O_RDONLY | O_CLOEXEC)) < 0 || fstat(w.fd, &st))
+    if ((w.fd = file_open(path, O_RDONLY)) < 0 || fstat(w.fd, &st))
         return err_set(e, EXIT_DATA, path, "copy the shard again, or pack it again with `asvr pack`", "the shard cannot be opened: %m");
     bool ok = st.st_size == s->bytes;
     if (!ok) {

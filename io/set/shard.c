@@ -232,7 +232,7 @@ static bool read_back(Writer *w, const char *path, uint64_t sum[SHARD_ARRAYS], E
     frame_open(&f, stored);
     char *rows = malloc((size_t)raw);
     CHECK(rows, "no memory for a chunk of %lld bytes", (long long)raw);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = file_open(path, O_RDONLY);
     bool ok = fd >= 0 || err_set(e, EXIT_IO, path, "", "the shard cannot be opened: %m");
     for (int k = 0; k < SHARD_ARRAYS; k++) {
         const ShardArray *a = &w->array[k];

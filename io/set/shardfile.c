@@ -1,5 +1,7 @@
 #include "io/set/shardfile.h"
 
+#include "io/base/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -186,7 +188,7 @@ static bool read_all(H5 *h, ShardFile *f, Err *e)
 bool shard_file_open(ShardFile *f, const char *path, Err *e)
 {
     struct stat st;
-    *f = (ShardFile){ .path = strdup(path), .fd = open(path, O_RDONLY | O_CLOEXEC) };
+    *f = (ShardFile){ .path = strdup(path), .fd = file_open(path, O_RDONLY) };
     CHECK(f->path, "no memory for a path");
     if (f->fd < 0 || fstat(f->fd, &st)) {
         const char *hint = errno == EMFILE ? "raise `ulimit -n`, or pack more samples into a shard" : "";

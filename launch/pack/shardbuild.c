@@ -61,7 +61,7 @@ void shardbuild_add(ShardBuild *b, const PackSample *p)
     }
 }
 
-void shardbuild_codes(ShardBuild *b, Model *m)
+void shardbuild_codes(ShardBuild *b, Model *m, Watch *w)
 {
     const int P = m->w.vision.P, Q = m->c.codes_depth;
     const size_t picture = (size_t)b->meta->image * (size_t)b->meta->image * 3;
@@ -69,6 +69,7 @@ void shardbuild_codes(ShardBuild *b, Model *m)
     CHECK(px, "no memory for %d pictures", m->c.max_images);
     for (int64_t i = 0; i < b->part.images; i += m->c.max_images) {
         const int n = (int)min64(m->c.max_images, b->part.images - i);
+        watch_phase(w, WATCH_PACK, i);
         memcpy(px, (const uint8_t *)b->pixels.at + (size_t)i * picture, (size_t)n * picture);
         if (b->meta->store == STORE_DELTA)
             store_decode(px, n, b->meta->image);

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "core/asvr.h"
+#include "dist/watch.h"
 #include "io/set/shard.h"
 #include "launch/pack/source.h"
 
@@ -18,8 +19,8 @@ typedef struct {
 
 void shardbuild_begin(ShardBuild *b, const ShardMeta *meta);
 void shardbuild_add(ShardBuild *b, const PackSample *p);
-/* Visual codes of all pictures so far, by the model's tower and codebooks. */
-void shardbuild_codes(ShardBuild *b, Model *m);
+/* Visual codes of all pictures so far, by the model's tower and codebooks; tells the watchdog of each batch. */
+void shardbuild_codes(ShardBuild *b, Model *m, Watch *w);
 /* Valid until the next call on b. */
 const ShardPart *shardbuild_get(ShardBuild *b);
 void shardbuild_free(ShardBuild *b);

@@ -4,6 +4,7 @@
 #include "io/set/loader.h"
 #include "launch/plan/plan.h"
 #include "launch/run.h"
+#include "launch/save.h"
 #include "launch/step.h"
 
 /* What a run has resident beside its arenas, as seen with Debian 12's Open MPI 4.1, HDF5 1.10 and OpenBLAS 0.3.21, alike on 1, 2
@@ -14,7 +15,7 @@ enum { MPI_MIB = 16, THREAD_MIB = 4, TRAIN_MIB = 6 };
 const char *const MEM_NAME[MEM_CLASSES] = {
     [MEM_WEIGHTS] = "weights", [MEM_GRADS] = "gradients", [MEM_MOMENTS] = "moments", [MEM_WAITING] = "sums that wait",
     [MEM_BUCKETS] = "buckets", [MEM_COMING] = "weights coming", [MEM_MUON] = "Muon's work", [MEM_TAPE] = "tape",
-    [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_MPI] = "MPI's copies", [MEM_PROCESS] = "process",
+    [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_COPY] = "checkpoint copy", [MEM_MPI] = "MPI's copies", [MEM_PROCESS] = "process",
 };
 
 static OptimSetup setup(const Config *c)
@@ -93,6 +94,7 @@ void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES
     for (int k = 0; k < MEM_ARENAS; k++)
         bytes[MEM_ARENAS] += bytes[k];
     bytes[MEM_LOADER] = loader(r);
+    bytes[MEM_COPY] = r->c->ckpt.async ? save_copy(&r->optim, r->replicas) : 0;
     bytes[MEM_MPI] = (double)buckets_foreign(&r->optim.zero, &r->buckets);
     bytes[MEM_PROCESS] = mib * (started + TRAIN_MIB);
 }

@@ -16,7 +16,7 @@ stage() {
     shift
     for n in 1 2 4; do train 0 $n --set run.dir=$name.$n "$@"; done
     [ "$(grep -c 'is skipped: ' err)" -gt 24 ] || fail "$name: not most of 48 samples were skipped: $(grep -c 'is skipped: ' err)"
-    ! grep -q 'null' $name.4/run.jsonl || fail "$name: a loss is not finite"
+    ! grep -q 'loss[a-z_]*": null' $name.4/run.jsonl || fail "$name: a loss is not finite"
     [ "$(column loss_hex $name.4 | cut -d' ' -f2 | sort -u | wc -l)" = 6 ] || fail "$name: the loss does not move"
     for n in 2 4; do same_losses $name.1 $name.$n; done
     train 0 2 --set run.dir=$name.tp --set parallel.tp=2 "$@"

@@ -23,7 +23,8 @@ killed_outside() {
     esac 2>/dev/null || true
     ended '137|143|0'                                       # 0: it was done
     for p in $(seq 50); do [ -n "$(mine "$ASVR_TRIAL")" ] || break; sleep 0.2; done
-    [ -z "$(mine "$ASVR_TRIAL")" ] || fail "ranks outlive their launcher by 10 s"
+    [ -z "$(mine "$ASVR_TRIAL")" ] || { ps -o pid,ppid,stat,args -p "$(mine "$ASVR_TRIAL" | paste -sd,)"; fail "ranks outlive their launcher by 10 s"; }
+    clean_segments                                          # what Open MPI leaves behind a killed launcher
     checkpoints_valid maybe
     goes_on "$(pick 1 2 4)"
 }
@@ -72,12 +73,13 @@ term_and_kill() {
     checkpoints_valid maybe
     goes_on "$(pick 1 2)"
 }
-# at any moment of the start: handlers stand before MPI
+# at any moment of the start: handlers stand before MPI; before them (143) nothing was said or made
 term_early() {
     begin 2
     sleep "0.$(draw 4)$(draw 10)"
     kill -TERM $(ranks) 2>/dev/null || true
-    ended '75|76|0'
+    ended '75|76|0|143'
+    [ "$got" != 143 ] || [ ! -s out -a ! -e run ] || said 'TERM ended what had begun'
     goes_on 2
 }
 two_within_a_moment() {
@@ -90,8 +92,8 @@ two_within_a_moment() {
 }
 # The second comes stop.grace later, while the step still runs: nothing is saved, and said.
 second_after_grace() {
-    ASVR_FAULT='*:8:forward:slow:4' begin 2 --set stop.grace=1
-    at_step 7
+    ASVR_FAULT='*:13:forward:slow:4' begin 2 --set stop.grace=1     # by now the checkpoint of step 5 is there
+    at_step 12
     set -- $(ranks)
     kill -TERM "$@"; sleep 2; kill -TERM "$@"
     ended 76
@@ -107,10 +109,11 @@ row_3() {
 }
 
 phases=(mkdir layout tensors hash manifest rename latest prune)
-# PHASE WHO RANKS: in that phase of a random save but the first
+# PHASE WHO RANKS: in that phase of a random save but the first, which runs beside the steps that follow (+)
 killed_in_phase() {
-    local at=$((every * (2 + $(draw 5))))
-    disturbed "$2:$at:$1:kill" train 137 "$3"
+    local at=$((every * (2 + $(draw 4)))) who=$2
+    case $1 in mkdir | manifest | rename | latest) [ "$who" != 1 ] || who=0 ;; esac         # what rank 0 does alone
+    disturbed "$who:$at+:$1:kill" train 137 "$3"
     checkpoints_valid
     goes_on "$(pick 1 2 4)"
 }

@@ -106,7 +106,7 @@ static void lives(int64_t from, int64_t to)
 /* The steps and lives in the file, as "1.0 2.0 3.1". */
 static const char *steps(void)
 {
-    static char out[512];
+    static char out[4096];
     size_t n = 0;
     char *text = text_of(file), *line, *rest = text;
     out[0] = 0;
@@ -230,7 +230,8 @@ static void a_full_stdout_is_no_death(void **state)
     assert_int_equal(count(steps(), "."), 20);
 }
 
-/* The file may hold no more than three and a half lines for a while. */
+/* The file may hold no more than three and a half lines till a step, of so many. */
+static int64_t room_from, last_step;
 static void crowded(void)
 {
     struct rlimit old, small = { 2500, RLIM_INFINITY };
@@ -240,9 +241,9 @@ static void crowded(void)
     small.rlim_max = old.rlim_max;
     Log *l = log_open(run, 1, NULL, &e);
     setrlimit(RLIMIT_FSIZE, &small);
-    for (int64_t s = 1; s <= 8; s++) {
+    for (int64_t s = 1; s <= last_step; s++) {
         StepLog x = step_of(s);
-        if (s == 7)
+        if (s == room_from)
             setrlimit(RLIMIT_FSIZE, &old);
         log_step(l, &x, 1000);
     }
@@ -252,14 +253,30 @@ static void crowded(void)
 static void a_full_disk_is_no_death(void **state)
 {
     (void)state;
+    room_from = 7, last_step = 8;
     assert_int_equal(in_child(crowded, -1), 0);
     char *err = text_of("err");
     assert_int_equal(count(err, "cannot write run.jsonl"), 1);
+    assert_int_equal(count(err, "steps will be missing"), 0);
     free(err);
-    const char *s = steps();                            /* whole lines only */
-    assert_memory_equal(s, "1.0 2.0 3.0", 11);
-    assert_null(strstr(s, "6.0"));
-    assert_string_equal(s + strlen(s) - 7, "7.0 8.0");
+    assert_string_equal(steps(), "1.0 2.0 3.0 4.0 5.0 6.0 7.0 8.0");      /* what waited is there */
+}
+
+/* What waits has an end: then lines are lost, whole ones, and that is said. */
+static void a_disk_full_for_long(void **state)
+{
+    (void)state;
+    fresh(NULL);
+    room_from = 300, last_step = 301;
+    assert_int_equal(in_child(crowded, -1), 0);
+    char *err = text_of("err");
+    assert_int_equal(count(err, "cannot write run.jsonl"), 1);
+    assert_int_equal(count(err, "steps will be missing"), 1);
+    free(err);
+    const char *s = steps();
+    assert_memory_equal(s, "1.0 2.0 3.0 4.0 5.0", 19);
+    assert_null(strstr(s, " 299.0"));
+    assert_non_null(strstr(s, " 301.0"));
 }
 
 static void with_message(void)
@@ -338,7 +355,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup(f, fresh)
     const struct CMUnitTest tests[] = {
         TEST(has_the_keys), TEST(nan_is_null), TEST(resumes_without_doubles), TEST(plain_lines_are_few),
-        TEST(a_full_stdout_is_no_death), TEST(a_full_disk_is_no_death), TEST(the_bar_is_redrawn), TEST(the_error_block),
+        TEST(a_full_stdout_is_no_death), TEST(a_full_disk_is_no_death), TEST(a_disk_full_for_long), TEST(the_bar_is_redrawn),
+        TEST(the_error_block),
         TEST(other_ranks_say_nothing),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,6 +159,7 @@ static void ppm_is_read_in_full(void **state)
         { "picture is 0 x 1", "P6 0 1 255\n" }, { "picture is 0 x 1", "P6 -1 1 255\n" }, { "picture is 0 x 0", "P6" }, { "picture is 0 x 0", "P6 2" },
         { "picture is 0 x 0", "P6 x y z\n" }, { "picture is 0 x", "P6 1e3 1 255\n" }, { "picture is", "PF 4294967297 1 -1\n" }, { "", "P6 1 1 0\nabc" },
         { "", "P6 1 1 65536\nabcdef" }, { "", "P6 2 2 255\nabc" }, { "", "P7 1 1 255\nabc" },
+        { "ends before", "P1\n202 20101\n1 0 1 2 a" }, { "ends before", "P2 2 2 255\n1 2 3 a" }, { "ends before", "P3 1 1 255\n1 2 a" },
         { "another size", "P5\n# one\n# two\n2 2\n255\nabcd" },
     };
     for (size_t i = 0; i < sizeof claim / sizeof *claim; i++) {
