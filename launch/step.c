@@ -313,7 +313,9 @@ void step_losses(const Run *r, StepState *s, const Losses *one)
 
 void step_sum(const Run *r, StepState *s)
 {
-    comm_sum_i64(r->grid.dp, s->exact[0].word, N_LOSSES * EXACT_WORDS);
+    if (r->grid.tp_rank != 0 && !s->odd)                /* a replica's ranks have the same losses: one counts, and all that err do */
+        memset(&s->exact, 0, sizeof s->exact);
+    comm_sum_i64(r->grid.world, s->exact[0].word, N_LOSSES * EXACT_WORDS);
     for (int i = 0; i < N_LOSSES; i++)
         ((double *)&s->sum)[i] = exact_value(&s->exact[i]);
     s->loss = model_loss(&r->model, &s->sum);

@@ -129,7 +129,7 @@ static void a_word_may_be_garbage(void **state)
     for (int phase = -1; phase <= WATCH_PHASES; phase += WATCH_PHASES + 1) {
         peer[2].state.phase = phase;
         watch_verdict(&table, 161, 20, &v);
-        assert_non_null(strstr(v.got, "it is in an unknown phase (step 912)"));
+        assert_non_null(strstr(v.got, "it is in an unknown phase ("));
     }
     stands_still(2, 2);
     peer[2].state.inside = UINT64_MAX;

@@ -61,3 +61,11 @@ for fault in 1:3:forward:nan 1:3:backward:nan 0:30:backward:spike:1e7; do
     [ "$(column skipped once | tail -1)" = '32 1' ] || fail "$fault: not one step was skipped"
     case $fault in *forward*) grep -q 'erred, perhaps that of rank 1 (' err || { cat err; fail "the rank whose loss was not finite is not named"; } ;; esac
 done
+
+# ---- the same on one of the ranks that share a replica, and the losses that it has in common with the others ----
+for rank in 0 1; do
+    rm -rf once
+    ASVR_FAULT=$rank:3:forward:nan says 0 2 train "$config" "${small[@]}" --set train.steps=5 --set parallel.tp=2 --set run.dir=once
+    [ "$(grep -c 'is skipped: loss nan, ' err)" = 1 ] || { cat err; fail "rank $rank of a replica: not said once"; }
+    [ "$(column skipped once | tail -1)" = '5 1' ] || fail "rank $rank of a replica: not one step was skipped"
+done

@@ -28,7 +28,7 @@ says 0 2 train "$config" "${small[@]}"
 grep -q '^done: ' out && ! grep -q "$(printf '\r')" out || { cat -v out; fail "what train says in a pipe is not plain lines"; }
 keys="step time samples tokens loss loss_text loss_visual loss_visual_depth loss_hex grad_norm lr skipped tokens_per_s samples_per_s
       flops_share t_step t_data t_forward t_backward t_reduce t_optim t_ckpt rss_mb straggler restart world dp tp threads
-      code_usage code_perplexity code_restarts"
+      code_usage code_perplexity code_restarts hash"
 [ "$(wc -l <run/run.jsonl)" = 12 ] || fail "run.jsonl has $(wc -l <run/run.jsonl) lines, not 12"
 for key in $keys; do
     [ "$(grep -c "[{ ]\"$key\": " run/run.jsonl)" = 12 ] || fail "not every line of run.jsonl has $key"
