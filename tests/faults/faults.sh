@@ -15,6 +15,7 @@ export ASVR=$build/asvr config=$root/configs/tiny.cfg ASVR_MODULES=$build
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_odls_base_sigkill_timeout=0
+export OMPI_MCA_ess_singleton_isolated=1       # a process without a launcher needs no daemon either
 
 work=$(mktemp -d) base=$work/base
 rm -rf "$logs" && mkdir -p "$logs"
