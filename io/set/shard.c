@@ -297,7 +297,7 @@ static bool write_file(Writer *w, const char *path, Err *e)
 static bool check_tables(const Writer *w, const char *path, Err *e)
 {
     ShardFile f;
-    bool same = shard_file_open(&f, path, e);
+    bool same = shard_file_tables(&f, path, e);
     same = same && f.chunks == w->chunks && f.fingerprint == shard_fingerprint(&w->meta, w->sum) &&
            f.fingerprint == shard_fingerprint(&f.meta, w->sum);
     for (int64_t i = 0; same && i < w->chunks; i++)

@@ -37,7 +37,7 @@ total() {
     local cpu=$(tail -n 1 "$work/times" | awk '{ for (i = 1; i <= 2; i++) { split($i, t, "[ms]"); s += 60 * t[1] + t[2] } printf "%.1f", s / 60 }')
     printf '    | %-46s | %6d | %6d | %d minutes, %s of processors; %s\n' all "$all_trials" "$all_passed" $(((SECONDS + 59) / 60)) "$cpu" "$1" | tee -a "$table"
 }
-trap 'remark "stopped here"; row_close; total "$(date +%F), stopped in row $n"; exit 143' TERM INT
+trap 'at=$row; remark "stopped here"; row_close; total "$(date +%F), stopped in row $at"; exit 143' TERM INT
 echo "asvr's scorecard, $mode, SEED=$seed"
 printf 'row | %-46s | trials | passed | note\n' fault | tee "$table"
 for n in $(seq 28); do
