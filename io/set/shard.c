@@ -11,6 +11,7 @@
 
 #include "io/base/files.h"
 #include "io/set/frame.h"
+#include "io/set/shardfile.h"
 
 const char *const shard_array_names[SHARD_ARRAYS] = {
     [SHARD_PIXELS] = "pixels", [SHARD_CODES] = "codes", [SHARD_IMAGE_START] = "image_start", [SHARD_TOKENS] = "tokens",
@@ -83,6 +84,7 @@ typedef struct {
     int64_t    *start[3];                           /* my start arrays, shifted to the whole file; ours to free */
     H5Chunk    *chunk;                              /* of all arrays, in their order */
     int64_t     chunks;
+    uint64_t    sum[SHARD_ARRAYS];                  /* of all rows */
 } Writer;
 
 static int64_t chunk_rows(const ShardArray *a)
@@ -281,7 +283,7 @@ static bool check(Writer *w, const char *path, uint64_t sum[SHARD_ARRAYS], Err *
 
 static bool write_file(Writer *w, const char *path, Err *e)
 {
-    uint64_t sum[SHARD_ARRAYS];
+    uint64_t *sum = w->sum;
     H5 *h = h5_create(w->comm, path, e);
     if (!h)
         return false;
@@ -289,6 +291,20 @@ static bool write_file(Writer *w, const char *path, Err *e)
               h5_hash_write(h, "hash", w->chunk, w->chunks, e) &&
               write_attributes(h, &w->meta, shard_fingerprint(&w->meta, sum), e);
     return h5_close(h, e) && ok;
+}
+
+/* What was written last, hashes and attributes, once more as a reader has it.  Rank 0. */
+static bool check_tables(const Writer *w, const char *path, Err *e)
+{
+    ShardFile f;
+    bool same = shard_file_tables(&f, path, e);
+    same = same && f.chunks == w->chunks && f.fingerprint == shard_fingerprint(&w->meta, w->sum) &&
+           f.fingerprint == shard_fingerprint(&f.meta, w->sum);
+    for (int64_t i = 0; same && i < w->chunks; i++)
+        same = f.chunk[i].xxh64 == w->chunk[i].xxh64 && f.chunk[i].offset == w->chunk[i].offset && f.chunk[i].size == w->chunk[i].size;
+    shard_file_close(&f);
+    return same || err_set(e, EXIT_IO, path, "MPI-IO corrupts data: set OMPI_MCA_io=^ompio before the launcher starts",
+                           "the shard's hashes or attributes read back differently from what was written");
 }
 
 bool shard_write(MPI_Comm comm, const char *path, const ShardMeta *m, const ShardPart *mine, Err *e)
@@ -300,6 +316,8 @@ bool shard_write(MPI_Comm comm, const char *path, const ShardMeta *m, const Shar
         return false;
     writer_open(&w, comm, m, mine);
     bool ok = write_file(&w, tmp, e);
+    if (ok)
+        ok = err_agree(comm, w.rank > 0 || check_tables(&w, tmp, e), e);
     if (ok)
         ok = err_agree(comm, w.rank > 0 || file_commit(tmp, path, e), e);
     if (!ok && w.rank == 0)

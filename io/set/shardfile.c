@@ -173,9 +173,14 @@ static int64_t *read_starts(ShardFile *f, int k, int64_t end, int64_t most, Err 
     return NULL;
 }
 
+static bool read_tables(H5 *h, ShardFile *f, Err *e)
+{
+    return read_meta(h, f, e) && read_shapes(h, f, e) && read_chunks(h, f, e);
+}
+
 static bool read_all(H5 *h, ShardFile *f, Err *e)
 {
-    if (!read_meta(h, f, e) || !read_shapes(h, f, e) || !read_chunks(h, f, e))
+    if (!read_tables(h, f, e))
         return false;
     const int64_t images = min64(SAMPLE_IMAGES, SAMPLE_PIXELS / f->array[SHARD_PIXELS].is.row_bytes);
     f->image_start = read_starts(f, SHARD_IMAGE_START, f->meta.images, images, e);
@@ -185,7 +190,7 @@ static bool read_all(H5 *h, ShardFile *f, Err *e)
     return f->token_start && (!f->meta.eval || f->answer_start);
 }
 
-bool shard_file_open(ShardFile *f, const char *path, Err *e)
+static bool opened(ShardFile *f, const char *path, bool (*read)(H5 *h, ShardFile *f, Err *e), Err *e)
 {
     struct stat st;
     *f = (ShardFile){ .path = strdup(path), .fd = file_open(path, O_RDONLY) };
@@ -198,9 +203,12 @@ bool shard_file_open(ShardFile *f, const char *path, Err *e)
     H5 *h = h5_open(MPI_COMM_NULL, path, e);
     if (!h)
         return false;
-    bool ok = read_all(h, f, e);
+    bool ok = read(h, f, e);
     return h5_close(h, e) && ok;
 }
+
+bool shard_file_open(ShardFile *f, const char *path, Err *e) { return opened(f, path, read_all, e); }
+bool shard_file_tables(ShardFile *f, const char *path, Err *e) { return opened(f, path, read_tables, e); }
 
 void shard_file_close(ShardFile *f)
 {

@@ -29,4 +29,6 @@ typedef struct {
 
 /* Opens and checks one file.  On failure the caller still closes f. */
 bool shard_file_open(ShardFile *f, const char *path, Err *e);
+/* The same without the start arrays. */
+bool shard_file_tables(ShardFile *f, const char *path, Err *e);
 void shard_file_close(ShardFile *f);

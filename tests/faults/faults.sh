@@ -15,6 +15,7 @@ export ASVR=$build/asvr config=$root/configs/tiny.cfg ASVR_MODULES=$build
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_odls_base_sigkill_timeout=0
+export OMPI_MCA_ess_singleton_isolated=1       # a process without a launcher needs no daemon either
 
 work=$(mktemp -d) base=$work/base
 rm -rf "$logs" && mkdir -p "$logs"
@@ -36,7 +37,7 @@ total() {
     local cpu=$(tail -n 1 "$work/times" | awk '{ for (i = 1; i <= 2; i++) { split($i, t, "[ms]"); s += 60 * t[1] + t[2] } printf "%.1f", s / 60 }')
     printf '    | %-46s | %6d | %6d | %d minutes, %s of processors; %s\n' all "$all_trials" "$all_passed" $(((SECONDS + 59) / 60)) "$cpu" "$1" | tee -a "$table"
 }
-trap 'remark "stopped here"; row_close; total "$(date +%F), stopped in row $n"; exit 143' TERM INT
+trap 'at=$row; remark "stopped here"; row_close; total "$(date +%F), stopped in row $at"; exit 143' TERM INT
 echo "asvr's scorecard, $mode, SEED=$seed"
 printf 'row | %-46s | trials | passed | note\n' fault | tee "$table"
 for n in $(seq 28); do

@@ -105,7 +105,7 @@ one_fails() {
     checkpoints_valid maybe
     if [ $code = 74 ]; then
         once
-        blames run/
+        grep -qE '^  where     ([^ ]*/)?run[/,]' err || said 'which file?'
         case $5:$(lines) in ENOSPC:0 | EDQUOT:0) ;; ENOSPC:$steps | EDQUOT:$steps) ;; ENOSPC:* | EDQUOT:*) said "a full disk in step $(lines) ended training" ;; esac
     elif ! grep -q 'warning: cannot remove' err; then
         like_whole

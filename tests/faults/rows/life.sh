@@ -77,6 +77,7 @@ row_18() {
     trial 'a stranger' stranger
     for n in 1 2; do trial 'no flock' no_flock $n; done
     trial 'run.dir deleted' deleted_meanwhile
+    [ "$mode" = quick ] || program launch/lease
 }
 
 clock_moves() {
