@@ -124,7 +124,8 @@ errors_for() {
     read | pread) echo "EIO EINTR short" ;;
     fsync | fdatasync) echo "EIO ENOSPC EINTR" ;;
     close) echo "EIO ENOSPC EDQUOT EINTR" ;;
-    create | mkdir | fallocate | ftruncate | rename) echo "ENOSPC EDQUOT EIO" ;;
+    create) echo "ENOSPC EDQUOT EIO EINTR" ;;
+    mkdir | fallocate | ftruncate | rename) echo "ENOSPC EDQUOT EIO" ;;
     open | unlink | rmdir | flock) echo "EIO EINTR" ;;
     esac
 }
