@@ -9,8 +9,9 @@
 
 /* What a run has resident beside its arenas, as seen with Debian 12's Open MPI 4.1, HDF5 1.10 and OpenBLAS 0.3.21, alike on 1, 2
    and 4 ranks: more than a plan's own process MPI and OpenBLAS' buffers of one thread; of each further thread; in a run that
-   trains a text model, the lists of the shards and a reader, and what the sgemm at its start leaves. */
-enum { MPI_MIB = 16, THREAD_MIB = 4, TRAIN_MIB = 6 };
+   trains a text model, the lists of the shards and a reader, what the sgemm at its start leaves, and the threads of watch, lease and
+   saver. */
+enum { MPI_MIB = 16, THREAD_MIB = 4, TRAIN_MIB = 12 };
 
 const char *const MEM_NAME[MEM_CLASSES] = {
     [MEM_WEIGHTS] = "weights", [MEM_GRADS] = "gradients", [MEM_MOMENTS] = "moments", [MEM_WAITING] = "sums that wait",

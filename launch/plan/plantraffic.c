@@ -141,8 +141,8 @@ int plan_places(const PlanRank *r, Place out[PLACES])
     sent(&t, "gradients", AXIS_DP, 0, buckets_bytes(&r->optim.zero, &r->buckets));
     sent(&t, "new weights", AXIS_DP, 0, zero_weights_bytes(&r->optim.zero));
     sent(&t, "Muon", AXIS_DP, 0, muon.dp);
-    sent(&t, "losses", AXIS_DP, 1, comm_sum_bytes(N_LOSSES * norm, r->replicas));
     sent(&t, "Muon", AXIS_WORLD, 0, muon.world);
+    sent(&t, "losses", AXIS_WORLD, 1, comm_sum_bytes(N_LOSSES * norm, ranks));
     sent(&t, "norm", AXIS_WORLD, 1, zero1 ? comm_sum_bytes(norm, ranks) : 0);
     sent(&t, "targets, requests", AXIS_WORLD, 1, comm_sum_bytes(sizeof(Tally), ranks));
     int n = 0;

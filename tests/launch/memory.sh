@@ -3,7 +3,7 @@
 . "$(dirname "$0")/tools.inc"
 
 # Sequences are cut to model.decoder.max_len, which is shorter than the data's: that is what plan counts with.
-small+=(--set model.decoder.max_len=96 --set train.steps=1)
+small+=(--set model.decoder.max_len=96 --set train.steps=2)
 wide=(--set model.decoder.width=384 --set model.decoder.ffn=1536 --set model.decoder.layers=4 --set train.micro_batch=2)
 says 0 0 pack "$config" "${small[@]}"
 
@@ -13,16 +13,16 @@ row() {
     says 0 0 plan "$config" "${small[@]}" --set plan.replicas=$(($3 / $4)) --set parallel.tp="$4" "${@:5}"
     printf '%-34s %9s %9.1f\n' "$1" "$(sed -n 's/^  predicted peak .* \([0-9]*\) MiB$/\1/p' out)" "$2" >>table
 }
-# peak NAME RANKS TP SETTINGS...: of a run, whose log knows of rank 0
+# peak NAME RANKS TP SETTINGS...: of a run that saves in the middle, whose log knows of rank 0
 peak() {
-    says 0 "$2" train "$config" "${small[@]}" --set run.dir=run --set parallel.tp="$3" "${@:4}"
+    says 0 "$2" train "$config" "${small[@]}" --set run.dir=run --set ckpt.every=1 --set parallel.tp="$3" "${@:4}"
     row "$1" "$(sed -n 's/.*"rss_mb": \([0-9.]*\).*/\1/p' run/run.jsonl | tail -1)" "${@:2}"
     rm -r run
 }
 # largest NAME RANKS TP SETTINGS...: of the largest rank of a benchmark, for grids whose ranks differ
 largest() {
     says 0 "$2" bench "$config" "${small[@]}" --set run.dir= --set data.codes=given --set parallel.tp="$3" "${@:4}"
-    row "$1" "$(sed -n '$s/.* \([0-9]*\) MiB$/\1/p' out)" "${@:2}" --set data.codes=given
+    row "$1" "$(sed -n '$s/.* \([0-9]*\) MiB$/\1/p' out)" "${@:2}" --set data.codes=given --set ckpt.async=false      # it saves nothing
 }
 
 peak "tiny" 1 1

@@ -128,16 +128,3 @@ ended 75
 grep -q "^stopped after step 1 on request" out || { cat out; fail "nobody says where it stopped"; }
 says 0 2 train "$config" "${long[@]}" --set run.dir=left
 same_losses long left
-
-# ---- at once, with a save under way: its thread may be about to rename, so the lease stays until the process is gone ----
-export ASVR_FAULT='0:*:manifest:slow:6'
-begin 0 train "$config" "${small[@]}" --set run.dir=under_way --set train.steps=2000 --set ckpt.every=40 --set stop.grace=0
-at_step 43 under_way
-kill -STOP $job
-kill -INT $job
-kill -TERM $job
-kill -CONT $job
-ended 76
-unset ASVR_FAULT
-grep -q '^stopped at once' out || { cat out; fail "it was not between two steps"; }
-grep -q '"held":  true' under_way/.lease || { cat under_way/.lease; fail "the lease was given back while a save was under way"; }
