@@ -198,9 +198,9 @@ static void memory_print(const PlanRank *r, const PlanRank *alone, const Rates *
         if (k == MEM_ARENAS)
             printf("   %.1f MiB", bytes[k] / mib);
         if (k == MEM_PROCESS && rates)
-            printf("   as bench measured before the model, and 6 MiB for files");
+            printf("   as bench measured before the model, and 12 MiB for files and threads");
         if (k == MEM_PROCESS && !rates)
-            printf("   estimated: this process, and 16 MiB for MPI, 6 for files (plan.rates would know)");
+            printf("   estimated: this process, and 16 MiB for MPI, 12 for files and threads (plan.rates would know)");
         printf("\n");
     }
     printf("  %-15s %10s %10s   %.0f MiB\n", "predicted peak", brief_bytes(sum[0], a), brief_bytes(sum[1], b), sum[0] / mib);
