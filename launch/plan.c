@@ -347,6 +347,8 @@ static bool plan(const Config *c, Err *e)
     char trainable[CONFIG_STRING];
     const ModelConf conf = run_conf(c, &shape, trainable);
     Rates rates;
+    if (c->plan.ranks)
+        return plan_ranks(c, &conf, c->plan.ranks, e);
     if (c->plan.rates[0] && !rates_read(&rates, c->plan.rates, e))
         return false;
     if (!divides(c, &conf, e))

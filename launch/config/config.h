@@ -62,7 +62,7 @@ typedef struct Config {
     struct { int64_t samples; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
-    struct { int replicas; ConfigString rates; } plan;
+    struct { int replicas, ranks; ConfigString rates; } plan;
     struct { ConfigString from, to; } import;
     struct { ConfigString from, to, base; int dtype, shard_mb; } export;
 } Config;

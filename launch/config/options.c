@@ -142,6 +142,7 @@ const Option options[] = {
     INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),
 
     INT   (plan.replicas, 1, 1, 1048576, "replicas of parallel.tp ranks each that plan counts for"),
+    INT   (plan.ranks, 0, 0, 1048576, "a job's ranks: plan says how many of them can be used, and nothing else"),
     STRING(plan.rates, "a run that bench measured in: plan predicts time with its rates"),
 
     STRING(import.from, "a Hugging Face folder: safetensors, config.json"),
