@@ -344,11 +344,17 @@ static void log_straggler(StepLog *l, Straggler *x, const Run *r, StepState *s)
     l->straggler = x->rank;
     l->straggler_host = x->host;
     l->straggler_seconds = x->seconds;
-    if (s->said == x->rank + 1)
+    l->straggler_link = x->link ? x->collective : NULL;
+    const int said = 2 * x->rank + x->link + 1;
+    if (s->said == said)
         return;
-    s->said = x->rank + 1;
-    log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
-             x->host, x->seconds);
+    s->said = said;
+    if (x->link)
+        log_line(r->log, "step %lld: the link of rank %d on node %s is slow: a word and its answer take it %.3g s longer than the median%s%s",
+                 (long long)r->step + 1, x->rank, x->host, x->seconds, x->collective[0] ? "; all wait in " : "", x->collective);
+    else
+        log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
+                 x->host, x->seconds);
 }
 
 /* Share of the codes that the step chose, their perplexity, how many started again; and the terms of the loss. */

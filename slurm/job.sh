@@ -142,7 +142,8 @@ job_end() {
         exit "$code"
     fi
     job_say "back into the queue"
-    timeout 60 scontrol requeue "$job_id" || job_say "scontrol requeue failed: submit the same command again"
+    timeout 60 scontrol requeue "$job_id" || [ $? -gt 128 ] ||           # it may be ended itself by what it asked for
+        job_say "scontrol requeue failed: submit the same command again"
     exit "$code"
 }
 

@@ -10,7 +10,7 @@ restarts 2 killed
 tells killed 'ended with 137' 'given up: 3 starts in a row without a new checkpoint'
 
 # Killed each time, but each life gets further: it ends.
-fault='0:7:forward:kill,0:15:forward:kill,0:23:forward:kill,0:31:forward:kill'
+fault='0:11:forward:kill,0:19:forward:kill,0:27:forward:kill,0:35:forward:kill,*:1+:data:slow:0.1'
 submit further -N 1 -- --set ckpt.every=4
 finished COMPLETED further 180
 whole further

@@ -13,7 +13,7 @@ last=$(tail -n 1 run/run.jsonl | sed 's/^{"step": \([0-9]*\),.*/\1/')
 submit run -N 2
 at_step $((last + 4)) run
 slurm scontrol requeue "$job"
-until_true 30 [ "$(state "$job")" != RUNNING ]
+until_true 60 waits "$job"
 slurm scancel "$job"
 finished CANCELLED run
 

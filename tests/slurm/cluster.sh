@@ -12,7 +12,7 @@
 # node, and with that process the kernel takes down what it holds: bridge, cables, mounts, daemons, jobs.  Nothing is written
 # outside the folder.  Needs root, slurmctld, slurmd, munged, util-linux, iproute2.
 #
-# KILL_WAIT (10), GRACE (10), NODE_TIMEOUT (15), EXPIRE (5) are seconds: KillWait, the low partition's GraceTime,
+# KILL_WAIT (10), GRACE (10), NODE_TIMEOUT (9), EXPIRE (5) are seconds: KillWait, the low partition's GraceTime,
 # SlurmdTimeout, and how long a requeued job waits; TASK (task/affinity) is TaskPlugin, with task/none Slurm binds nothing.
 set -euo pipefail
 here=$PWD
@@ -94,7 +94,7 @@ MpiDefault=pmix
 ReturnToService=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-SlurmdTimeout=${NODE_TIMEOUT:-15}
+SlurmdTimeout=${NODE_TIMEOUT:-9}
 KillWait=${KILL_WAIT:-10}
 SchedulerParameters=sched_interval=2,bf_interval=2
 $(for ((i = 1; i <= n; i++)); do echo "NodeName=n$i NodeHostname=n$i NodeAddr=$NET.$((10 + i)) CPUs=$cpus RealMemory=4000 State=UNKNOWN"; done)

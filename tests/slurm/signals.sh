@@ -40,7 +40,7 @@ done
 for i in 1 2 3 4; do
     job=${jobs[i]}
     now=start$i
-    until_true 30 [ -n "$(slurm squeue -h -s -j "$job")" ] 
+    until_true 30 stepping "$job"
     slurm scancel --signal=TERM "$job"
 done
 for i in 1 2 3 4; do
