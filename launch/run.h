@@ -15,6 +15,7 @@
 #include "dist/bucket.h"
 #include "dist/grid.h"
 #include "dist/optim.h"
+#include "dist/place.h"
 #include "dist/watch.h"
 #include "io/set/catalogue.h"
 #include "io/ckpt/saver.h"
@@ -46,6 +47,7 @@ typedef struct {
     char     ckpt_dir[PATH_ROOM], local_dir[PATH_ROOM];    /* RUN/ckpt; the run's folder below ckpt.local, or "" */
     Lease   *lease;                /* of the run's directory; rank 0 only */
     char     tag[17];              /* lease_tag on all ranks */
+    CpuPlace place;                /* its cores */
     int      threads;              /* of this rank */
     char     threads_text[32];     /* of all ranks: "2 threads", "1 to 4 threads" */
     Err      refused;              /* threads that were asked for and cannot be had: run_model says so */

@@ -14,6 +14,7 @@
 #include "io/base/files.h"
 #include "launch/save.h"
 #include "launch/guard.h"
+#include "launch/nodes.h"
 #include "launch/rundir.h"
 #include "launch/schedule.h"
 
@@ -154,6 +155,7 @@ bool step_open(Run *r, Err *e)
         r->restart = log_restart(r->log);
         say_start(r);
     }
+    nodes_say(r);
     return true;
 }
 
