@@ -8,7 +8,8 @@
  *     leave a long step              where  time left < 2 S
  *
  * S is how long the last save kept the slowest disk busy, from its first byte to its commit.  Before the first save of this life S is
- * estimated: the checkpoint's bytes at 200 MB/s, which an old NFS server does.  S is 5 s at least.  Twice, since a save
+ * estimated: the checkpoint's bytes at 200 MB/s, which an old NFS server does, but an eighth of this life's time at most, so that
+ * short jobs get something done.  S is 5 s at least.  Twice, since a save
  * may be under way already, and what is computed since is saved behind it.
  * How long the first step takes nobody knows: it is looked at in its midst (step_left).
  * Tests  tests/launch/stop.sh, tests/io/base/test_command.c

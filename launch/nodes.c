@@ -72,13 +72,13 @@ static void warn_shared(const Member *m, int n, char out[TEXT])
 {
     for (int k = 0; k < n; k++) {
         const CpuPlace *p = &m[k].place;
-        if (p->kind == PLACE_SHARED && p->ranks > p->cores)
+        if (p->crosses)
+            set(out, "the launcher gave its %d ranks cores that overlap in part: nobody is bound; let it give each its own, or all the same", n);
+        else if (p->kind == PLACE_SHARED && p->ranks > p->cores)
             set(out, "%d ranks share %d core%s: give the job more cores, or start fewer ranks a node", p->ranks, p->cores, plural(p->cores));
         else if (p->kind == PLACE_SHARED && p->pinned)
             set(out, "OMP_PROC_BIND or OMP_PLACES pins the threads of %d ranks onto the same cores: unset them, and each rank is bound to its share",
                 p->ranks);
-        else if (p->crosses)
-            set(out, "the launcher gave its %d ranks cores that overlap in part: nobody is bound; let it give each its own, or all the same", n);
     }
 }
 
@@ -214,7 +214,7 @@ static void say(const Run *r, const Node *all, int n)
             tell(r, "... and nodes of other kinds, %s and more", list);
     memset(taken, 0, (size_t)n);
     say_idle(r, all, n);
-    while (alike(all, n, taken, true, &text, list)) {
+    for (int k = 0; k < LINES && alike(all, n, taken, true, &text, list); k++) {
         snprintf(line, sizeof line, "%s: %s", list, text);
         log_warn(line);
     }
