@@ -9,6 +9,7 @@
 #include "dist/stats.h"
 #include "io/set/readways.h"
 #include "launch/bench/bench.h"
+#include "launch/nodes.h"
 #include "launch/verbs.h"
 
 enum { WARM_UP = 2, STEPS = 12, TURNS = 8 };
@@ -300,6 +301,7 @@ static bool open_all(Run *r, Synthetic *s, Err *e)
                r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size, conf.leaves, c->train.micro_batch, (double)mem_total() / (1 << 20));
         fflush(stdout);
     }
+    nodes_say(r);
     return true;
 }
 

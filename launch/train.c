@@ -3,6 +3,7 @@
 
 #include "core/fault.h"
 #include "dist/stop.h"
+#include "launch/deadline.h"
 #include "launch/guard.h"
 #include "launch/spike.h"
 #include "launch/verbs.h"
@@ -51,8 +52,8 @@ static int leave(Run *r, StepState *s, Err *e)
     if (r->step > s->first && !step_save(r, s, true, e))
         return e->code;
     if (s->late)
-        log_line(r->log, "the job's time is not enough for step %lld (the last one took %.1f s) and a save", (long long)r->step + 1,
-                 s->t_last);
+        log_line(r->log, "the job's time is not enough for step %lld (the last one took %.1f s) and a save (%.1f s)", (long long)r->step + 1,
+                 s->t_last, deadline_save(r, s));
     log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
     return EXIT_SAVED;
 }
@@ -60,7 +61,7 @@ static int leave(Run *r, StepState *s, Err *e)
 static int train(Run *r, Err *e)
 {
     const Config *c = r->c;
-    StepState s = { .saved = now(), .kept = now(), .first = r->step, .ends = step_ends(c) };
+    StepState s = { .saved = now(), .kept = now(), .first = r->step, .ends = deadline_open(r) };
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;

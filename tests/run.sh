@@ -24,7 +24,7 @@ ranks() {
 tests() { for f in tests/$1/test_*.c tests/$1/fuzz_*.c; do [ ! -f "$f" ] || { f=${f#tests/}; echo "${f%.c}"; }; done; }
 
 # Those that wait more than they compute (a lease's heart, a watchdog's limit) run beside the others, one after the other.
-waits=' io/base/test_lease launch/lease launch/watch '
+waits=' io/base/test_lease launch/lease launch/watch launch/deadline '
 later() { case $waits in *" $1 "*) true ;; *) false ;; esac; }
 launch() { ASVR=$build/asvr case_run "$1" bash "tests/$1.sh"; }
 (
@@ -32,6 +32,7 @@ launch() { ASVR=$build/asvr case_run "$1" bash "tests/$1.sh"; }
     ranks io/base/test_lease 1
     launch launch/lease
     launch launch/watch
+    launch launch/deadline
 ) >"$work/said" &
 
 case_run layers tests/layers.sh

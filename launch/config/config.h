@@ -27,6 +27,7 @@ enum { LAST_DROP, LAST_WRAP };                                              /* d
 enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON };                                    /* train.optimizer; as OPTIM_* */
 enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* export.dtype */
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
+enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
 
@@ -55,7 +56,7 @@ typedef struct Config {
             distill_pool, commit, momentum, muon_lr;
         ConfigString init, trainable;
     } train;
-    struct { int tp, zero, reduction, wire, threads; } parallel;          /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
+    struct { int tp, zero, reduction, wire, threads, bind; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
     struct { int64_t every; double minutes; int keep; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
     struct { double timeout; } watch;
     struct { double grace; int64_t deadline; } stop;

@@ -116,7 +116,8 @@ const Option options[] = {
     INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
     ENUM  (parallel.reduction, canonical, "canonical|fast", "sums in a fixed order, the same bits on any grid; or MPI's order"),
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),
-    INT   (parallel.threads, 0, 0, 512, "threads of a rank; 0: OMP_NUM_THREADS, or its cores / ranks that share"),
+    INT   (parallel.threads, 0, 0, 512, "threads of a rank; 0: OMP_NUM_THREADS, SLURM_CPUS_PER_TASK, or its cores"),
+    ENUM  (parallel.bind, auto, "auto|none", "ranks of a node that have the same cores: bind each to its share, or not"),
 
     LONG  (ckpt.every, 0, 0, LOTS, "steps between checkpoints; 0: ckpt.minutes, the end and requests decide"),
     FLOAT (ckpt.minutes, 30.0, 0, 1e6, "minutes after the last checkpoint when one is due; 0: as ckpt.every says"),
@@ -127,7 +128,7 @@ const Option options[] = {
 
     FLOAT (watch.timeout, 0.0, -1, 1e6, "seconds a rank may hang till all end with 80; 0: learned; -1: for ever"),
     FLOAT (stop.grace, 5.0, 0, 1e6, "a signal so many seconds after the first: stop at once, unsaved"),
-    LONG  (stop.deadline, 0, 0, LOTS, "end of the job's time, in seconds since 1970; 0: SLURM_JOB_END_TIME"),
+    LONG  (stop.deadline, 0, 0, LOTS, "end of the job's time, in seconds since 1970; 0: Slurm is asked"),
 
     LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),
 
