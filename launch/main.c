@@ -15,8 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define VERSION "0.1.0"
-
 typedef struct {
     const char *name;
     int       (*with_config)(const Config *c);

@@ -40,6 +40,7 @@ typedef struct {
     OnGrad   door;
     Feed    *feed;
     Log     *log;                  /* rank 0 only */
+    struct Lives *lives;           /* of a training run; rank 0 only (lives.h) */
     Saver   *saver;                /* of a training run */
     Piece   *piece;                /* what it saves */
     char   (*piece_name)[CKPT_NAME];

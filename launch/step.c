@@ -14,6 +14,7 @@
 #include "io/base/files.h"
 #include "launch/save.h"
 #include "launch/guard.h"
+#include "launch/lives.h"
 #include "launch/rundir.h"
 #include "launch/schedule.h"
 
@@ -123,6 +124,7 @@ bool step_open(Run *r, Err *e)
         return false;
     if (!rundir_take(r, e))                     /* keeps a second job off the same run */
         return false;
+    lives_open(r, e);
     (void)FAILS("open", e);
     if (!run_agree(r, e))
         return false;
@@ -153,6 +155,7 @@ bool step_open(Run *r, Err *e)
     if (r->log) {
         r->restart = log_restart(r->log);
         say_start(r);
+        lives_resume(r);
     }
     return true;
 }
@@ -349,6 +352,7 @@ static void log_straggler(StepLog *l, Straggler *x, const Run *r, StepState *s)
     s->said = x->rank + 1;
     log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
              x->host, x->seconds);
+    lives_straggler(r, x);
 }
 
 /* Share of the codes that the step chose, their perplexity, how many started again; and the terms of the loss. */
@@ -400,5 +404,6 @@ void step_log(Run *r, StepState *s)
     log_codes(&l, terms, m, s);
     l.depths = model_visual_depths(m, &s->sum, l.loss_visual_depth);
     log_step(r->log, &l, r->steps);
+    lives_step(r, s->ok ? 0 : s->skipped_in_a_row + 1);
     s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */
 }

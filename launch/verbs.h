@@ -7,6 +7,8 @@
 #pragma once
 #include "launch/config/config.h"
 
+#define VERSION "0.1.0"
+
 int pack_main(const Config *c);
 int train_main(const Config *c);
 int eval_main(const Config *c);
