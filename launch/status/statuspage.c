@@ -226,14 +226,17 @@ static void say_rate(const Status *s, FILE *f, int columns)
 static void say_ckpt(const Status *s, FILE *f, int columns)
 {
     const StatusCkpt *c = &s->ckpt;
-    char word[WORD], size[WORD], bad[80] = "";
+    char word[WORD], size[WORD], bad[80] = "", lost[80] = "";
     if (c->bad)
         snprintf(bad, sizeof bad, "; %" PRId64 " newer that %s not whole", c->bad, c->bad == 1 ? "is" : "are");
+    const int64_t behind = s->held || s->step >= s->steps ? 0 : s->step - (c->there ? c->step : 0);
+    if (behind > 0)
+        snprintf(lost, sizeof lost, "; %" PRId64 " step%s after it must be done again", behind, s_of(behind));
     if (!c->there)
         row(f, columns, "saved    nothing yet%s", bad);
     else
-        row(f, columns, "saved    step %" PRId64 ", %s ago, %s, looks whole%s", c->step, age_of(s->now - c->time, word),
-            bytes_of((double)c->bytes, size), bad);
+        row(f, columns, "saved    step %" PRId64 ", %s ago, %s, looks whole%s%s", c->step, age_of(s->now - c->time, word),
+            bytes_of((double)c->bytes, size), bad, lost);
 }
 
 static void say_head(const Status *s, FILE *f, int columns)
@@ -316,7 +319,7 @@ static void say_time(const Status *s, FILE *f, int columns)
     for (int pass = 0; pass < 2; pass++)                            /* what counts, then what does not */
         for (int k = 0; k < SPENT; k++)
             if ((k == SPENT_STEPS) == (pass == 0) && (fabs(x->spent[k]) >= 0.05 || k == SPENT_STEPS))
-                row(f, columns, "  %-26s %20s  %5.1f %%%s", SPENT_LABEL[k], span_of(x->spent[k], word), 100 * x->spent[k] / x->wall,
+                row(f, columns, "  %-28s %18s  %5.1f %%%s", SPENT_LABEL[k], span_of(x->spent[k], word), 100 * x->spent[k] / x->wall,
                     k == SPENT_STEPS ? "  effective training time" : "");
     if (x->unknown)
         row(f, columns, "  %d li%s left no record: between them all that is no step is `%s`", x->unknown, x->unknown == 1 ? "fe" : "ves",
