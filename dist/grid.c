@@ -44,8 +44,8 @@ static void mask_set(CpuMask *m, long cpu)
         CPU_SET(cpu % CPU_SETSIZE, &m->part[cpu / CPU_SETSIZE]);
 }
 
-/* What the launcher left us.  OMP_PROC_BIND ties the main thread to a part of that before main begins: the places know the rest. */
-static CpuMask mask_own(void)
+/* OMP_PROC_BIND ties the main thread to a part of that before main begins: the places know the rest. */
+CpuMask mask_own(void)
 {
     CpuMask m = { 0 };
     if (sched_getaffinity(0, sizeof m, (cpu_set_t *)(void *)&m))

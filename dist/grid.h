@@ -31,6 +31,8 @@ void grid_close(Grid *g);                          /* collective over world */
 enum { MASK_CPUS = 8192 };
 typedef struct { cpu_set_t part[MASK_CPUS / CPU_SETSIZE]; } CpuMask;
 
+/* What the launcher left this process.  Local. */
+CpuMask mask_own(void);
 /* Threads for this rank: the CPUs that it may run on, divided by how many ranks of its node may run on one of them, itself
    included; at least 1.  Collective over node. */
 int  grid_threads(const Grid *g);
