@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "dist/stop.h"
+#include "io/base/lease.h"
 #include "io/base/log.h"
 #include "launch/scaling/launcher.h"
 #include "launch/scaling/predict.h"
@@ -121,8 +122,6 @@ static void say_end(const Series *s, int code)
 
 static int scaling(Series *s, Err *e)
 {
-    if (!dir_make(s->dir, e))
-        return e->code;
     printf("%d points, %d node%s of %d core%s; %s\n", s->n - s->first, s->nodes, s->nodes == 1 ? "" : "s", s->cores, s->cores == 1 ? "" : "s", s->dir);
     for (int i = 0; i < s->n; i++)
         if (!point(s, i, e)) {
@@ -149,12 +148,14 @@ int scaling_main(const Config *c)
         if (getenv(launched[i]) && !getenv("SLURM_STEP_ID"))
             err_set(&e, EXIT_CONFIG, launched[i], "start it without mpirun", "asvr scaling starts the ranks of its points itself");
     stop_install();
-    if (!e.code && series_open(&s, c, &e))
+    Lease *lease = !e.code && series_open(&s, c, &e) ? lease_take(s.dir, "scaling.dir is in use", "two series need two folders: scaling.dir", &e) : NULL;
+    if (lease)
         code = scaling(&s, &e);
     if (e.code) {
         log_error(&e);
         code = e.code;
     }
+    lease_drop(lease);
     series_close(&s);
     return code;
 }

@@ -48,10 +48,18 @@ static void head(const Series *s, int kind)
         printf("; micro-batches of %d", p->micro_batch);
     if (!series_varies(s, offsetof(Point, threads)))
         printf("; %d thread%s a rank", p->threads, p->threads == 1 ? "" : "s");
-    printf("\n%41s %18s %26s\n", "a step, s", kind == SCALING_WEAK ? "" : "", "ms a step, mean over ranks");
-    printf("ranks  tp %s%s%s  samples/s  median  least   most predicted  differs  eff%s  compute     tp     dp  optim   rest  of sgemm\n",
+    printf("\nranks  tp %s%s%s  samples/s  s a step, least   most predicted  differs  eff%s  compute     tp     dp  optim   rest   data   ckpt  of sgemm\n",
            series_varies(s, offsetof(Point, zero)) ? "zero " : "", series_varies(s, offsetof(Point, micro_batch)) ? " mb " : "",
            series_varies(s, offsetof(Point, threads)) ? " th " : "", kind == SCALING_STRONG ? "  speed-up" : "");
+}
+
+/* What not every benchmark measures. */
+static void perhaps(double x, bool there)
+{
+    if (there)
+        printf(" %6.1f", x);
+    else
+        printf(" %6s", "-");
 }
 
 static void row(const Series *s, const Point *p)
@@ -76,7 +84,7 @@ static void row(const Series *s, const Point *p)
     const double step = steps_median(&p->steps, TIME_STEP);
     double least, most;
     steps_spread(&p->steps, TIME_STEP, &least, &most);
-    printf("%10.2f %7.3f %6.3f %6.3f ", point_samples(p), step, least, most);
+    printf("%10.2f %10.3f %6.3f %6.3f ", point_samples(p), step, least, most);
     if (p->rates[0])
         printf("%9.3f %+6.1f %% ", p->want.step, 100 * point_differs(p));
     else
@@ -84,35 +92,30 @@ static void row(const Series *s, const Point *p)
     printf("%4.2f", point_efficiency(p, one));
     if (p->kind == SCALING_STRONG)
         printf(" %9.2f", point_efficiency(p, one) * p->ranks * p->threads);
-    printf(" %8.1f %6.1f %6.1f %6.1f %6.1f      %4.2f", 1e3 * (t[TIME_FORWARD].mean + t[TIME_BACKWARD].mean + t[TIME_SUMS].mean), 1e3 * t[TIME_TP].mean,
-           1e3 * (t[TIME_DP].mean + t[TIME_WORLD].mean), 1e3 * t[TIME_OPTIMIZER].mean, 1e3 * t[TIME_REST].mean,
-           p->steps.flops / step / (p->steps.sgemm * p->steps.ranks));
+    printf(" %8.1f %6.1f %6.1f %6.1f %6.1f", 1e3 * (t[TIME_FORWARD].mean + t[TIME_BACKWARD].mean + t[TIME_SUMS].mean), 1e3 * t[TIME_TP].mean,
+           1e3 * (t[TIME_DP].mean + t[TIME_WORLD].mean), 1e3 * t[TIME_OPTIMIZER].mean, 1e3 * t[TIME_REST].mean);
+    perhaps(1e3 * p->steps.global_batch / p->steps.loader, p->steps.loader > 0);
+    perhaps(1e3 * p->steps.ckpt_stopped, p->steps.ckpt > 0);
+    printf("      %4.2f", p->steps.flops / step / (p->steps.sgemm * p->steps.ranks));
     if (p->steps.shared > 1)
         printf("  %.3g threads a core", p->steps.shared);
     printf("\n");
 }
 
-/* What was not in a step, and how the machine was meanwhile. */
+/* What the columns are, and how the machine was meanwhile. */
 static void foot(const Series *s)
 {
     double slowest = 1e30, fastest = 0;
-    bool loads = false, saves = false;
-    for (int i = 0; i < s->n; i++) {
-        const Point *p = &s->p[i];
-        if (p->state != POINT_DONE)
-            continue;
-        if (p->steps.shared <= 1) {
-            slowest = fmin(slowest, p->steps.sgemm);
-            fastest = fmax(fastest, p->steps.sgemm);
+    for (int i = 0; i < s->n; i++)
+        if (s->p[i].state == POINT_DONE && s->p[i].steps.shared <= 1) {
+            slowest = fmin(slowest, s->p[i].steps.sgemm);
+            fastest = fmax(fastest, s->p[i].steps.sgemm);
         }
-        loads |= i >= s->first && p->steps.loader > 0;
-        saves |= i >= s->first && p->steps.ckpt > 0;
-    }
-    printf("\ndp includes what all ranks say to each other; messages are those that computing does not hide, waiting for others included\n");
-    printf("data       %s\ncheckpoint %s\n", loads ? "samples/s of the loader alone: scaling.csv" : "not measured (no packed data.set)",
-           saves ? "seconds of a save: scaling.csv" : "not measured (bench.ckpt)");
+    printf("\ncompute to rest are ms a step, mean over ranks; tp, dp: messages that computing does not hide, waiting for others included,\n"
+           "dp with what all ranks say to each other; data: ms that reading a step's samples takes alone, which training hides;\n"
+           "ckpt: ms for which a save stops training; -: not measured (needs a packed data.set, bench.ckpt)\n");
     if (fastest > 1.1 * slowest)
-        printf("machine    sgemm gave %.1f to %.1f GF/s a rank from point to point: something else was running, or clocks moved\n", 1e-9 * slowest, 1e-9 * fastest);
+        printf("sgemm gave %.1f to %.1f GF/s a rank from point to point: something else was running, or clocks moved\n", 1e-9 * slowest, 1e-9 * fastest);
 }
 
 void series_table(const Series *s)

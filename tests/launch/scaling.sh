@@ -52,10 +52,11 @@ holds tp '1 1 2 1 1 2 '
 holds global_batch '2 4 2 2 2 2 '
 holds save_s '      '                                   # not measured is no number
 cells predicted_step_s | awk '{ for (i = 1; i <= NF; i++) bad += $i <= 0; exit NF != 6 || bad }' || fail "predicted: $(cells predicted_step_s)"
-# Parts are the step: to the digits of the file.
+# Parts are the step, and nothing is counted twice: what is left is no less than nothing.
 awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; n = split("forward backward sums optimizer tp dp world rest", part, " "); next }
     { sum = 0; for (k = 1; k <= n; k++) sum += $at[part[k] "_mean_over_ranks_s"]
-      off = sum / $at["step_mean_over_ranks_s"] - 1; bad += off > 1e-6 || off < -1e-6 } END { exit bad || NR != 7 }' run/scaling/scaling.csv ||
+      whole = $at["step_mean_over_ranks_s"]; off = sum / whole - 1; rest = $at["rest_mean_over_ranks_s"] / whole
+      bad += off > 1e-6 || off < -1e-6 || rest < -0.001 || rest > 0.3 } END { exit bad || NR != 7 }' run/scaling/scaling.csv ||
     { cat run/scaling/scaling.csv; fail "the parts of a step are not the step"; }
 ./jsonok run/scaling/scaling.jsonl run/scaling/points/*/*.json || fail "not JSON"
 for path in step step-\>forward step-\>backward step-\>reduce step-\>optimizer; do
@@ -84,6 +85,18 @@ child=$(ranks)
 kill -TERM "$job"
 ended 75
 ! alive "${child%% *}" || fail "a point goes on after the series was stopped"
+rm slow
+
+# ---- two at once ----
+: >slow
+: >launched
+begin 0 scaling "$config" "${series[@]}" --set scaling.ranks=1 --set train.lr=0.125
+for _ in $(seq 500); do [ ! -s launched ] || break; sleep 0.02; done
+first=$job
+says 78 0 scaling "$config" "${series[@]}" --set scaling.ranks=1
+blames 'scaling.dir is in use'
+kill -TERM "$first"
+ended 75
 rm slow
 
 # ---- what is asked wrongly ----
