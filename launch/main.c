@@ -105,12 +105,25 @@ static const Verb VERBS[] = {
       "them: time and memory by part, what was sent over each axis of the grid, and the\n"
       "rates of this machine, from which `asvr plan --set plan.rates=RUN` predicts the\n"
       "time of other sizes and grids; with data.set also how fast its samples are read.\n"
-      "Ends with one line of figures:\n"
+      "With bench.trace also where the time goes, span by span (ui.perfetto.dev). Ends\n"
+      "with one line of figures:\n"
       "  9.12 samples/s  140.3 GF/s  0.87 of sgemm  512 MiB\n"
       "\n"
-      "  writes    RUN/bench.json, where run.dir is set\n"
-      "  keys      run.dir  model.*  train.*  parallel.*  data.set  data.threads\n"
+      "  writes    RUN/bench.json and RUN/steps.json, where run.dir is set\n"
+      "  keys      bench.*  run.dir  model.*  train.*  parallel.*  data.set\n"
       "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n", false, true, false, NULL, NULL },
+    { "scaling", scaling_main, NULL, "a series of benchmarks over ranks and grids; starts them",
+      "Runs bench on scaling.ranks x tp x zero x micro_batch x threads, weak or strong,\n"
+      "each point by srun inside a Slurm job, else by mpirun: start it without either.\n"
+      "Small grids come first and set the rates by which plan predicts each point before\n"
+      "it runs. Points that are finished are not run again, those that failed are; a\n"
+      "changed setting or program measures anew. Ends with two lines for JUBE, ReFrame\n"
+      "and Ramble: `Samples Per Second (FOM): 9.51` and `asvr: OK`.\n"
+      "\n"
+      "  writes    scaling.dir/scaling.csv, .svg, .jsonl (Extra-P) and points/\n"
+      "  keys      scaling.*  bench.ckpt  model.*  train.*  parallel.*\n"
+      "  example   asvr scaling configs/bench/small.cfg --set scaling.ranks=1,2,4 \\\n"
+      "                 --set scaling.tp=1,2\n", true, true, false, NULL, NULL },
     { "plan", plan_main, NULL, "any grid's parameters, bytes, messages, time; no MPI",
       "Lists the parts of the model that train would have, each with its parameters and\n"
       "the bytes of its weights, gradients and moments; then, for one rank of\n"

@@ -13,7 +13,7 @@
 
 #include "io/base/files.h"
 #include "io/base/log.h"
-#include "launch/command.h"
+#include "io/base/command.h"
 #include "launch/status/story.h"
 #include "launch/verbs.h"
 
@@ -250,7 +250,7 @@ static bool submit(const Plan *p, char *path, Err *e)
     char out[ANSWER], err[ANSWER];
     char *const argv[] = { "sbatch", "--parsable", path, NULL };
     for (int i = 0; i < c->slurm.chain; i++) {
-        const int code = command_run(argv, PATIENCE, out, sizeof out, err, sizeof err);
+        const int code = command_read(argv, NULL, PATIENCE, out, sizeof out, err, sizeof err);
         out[strcspn(out, ";\n")] = 0;                       /* "1234", or "1234;cluster" */
         for (char *s = err; *s; s++)
             *s = *s == '\n' ? ' ' : *s;

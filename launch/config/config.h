@@ -30,6 +30,7 @@ enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* t
 enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
+enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind */
 
 typedef char ConfigString[CONFIG_STRING];
 
@@ -69,6 +70,8 @@ typedef struct Config {
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
     struct { int replicas, ranks; ConfigString rates; } plan;
+    struct { int warm, steps, repeat; bool rates, ckpt; ConfigString trace; } bench;
+    struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
     struct { ConfigString from, to; } import;
     struct { ConfigString from, to, base; int dtype, shard_mb; } export;
 } Config;

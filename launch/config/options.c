@@ -167,6 +167,26 @@ const Option options[] = {
     INT   (plan.ranks, 0, 0, 1048576, "a job's ranks: plan says how many of them can be used, and nothing else"),
     STRING(plan.rates, "a run that bench measured in: plan predicts time with its rates"),
 
+    INT   (bench.warm, 2, 0, 1000, "steps that warm up"),
+    INT   (bench.steps, 12, 1, 1000000, "steps of a repetition"),
+    INT   (bench.repeat, 1, 1, 64, "repetitions, each measured alone: the median counts"),
+    BOOL  (bench.rates, true, "measure the machine's rates, too, for asvr plan: RUN/bench.json"),
+    BOOL  (bench.ckpt, false, "save a checkpoint in run.dir once, measure that, and remove it"),
+    STRING(bench.trace, "X.json: spans of 3 steps for Perfetto; beside it X.folded, a flame graph"),
+
+    ENUM  (scaling.kind, weak, "weak|strong|both", "train.global_batch a replica and step, or in all"),
+    STRING(scaling.ranks, "numbers of ranks, as \"1,2,4\"; empty: powers of 2 up to the cores there are"),
+    STRING(scaling.tp, "numbers of tensor-parallel ranks; empty: parallel.tp"),
+    STRING(scaling.zero, "0, 1, or both; empty: parallel.zero"),
+    STRING(scaling.micro_batch, "samples at once; empty: train.micro_batch"),
+    STRING(scaling.threads, "threads a rank; empty: parallel.threads, $OMP_NUM_THREADS, the task's or 1"),
+    INT   (scaling.warm, 2, 0, 1000, "steps of a point that warm up"),
+    INT   (scaling.steps, 4, 1, 1000000, "steps of a repetition"),
+    INT   (scaling.repeat, 5, 1, 64, "repetitions of a point, in one job"),
+    FLOAT (scaling.max_seconds, 1800.0, 1, 1e7, "a point that takes longer is ended and has failed"),
+    STRING(scaling.launcher, "words that start %n ranks of %t threads; empty: srun in a job, else mpirun"),
+    STRING(scaling.dir, "folder of points, tables and pictures; empty: run.dir/scaling"),
+
     STRING(import.from, "a Hugging Face folder: safetensors, config.json"),
     STRING(import.to, "folder of the run that import makes"),
 
