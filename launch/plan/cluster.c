@@ -154,11 +154,14 @@ int cluster_nodes(int out[NODES_LINES], const char *text, Err *e)
 static double us(double x) { return 1e-6 * x; }
 static double gb(double x) { return 1e9 * x; }
 
+/* GB/s that a rank sends inside its node: a copy into shared memory and one out of it pass memory four times. */
+static double within(const Cluster *m, int ranks_node) { return fmin(m->beta_in, m->memory / 4 / ranks_node); }
+
 /* One step of a tree: every rank exchanges so many bytes with one at such a distance. */
 static double step(const Cluster *m, int ranks_node, int64_t distance, double bytes)
 {
     const bool far = distance >= ranks_node;
-    return 2 * us(m->overhead) + us(far ? m->alpha : m->alpha_in) + (far ? ranks_node * bytes / gb(m->beta) : bytes / gb(m->beta_in));
+    return 2 * us(m->overhead) + us(far ? m->alpha : m->alpha_in) + (far ? ranks_node * bytes / gb(m->beta) : bytes / gb(within(m, ranks_node)));
 }
 
 double cluster_allreduce(const Cluster *m, int ranks_node, int p, int stride, double bytes, double *messages)
@@ -178,14 +181,14 @@ double cluster_allreduce(const Cluster *m, int ranks_node, int p, int stride, do
 
 Cost cluster_exchange(const Cluster *m, int ranks_node, int dp, int near, double piece)
 {
-    const double out = ranks_node * (dp - near) * piece / gb(m->beta), in = (near - 1) * piece / gb(m->beta_in);
+    const double out = ranks_node * (dp - near) * piece / gb(m->beta), in = (near - 1) * piece / gb(within(m, ranks_node));
     return (Cost){ .post = (dp - 1) * us(m->overhead), .land = (dp - 1) * us(m->overhead), .wire = fmax(out, in),
                    .alpha = us(dp > near ? m->alpha : m->alpha_in), .rounds = 1, .messages = dp - 1 };
 }
 
 Cost cluster_sum(const Cluster *m, int ranks_node, int dp, int near, double bytes, bool scatter)
 {
-    const double rate = dp > near ? gb(m->beta) / ranks_node : gb(m->beta_in);
+    const double rate = dp > near ? gb(m->beta) / ranks_node : gb(within(m, ranks_node));
     const int levels = (int)ceil(log2(dp)), steps = scatter ? levels + 1 : 2 * levels;
     const double moved = scatter ? (levels + 1) * bytes : 2 * bytes * (dp - 1) / dp;
     return (Cost){ .post = us(m->overhead), .land = 2 * steps * us(m->overhead), .wire = moved / rate,

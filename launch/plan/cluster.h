@@ -4,7 +4,8 @@
  *     cluster: { name = "..."; cores = 64; sockets = 2; gflops = 40.0; ... };        configs/clusters/X.cfg, docs/FORMATS.md
  *
  * alpha-beta: a message of b bytes takes alpha + b / beta.  `beta` is what a node's link carries each way, for all ranks of the
- * node together; behind it the network is wide enough for all (a full fat tree).  Inside a node each rank has its own beta_in.
+ * node together; behind it the network is wide enough for all (a full fat tree).  Inside a node each rank has its own beta_in,
+ * all together a quarter of the memory's rate at most.
  * Of LogGP there is o: `overhead` of the processor for each message sent and each received, which nothing hides.
  *
  * Local.

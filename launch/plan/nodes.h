@@ -58,6 +58,7 @@ extern const Shares nodes_shares;
 /* c, m and rates (or NULL) must outlive it.  EXIT_CONFIG where the configuration itself is wrong. */
 Nodes *nodes_open(const Config *c, Stage stage, const Cluster *m, const Rates *rates, Err *e);
 void   nodes_close(Nodes *n);
+double nodes_learned(Nodes *n);        /* parameters that learn */
 /* The fastest of what divides and fits, or (plan.grid = "given") the one that is configured.  False where nothing fits; p->memory
    is then the least that a node would have to have, or 0 where nothing divides. */
 bool   nodes_best(Nodes *n, int nodes, int global_batch, Point *p);
@@ -71,4 +72,4 @@ typedef struct { const char *name; double share; } Loss;
 enum { LOSSES = 6 };
 /* Where 1 - efficiency of a point is lost, by cause, against the first one: shares of its own step. */
 void   nodes_losses(const Point *p, const Point *first, Loss out[LOSSES]);
-bool   nodes_svg(const char *path, const char *title, const Point *p, int n, Err *e);
+bool   nodes_svg(const char *path, const char *title, const char *below, const Point *p, int n, Err *e);

@@ -92,6 +92,17 @@ void nodes_close(Nodes *n)
     free(n);
 }
 
+double nodes_learned(Nodes *n)
+{
+    double learned = 0;
+    const PlanRank *r = &n->model[0]->r;
+    for (int i = 0; i < r->model.table.n; i++) {
+        const Param *p = &r->model.table.p[i];
+        learned += p->grad >= 0 ? (double)p->count * r->tp.size / p->copies : 0;
+    }
+    return learned;
+}
+
 /* ---- one grid ---- */
 
 /* What the machine gives a rank, as bench would have found it. */

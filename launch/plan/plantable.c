@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/base/files.h"
 #include "launch/plan/nodes.h"
 #include "launch/run.h"
 
@@ -15,6 +16,7 @@ typedef struct {
     const Config *c;
     Cluster m;
     const Rates *rates;
+    double learned;                    /* parameters */
     int    n;
     Point  p[NODES_LINES], other[NODES_LINES];
 } Plan;
@@ -97,17 +99,17 @@ static void print_times(const Plan *x)
 
 static void print_costs(const Plan *x)
 {
-    printf("\n%6s %9s %11s %10s  %10s %10s %9s  %9s  %11s %11s %7s\n", "", "GiB", "messages", "GiB", "node-hours", "node-hours", "days", "a save", "save every", "save every",
-           "lost");
-    printf("%6s %9s %11s %10s  %10s %10s %9s  %9s  %11s %11s %7s\n", "nodes", "a node", "a rank", "a rank", "558K+665K", "2M", "2M", "waits, s", "min, Young", "min, Daly",
-           "%");
+    printf("\n%6s %9s %11s %10s  %10s %10s %9s  %9s %8s %11s %11s %7s\n", "", "GiB", "messages", "GiB", "node-hours", "node-hours", "days", "a save", "", "save every",
+           "save every", "lost");
+    printf("%6s %9s %11s %10s  %10s %10s %9s  %9s %8s %11s %11s %7s\n", "nodes", "a node", "a rank", "a rank", "558K+665K", "2M", "2M", "writes, s", "waits, s",
+           "min, Young", "min, Daly", "%");
     for (int i = 0; i < x->n; i++) {
         const Point *p = &x->p[i];
         if (p->samples == 0)
             continue;
-        const double gib = 1 << 30, young = young_interval(p->wait, mtbf(x, p)), daly = daly_interval(p->wait, mtbf(x, p));
-        printf("%6d %9.1f %11.0f %10.2f  %10.1f %10.1f %9.2f  %9.3f  %11.1f %11.1f %7.2f\n", p->nodes, p->memory / gib, p->messages, p->bytes / gib,
-               llava_hours(x, i), node_hours(p, MANY_SAMPLES), MANY_SAMPLES / p->samples / 86400, p->wait, young / 60, daly / 60, 100 * lost(x, p, daly));
+        const double gib = 1 << 30, young = young_interval(p->write, mtbf(x, p)), daly = daly_interval(p->write, mtbf(x, p));
+        printf("%6d %9.1f %11.0f %10.2f  %10.1f %10.1f %9.2f  %9.1f %8.3f %11.1f %11.1f %7.2f\n", p->nodes, p->memory / gib, p->messages, p->bytes / gib,
+               llava_hours(x, i), node_hours(p, MANY_SAMPLES), MANY_SAMPLES / p->samples / 86400, p->write, p->wait, young / 60, daly / 60, 100 * lost(x, p, daly));
     }
 }
 
@@ -180,7 +182,7 @@ static void print_rests(const Plan *x)
     printf("\n  memory       94 %% of a node's; grids: ranks a node that its sockets divide, tp and micro-batches (to 16) of powers of two, a replica on whole nodes or a\n"
            "               node of whole replicas%s\n", x->c->plan.grid == GRID_GIVEN ? " (plan.grid = \"given\": the configured one alone)" : "");
     printf("  saves        %.2f GiB, 0.78 of %.4g GB/s (docs/PERF.md): %.1f s to the file system; training waits %s; a node fails every %.4g h, the job every\n"
-           "               %.4g h / nodes; Young 1974: sqrt(2 C M); Daly 2006 (37); lost: saves, and half an interval%s a failure; restarts are not in it\n",
+           "               %.4g h / nodes; Young 1974: sqrt(2 C M); Daly 2006 (37); C what a save writes; lost: what training waits, and half an interval%s a failure; no restarts\n",
            p->saved / (1 << 30), m->storage, p->write, x->c->ckpt.async ? "for the copy alone (ckpt.async)" : "for all of it", m->mtbf, m->mtbf,
            x->c->ckpt.async ? " and a write" : "");
     printf("  node-hours   558,128 samples of stage pretrain and 665,298 of instruct, each by its best grid; 2,000,000 of stage %s; every sample a picture and %d rows;\n"
@@ -191,9 +193,10 @@ static void print_rests(const Plan *x)
 
 static bool write_csv(const Plan *x, Err *e)
 {
-    FILE *f = fopen(x->c->plan.csv, "w");
-    if (!f)
-        return err_set(e, EXIT_IO, x->c->plan.csv, "", "cannot be written");
+    char *out = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&out, &size);
+    CHECK(f, "no memory for a table");
     fprintf(f, "nodes,ranks,dp,tp,zero,micro_batch,step,compute,tp_s,dp_exposed,dp_total,optimizer,messages,bytes,rest,dp_bytes_s,dp_adds_s,ranks_node,threads,"
                "global_batch,samples,efficiency,sgemm,memory,saved,write_s,wait_s,young_s,daly_s,hours_1223k,hours_2m\n");
     for (int i = 0; i < x->n; i++) {
@@ -204,10 +207,22 @@ static bool write_csv(const Plan *x, Err *e)
                 p->zero, p->micro_batch, p->step, p->compute, p->tp_s, p->dp, p->dp_total, p->optimizer, p->messages, p->bytes, p->rest, p->dp_bytes, p->dp_adds,
                 p->ranks_node, p->threads);
         fprintf(f, "%d,%.6g,%.6g,%.6g,%.0f,%.0f,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", p->global_batch, p->samples, efficiency(p, first(x)), p->sgemm, p->memory, p->saved, p->write,
-                p->wait, young_interval(p->wait, mtbf(x, p)), daly_interval(p->wait, mtbf(x, p)), llava_hours(x, i), node_hours(p, MANY_SAMPLES));
+                p->wait, young_interval(p->write, mtbf(x, p)), daly_interval(p->write, mtbf(x, p)), llava_hours(x, i), node_hours(p, MANY_SAMPLES));
     }
-    const bool bad = ferror(f);
-    return (fclose(f) == 0 && !bad) || err_set(e, EXIT_IO, x->c->plan.csv, "", "cannot be written whole");
+    CHECK(fclose(f) == 0, "no memory for a table");
+    const bool ok = file_replace(x->c->plan.csv, out, size, e);
+    free(out);
+    return ok;
+}
+
+static bool write_svg(const Plan *x, Err *e)
+{
+    char title[256], below[256];
+    const bool weak = x->c->plan.scaling == SCALING_WEAK;
+    snprintf(title, sizeof title, "%s efficiency, %.150s", weak ? "Weak" : "Strong", x->m.name[0] ? x->m.name : x->c->plan.cluster);
+    snprintf(below, sizeof below, "stage %s, %.3g B parameters learn; %g samples %s; predicted by asvr plan, not measured", STAGE_NAME[x->c->train.stage],
+             1e-9 * x->learned, weak ? (double)x->p[0].global_batch / x->p[0].nodes : x->c->train.global_batch, weak ? "a node" : "in a step");
+    return nodes_svg(x->c->plan.svg, title, below, x->p, x->n, e);
 }
 
 /* ---- the verb ---- */
@@ -251,6 +266,7 @@ static bool fill(Plan *x, Err *e)
         any |= nodes_best(n, x->p[i].nodes, x->p[i].global_batch, &x->p[i]);
         least = least > 0 ? fmin(least, x->p[i].memory) : x->p[i].memory;
     }
+    x->learned = nodes_learned(n);
     nodes_close(n);
     if (e->code)
         return false;
@@ -280,7 +296,5 @@ bool plan_nodes(const Config *c, const Rates *rates, Err *e)
     print_costs(&x);
     print_losses(&x);
     print_rests(&x);
-    if (c->plan.csv[0] && !write_csv(&x, e))
-        return false;
-    return true;
+    return (!c->plan.csv[0] || write_csv(&x, e)) && (!c->plan.svg[0] || write_svg(&x, e));
 }
