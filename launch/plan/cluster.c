@@ -12,25 +12,30 @@
 /* ---- the file ---- */
 
 #define AT(k, T)              _Generic(((Cluster *)0)->k, T: offsetof(Cluster, k))
-#define WHOLE(k, lo, text)    { #k, INT,    AT(k, int),    lo, 1 << 20, NULL, "", text }
-#define NUMBER(k, lo, text)   { #k, FLOAT,  AT(k, double), lo, 1e9,     NULL, "", text }
+#define WHOLE(k, d, lo, text)    { #k, INT,    AT(k, int),    lo, 1 << 20, NULL, d, text }
+#define NUMBER(k, d, lo, text)   { #k, FLOAT,  AT(k, double), lo, 1e9,     NULL, d, text }
+/* What has no default must be said.  share: `asvr bench configs/bench/small.cfg` (docs/PERF.md, "What a cluster would give"). */
 static const Option FIELD[] = {
-    { "name", STRING, AT(name, char *), 0, 0, NULL, "", "what the machine is called" },
-    WHOLE (cores, 1, "cores of a node"),
-    WHOLE (sockets, 1, "sockets of a node; they divide its cores"),
-    NUMBER(gflops, 1e-3, "1e9 flops a second of sgemm on a core, all cores busy"),
-    NUMBER(memory, 1e-3, "GB/s of a node's memory"),
-    NUMBER(ram, 1e-3, "GiB of a node"),
-    NUMBER(alpha, 0, "microseconds of a message between nodes"),
-    NUMBER(beta, 1e-6, "GB/s of a node's link, each way"),
-    NUMBER(alpha_in, 0, "microseconds of a message between ranks of a node"),
-    NUMBER(beta_in, 1e-6, "GB/s that a rank sends to others of its node"),
-    NUMBER(overhead, 0, "microseconds of a rank's processor for each message sent, and each received"),
-    NUMBER(storage, 1e-6, "GB/s of the parallel file system for one job"),
-    NUMBER(mtbf, 1e-3, "hours between failures of one node"),
+    { "name", STRING, AT(name, char *), 0, 0, NULL, "a machine", "what the machine is called" },
+    WHOLE (cores, "", 1, "cores of a node"),
+    WHOLE (sockets, "1", 1, "sockets of a node; they divide its cores"),
+    NUMBER(gflops, "", 1e-3, "1e9 flops a second of sgemm on a core, all cores busy"),
+    NUMBER(share, "0.87", 1e-3, "what forward and backward, with all that goes with products, reach of gflops"),
+    NUMBER(memory, "", 1e-3, "GB/s of a node's memory"),
+    NUMBER(ram, "", 1e-3, "GiB of a node"),
+    NUMBER(alpha, "", 0, "microseconds of a message between nodes"),
+    NUMBER(beta, "", 1e-6, "GB/s of a node's link, each way"),
+    NUMBER(alpha_in, "", 0, "microseconds of a message between ranks of a node"),
+    NUMBER(beta_in, "", 1e-6, "GB/s that a rank sends to others of its node"),
+    NUMBER(overhead, "0.5", 0, "microseconds of a rank's processor for each message sent, and each received"),
+    NUMBER(storage, "", 1e-6, "GB/s of the parallel file system for one job"),
+    NUMBER(mtbf, "", 1e-3, "hours between failures of one node"),
 };
 enum { FIELDS = sizeof FIELD / sizeof *FIELD };
 static const char GROUP[] = "cluster";
+
+/* A table's offsets are into what it is a table of. */
+static Config *into(Cluster *m) { return (Config *)(void *)m; }
 
 static bool unknown(const char *key, const char *where, Err *e)
 {
@@ -50,7 +55,7 @@ static bool take(Cluster *m, config_setting_t *s, const char *where, bool *seen,
         if (!strcmp(FIELD[i].key, key)) {
             const Value v = value_of(s);
             seen[i] = true;
-            return option_set(&FIELD[i], (Config *)(void *)m, &v, where, e);     /* a table's offsets are into what it is a table of */
+            return option_set(&FIELD[i], into(m), &v, where, e);
         }
     return unknown(key, where, e);
 }
@@ -76,7 +81,7 @@ static bool group_take(Cluster *m, config_setting_t *root, const Included *text,
             return false;
     }
     for (int i = 0; i < FIELDS; i++)
-        if (!seen[i] && strcmp(FIELD[i].key, "name") && strcmp(FIELD[i].key, "overhead") && strcmp(FIELD[i].key, "sockets"))
+        if (!seen[i] && !FIELD[i].def[0])
             return err_set(e, EXIT_CONFIG, path, FIELD[i].help, "the described machine does not say its %s", FIELD[i].key);
     if (m->cores % m->sockets)
         return err_set(e, EXIT_CONFIG, path, "", "sockets = %d does not divide cores = %d", m->sockets, m->cores);
@@ -89,7 +94,10 @@ bool cluster_read(Cluster *m, const char *path, Err *e)
     config_t cfg;
     char where[512];
     bool ok = false;
-    *m = (Cluster){ .sockets = 1, .overhead = 0.5 };
+    *m = (Cluster){ 0 };
+    for (int i = 0; i < FIELDS; i++)
+        if (FIELD[i].def[0])
+            option_parse(&FIELD[i], into(m), FIELD[i].def, "", e);
     config_init(&cfg);
     if (!include_read(&text, path, e)) {
         ;                                               /* e says why */

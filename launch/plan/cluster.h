@@ -19,7 +19,7 @@
 typedef struct {
     ConfigString name;
     int    cores, sockets;             /* of a node */
-    double gflops;                     /* 1e9 a second: sgemm of a core, all cores busy */
+    double gflops, share;              /* 1e9 a second: sgemm of a core, all cores busy; what the two passes reach of it */
     double memory, ram;                /* GB/s and GiB of a node */
     double alpha, beta;                /* us, GB/s: between nodes */
     double alpha_in, beta_in;          /* us, GB/s: between ranks of a node, each rank's own */

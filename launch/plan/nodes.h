@@ -51,9 +51,8 @@ typedef struct {
 
 typedef struct Nodes Nodes;            /* the models of all tp and micro-batches, measured once */
 
-/* What is assumed where there are no rates: shares of sgemm, and how many times longer a step takes than products and passes. */
-typedef struct { double forward, backward, rest; } Shares;
-extern const Shares nodes_shares;
+/* How many times longer a step takes than products and passes over gradients, where no rates say it. */
+extern const double nodes_rest;
 
 /* c, m and rates (or NULL) must outlive it.  EXIT_CONFIG where the configuration itself is wrong. */
 Nodes *nodes_open(const Config *c, Stage stage, const Cluster *m, const Rates *rates, Err *e);

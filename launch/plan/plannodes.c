@@ -9,7 +9,7 @@
 #include "launch/save.h"
 
 /* What `asvr bench configs/bench/small.cfg` measured on two cores (docs/PERF.md); plan.rates replaces it. */
-const Shares nodes_shares = { 0.87, 0.86, 1.04 };
+const double nodes_rest = 1.04;
 /* Of what a node has, the system takes the rest; of what the file system gives, a save with its hashes (docs/PERF.md). */
 static const double RAM_SHARE = 0.94, STORAGE_SHARE = 0.78;
 enum { TP_MOST = 64, MICRO_MOST = 16, MODELS = 64 };
@@ -110,7 +110,7 @@ static Rates rates_of(const Nodes *n, const Point *p)
 {
     const Rates *x = n->rates;
     return (Rates){ .ranks = 1, .dp = 1, .tp = 1, .threads = p->threads, .sgemm = 1e9 * n->m->gflops * p->threads,
-                    .forward = x ? x->forward : nodes_shares.forward, .backward = x ? x->backward : nodes_shares.backward,
+                    .forward = x ? x->forward : n->m->share, .backward = x ? x->backward : n->m->share,
                     .memory = 1e9 * n->m->memory / p->ranks_node, .rest = 1,
                     .base_mib = x ? x->base_mib : 64 + 4 * (p->threads - 1) };
 }
@@ -214,7 +214,7 @@ static void step_of(const Nodes *n, const PlanRank *r, Point *p, bool whole)
 {
     const Rates rates = rates_of(n, p);
     const Seconds s = plan_time(r, &rates);
-    const double rest = n->rates ? fmax(1, n->rates->rest) : nodes_shares.rest;
+    const double rest = n->rates ? n->rates->rest : nodes_rest;
     p->tp_s = p->dp = p->messages = p->bytes = 0;
     sums(n, r, p);
     const double tp = 0.5 * p->tp_s / r->buckets.leaves;           /* forward's half, and backward's */

@@ -71,7 +71,7 @@ static void print_head(const Plan *x)
 static void print_misfit(const Plan *x, const Point *p)
 {
     if (p->memory > 0)
-        printf("%6d   does not fit: %.0f GiB a node at least, of %.4g\n", p->nodes, p->memory / (1 << 30), x->m.ram);
+        printf("%6d   does not fit: %.1f GiB a node at least, of %.4g x 0.94\n", p->nodes, p->memory / (1 << 30), x->m.ram);
     else
         printf("%6d   no grid divides a batch of %d\n", p->nodes, p->global_batch);
 }
@@ -167,7 +167,7 @@ static void print_rests(const Plan *x)
     printf("\nassumed\n"
            "  compute      sgemm %.4g GF/s a core, all busy; forward %.2f and backward %.2f of it, and %.2f times as long for small operations: %s%s;\n"
            "               threads of a rank lose nothing; memory %.4g GB/s a node, shared by its ranks, for updates and for adding up\n",
-           m->gflops, r ? r->forward : nodes_shares.forward, r ? r->backward : nodes_shares.backward, r ? fmax(1, r->rest) : nodes_shares.rest,
+           m->gflops, r ? r->forward : m->share, r ? r->backward : m->share, r ? r->rest : nodes_rest,
            r ? "rates of " : "bench/small on two cores, docs/PERF.md", r ? r->machine : "", m->memory);
     printf("  a message    alpha-beta: %.4g us + bytes / %.4g GB/s, a node's ranks share its link; inside a node %.4g us, %.4g GB/s a rank; behind the links no\n"
            "               contention; LogGP's o: %.4g us of the rank's processor each way (Alexandrov et al. 1995)\n",
@@ -266,12 +266,12 @@ static bool fill(Plan *x, Err *e)
         any |= nodes_best(n, x->p[i].nodes, x->p[i].global_batch, &x->p[i]);
         least = least > 0 ? fmin(least, x->p[i].memory) : x->p[i].memory;
     }
-    x->learned = nodes_learned(n);
+    x->learned = e->code ? 0 : nodes_learned(n);
     nodes_close(n);
     if (e->code)
         return false;
     if (!any && least > 0)
-        return err_set(e, EXIT_CONFIG, "plan.nodes", "more nodes allow more tp, and ZeRO shares moments", "no grid fits: %.0f GiB a node at least, ram = %.4g",
+        return err_set(e, EXIT_CONFIG, "plan.nodes", "more nodes allow more tp, and ZeRO shares moments", "no grid fits: %.1f GiB a node at least, ram = %.4g x 0.94",
                        least / (1 << 30), x->m.ram);
     if (!any)
         return err_set(e, EXIT_CONFIG, "plan.nodes", "ranks / tp must divide train.global_batch, and a micro-batch each replica's share",
