@@ -67,6 +67,26 @@ done
 plan "${given[@]}" --set plan.nodes=2,4
 [ "$(csv messages 2)" = $((3 * $(csv messages 1) - 3)) ] || { cat csv; fail "messages"; }
 
+# ---- by hand: each cost alone ----
+# A processor's time alone: every message is sent here and taken in there.
+free=(alpha=0 alpha_in=0 beta=1e6 beta_in=1e6 memory=1e8 overhead=0)
+machine "${free[@]}" overhead=3.0
+for z in 0 1; do
+    plan "${given[@]}" --set plan.nodes=4 --set parallel.threads=4 --set parallel.zero=$z
+    near "$(csv dp_total)" "$(awk -v m="$(csv messages)" 'BEGIN { print 2 * 3e-6 * m }')" 1e-3 "zero $z: overhead"
+done
+# Bytes alone: over the link to others, and inside a node, where two ranks sum.
+together() {
+    plan --set data.codes=stored --set run.dir= "${@:2}"
+    sed -nE "s/^  $1 +together .* ([0-9]+) bytes\$/\1/p" out
+}
+machine "${free[@]}" beta=0.5
+plan "${given[@]}" --set plan.nodes=4 --set parallel.threads=4
+near "$(csv dp_total)" "$(together dp --set plan.replicas=4 | awk '{ print $1 / 0.5e9 }')" 0.02 "bytes over dp"
+machine "${free[@]}" beta_in=0.5
+plan "${given[@]}" --set plan.nodes=1 --set parallel.threads=2 --set parallel.tp=2
+near "$(csv tp_s)" "$(together tp --set parallel.tp=2 | awk '{ print $1 / 0.5e9 }')" 1e-3 "bytes over tp"
+
 # ---- what costs more takes longer ----
 step() { machine "$@"; plan "${given[@]}" --set plan.nodes=4 --set parallel.threads=4; csv step; }
 was=$(step)
