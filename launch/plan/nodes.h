@@ -49,6 +49,7 @@ typedef struct {
     double saved, write, wait;         /* of a save: bytes; seconds until it is on the file system; that training stands still */
 } Point;
 
+enum { NODES_TP = 64 };                /* the most tp that is looked at */
 typedef struct Nodes Nodes;            /* the models of all tp and micro-batches, measured once */
 
 /* How many times longer a step takes than products and passes over gradients, where no rates say it. */

@@ -12,7 +12,7 @@
 const double nodes_rest = 1.04;
 /* Of what a node has, the system takes the rest; of what the file system gives, a save with its hashes (docs/PERF.md). */
 static const double RAM_SHARE = 0.94, STORAGE_SHARE = 0.78;
-enum { TP_MOST = 64, MICRO_MOST = 16, MODELS = 64 };
+enum { MICRO_MOST = 16, MODELS = 64 };
 
 /* A model on tp ranks with some micro-batch, measured; what else a grid decides is put into it. */
 typedef struct {
@@ -289,8 +289,8 @@ static void look_grid(Search *s, Point p)
     if (each == 0 || p.global_batch % p.replicas)
         return;
     for (p.micro_batch = given ? own : 1; p.micro_batch <= (given ? own : MICRO_MOST); p.micro_batch *= 2)
-        for (p.zero = 0; p.zero <= (p.replicas > 1) && each % p.micro_batch == 0; p.zero++)
-            if (!given || p.zero == c->parallel.zero)
+        for (p.zero = 0; p.zero <= (p.replicas > 1) && each % p.micro_batch == 0; p.zero++)     /* alone nothing is shared */
+            if (!given || p.replicas == 1 || p.zero == c->parallel.zero)
                 look(s, p);
 }
 
@@ -308,7 +308,7 @@ static void look_nodes(Search *s, Point p)
     }
     for (p.ranks_node = m->sockets; p.ranks_node <= m->cores; p.ranks_node += m->sockets) {     /* no rank on two sockets */
         p.threads = m->cores / p.ranks_node;
-        for (p.tp = 1; p.tp <= TP_MOST && m->cores % p.ranks_node == 0; p.tp *= 2)
+        for (p.tp = 1; p.tp <= NODES_TP && m->cores % p.ranks_node == 0; p.tp *= 2)
             look_grid(s, p);
     }
 }

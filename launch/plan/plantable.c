@@ -71,17 +71,17 @@ static void print_head(const Plan *x)
 static void print_misfit(const Plan *x, const Point *p)
 {
     if (p->memory > 0)
-        printf("%6d   does not fit: %.1f GiB a node at least, of %.4g x 0.94\n", p->nodes, p->memory / (1 << 30), x->m.ram);
+        printf("%5d  does not fit: %.1f GiB a node at least, of %.4g x 0.94\n", p->nodes, p->memory / (1 << 30), x->m.ram);
     else
-        printf("%6d   no grid divides a batch of %d\n", p->nodes, p->global_batch);
+        printf("%5d  no grid divides a batch of %d\n", p->nodes, p->global_batch);
 }
 
 static void print_times(const Plan *x)
 {
     const char *kind = x->c->plan.scaling == SCALING_WEAK ? "weak" : "strong";
-    printf("\n%6s  %-11s %-5s %5s  %-7s %9s %9s %8s %8s %8s %8s  %9s %6s %6s\n", "", "replicas", "", "micro", "ranks x", "step", "compute", "tp", "dp",
-           "update", "rest", "samples", kind, "of");
-    printf("%6s  %-11s %-5s %5s  %-7s %9s %9s %8s %8s %8s %8s  %9s %6s %6s\n", "nodes", "x tp", "zero", "batch", "threads", "s", "s", "s", "s", "s", "s", "a second",
+    printf("\n%5s  %-9s %4s %5s  %-7s %9s %9s %8s %8s %7s %7s  %8s %6s %6s\n", "", "replicas", "", "micro", "ranks x", "step", "compute", "tp", "dp", "update",
+           "rest", "samples", kind, "of");
+    printf("%5s  %-9s %4s %5s  %-7s %9s %9s %8s %8s %7s %7s  %8s %6s %6s\n", "nodes", "x tp", "zero", "batch", "threads", "s", "s", "s", "s", "s", "s", "a second",
            "eff.", "sgemm");
     for (int i = 0; i < x->n; i++) {
         const Point *p = &x->p[i];
@@ -92,24 +92,25 @@ static void print_times(const Plan *x)
         }
         snprintf(grid, sizeof grid, "%d x %d", p->replicas, p->tp);
         snprintf(ranks, sizeof ranks, "%d x %d", p->ranks_node, p->threads);
-        printf("%6d  %-11s %-5d %5d  %-7s %9.3f %9.3f %8.3f %8.3f %8.3f %8.3f  %9.4g %6.3f %6.3f\n", p->nodes, grid, p->zero, p->micro_batch, ranks, p->step,
+        printf("%5d  %-9s %4d %5d  %-7s %9.3f %9.3f %8.3f %8.3f %7.3f %7.3f  %8.4g %6.3f %6.3f\n", p->nodes, grid, p->zero, p->micro_batch, ranks, p->step,
                p->compute, p->tp_s, p->dp, p->optimizer, p->rest, p->samples, efficiency(p, first(x)), p->sgemm);
     }
 }
 
 static void print_costs(const Plan *x)
 {
-    printf("\n%6s %9s %11s %10s  %10s %10s %9s  %9s %8s %11s %11s %7s\n", "", "GiB", "messages", "GiB", "node-hours", "node-hours", "days", "a save", "", "save every",
-           "save every", "lost");
-    printf("%6s %9s %11s %10s  %10s %10s %9s  %9s %8s %11s %11s %7s\n", "nodes", "a node", "a rank", "a rank", "558K+665K", "2M", "2M", "writes, s", "waits, s",
+    printf("\n%5s %8s %10s %9s  %10s %10s %8s  %8s %8s %11s %10s %6s\n", "", "GiB", "messages", "GiB", "node-hours", "node-hours", "days", "a save", "",
+           "save every", "save every", "lost");
+    printf("%5s %8s %10s %9s  %10s %10s %8s  %8s %8s %11s %10s %6s\n", "nodes", "a node", "a rank", "a rank", "558K+665K", "2M", "2M", "writes s", "waits s",
            "min, Young", "min, Daly", "%");
     for (int i = 0; i < x->n; i++) {
         const Point *p = &x->p[i];
         if (p->samples == 0)
             continue;
         const double gib = 1 << 30, young = young_interval(p->write, mtbf(x, p)), daly = daly_interval(p->write, mtbf(x, p));
-        printf("%6d %9.1f %11.0f %10.2f  %10.1f %10.1f %9.2f  %9.1f %8.3f %11.1f %11.1f %7.2f\n", p->nodes, p->memory / gib, p->messages, p->bytes / gib,
-               llava_hours(x, i), node_hours(p, MANY_SAMPLES), MANY_SAMPLES / p->samples / 86400, p->write, p->wait, young / 60, daly / 60, 100 * lost(x, p, daly));
+        printf("%5d %8.1f %10.0f %9.2f  %10.1f %10.1f %8.2f  %8.1f %8.3f %11.1f %10.1f %6.2f\n", p->nodes, p->memory / gib, p->messages, p->bytes / gib,
+               llava_hours(x, i), node_hours(p, MANY_SAMPLES), MANY_SAMPLES / p->samples / 86400, p->write, p->wait, young / 60, daly / 60,
+               100 * lost(x, p, daly));
     }
 }
 
@@ -135,7 +136,11 @@ void nodes_losses(const Point *p, const Point *of, Loss out[LOSSES])
 
 static void print_losses(const Plan *x)
 {
-    printf("\nlost against the first line, by cause, %% of a step\n");
+    printf("\n%-36s", "nodes");
+    for (int i = 0; i < x->n; i++)
+        if (x->p[i].samples > 0)
+            printf(" %6d", x->p[i].nodes);
+    printf("\nlost against the first line, %% of a step\n");
     for (int k = 0; k < LOSSES; k++) {
         Loss loss[LOSSES];
         double most = 0;
@@ -159,34 +164,49 @@ static void print_losses(const Plan *x)
 
 /* ---- what it rests on ---- */
 
-static void print_rests(const Plan *x)
+static void print_rates(const Plan *x)
 {
     const Cluster *m = &x->m;
     const Rates *r = x->rates;
-    const Point *p = first(x);
     printf("\nassumed\n"
-           "  compute      sgemm %.4g GF/s a core, all busy; forward %.2f and backward %.2f of it, and %.2f times as long for small operations: %s%s;\n"
-           "               threads of a rank lose nothing; memory %.4g GB/s a node, shared by its ranks, for updates and for adding up\n",
-           m->gflops, r ? r->forward : m->share, r ? r->backward : m->share, r ? r->rest : nodes_rest,
-           r ? "rates of " : "bench/small on two cores, docs/PERF.md", r ? r->machine : "", m->memory);
-    printf("  a message    alpha-beta: %.4g us + bytes / %.4g GB/s, a node's ranks share its link; inside a node %.4g us, %.4g GB/s a rank; behind the links no\n"
-           "               contention; LogGP's o: %.4g us of the rank's processor each way (Alexandrov et al. 1995)\n",
+           "  compute     sgemm %.4g GF/s a core, all busy; forward %.2f and backward %.2f of it, all of it %.2f times as long for what is left:\n"
+           "              %s%s; threads lose nothing; %.4g GB/s of memory a node for updates and sums\n", m->gflops,
+           r ? r->forward : m->share, r ? r->backward : m->share, r ? r->rest : nodes_rest,
+           r ? "rates of " : "bench/small on two cores (docs/PERF.md)", r ? r->machine : "", m->memory);
+    printf("  a message   alpha-beta: %.4g us + bytes / %.4g GB/s, of which the ranks of a node have one; inside a node %.4g us, %.4g GB/s a rank,\n"
+           "              a quarter of the memory's rate for all; behind the nodes' links no contention; LogGP's o (Alexandrov et al. 1995):\n"
+           "              %.4g us of the rank's processor to send one and to take one in, which nothing hides\n",
            m->alpha, m->beta, m->alpha_in, m->beta_in, m->overhead);
-    printf("  tp           allreduce as Open MPI's tuned: recursive doubling below 10 kB, else Rabenseifner, 2 log2(p) steps (Thakur et al. 2005)\n"
-           "  dp           dist/bucket.c and dist/zeroweights.c replayed: buckets of 2 MiB, 8 under way, moving only at calls of the door (3 a decoder block); each is an\n"
-           "               all-to-all and a collection, dp - 1 messages each; ranks alike and in step; MPI moves what is posted by itself\n");
-    printf("  hidden       %.0f %% of dp at %d node%s", 100 * (p->dp_total > 0 ? 1 - fmin(1, p->dp / p->dp_total) : 0), p->nodes, p->nodes == 1 ? "" : "s");
+}
+
+static double hidden(const Point *p) { return p->dp_total > 0 ? 100 * (1 - fmin(1, p->dp / p->dp_total)) : 0; }
+
+static void print_rests(const Plan *x)
+{
+    const Cluster *m = &x->m;
+    const Config *c = x->c;
+    const Point *p = first(x), *last = p;
     for (int i = 0; i < x->n; i++)
-        if (x->p[i].samples > 0 && &x->p[i] != p && (i == x->n - 1 || i == x->n / 2))
-            printf(", %.0f %% at %d", 100 * (x->p[i].dp_total > 0 ? 1 - fmin(1, x->p[i].dp / x->p[i].dp_total) : 0), x->p[i].nodes);
-    printf("\n  memory       94 %% of a node's; grids: ranks a node that its sockets divide, tp and micro-batches (to 16) of powers of two, a replica on whole nodes or a\n"
-           "               node of whole replicas%s\n", x->c->plan.grid == GRID_GIVEN ? " (plan.grid = \"given\": the configured one alone)" : "");
-    printf("  saves        %.2f GiB, 0.78 of %.4g GB/s (docs/PERF.md): %.1f s to the file system; training waits %s; a node fails every %.4g h, the job every\n"
-           "               %.4g h / nodes; Young 1974: sqrt(2 C M); Daly 2006 (37); C what a save writes; lost: what training waits, and half an interval%s a failure; no restarts\n",
-           p->saved / (1 << 30), m->storage, p->write, x->c->ckpt.async ? "for the copy alone (ckpt.async)" : "for all of it", m->mtbf, m->mtbf,
-           x->c->ckpt.async ? " and a write" : "");
-    printf("  node-hours   558,128 samples of stage pretrain and 665,298 of instruct, each by its best grid; 2,000,000 of stage %s; every sample a picture and %d rows;\n"
-           "               without data, saves, failures and evaluations\n", STAGE_NAME[x->c->train.stage], x->c->model.decoder.max_len);
+        last = x->p[i].samples > 0 ? &x->p[i] : last;
+    print_rates(x);
+    printf("  tp          allreduce by Open MPI's rule: recursive doubling below 10 kB, else Rabenseifner, 2 log2(p) steps (Thakur et al. 2005)\n");
+    if (c->parallel.reduction == REDUCE_CANONICAL)
+        printf("  dp          dist/bucket.c and zeroweights.c replayed: buckets of 2 MiB, 8 under way; each all to all, then collected: dp - 1\n"
+               "              messages a rank, of 2 MiB / dp at most, each time; ");
+    else
+        printf("  dp          dist/bucket.c and zeroweights.c replayed: buckets of 2 MiB, 8 under way, each summed by a tree;\n              ");
+    printf("they start and go on at calls of the door alone, 3 a decoder\n"
+           "              block: at %d node%s %.0f %% hides behind backward.  Ranks are alike and in step, MPI moves what is under way\n", last->nodes,
+           last->nodes == 1 ? "" : "s", hidden(last));
+    printf("  memory      0.94 of a node's.  Grids: ranks that fill sockets; tp and micro-batches of powers of two, to %d and 16;\n"
+           "              whole replicas on a node or whole nodes a replica%s\n", NODES_TP,
+           c->plan.grid == GRID_GIVEN ? ".  plan.grid = \"given\": the configured one alone" : "");
+    printf("  saves       C: %.2f GiB at 0.78 of %.4g GB/s (docs/PERF.md), %.1f s; training waits %s.\n"
+           "              M: %.6g h / nodes.  Young 1974: sqrt(2 C M); Daly 2006, (37).  Lost at Daly's interval: what training waits, and a\n"
+           "              failure's half interval%s; restarts are not in it\n", p->saved / (1 << 30), m->storage, p->write,
+           c->ckpt.async ? "for the copy (ckpt.async)" : "as long", m->mtbf, c->ckpt.async ? " and write" : "");
+    printf("  node-hours  558,128 samples of stage pretrain and 665,298 of instruct, each by its best grid; 2,000,000 of %s; each a picture and\n"
+           "              %d rows; without data, saves, failures, evaluations\n", STAGE_NAME[c->train.stage], c->model.decoder.max_len);
 }
 
 /* ---- files ---- */
