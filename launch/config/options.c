@@ -146,7 +146,7 @@ const Option options[] = {
     STRING(plan.rates, "a run that bench measured in: plan predicts time with its rates"),
     STRING(plan.cluster, "a described machine, as configs/clusters/epyc-ndr.cfg"),
     STRING(plan.nodes, "numbers of its nodes, as \"1,2,6\" or \"1..1024\": by powers of two"),
-    ENUM  (plan.scaling, strong, "strong|weak", "the batch is train.global_batch; weak: that many on the first number of nodes"),
+    ENUM  (plan.scaling, strong, "strong|weak", "weak: train.global_batch is that of the first number of nodes"),
     ENUM  (plan.grid, best, "best|given", "given: parallel.tp, zero, threads and train.micro_batch as they are set"),
     STRING(plan.csv, "a file for what plan.nodes prints, as CSV"),
     STRING(plan.svg, "a file for a picture of the efficiency over plan.nodes"),
