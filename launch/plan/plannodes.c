@@ -136,23 +136,23 @@ static double bytes_of_rank(const PlanRank *r, const Rates *rates)
     return sum;
 }
 
-/* The replica that keeps most: of sums that wait some have more, of a cut the first has most, of whole matrices any. */
+/* Lays out the replica that keeps most: the one with most sums that wait; of a cut, and of matrices with one owner each, the first
+   has most. */
 static void heaviest(Measured *x, const Point *p)
 {
-    double most = -1;
-    int which = 0;
-    const bool alike = x->c.train.optimizer != OPTIM_MUON && (x->r.buckets.leaves & (x->r.buckets.leaves - 1)) == 0;
-    for (int k = 0; k < p->replicas && !alike; k++) {
-        x->r.replica = k;
-        layout(x, p);
-        const double waits = 4.0 * (double)x->r.model.table.grads *
-                             canon_waiting((int64_t)k * x->r.buckets.leaves, x->r.buckets.leaves);
-        const double kept = (double)x->r.optim.arena.size + (x->r.buckets.reduction == REDUCE_CANONICAL ? waits : 0);
-        which = kept > most ? k : which;
-        most = fmax(most, kept);
-        optim_close(&x->r.optim);
+    const int64_t leaves = p->global_batch / (p->micro_batch * p->replicas);
+    int most = -1;
+    for (int k = 0; k < p->replicas && x->c.parallel.reduction == REDUCE_CANONICAL; k++) {
+        const int waits = canon_waiting(k * leaves, leaves);
+        if (waits > most) {
+            most = waits;
+            x->r.replica = k;
+        }
+        if ((leaves & (leaves - 1)) == 0)
+            break;                                      /* all alike */
     }
-    x->r.replica = which;
+    if (most < 0)
+        x->r.replica = 0;
     layout(x, p);
 }
 
