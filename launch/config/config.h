@@ -30,7 +30,8 @@ enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* t
 enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
-enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind */
+enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind; the first two plan.scaling */
+enum { GRID_BEST, GRID_GIVEN };                                             /* plan.grid */
 
 typedef char ConfigString[CONFIG_STRING];
 
@@ -69,7 +70,7 @@ typedef struct Config {
     struct { int64_t samples; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
-    struct { int replicas, ranks; ConfigString rates; } plan;
+    struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
     struct { int warm, steps, repeat; bool rates, ckpt; ConfigString trace; } bench;
     struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
     struct { ConfigString from, to; } import;

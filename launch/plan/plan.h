@@ -83,6 +83,7 @@ int plan_places(const PlanRank *r, Place out[PLACES]);
 /* early: what model_forward does of a step, the gradients of the output heads included.  Stages pretrain and instruct. */
 typedef struct { double forward, early, step; } Flops;
 Flops plan_flops(const Model *m);
+Flops plan_flops_weight(const Model *m, const Param *p);           /* of the products with one weight */
 
 /* ---- seconds of a step ---- */
 
