@@ -16,7 +16,8 @@ for step in 12 20 28 36; do
     reached() { tail -n 1 further/run.jsonl 2>/dev/null | awk -F'[:,]' -v n=$step '{ exit !($2 >= n) }'; }
     now=further
     until_true 60 reached
-    slurm scancel --signal=KILL "$job"
+    node=$(node_of 1)
+    cluster node "$node" kill -9 "$(rank_on "$node")"
     gone() { [ "$(state "$job")" != RUNNING ]; }
     until_true 30 gone
 done

@@ -6,16 +6,16 @@ again() { grep -q '"restart": 1' "$1/run.jsonl"; }
 in_order() { column restart "$1" | awk '$2 < last { exit 1 } { last = $2 }' || fail "$1: an older life wrote after a newer one"; }
 severed() {                                         # RUN WHICH-NODE HEAL?
     local from=$SECONDS node
-    node=$(slurm scontrol show hostnames "$(field "$job" NodeList)" | sed -n "$2p")
-    cluster link "${node#n}" cut
+    node=$(node_of "$2")
+    cluster link "$node" cut
     now=$1
     until_true 120 again "$1"
-    echo "$1: $node cut off, running again after $((SECONDS - from)) s"
-    [ "$3" = no ] || cluster link "${node#n}" heal
+    echo "$1: n$node cut off, running again after $((SECONDS - from)) s"
+    [ "$3" = no ] || cluster link "$node" heal
     finished COMPLETED "$1"
     whole "$1"
     in_order "$1"
-    cluster link "${node#n}" heal
+    cluster link "$node" heal
 }
 for n in 1 2; do
     submit cut$n --nodes=2-4 -- --set watch.timeout=5

@@ -3,14 +3,14 @@
 . "$ROOT/tests/slurm/tools.inc"
 dies() {                                        # RUN WHICH-NODE: of the job's, 1 is where rank 0 is
     local from=$SECONDS node
-    node=$(slurm scontrol show hostnames "$(field "$job" NodeList)" | sed -n "$2p")
-    cluster node-down "${node#n}"
+    node=$(node_of "$2")
+    cluster node-down "$node"
     now=$1
     until_true 90 again "$1"
-    echo "$1: $node lost, running again after $((SECONDS - from)) s"
+    echo "$1: n$node lost, running again after $((SECONDS - from)) s"
     finished COMPLETED "$1"
     whole "$1"
-    cluster node-up "${node#n}"
+    cluster node-up "$node"
 }
 again() { grep -q '"restart": 1' "$1/run.jsonl"; }
 saving() { ls -d "$1"/ckpt/.tmp-*/tensors.h5 >/dev/null 2>&1; }

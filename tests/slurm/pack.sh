@@ -2,7 +2,8 @@
 . "$ROOT/tests/slurm/tools.inc"
 script=$ROOT/slurm/pack.sbatch
 export ASVR_RANKS_PER_NODE=2
-much=(--set data.samples=3000 --set data.shard_samples=64)
+much=(--set data.samples=1000 --set data.shard_samples=64)
+fault='*:1+:data:slow:0.03'                     # a sample
 submit whole -N 2 -- "${much[@]}" --set data.set=whole/index.set --set text.model=whole.model
 finished COMPLETED whole
 submit again -N 2 -p now -- "${much[@]}" --set data.set=again/index.set --set text.model=again.model

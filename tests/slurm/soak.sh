@@ -5,7 +5,7 @@ fault='*:1+:data:slow:0.5'
 running() { [ "$(state "$job")" = RUNNING ] && stepping "$job" && logged $((lines + 1)) run; }
 nodes() { slurm scontrol show hostnames "$(field "$job" NodeList)" | sed 's/^n//'; }
 one_of() { set -- $1; shift $((RANDOM % $#)); echo "$1"; }
-ranks_of() { for i in 1 2 3 4; do cluster node $i pgrep -f 'asvr train' 2>/dev/null | sed "s/^/$i /"; done; }
+ranks_of() { for i in 1 2 3 4; do cluster node $i pgrep -f '^[^ ]*asvr train' 2>/dev/null | sed "s/^/$i /"; done; }
 export ASVR_BUDGET=100
 submit run --nodes=2-4 -- --set ckpt.every=2 --set watch.timeout=5
 count=0 lines=0
