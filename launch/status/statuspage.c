@@ -292,7 +292,7 @@ static void say_life(const Status *s, int i, FILE *f, int columns)
     why_of(s, l, why, sizeof why);
     date_of(l->born, began);
     date_of(l->until, ended);
-    row(f, columns, "%4d  %s  %s  %-11s %4s  %-8s %5s %5d  %s", i + 1, began, living ? "             -" : ended, steps, lost, job, nodes, l->ranks, why);
+    row(f, columns, "%4d  %s  %s  %-15s %4s  %-8s %5s %5d  %s", i + 1, began, living ? "             -" : ended, steps, lost, job, nodes, l->ranks, why);
 }
 
 static void say_lives(const Status *s, FILE *f, int columns)
@@ -300,7 +300,7 @@ static void say_lives(const Status *s, FILE *f, int columns)
     const int n = s->story.lives, first = n > LIVES_SHOWN ? n - LIVES_SHOWN : 0;
     if (!n)
         return;
-    row(f, columns, "\nlife  started         ended           steps       lost  job      nodes ranks  why it ended");
+    row(f, columns, "\nlife  started         ended           steps           lost  job      nodes ranks  why it ended");
     if (first)
         row(f, columns, "      ... %d earlier: --json has them", first);
     for (int i = first; i < n; i++)
