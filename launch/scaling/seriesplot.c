@@ -54,7 +54,7 @@ static int line_of(Panel *g, const Point *p)
 }
 
 /* So that the marks of several lines at the same number of ranks can be told apart. */
-static double aside(const Panel *g, int line) { return 7 * (line - (g->lines - 1) / 2.0); }
+static double aside(const Panel *g, int line) { return fmin(7, 60.0 / g->lines) * (line - (g->lines - 1) / 2.0); }
 
 static void scale_axes(Panel *g)
 {
