@@ -39,7 +39,8 @@ IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece) -lst
 CFG_LIB  = $(call pkg,--libs libconfig)
 # Before OpenBLAS, which serves its BLAS and LAPACK, whatever -lblas is on this machine.
 SCA_LIB  = $(filter-out -lblas -llapack,$(or $(call pkg,--libs scalapack-openmpi),$(call pkg,--libs scalapack),-lscalapack))
-DIST_LIB = $(SCA_LIB) $(MPI_LIB)
+DIST_INC = $(MPI_INC) $(call pkg,--cflags hwloc)
+DIST_LIB = $(SCA_LIB) $(call pkg,--libs hwloc) $(MPI_LIB)
 
 objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 CORE_O   := $(call objects,core core/ref core/cpu)
@@ -69,7 +70,7 @@ $(OUT)/obj/core/%.o: core/%.c
 	$(CC) $(CFLAGS) $(CORE_INC) -c $< -o $@
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) -c $< -o $@
+	$(CC) $(CFLAGS) $(CORE_INC) $(DIST_INC) $(IO_INC) -c $< -o $@
 $(OUT)/obj/io/text/sentencepiece.o: io/text/sentencepiece.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -Wall -Wextra $(OPT) -I. $(call pkg,--cflags sentencepiece) -MMD -MP -c $< -o $@
@@ -90,7 +91,7 @@ $(OUT)/tests/core/%: tests/core/%.c $(CORE)
 	$(CC) $(CFLAGS) $(CORE_INC) $< -o $@ $(CORE) $(CORE_LIB) -lcmocka
 $(OUT)/tests/dist/%: tests/dist/%.c $(DIST) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB) -lcmocka
+	$(CC) $(CFLAGS) $(CORE_INC) $(DIST_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB) -lcmocka
 $(OUT)/tests/io/%: tests/io/%.c $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB) -lcmocka

@@ -10,6 +10,7 @@
 #include "launch/bench/benchsteps.h"
 #include "launch/bench/benchtrace.h"
 #include "launch/bench/synthetic.h"
+#include "launch/nodes.h"
 #include "launch/verbs.h"
 
 enum { TURNS = 8, LOADED = 12 };
@@ -260,6 +261,7 @@ static bool open_all(Run *r, Synthetic *s, Err *e)
                r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size, conf.leaves, c->train.micro_batch, (double)mem_total() / (1 << 20));
         fflush(stdout);
     }
+    nodes_say(r);
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include "dist/comm.h"
 #include "dist/tp.h"
 #include "io/base/agree.h"
+#include "launch/lives.h"
 #include "launch/save.h"
 #include "launch/room.h"
 
@@ -23,6 +24,7 @@ void run_open(Run *r, const Config *c, int tp)
     *r = (Run){ .c = c };
     grid_open(&r->grid, MPI_COMM_WORLD, tp);
     r->tp = tp_door(&r->grid);
+    place_open(&r->place, &r->grid, c->parallel.bind == BIND_AUTO);     /* before any thread computes */
     room_threads(r);
     ops_use(&OPS_CPU, r->threads);
 }
@@ -39,6 +41,7 @@ static void hang(const char *what, const char *got)
     err_set(&e, EXIT_HANG, "", "is it stopped, or does its node, its disk or its network hang?  watch.timeout says how long is waited",
             "%s", what);
     log_error(&e);
+    lives_verdict(what, got);
 }
 
 void run_watch(Run *r)

@@ -42,6 +42,7 @@ launch/eval   : core io/base io/set io/text io/image
 launch/bench  : core dist io/base launch launch/config launch/plan
 launch/scaling : core dist io/base launch launch/config launch/plan launch/bench
 launch/spectrum : core dist io/base io/set launch launch/config
+launch/status : core io/base launch
 '
 # The arrows of one room's files: "FILE:LINE: knows ROOM".
 arrows() {

@@ -4,8 +4,8 @@
 # checks for the libraries themselves and prints what to ask for.
 set -eu
 
-build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libzstd-dev
-       libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev'
+build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libhwloc-dev
+       libzstd-dev libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev'
 case ${1:-} in
 build) packages=$build ;;
 test)  packages="$build libcmocka-dev" ;;
@@ -18,7 +18,7 @@ elsewhere() {
 setup: missing: $1
 
   Debian, Ubuntu  sudo apt-get install --no-install-recommends $1
-  Spack           spack install openmpi hdf5+mpi zstd libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece cmocka
+  Spack           spack install openmpi hwloc hdf5+mpi zstd libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece cmocka
   modules         module load gcc openmpi hdf5/parallel openblas scalapack zstd     (names differ; see: module avail)
 
 Where libraries come from Spack or modules, PKG_CONFIG_PATH must name their lib/pkgconfig folders.
@@ -44,7 +44,7 @@ for tool in cc make pkg-config c++ mpicc mpirun; do
     command -v $tool >/dev/null || absent="$absent $tool"
 done
 if [ -z "$absent" ]; then
-    for name in hdf5 scalapack libzstd libconfig openblas libxxhash vips jansson sentencepiece $([ "$1" != test ] || echo cmocka); do
+    for name in hdf5 scalapack hwloc libzstd libconfig openblas libxxhash vips jansson sentencepiece $([ "$1" != test ] || echo cmocka); do
         library "$name" || absent="$absent $name"
     done
 fi
