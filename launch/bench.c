@@ -308,7 +308,7 @@ static bool bench(Run *r, Err *e)
 {
     static Steps x;
     Synthetic s = { 0 };
-    Times t;
+    Times t = { 0 };
     double most[3] = { bench_sgemm(r), run_resident_mb() };     /* with what sgemm keeps */
     const int steps = r->c->bench.steps * r->c->bench.repeat;
     if (!trace_open(r, e) || !open_all(r, &s, e))

@@ -94,11 +94,15 @@ static int wait_for(pid_t pid, double most)
 
 int launcher_run(const Series *s, const Point *p, Err *e)
 {
-    char line[LINE], program[PATH_ROOM], cfg[PATH_ROOM], out[PATH_ROOM], *argv[WORDS + 4], verb[] = "bench", *left = NULL;
+    char line[LINE], program[PATH_ROOM], cfg[PATH_ROOM], out[PATH_ROOM], old[PATH_ROOM], *argv[WORDS + 4], verb[] = "bench", *left = NULL;
     int n = 0;
     const ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (!launcher_words(s, p, line, sizeof line, e) || !point_path(s, p, "point.cfg", cfg, e) || !point_path(s, p, "out.txt", out, e))
+    if (!launcher_words(s, p, line, sizeof line, e) || !point_path(s, p, "point.cfg", cfg, e) || !point_path(s, p, "out.txt", out, e) || !point_path(s, p, "steps.json", old, e))
         return 0;
+    if (unlink(old) && errno != ENOENT) {
+        file_error(e, old, "remove");
+        return 0;
+    }
     if (len < 0) {
         file_error(e, "/proc/self/exe", "find this program");
         return 0;

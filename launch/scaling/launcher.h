@@ -11,10 +11,10 @@
 #pragma once
 #include "launch/scaling/series.h"
 
-enum { LAUNCH_TIME = 124 /* code of what took too long */, LAUNCH_ASKED = -1 /* this process was asked to stop */ };
+enum { LAUNCH_COMPLAINS = 1 /* code of a launcher's own */, LAUNCH_TIME = 124 /* of what took too long */, LAUNCH_ASKED = -1 /* this process was asked to stop */ };
 
 /* What would be typed for a point; out: so many bytes.  EXIT_CONFIG where scaling.launcher has no words. */
 bool launcher_words(const Series *s, const Point *p, char *out, size_t cap, Err *e);
-/* Runs `asvr bench` for a point, its words to out.txt.  Returns its exit code, 128 + a signal, LAUNCH_TIME or LAUNCH_ASKED; *e: it could not be
+/* Removes an old steps.json and runs `asvr bench` for a point, its words to out.txt.  Returns its exit code, 128 + a signal, LAUNCH_TIME or LAUNCH_ASKED; *e: it could not be
    started. */
 int  launcher_run(const Series *s, const Point *p, Err *e);

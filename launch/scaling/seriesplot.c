@@ -6,9 +6,9 @@
 
 #include "launch/scaling/seriesout.h"
 
-enum { WIDE = 800, HIGH = 370 /* a panel */, LEFT = 66, RIGHT = 196, TOP = 62, BOTTOM = 52, LINES = 24, COLOURS = 6 };
+enum { WIDE = 800, HIGH = 370 /* a panel */, LEFT = 66, RIGHT = 196, TOP = 62, BOTTOM = 52, LINES = 24, NAMED = 11 /* in the legend */, COLOURS = 8 };
 
-static const char *const COLOUR[COLOURS] = { "#0b6e99", "#c8443a", "#2e8b57", "#7d5ba6", "#b9770e", "#5a6570" };
+static const char *const COLOUR[COLOURS] = { "#0b6e99", "#c8443a", "#2e8b57", "#7d5ba6", "#b9770e", "#5a6570", "#c2549d", "#7a8b1f" };
 
 /* Points that differ in ranks alone are a line. */
 typedef struct { int tp, zero, micro_batch, threads; } Line;
@@ -54,7 +54,7 @@ static int line_of(Panel *g, const Point *p)
 }
 
 /* So that the marks of several lines at the same number of ranks can be told apart. */
-static double aside(const Panel *g, int line) { return 7 * (line - (g->lines - 1) / 2.0); }
+static double aside(const Panel *g, int line) { return fmin(7, 60.0 / g->lines) * (line - (g->lines - 1) / 2.0); }
 
 static void scale_axes(Panel *g)
 {
@@ -165,23 +165,37 @@ static void draw_line(Panel *g, int line, bool predicted)
     }
 }
 
+/* What tells a line from the others: "tp 2, ZeRO 1". */
+static void line_words(const Panel *g, const Line *l, char *out, size_t cap)
+{
+    const struct { const char *name; size_t at; int x; } part[] = {
+        { "tp", offsetof(Point, tp), l->tp }, { "ZeRO", offsetof(Point, zero), l->zero }, { "mb", offsetof(Point, micro_batch), l->micro_batch },
+        { "th", offsetof(Point, threads), l->threads } };
+    int at = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        if (series_varies(g->s, part[i].at))
+            at += snprintf(out + at, cap - (size_t)at, "%s%s %d", at ? ", " : "", part[i].name, part[i].x);
+    if (!at)
+        snprintf(out, cap, "measured");
+}
+
 static void draw_legend(const Panel *g)
 {
     const double x = WIDE - RIGHT + 18;
     double y = g->top + TOP + 8;
     const Line *l = g->line;
-    for (int i = 0; i < g->lines; i++, y += 19) {
+    for (int i = 0; i < g->lines && i < NAMED; i++, y += 19) {
         char words[120];
-        int at = snprintf(words, sizeof words, "tp %d", l[i].tp);
-        if (series_varies(g->s, offsetof(Point, zero)))
-            at += snprintf(words + at, sizeof words - (size_t)at, ", ZeRO %d", l[i].zero);
-        if (series_varies(g->s, offsetof(Point, micro_batch)))
-            at += snprintf(words + at, sizeof words - (size_t)at, ", mb %d", l[i].micro_batch);
-        if (series_varies(g->s, offsetof(Point, threads)))
-            snprintf(words + at, sizeof words - (size_t)at, ", %d thread%s", l[i].threads, l[i].threads == 1 ? "" : "s");
+        line_words(g, &l[i], words, sizeof words);
+        if (i == NAMED - 1 && g->lines > NAMED) {
+            snprintf(words, sizeof words, "and %d more", g->lines - i);
+            text(g, x + 32, y + 4, "", words);
+            continue;
+        }
         fprintf(g->f, "<path class=\"m\" stroke=\"%s\" d=\"M%.1f %.1fh22\"/><circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" stroke=\"%s\" fill=\"%s\"/>\n",
                 COLOUR[i % COLOURS], x, y, x + 11, y, COLOUR[i % COLOURS], COLOUR[i % COLOURS]);
-        text(g, x + 32, y + 4, "", words);
+        text(g, x + 32, y + 4, strlen(words) > 18 ? "class=\"n\"" : "", words);
     }
     y += 10;
     fprintf(g->f, "<path class=\"p\" stroke=\"#444\" d=\"M%.1f %.1fh22\"/><path class=\"x\" stroke=\"#444\" d=\"M%.1f %.1fl8 8m0 -8l-8 8\"/>\n", x, y, x + 7, y - 4);
@@ -216,7 +230,7 @@ bool series_svg(const Series *s, Err *e)
         panels += series_reference(s, kind) != NULL;
     const int high = HIGH * (int)max64(1, panels);
     fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">\n", WIDE, high, WIDE, high);
-    fprintf(f, "<style>text{font:13px Helvetica,Arial,sans-serif;fill:#333}.t{font-size:17px;font-weight:bold;fill:#111}.s{fill:#666}"
+    fprintf(f, "<style>text{font:13px Helvetica,Arial,sans-serif;fill:#333}.t{font-size:17px;font-weight:bold;fill:#111}.s{fill:#666}.n{font-size:11px}"
                "path{fill:none;stroke-width:1.6}.g{stroke:#e6e6e6;stroke-width:1}.a{stroke:#555;stroke-width:1}.i{stroke:#999;stroke-width:1.4}"
                ".p{stroke-dasharray:5 4;opacity:.75}.x{stroke-width:1.8}.b{stroke-width:1.3}circle{stroke-width:1.8}</style>\n");
     fprintf(f, "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n");

@@ -40,8 +40,8 @@ static void head(const Series *s, int kind)
 {
     const Config *c = s->c;
     const Point *p = &s->p[s->first];
-    printf("\n%s: %d samples a %s, median of %d repetitions of %d steps", KIND[kind], c->train.global_batch,
-           kind == SCALING_WEAK ? "replica and step" : "step", c->scaling.repeat, c->scaling.steps);
+    printf("\n%s: %d samples a %s, median of %d repetition%s of %d step%s", KIND[kind], c->train.global_batch,
+           kind == SCALING_WEAK ? "replica and step" : "step", c->scaling.repeat, c->scaling.repeat == 1 ? "" : "s", c->scaling.steps, c->scaling.steps == 1 ? "" : "s");
     if (!series_varies(s, offsetof(Point, zero)))
         printf("; ZeRO %d", p->zero);
     if (!series_varies(s, offsetof(Point, micro_batch)))

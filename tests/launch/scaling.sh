@@ -10,7 +10,9 @@ shift
 echo "$n" >>launched
 [ ! -f slow ] || exec sleep 60
 [ ! -f broken ] || [ "$(cut -d' ' -f1 broken)" != "$n" ] || exit "$(cut -d' ' -f2 broken)"
-exec mpirun -n "$n" "$@"
+[ -f odd ] || exec mpirun -n "$n" "$@"
+mpirun -n "$n" "$@"
+exit 1
 T
 chmod +x launch
 series=(--set run.dir=run --set data.set= --set train.micro_batch=1 --set train.global_batch=2 --set model.decoder.max_len=24
@@ -71,6 +73,11 @@ scaling 0 --set scaling.ranks=1 --set train.lr=0.5 --set bench.ckpt=true
 launched '1 1 '
 cells save_s | awk '{ exit !($1 > 0) }' || fail "no checkpoint was measured"
 [ -z "$(find run -name 'bench-ckpt' -o -name 'step-*')" ] || fail "the benchmark's checkpoint is left"
+# What Open MPI's launcher now and then says of ranks that have ended well is told, and is no failure.
+: >odd
+scaling 0 --set scaling.ranks=1 --set train.lr=0.75
+[ "$(grep -c 'the launcher ended with 1, after the benchmark had ended well' out)" = 2 ] || { cat out; fail "a launcher's complaint"; }
+rm odd
 # By hand, the same again.
 says 0 1 bench run/scaling/points/r1-tp1-zero0-mb1-th1-gb2/point.cfg
 
