@@ -174,7 +174,7 @@ static double step(const Cluster *m, int ranks_node, int64_t distance, double by
 
 double cluster_allreduce(const Cluster *m, int ranks_node, int p, int stride, double bytes, double *messages)
 {
-    enum { SMALL = 10000 };
+    enum { SMALL = 8192 };
     double t = 0;
     if (p == 1)
         return 0;

@@ -36,7 +36,7 @@ enum { NODES_MOST = 1 << 20, NODES_LINES = 64 };
 int  cluster_nodes(int out[NODES_LINES], const char *text, Err *e);
 
 /* Seconds of MPI_Allreduce of so many bytes among p ranks, every `stride`-th of ranks that fill nodes with ranks_node each, all
-   groups at once; as Open MPI does it: recursive doubling below 10 kB, else Rabenseifner's algorithm.  *messages += what a rank
+   groups at once; as Open MPI 4.1 does it, nearly: recursive doubling below 8 KiB, else Rabenseifner's algorithm.  *messages += what a rank
    sends. */
 double cluster_allreduce(const Cluster *m, int ranks_node, int p, int stride, double bytes, double *messages);
 

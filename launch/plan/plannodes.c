@@ -185,22 +185,6 @@ static double both(const PlanRank *r, const Lying *w, double *messages)
     return a.seconds + b.seconds;
 }
 
-/* Where the time over dp goes: again, with messages that cost nothing but their bytes, and with nothing but the additions. */
-static void causes(const Nodes *n, const PlanRank *r, const Lying *w, Point *p)
-{
-    Cluster free = *n->m;
-    Lying x = *w;
-    double unused = 0;
-    x.backward = x.forward = 0;
-    p->dp_total = both(r, &x, &unused);
-    x = *w;
-    x.machine = &free;
-    free.overhead = free.alpha = free.alpha_in = 0;
-    p->dp_bytes = both(r, &x, &unused);
-    free.beta = free.beta_in = 1e9;
-    p->dp_adds = both(r, &x, &unused);
-}
-
 /* Muon's matrices on their way, all of it to wait for. */
 static double muon_seconds(const Nodes *n, const PlanRank *r, const Point *p)
 {
@@ -209,29 +193,49 @@ static double muon_seconds(const Nodes *n, const PlanRank *r, const Point *p)
     return (double)(muon.dp + muon.world + muon.tp) * p->ranks_node / (1e9 * (p->nodes > 1 ? n->m->beta : n->m->beta_in));
 }
 
-/* x is laid out for p. */
-static void step_of(const Nodes *n, const PlanRank *r, Point *p, bool whole)
+static double rest_of(const Nodes *n) { return n->rates ? n->rates->rest : nodes_rest; }
+
+/* What dp can hide behind: forward with its half of the sums over tp, and backward with the other. */
+static Lying lying(const Nodes *n, const PlanRank *r, const Point *p)
 {
     const Rates rates = rates_of(n, p);
     const Seconds s = plan_time(r, &rates);
-    const double rest = n->rates ? n->rates->rest : nodes_rest;
-    p->tp_s = p->dp = p->messages = p->bytes = 0;
+    const double leaves = r->buckets.leaves, tp = 0.5 * p->tp_s;
+    return (Lying){ n->m, p->ranks_node, rates.memory, (rest_of(n) * s.forward + tp) / leaves, (rest_of(n) * s.backward + tp) / leaves };
+}
+
+/* r is laid out for p. */
+static void step_of(const Nodes *n, const PlanRank *r, Point *p)
+{
+    const Rates rates = rates_of(n, p);
+    const Seconds s = plan_time(r, &rates);
+    p->tp_s = p->messages = p->bytes = 0;
+    p->dp = muon_seconds(n, r, p);
     sums(n, r, p);
-    const double tp = 0.5 * p->tp_s / r->buckets.leaves;           /* forward's half, and backward's */
-    const Lying w = { n->m, p->ranks_node, rates.memory, rest * s.forward / r->buckets.leaves + tp,
-                      rest * s.backward / r->buckets.leaves + tp };
-    const double small = p->dp + muon_seconds(n, r, p);
-    p->dp = both(r, &w, &p->messages) + small;
+    const Lying w = lying(n, r, p);
+    p->dp += both(r, &w, &p->messages);
     p->compute = s.forward + s.backward + s.sums;
     p->optimizer = s.optimizer;
-    p->rest = (rest - 1) * (p->compute + p->optimizer);
+    p->rest = (rest_of(n) - 1) * (p->compute + p->optimizer);
     p->step = p->compute + p->tp_s + p->dp + p->optimizer + p->rest;
     p->samples = p->global_batch / p->step;
-    if (whole) {
-        causes(n, r, &w, p);
-        p->dp_total += small;
-        p->dp_bytes += small;
-    }
+}
+
+/* Where the time over dp goes: again with nothing to hide behind, with messages that cost nothing but their bytes, and with nothing
+   but the additions.  What is not replayed stays. */
+static void causes(const Nodes *n, const PlanRank *r, Point *p)
+{
+    Cluster free = *n->m;
+    Lying w = lying(n, r, p), bare = w;
+    double unused = 0;
+    const double other = p->dp - both(r, &w, &unused);
+    bare.forward = bare.backward = 0;
+    p->dp_total = other + both(r, &bare, &unused);
+    w.machine = &free;
+    free.overhead = free.alpha = free.alpha_in = 0;
+    p->dp_bytes = other + both(r, &w, &unused);
+    free.beta = free.beta_in = 1e9;
+    p->dp_adds = both(r, &w, &unused);
 }
 
 /* What a checkpoint has, and what it costs. */
@@ -268,7 +272,7 @@ static void look(Search *s, Point p)
     p.memory = p.ranks_node * bytes_of_rank(&x->r, &rates);
     s->least = s->least > 0 ? fmin(s->least, p.memory) : p.memory;
     if (p.memory <= ram) {
-        step_of(s->n, &x->r, &p, false);
+        step_of(s->n, &x->r, &p);
         if (!s->found || p.step < s->best.step)
             s->best = p;
         s->found = true;
@@ -324,7 +328,8 @@ bool nodes_best(Nodes *n, int nodes, int global_batch, Point *out)
     }
     Measured *x = measured(n, out->tp, out->micro_batch);
     heaviest(x, out);
-    step_of(n, &x->r, out, true);
+    step_of(n, &x->r, out);
+    causes(n, &x->r, out);
     save_of(n, &x->r, out);
     optim_close(&x->r.optim);
     out->sgemm = plan_flops(&measured(n, 1, out->micro_batch)->r.model).step * out->samples / (1e9 * n->m->gflops * n->m->cores * nodes);

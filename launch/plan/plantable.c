@@ -189,7 +189,7 @@ static void print_rests(const Plan *x)
     for (int i = 0; i < x->n; i++)
         last = x->p[i].samples > 0 ? &x->p[i] : last;
     print_rates(x);
-    printf("  tp          allreduce by Open MPI's rule: recursive doubling below 10 kB, else Rabenseifner, 2 log2(p) steps (Thakur et al. 2005)\n");
+    printf("  tp          allreduce by Open MPI 4.1's rule: recursive doubling below 8 KiB, else Rabenseifner, 2 log2(p) steps (Thakur et al. 2005)\n");
     if (c->parallel.reduction == REDUCE_CANONICAL)
         printf("  dp          dist/bucket.c and zeroweights.c replayed: buckets of 2 MiB, 8 under way; each all to all, then collected: dp - 1\n"
                "              messages a rank, of 2 MiB / dp at most, each time; ");
