@@ -15,6 +15,7 @@
 # KILL_WAIT (10), GRACE (10), NODE_TIMEOUT (9), EXPIRE (5) are seconds: KillWait, the low partition's GraceTime,
 # SlurmdTimeout, and how long a requeued job waits; TASK (task/affinity) is TaskPlugin, with task/none Slurm binds nothing.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
 here=$PWD
 cd "$(dirname "$0")/../.."
 W=${CLUSTER:-$PWD/build/cluster} NET=${NET:-10.77.0}
