@@ -17,7 +17,7 @@ signal=$job
 plain deadline
 deadline=$job
 fault='*:6:data:slow:90'                        # the step before it took no time
-plain over
+plain over -- --set watch.timeout=600
 over=$job
 for run in signal deadline; do
     job=${!run}
