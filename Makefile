@@ -3,6 +3,7 @@
 #
 #   make            the program: build/asvr, and the picture decoders beside it
 #   make test       all tests (builds the debug variant)        make core-test   core alone: plain cc, no MPI
+#   make test-slurm a real Slurm cluster on this machine: jobs preempted, cancelled, cut off, scaled (root, a quarter of an hour)
 #   make faults     the scorecard of docs/TESTING.md, ten minutes; make faults-full takes hours
 #   make demo       pictures -> a trained model, a table, a contact sheet
 #   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
@@ -55,7 +56,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs peers docs clean
+.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs peers docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -133,6 +134,11 @@ test:
 	@launch/scripts/setup.sh test
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
 	@tests/run.sh build/debug
+# NAMES="preempt node" for some of them.
+test-slurm:
+	@launch/scripts/setup.sh slurm
+	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
+	@tests/slurm/run.sh build/debug $(NAMES)
 programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(FUZZ) $(OUT)/tests/io/set/manytasks
 
 # The scorecard.  ROWS="1 4 9" for some rows, SEED=N for the same draws again.

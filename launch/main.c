@@ -5,7 +5,7 @@
 #include "io/h5/h5.h"
 #include "io/base/log.h"
 #include "launch/config/options.h"
-#include "launch/verbs.h"
+#include "launch/words.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,18 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define VERSION "0.1.0"
-
-typedef struct {
-    const char *name;
-    int       (*with_config)(const Config *c);
-    int       (*with_path)(const char *path);
-    const char *line, *page;
-    bool        alone;          /* one process and no MPI, whatever started it */
-    bool        tells;          /* what it prints is what was asked for: not to be lost in silence */
-    bool        stops;          /* looks at requests to stop; in others a signal ends the process */
-} Verb;
 
 static const Verb VERBS[] = {
     { "pack", pack_main, NULL, "pictures and conversations -> a data set",
@@ -39,7 +27,7 @@ static const Verb VERBS[] = {
       "  writes    data.set and, beside it, train-NNNNN-HASH.h5 and val-NNNNN-HASH.h5;\n"
       "            text.model, if there is none\n"
       "  keys      data.*  text.model  model.*  run.seed  train.stage\n"
-      "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n", false, false, true },
+      "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n", false, false, true, NULL, NULL },
     { "train", train_main, NULL, "one stage of training; resumes by itself",
       "Trains the stage train.stage on the data set data.set, or on several by weight:\n"
       "  contrast    vision tower and text tower, on pictures and captions\n"
@@ -54,7 +42,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    RUN/config.cfg  RUN/data.json  RUN/run.jsonl  RUN/ckpt/step-N/\n"
       "  keys      run.* model.* text.model data.* train.* ckpt.* eval.* parallel.*\n"
-      "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n", false, false, true },
+      "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n", false, false, true, NULL, NULL },
     { "eval", eval_main, NULL, "losses and task accuracies -> a table and eval.json",
       "Loads the newest valid checkpoint of run.dir, answers the held-out questions of\n"
       "data.set, and prints the losses and each task's accuracy beside what always\n"
@@ -63,7 +51,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    RUN/eval.json  RUN/eval.png\n"
       "  keys      run.dir  data.set  eval.samples\n"
-      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false },
+      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false, NULL, NULL },
     { "chat", chat_main, NULL, "answers questions about a picture",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
       "picture chat.image; without a question it reads one from each line of standard\n"
@@ -71,7 +59,7 @@ static const Verb VERBS[] = {
       "\n"
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
-      "                 --set chat.question=\"How many cats are there?\"\n", false, true, false },
+      "                 --set chat.question=\"How many cats are there?\"\n", false, true, false, NULL, NULL },
     { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
       "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
       "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"
@@ -84,7 +72,7 @@ static const Verb VERBS[] = {
       "  writes    RUN/spectrum.json\n"
       "  keys      run.dir  spectrum.*  data.set  model.*\n"
       "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
-      "                 --set spectrum.parts=codes,features\n", false, true, false },
+      "                 --set spectrum.parts=codes,features\n", false, true, false, NULL, NULL },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
       "Reads the safetensors of import.from: LLaVA with a SigLIP tower, LLaMA, Mistral,\n"
       "Qwen2 or SigLIP. Every tensor has its place or is named; config.json and the\n"
@@ -93,7 +81,7 @@ static const Verb VERBS[] = {
       "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
       "  keys      import.*  model.*\n"
       "  example   asvr import configs/llm.cfg --set import.from=vicuna-7b-v1.5 \\\n"
-      "                 --set import.to=runs/vicuna\n", false, false, false },
+      "                 --set import.to=runs/vicuna\n", false, false, false, NULL, NULL },
     { "export", export_main, NULL, "a checkpoint -> Hugging Face safetensors",
       "Writes safetensors and config.json, in the layout of LLaVA, of a language model\n"
       "or of SigLIP. With export.base, an imported run, files are as they were there:\n"
@@ -103,7 +91,7 @@ static const Verb VERBS[] = {
       "  writes    export.to/\n"
       "  keys      export.*  model.*  text.model\n"
       "  example   asvr export configs/tiny.cfg --set export.from=runs/tiny \\\n"
-      "                 --set export.to=tiny-hf\n", false, false, false },
+      "                 --set export.to=tiny-hf\n", false, false, false, NULL, NULL },
     { "verify", NULL, verify_main, "checks a data set, a shard or a checkpoint whole",
       "Reads every byte of a data set (its index and the shards that it names; all\n"
       "ranks read, each its share), of one shard or of a checkpoint (a folder),\n"
@@ -111,18 +99,31 @@ static const Verb VERBS[] = {
       "wrong and where.\n"
       "\n"
       "  example   mpirun -n 4 asvr verify runs/tiny/data/index.set\n"
-      "            asvr verify runs/tiny/ckpt/step-00000100\n", false, true, false },
+      "            asvr verify runs/tiny/ckpt/step-00000100\n", false, true, false, NULL, NULL },
     { "bench", bench_main, NULL, "step rate, GF/s, share of sgemm, peak memory",
       "Trains a few steps on random data of the configuration's sizes and measures\n"
       "them: time and memory by part, what was sent over each axis of the grid, and the\n"
       "rates of this machine, from which `asvr plan --set plan.rates=RUN` predicts the\n"
       "time of other sizes and grids; with data.set also how fast its samples are read.\n"
-      "Ends with one line of figures:\n"
+      "With bench.trace also where the time goes, span by span (ui.perfetto.dev). Ends\n"
+      "with one line of figures:\n"
       "  9.12 samples/s  140.3 GF/s  0.87 of sgemm  512 MiB\n"
       "\n"
-      "  writes    RUN/bench.json, where run.dir is set\n"
-      "  keys      run.dir  model.*  train.*  parallel.*  data.set  data.threads\n"
-      "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n", false, true, false },
+      "  writes    RUN/bench.json and RUN/steps.json, where run.dir is set\n"
+      "  keys      bench.*  run.dir  model.*  train.*  parallel.*  data.set\n"
+      "  example   mpirun -n 2 asvr bench configs/bench/small.cfg\n", false, true, false, NULL, NULL },
+    { "scaling", scaling_main, NULL, "a series of benchmarks over ranks and grids; starts them",
+      "Runs bench on scaling.ranks x tp x zero x micro_batch x threads, weak or strong,\n"
+      "each point by srun inside a Slurm job, else by mpirun: start it without either.\n"
+      "Small grids come first and set the rates by which plan predicts each point before\n"
+      "it runs. Points that are finished are not run again, those that failed are; a\n"
+      "changed setting or program measures anew. Ends with two lines for JUBE, ReFrame\n"
+      "and Ramble: `Samples Per Second (FOM): 9.51` and `asvr: OK`.\n"
+      "\n"
+      "  writes    scaling.dir/scaling.csv, .svg, .jsonl (Extra-P) and points/\n"
+      "  keys      scaling.*  bench.ckpt  model.*  train.*  parallel.*\n"
+      "  example   asvr scaling configs/bench/small.cfg --set scaling.ranks=1,2,4 \\\n"
+      "                 --set scaling.tp=1,2\n", true, true, false, NULL, NULL },
     { "plan", plan_main, NULL, "any grid's parameters, bytes, messages, time; no MPI",
       "Lists the parts of the model that train would have, each with its parameters and\n"
       "the bytes of its weights, gradients and moments; then, for one rank of\n"
@@ -131,11 +132,37 @@ static const Verb VERBS[] = {
       "Nothing is allocated, no data are read and MPI is not started: pictures are one\n"
       "a sample, sequences as long as model.decoder.max_len, and the samples have codes\n"
       "if data.codes is set. What does not divide is refused (78).\n"
+      "With plan.nodes and plan.cluster, a described machine: the best grid of each\n"
+      "number of nodes, its step and where efficiency is lost, node-hours, how often to\n"
+      "save, and what all that rests on. With plan.ranks: one line, the most ranks of\n"
+      "so many that the configuration can use.\n"
       "\n"
-      "  reads     plan.rates/bench.json\n"
+      "  reads     plan.rates/bench.json  plan.cluster\n"
+      "  writes    plan.csv  plan.svg\n"
       "  keys      plan.*  model.*  train.*  parallel.*  data.codes\n"
       "  example   asvr plan configs/llava15-7b/instruct.cfg --set parallel.tp=8 \\\n"
-      "                 --set plan.replicas=64 --set parallel.zero=1\n", true, true, false },
+      "                 --set plan.replicas=64 --set parallel.zero=1\n", true, true, false, NULL, NULL },
+    { "status", NULL, NULL, "how a run goes: step, losses, rate, ETA, restarts, lost time",
+      "Reads a run's folder, while it runs or after, on any machine that sees it: how\n"
+      "far it is and how fast, what each of its lives did and why it ended, where its\n"
+      "time went (effective training time is the share of steps that count), the newest\n"
+      "checkpoint, ranks that hung or were slow; the job's state, where squeue answers\n"
+      "within two seconds. --watch draws it again every two seconds until the run has\n"
+      "ended; where that is no terminal it prints a line a change. --json: one object.\n"
+      "\n"
+      "  reads     RUN/{lives.jsonl,run.jsonl,config.cfg,.lease}  RUN/ckpt/\n"
+      "  example   asvr status runs/tiny --watch\n", true, true, false, status_main, "--watch --json" },
+    { "submit", NULL, NULL, "writes a batch script for a configuration, and submits it",
+      "Checks the configuration, with as many ranks as are planned, and writes a script\n"
+      "that trains (slurm.verb: packs, ...) with it, requeues itself when that is worth\n"
+      "another start, and gives up after slurm.budget restarts without progress; then\n"
+      "hands it to sbatch. slurm.dry prints it and does no more. Paths of the\n"
+      "configuration are seen from the folder in which this is typed.\n"
+      "\n"
+      "  writes    RUN/submit/NAME-N.sbatch\n"
+      "  keys      slurm.*, and those of the verb\n"
+      "  example   asvr submit my.cfg --set slurm.nodes=4 --set slurm.time=12:00:00 \\\n"
+      "                 --set slurm.ranks_per_node=2 --set slurm.dry=true\n", true, true, false, submit_main, NULL },
 };
 enum { N_VERBS = sizeof VERBS / sizeof *VERBS };
 
@@ -164,45 +191,6 @@ static void help(FILE *f)
             EXIT_CODES);
 }
 
-static void synopsis(const Verb *v, char *out, size_t size)
-{
-    snprintf(out, size, "asvr %s %s", v->name, v->with_path ? "PATH" : "CONFIG [--set KEY=VALUE]...");
-}
-
-static void help_verb(const Verb *v)
-{
-    char how[80];
-    synopsis(v, how, sizeof how);
-    printf("asvr %s: %s\n\n  %s\n\n%s", v->name, v->line, how, v->page);
-}
-
-/* Before MPI is up only the launcher's environment tells who speaks for all ranks. */
-static bool speaks(void)
-{
-    static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (getenv(names[i]))
-            return atoi(getenv(names[i])) == 0;
-    return true;
-}
-
-static int usage(const char *hint, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static int usage(const char *hint, const char *fmt, ...)
-{
-    char    what[512];
-    Err     e = { 0 };
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
-    err_set(&e, EXIT_USAGE, "", hint, "%s", what);
-    if (speaks())
-        log_error(&e);
-    return EXIT_USAGE;
-}
-
-static bool is_help(const char *s) { return !strcmp(s, "help") || !strcmp(s, "--help") || !strcmp(s, "-h"); }
-
 static const Verb *verb_find(const char *name)
 {
     for (int i = 0; i < N_VERBS; i++)
@@ -222,51 +210,12 @@ static int unknown_verb(const char *name)
             near = known;
     }
     snprintf(hint, sizeof hint, "did you mean `asvr %s`?  `asvr help` lists the verbs", near);
-    return usage(hint, "there is no verb \"%s\"", name);
-}
-
-typedef struct {
-    const Verb *verb;
-    const char *path;           /* the configuration, or what verify reads */
-    char      **sets;           /* values of --set, in argv's own memory */
-    int         n_sets;
-} Request;
-
-/* Fills r from what follows the verb; false after a complaint or a page of help, *code is then what to exit with. */
-static bool request_parse(Request *r, const Verb *verb, int n, char **args, int *code)
-{
-    char how[80];
-    synopsis(verb, how, sizeof how);
-    r->verb = verb;
-    r->sets = args;             /* values only move to the left: nothing unread is overwritten */
-    for (int i = 0; i < n; i++) {
-        if (is_help(args[i])) {
-            if (speaks())
-                help_verb(verb);
-            *code = EXIT_DONE;
-            return false;
-        }
-        if (!strcmp(args[i], "--set") && verb->with_config && i + 1 == n) {
-            *code = usage(how, "%s: --set needs KEY=VALUE", verb->name);
-            return false;
-        }
-        if (!strcmp(args[i], "--set") && verb->with_config) {
-            r->sets[r->n_sets++] = args[++i];
-        } else if (args[i][0] == '-' || r->path) {
-            *code = usage(how, "%s: what is \"%s\"?", verb->name, args[i]);
-            return false;
-        } else {
-            r->path = args[i];
-        }
-    }
-    if (!r->path)
-        *code = usage(how, "%s needs a %s", verb->name, verb->with_path ? "path" : "configuration");
-    return r->path;
+    return words_usage(hint, "there is no verb \"%s\"", name);
 }
 
 static void abort_all(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
-static int load(Config *c, const Request *r, int ranks)
+static int load(Config *c, const Words *r, int ranks)
 {
     static ErrList errs;
     if (config_load(c, r->path, r->sets, r->n_sets, &errs))
@@ -279,7 +228,7 @@ static int load(Config *c, const Request *r, int ranks)
 }
 
 /* Rank 0 alone reads and judges the configuration; all ranks get its answer. */
-static int configure(Config *c, const Request *r)
+static int configure(Config *c, const Words *r)
 {
     int code = EXIT_DONE;
     if (comm_rank(MPI_COMM_WORLD) == 0)
@@ -289,14 +238,22 @@ static int configure(Config *c, const Request *r)
     return code;
 }
 
-static int run(const Request *r)
+static int run_alone(const Words *r, Config *c)
+{
+    if (words_path(r->verb))
+        return r->verb->with_words(r, NULL);
+    const int code = load(c, r, 1);
+    return code != EXIT_DONE ? code : r->verb->with_words ? r->verb->with_words(r, c) : r->verb->with_config(c);
+}
+
+static int run(const Words *r)
 {
     static Config c;
     char host[64] = "";
     int  code, provided;
 
     if (r->verb->alone)
-        return !speaks() ? EXIT_DONE : (code = load(&c, r, 1)) == EXIT_DONE ? r->verb->with_config(&c) : code;
+        return words_speak() ? run_alone(r, &c) : EXIT_DONE;
     h5_environment();
     comm_environment();
     if (r->verb->stops)
@@ -321,7 +278,7 @@ static int run(const Request *r)
 
 static int version(void)
 {
-    if (speaks())
+    if (words_speak())
         printf("asvr " VERSION "\n");
     return EXIT_DONE;
 }
@@ -336,21 +293,21 @@ static int help_config(const Config *c)
 /* `help ...`: no MPI.  args begins behind the word. */
 static int help_on(int n, char **args)
 {
-    static const Verb SHOW = { "help config", help_config, NULL, "checks a configuration and prints it whole", "", true, true, false };
+    static const Verb SHOW = { "help config", help_config, NULL, "checks a configuration and prints it whole", "", true, true, false, NULL, NULL };
     static Config c;
     const Verb   *v = n > 0 ? verb_find(args[0]) : NULL;
-    Request       r = { 0 };
+    Words         r = { 0 };
     int           code = EXIT_DONE;
 
     if (n > 0 && !strcmp(args[0], "config")) {
-        if (request_parse(&r, &SHOW, n - 1, args + 1, &code) && speaks() && (code = load(&c, &r, 1)) == EXIT_DONE)
+        if (words_parse(&r, &SHOW, n - 1, args + 1, &code) && words_speak() && (code = load(&c, &r, 1)) == EXIT_DONE)
             code = help_config(&c);
     } else if (n > 0 && !v && strcmp(args[0], "options")) {
         code = unknown_verb(args[0]);
-    } else if (!speaks()) {
+    } else if (!words_speak()) {
         ;                       /* another rank answers */
     } else if (v) {
-        help_verb(v);
+        words_help(v);
     } else if (n == 0) {
         help(stdout);
     } else if (n > 1 && !strcmp(args[1], "--markdown")) {
@@ -368,29 +325,29 @@ static int told(int code)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
     err_set(&e, EXIT_IO, "standard output", "", "cannot write what was asked for: %s", strerror(errno ? errno : EIO));
-    if (code == EXIT_DONE && speaks())
+    if (code == EXIT_DONE && words_speak())
         log_error(&e);
     return code == EXIT_DONE ? EXIT_IO : code;
 }
 
 int main(int argc, char **argv)
 {
-    Request     r = { 0 };
+    Words       r = { 0 };
     const Verb *v = argc > 1 ? verb_find(argv[1]) : NULL;
     int         code;
 
     signal(SIGXFSZ, SIG_IGN);               /* a file that may not grow is an error of the call that writes */
     if (argc < 2) {
-        if (speaks())
+        if (words_speak())
             help(stderr);
         code = EXIT_USAGE;
-    } else if (is_help(argv[1])) {
+    } else if (words_help_is(argv[1])) {
         code = help_on(argc - 2, argv + 2);
     } else if (!strcmp(argv[1], "version") || !strcmp(argv[1], "--version")) {
         code = version();
     } else if (!v) {
         code = unknown_verb(argv[1]);
-    } else if (request_parse(&r, v, argc - 2, argv + 2, &code)) {
+    } else if (words_parse(&r, v, argc - 2, argv + 2, &code)) {
         code = run(&r);
         return v->tells ? told(code) : code;    /* a full disk behind stdout does not make a training run fail */
     }

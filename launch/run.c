@@ -11,6 +11,7 @@
 #include "dist/comm.h"
 #include "dist/tp.h"
 #include "io/base/agree.h"
+#include "launch/lives.h"
 #include "launch/save.h"
 #include "launch/room.h"
 
@@ -40,6 +41,7 @@ static void hang(const char *what, const char *got)
     err_set(&e, EXIT_HANG, "", "is it stopped, or does its node, its disk or its network hang?  watch.timeout says how long is waited",
             "%s", what);
     log_error(&e);
+    lives_verdict(what, got);
 }
 
 void run_watch(Run *r)

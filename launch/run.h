@@ -39,7 +39,7 @@ typedef struct {
     Buckets *buckets;
     OnGrad   door;
     Feed    *feed;
-    Log     *log;                  /* rank 0 only */
+    Log     *log; struct Lives *lives;                      /* rank 0 only; of a training run (lives.h) */
     Saver   *saver;                /* of a training run */
     Piece   *piece;                /* what it saves */
     char   (*piece_name)[CKPT_NAME];

@@ -12,6 +12,7 @@
 #include "io/ckpt/local.h"
 #include "io/ckpt/recover.h"
 #include "launch/identity.h"
+#include "launch/lives.h"
 #include "launch/save.h"
 
 /* This run's folder below ckpt.local.  Its name comes from RUN/run.id, which nobody can guess, and from where RUN lies: neither a
@@ -62,6 +63,8 @@ bool run_recover(Run *r, Err *e)
         return false;
     if (found >= 0 && r->grid.rank == 0)
         printf("step %" PRId64 " was on the nodes' disks (ckpt.local): it is in %s now\n", found, r->ckpt_dir);
+    if (found >= 0)
+        lives_ckpt(r, found, 0);
     return true;
 }
 
@@ -109,8 +112,11 @@ static CkptMeta ready_to_save(Run *r)
 /* Later lives shall know what is missing if it is gone. */
 static bool told(Run *r, bool ok)
 {
-    if (saver_saved(r->saver, SAVER_RUN) > lease_saved(r->lease))
-        lease_save(r->lease, saver_saved(r->saver, SAVER_RUN));
+    const int64_t step = saver_saved(r->saver, SAVER_RUN);
+    if (step > lease_saved(r->lease)) {
+        lease_save(r->lease, step);
+        lives_ckpt(r, step, saver_seconds(r->saver));
+    }
     return ok;
 }
 

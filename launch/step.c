@@ -14,6 +14,7 @@
 #include "io/base/files.h"
 #include "launch/deadline.h"
 #include "launch/guard.h"
+#include "launch/lives.h"
 #include "launch/nodes.h"
 #include "launch/rundir.h"
 #include "launch/save.h"
@@ -124,6 +125,7 @@ bool step_open(Run *r, Err *e)
         return false;
     if (!rundir_take(r, e))                     /* keeps a second job off the same run */
         return false;
+    lives_open(r, e);
     (void)FAILS("open", e);
     if (!run_agree(r, e))
         return false;
@@ -154,6 +156,7 @@ bool step_open(Run *r, Err *e)
     if (r->log) {
         r->restart = log_restart(r->log);
         say_start(r);
+        lives_resume(r);
     }
     nodes_say(r);
     return true;
@@ -333,11 +336,18 @@ static void log_straggler(StepLog *l, Straggler *x, const Run *r, StepState *s)
     l->straggler = x->rank;
     l->straggler_host = x->host;
     l->straggler_seconds = x->seconds;
-    if (s->said == x->rank + 1)
+    l->straggler_link = x->link ? x->collective : NULL;
+    const int said = 2 * x->rank + x->link + 1;
+    if (s->said == said)
         return;
-    s->said = x->rank + 1;
-    log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
-             x->host, x->seconds);
+    s->said = said;
+    if (x->link)
+        log_line(r->log, "step %lld: the link of rank %d on node %s is slow: a word and its answer take it %.3g s longer than the median%s%s",
+                 (long long)r->step + 1, x->rank, x->host, x->seconds, x->collective[0] ? "; all wait in " : "", x->collective);
+    else
+        log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
+                 x->host, x->seconds);
+    lives_straggler(r, x);
 }
 
 /* Share of the codes that the step chose, their perplexity, how many started again; and the terms of the loss. */
@@ -389,5 +399,6 @@ void step_log(Run *r, StepState *s)
     log_codes(&l, terms, m, s);
     l.depths = model_visual_depths(m, &s->sum, l.loss_visual_depth);
     log_step(r->log, &l, r->steps);
+    lives_step(r, s->ok ? 0 : s->skipped_in_a_row + 1);
     s->t_ckpt = 0;              /* a save comes after its step's line: it counts for the next one */
 }

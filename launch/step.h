@@ -37,7 +37,7 @@ typedef struct {
     double  ends;                  /* rank 0: the job's time, by the monotonic clock (deadline.h) */
     int64_t first;                 /* the step that this start went on from */
     double  t_last, t_saved;       /* seconds of the last step and of the last save; 0: none yet */
-    int     said;                  /* the straggler that a line has named, + 1 */
+    int     said;                  /* the straggler that a line has named, as log_straggler counts them; 0: none */
     double  again;                 /* when a save that failed is tried again, or 0: on all ranks alike */
     double  t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
     const StepData *data;

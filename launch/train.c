@@ -5,6 +5,7 @@
 #include "dist/stop.h"
 #include "launch/deadline.h"
 #include "launch/guard.h"
+#include "launch/lives.h"
 #include "launch/spike.h"
 #include "launch/verbs.h"
 
@@ -46,15 +47,15 @@ static bool step(Run *r, StepState *s, Err *e)
 static int leave(Run *r, StepState *s, Err *e)
 {
     if (s->stop > 1) {
-        log_line(r->log, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
+        lives_say(r, "stopped at once after step %lld, asked twice; not saved", (long long)r->step);
         return EXIT_UNSAVED;
     }
     if (r->step > s->first && !step_save(r, s, true, e))
         return e->code;
     if (s->late)
-        log_line(r->log, "the job's time is not enough for step %lld (the last one took %.1f s) and a save (%.1f s)", (long long)r->step + 1,
+        lives_say(r, "the job's time is not enough for step %lld (the last one took %.1f s) and a save (%.1f s)", (long long)r->step + 1,
                  s->t_last, deadline_save(r, s));
-    log_line(r->log, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
+    lives_say(r, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
     return EXIT_SAVED;
 }
 
@@ -93,6 +94,7 @@ int train_main(const Config *c)
     step_close(&r, code);
     if (r.grid.rank == 0 && e.code)
         log_error(&e);
+    lives_end(&r, code, &e);
     run_close(&r);
     return code;
 }

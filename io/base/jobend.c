@@ -94,7 +94,7 @@ double jobend(char said[JOBEND_TEXT])
     if (!l.job[0])
         return 0;
     char **env = plain_environment(), *argv[] = { squeue, no_header, job, l.job, format, end_time, NULL };
-    const int status = command_read(argv, env, PATIENCE, out, sizeof out);
+    const int status = command_read(argv, env, PATIENCE, out, sizeof out, NULL, 0);
     const double asked = jobend_answer(status, errno, out, clock, why);
     free(env);
     snprintf(said, JOBEND_TEXT, "%.200s%s", why, set && asked == 0 ? ", and SLURM_JOB_END_TIME is past" : "");

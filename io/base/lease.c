@@ -26,6 +26,7 @@ struct Lease {
     int         fd;                 /* our own .lease, whatever has the name by now */
     char        dir[PATH_ROOM], path[PATH_ROOM], from[LIFE_WHO];
     bool        apart, beats;
+    double      heard;
     pthread_t   thread;
     pthread_mutex_t lock;           /* of `end`; and nobody writes over the file twice at once */
     pthread_cond_t  wake;
@@ -196,7 +197,7 @@ static void sweep(const Lease *l)
 static void refuse(const Holder *h, const char *dir, const char *what, const char *hint, Err *e)
 {
     char who[LIFE_WHO];
-    err_set(e, EXIT_CONFIG, dir, hint, "%s by %s", what, h->known ? life_who(&h->life, who) : "another job");
+    err_set(e, EXIT_UNSAVED, dir, hint, "%s by %s", what, h->known ? life_who(&h->life, who) : "another job");
 }
 
 /* Until it is ours, or somebody else's. */
@@ -215,8 +216,10 @@ static bool take(Lease *l, const char *what, const char *hint, Err *e)
             done = put(l, &h, &again, e) && settle(l, &h);
         else if (verdict == BUSY && now() - began > CLOSING)
             refuse(&h, l->dir, what, hint, e);
-        if (done && h.known && h.life.held)
+        if (done && h.known && h.life.held) {
             life_who(&h.life, l->from);
+            l->heard = (double)h.st.st_mtim.tv_sec + 1e-9 * (double)h.st.st_mtim.tv_nsec;
+        }
         if (!done && l->fd >= 0) {
             close(l->fd);
             l->fd = -1;
@@ -341,6 +344,7 @@ bool lease_seems_held(const Lease *l)    { return !l || !l->lost; }
 const char *lease_tag(const Lease *l)    { return l ? l->me.token : ""; }
 bool lease_apart(const Lease *l)         { return l && l->apart; }
 const char *lease_from(const Lease *l)   { return l ? l->from : ""; }
+double lease_heard(const Lease *l)       { return l ? l->heard : 0; }
 int64_t lease_saved(const Lease *l)      { return l ? l->me.saved : -1; }
 
 void lease_save(Lease *l, int64_t step)

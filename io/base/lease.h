@@ -33,7 +33,7 @@
 
 typedef struct Lease Lease;
 
-/* Makes the folder, takes it, removes what lies aside in it (.tmp-*).  NULL with EXIT_CONFIG "WHAT by host n7, process 4242, job 12"
+/* Makes the folder, takes it, removes what lies aside in it (.tmp-*).  NULL with EXIT_UNSAVED "WHAT by host n7, process 4242, job 12"
    where another lives; EXIT_IO. */
 Lease *lease_take(const char *dir, const char *what, const char *hint, Err *e);
 /* The same for a run's directory. */
@@ -51,6 +51,8 @@ const char *lease_tag(const Lease *l);
 bool lease_apart(const Lease *l);
 /* From whom it was taken, where it was not given back: "host n7, process 4242"; else "". */
 const char *lease_from(const Lease *l);
+/* When that holder's heart beat last, by the file system's clock, seconds since the epoch; 0: it was given back, or there was none. */
+double lease_heard(const Lease *l);
 
 /* The newest step that was saved in this run, by this life or an earlier one, and lives to come shall know of; -1: none. */
 void    lease_save(Lease *l, int64_t step);

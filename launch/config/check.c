@@ -192,6 +192,8 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
         needed(errs, verb, "data.set", c->data.set[0] || c->data.val[0]);
+    } else if (!strcmp(verb, "scaling")) {
+        needed(errs, verb, "scaling.dir", c->scaling.dir[0] || c->run.dir[0]);
     } else if (!strcmp(verb, "spectrum")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
     } else if (!strcmp(verb, "import")) {
@@ -206,9 +208,51 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
     }
 }
 
+/* "3", or "2-4" */
+static bool node_count(const char *text, int *least, int *most)
+{
+    const size_t first = strspn(text, "0123456789"), all = strlen(text);
+    char end;
+    *least = *most = 0;
+    if (first > 0 && first == all && sscanf(text, "%9d%c", least, &end) == 1)
+        *most = *least;
+    else if (first > 0 && text[first] == '-' && strspn(text + first + 1, "0123456789") == all - first - 1)
+        *most = sscanf(text, "%9d-%9d%c", least, most, &end) == 2 ? *most : 0;
+    return *least > 0 && *least <= *most;
+}
+
+const char *config_submits(const Config *c, int *ranks)
+{
+    static const char *const verbs[] = { "train", "pack", "eval", "bench", "scaling" };
+    int least = 1, most = 1;
+    *ranks = !c->slurm.nodes[0] || (node_count(c->slurm.nodes, &least, &most) && least == most) ? least * c->slurm.ranks_per_node : 0;
+    return verbs[c->slurm.verb];
+}
+
+/* A value ends up in a line of #SBATCH. */
+static void check_slurm(const Config *c, const char *verb, ErrList *errs)
+{
+    int least, most;
+    if (strcmp(verb, "train") && strcmp(verb, "eval"))                  /* they need one themselves */
+        needed(errs, "submit", "run.dir", c->run.dir[0]);
+    if (c->slurm.nodes[0] && !node_count(c->slurm.nodes, &least, &most))
+        wrong(errs, "a number, or the least and the most: \"2-4\"", "slurm.nodes = \"%.80s\" is no number of nodes", c->slurm.nodes);
+    if (strspn(c->slurm.time, "0123456789:-") != strlen(c->slurm.time))
+        wrong(errs, "minutes, hours:minutes:seconds, or days-hours", "slurm.time = \"%.80s\" is no time", c->slurm.time);
+    for (int i = 0; i < n_options; i++) {
+        const char *text = (const char *)c + options[i].at;
+        if (options[i].type == STRING && !strncmp(options[i].key, "slurm.", 6) && strpbrk(text, "\n\r"))
+            wrong(errs, "", "%s has a line break, where a line of #SBATCH would end", options[i].key);
+    }
+}
+
 bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
     int before = errs->n;
+    if (!strcmp(verb, "submit")) {
+        verb = config_submits(c, &ranks);
+        check_slurm(c, verb, errs);
+    }
     check_model(c, errs);
     check_method(c, errs);
     check_sizes(c, errs);

@@ -30,6 +30,8 @@ enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* t
 enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
+enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind; the first two plan.scaling */
+enum { GRID_BEST, GRID_GIVEN };                                             /* plan.grid */
 
 typedef char ConfigString[CONFIG_STRING];
 
@@ -60,10 +62,17 @@ typedef struct Config {
     struct { int64_t every; double minutes; int keep; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
     struct { double timeout; } watch;
     struct { double grace; int64_t deadline; } stop;
+    struct {
+        ConfigString nodes, time, partition, account, qos, constraint, exclude, reservation, name, extra, site;
+        int verb, ranks_per_node, threads, lead, chain, budget;
+        bool exclusive, exclude_failed, dry;
+    } slurm;
     struct { int64_t samples; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
-    struct { int replicas; ConfigString rates; } plan;
+    struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
+    struct { int warm, steps, repeat; bool rates, ckpt; ConfigString trace; } bench;
+    struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
     struct { ConfigString from, to; } import;
     struct { ConfigString from, to, base; int dtype, shard_mb; } export;
 } Config;
@@ -91,6 +100,9 @@ bool config_load(Config *c, const char *path, char *const *sets, int n, ErrList 
    whose products leave 31 bits.  ranks: of this job.  errs: config_load's; appends to it, with the places of the keys that an
    error names, or the file; true when nothing was found.  Local. */
 bool config_check(const Config *c, const char *verb, int ranks, ErrList *errs);
+
+/* What `asvr submit` submits: the verb, and its ranks; 0 where slurm.nodes leaves them open.  Local. */
+const char *config_submits(const Config *c, int *ranks);
 
 /* The whole configuration as a libconfig file; loading it gives the same bits. */
 void config_print(const Config *c, FILE *f);

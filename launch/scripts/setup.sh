@@ -1,5 +1,5 @@
 #!/bin/sh
-# launch/scripts/setup.sh build|test|demo: looks for what is missing and installs it where that is allowed.
+# launch/scripts/setup.sh build|test|slurm|demo: looks for what is missing and installs it where that is allowed.
 # Quiet and quick when nothing is missing.  On a cluster, where packages come from modules or Spack, it
 # checks for the libraries themselves and prints what to ask for.
 set -eu
@@ -9,8 +9,10 @@ build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-d
 case ${1:-} in
 build) packages=$build ;;
 test)  packages="$build libcmocka-dev" ;;
+slurm) packages="$build libcmocka-dev slurmctld slurmd slurm-client munge iproute2 util-linux procps jube"
+       PATH=$PATH:/usr/sbin:/sbin ;;
 demo)  packages="$build tuxpaint-stamps-default" ;;
-*)     echo "usage: launch/scripts/setup.sh build|test|demo" >&2; exit 64 ;;
+*)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo" >&2; exit 64 ;;
 esac
 
 elsewhere() {
@@ -40,11 +42,11 @@ parallel_hdf5() {
 }
 plain_scalapack() { echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null -lscalapack >/dev/null 2>&1; }
 absent=
-for tool in cc make pkg-config c++ mpicc mpirun; do
+for tool in cc make pkg-config c++ mpicc mpirun $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube); do
     command -v $tool >/dev/null || absent="$absent $tool"
 done
 if [ -z "$absent" ]; then
-    for name in hdf5 scalapack hwloc libzstd libconfig openblas libxxhash vips jansson sentencepiece $([ "$1" != test ] || echo cmocka); do
+    for name in hdf5 scalapack hwloc libzstd libconfig openblas libxxhash vips jansson sentencepiece $(case $1 in test | slurm) echo cmocka ;; esac); do
         library "$name" || absent="$absent $name"
     done
 fi

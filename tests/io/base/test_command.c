@@ -21,7 +21,7 @@ static int shell(const char *script, double seconds)
 {
     char words[256], sh[] = "sh", c[] = "-c", *argv[] = { sh, c, words, NULL };
     snprintf(words, sizeof words, "%s", script);
-    return command_read(argv, NULL, seconds, out, sizeof out);
+    return command_read(argv, NULL, seconds, out, sizeof out, NULL, 0);
 }
 
 static void what_it_prints_is_read(void **state)
@@ -35,6 +35,10 @@ static void what_it_prints_is_read(void **state)
     assert_string_equal(out, "");
     assert_int_equal(shell("head -c 300000 /dev/zero | tr '\\0' x", 60), 0);  /* more than fits, and than a pipe holds */
     assert_int_equal(strlen(out), sizeof out - 1);
+    char sh[] = "sh", c[] = "-c", words[] = "echo yes; echo no >&2; exit 3", *argv[] = { sh, c, words, NULL }, err[8];
+    assert_int_equal(command_read(argv, NULL, 60, out, sizeof out, err, sizeof err), 3);
+    assert_string_equal(out, "yes\n");
+    assert_string_equal(err, "no\n");
 }
 
 static void it_gets_none_of_our_signals(void **state)
@@ -55,7 +59,7 @@ static void one_that_hangs_is_ended_with_what_it_started(void **state)
 {
     (void)state;
     const double from = now();
-    assert_int_equal(shell("echo $$; sleep 300 & sleep 300", 0.3), -1);
+    assert_int_equal(shell("echo $$; sleep 300 & sleep 300", 0.3), COMMAND_LATE);
     assert_int_equal(errno, ETIMEDOUT);
     assert_true(now() - from < 60);
     const pid_t group = (pid_t)atol(out);
@@ -63,7 +67,7 @@ static void one_that_hangs_is_ended_with_what_it_started(void **state)
     for (int i = 0; i < 1000 && kill(-group, 0) == 0; i++)
         usleep(10000);                                                      /* whoever buries the orphan takes a moment */
     assert_int_equal(kill(-group, 0), -1);
-    assert_int_equal(shell("exec >&-; sleep 300", 0.3), -1);                /* says nothing more, and does not end */
+    assert_int_equal(shell("exec >&-; sleep 300", 0.3), COMMAND_LATE);                /* says nothing more, and does not end */
     assert_int_equal(errno, ETIMEDOUT);
 }
 
@@ -71,7 +75,7 @@ static void one_that_is_not_there_is_said(void **state)
 {
     (void)state;
     char name[] = "asvr-no-such-program", *argv[] = { name, NULL };
-    assert_int_equal(command_read(argv, NULL, 60, out, sizeof out), -1);
+    assert_int_equal(command_read(argv, NULL, 60, out, sizeof out, NULL, 0), COMMAND_NONE);
     assert_int_equal(errno, ENOENT);
 }
 

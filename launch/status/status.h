@@ -1,0 +1,46 @@
+/*
+ * status.h -- all that is known of a run, from its files, and the pages that say it
+ *
+ * Private to status.c and the room.  Local.  Tests: tests/launch/status.sh
+ */
+#pragma once
+#include <stdio.h>
+
+#include "launch/status/slurmjob.h"
+#include "launch/status/story.h"
+
+/* What the run is doing. */
+enum { STATE_STARTING, STATE_RUNNING, STATE_STANDS /* it lives, but no step comes */, STATE_ENDED /* and said so */, STATE_KILLED, STATE_UNKNOWN };
+extern const char *const STATE_NAME[];
+
+typedef struct { int64_t step, bytes, bad; double time; bool there; } StatusCkpt;       /* bad: newer ones that are not whole */
+
+typedef struct {
+    const char *dir;
+    char      stage[16];            /* "" where config.cfg does not say */
+    int64_t   steps, step;          /* of the run, 0: not known; done */
+    StepFile   log;
+    Story     story;
+    SlurmJob  job;
+    double    asked;                /* when the job was asked for */
+    int       state;
+    bool      held;                 /* somebody has the lease and lives */
+    bool      certain;              /* that is seen by its process, not by its heart */
+    double    beat;                 /* wall clock: the lease was last touched; 0: there is none */
+    StatusCkpt ckpt;
+    double    now;
+} Status;
+
+/* The life that is looked at: the last one; NULL: none left a record or a line. */
+const StoryLife *status_last(const Status *s);
+/* Seconds to go at the present pace; NaN: not known. */
+double status_left(const Status *s);
+/* "running, its heart beats", "ended with 78: ...": without a full stop. */
+void status_sentence(const Status *s, char *out, size_t cap);
+
+/* For a terminal; columns, 0: no limit. */
+void status_page(const Status *s, FILE *f, int columns);
+/* One line that says what has changed. */
+void status_line(const Status *s, FILE *f);
+/* The same figures as one JSON object. */
+void status_json(const Status *s, FILE *f);

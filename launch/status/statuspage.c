@@ -1,0 +1,372 @@
+/* statuspage.c -- what `asvr status` prints (status.h) */
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base.h"
+#include "launch/status/status.h"
+
+enum { BAR = 30, WINDOW = 50 /* steps */, LIVES_SHOWN = 12, SHORT = 3 /* findings of a kind */, WORD = 64 };
+static const double LEVEL = 0.002;              /* of a mean: less is no direction */
+
+/* ---- words ---- */
+
+/* "3:21", "1:02:03", "12 days 3:04:05" */
+static const char *clock_of(double seconds, char out[WORD])
+{
+    const int64_t s = seconds < 0 || !isfinite(seconds) ? 0 : (int64_t)(seconds + 0.5), days = s / 86400;
+    int n = days ? snprintf(out, WORD, "%" PRId64 " day%s ", days, days == 1 ? "" : "s") : 0;
+    if (s >= 3600)
+        snprintf(out + n, (size_t)(WORD - n), "%d:%02d:%02d", (int)(s / 3600 % 24), (int)(s / 60 % 60), (int)(s % 60));
+    else
+        snprintf(out + n, (size_t)(WORD - n), "%d:%02d", (int)(s / 60), (int)(s % 60));
+    return out;
+}
+
+/* "12.3 s", "3:21": for a table. */
+static const char *span_of(double seconds, char out[WORD])
+{
+    if (!(fabs(seconds) < 99.95))
+        return clock_of(seconds, out);
+    snprintf(out, WORD, "%.1f s", seconds);
+    return out;
+}
+
+/* "8 s", "3 min", "5 h", "2 days" */
+static const char *age_of(double seconds, char out[WORD])
+{
+    const double s = fmax(0, seconds);
+    if (s < 99.5)
+        snprintf(out, WORD, "%.0f s", s);
+    else if (s < 99.5 * 60)
+        snprintf(out, WORD, "%.0f min", s / 60);
+    else if (s < 48 * 3600)
+        snprintf(out, WORD, "%.0f h", s / 3600);
+    else
+        snprintf(out, WORD, "%.0f days", s / 86400);
+    return out;
+}
+
+static const char *date_of(double t, char out[WORD])
+{
+    const time_t whole = (time_t)t;
+    struct tm parts;
+    strftime(out, WORD, "%m-%d %H:%M:%S", localtime_r(&whole, &parts));
+    return t > 0 ? out : "?";
+}
+
+static const char *bytes_of(double x, char out[WORD])
+{
+    static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB", NULL };
+    int k = 0;
+    for (; x >= 1023.5 && unit[k + 1]; k++)
+        x /= 1024;
+    snprintf(out, WORD, "%.*f %s", k && x < 99.5 ? 1 : 0, x, unit[k]);
+    return out;
+}
+
+static const char *s_of(int64_t n) { return n == 1 ? "" : "s"; }
+
+/* What one line of a table says, cut to the screen. */
+static void row(FILE *f, int columns, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void row(FILE *f, int columns, const char *fmt, ...)
+{
+    char text[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    n = n < (int)sizeof text ? n : (int)sizeof text - 1;
+    while (n > 0 && text[n - 1] == ' ')
+        n--;
+    if (columns > 0 && n > columns) {
+        for (n = columns - 3; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80; n--)
+            ;                                                       /* no half character */
+        fprintf(f, "%.*s...\n", n, text);
+    } else {
+        fprintf(f, "%.*s\n", n, text);
+    }
+}
+
+/* ---- what it is doing ---- */
+
+const char *const STATE_NAME[] = { "starting", "running", "stands", "ended", "killed", "unknown" };
+
+const StoryLife *status_last(const Status *s)
+{
+    return s->story.lives ? &s->story.life[s->story.lives - 1] : NULL;
+}
+
+double status_left(const Status *s)
+{
+    return s->steps > 0 && s->step > 0 ? (double)max64(0, s->steps - s->step) * steplog_pace(&s->log) : NAN;
+}
+
+void status_sentence(const Status *s, char *out, size_t cap)
+{
+    const StoryLife *l = status_last(s);
+    const StepRow *r = steplog_row(&s->log, 0);
+    const double heard = l ? l->until : 0, last = fmax(r ? r->time : 0, l ? fmax(l->resumed, l->born) : 0);
+    char word[WORD], when[WORD];
+    switch (s->state) {
+    case STATE_STARTING:
+        snprintf(out, cap, "starting, since %s", clock_of(s->now - (l && l->known ? l->born : s->beat), word));
+        break;
+    case STATE_RUNNING:
+        snprintf(out, cap, "running, its heart beats");
+        break;
+    case STATE_STANDS:
+        if (s->now - s->beat > 10)
+            snprintf(out, cap, "its process is there and stands still: its heart has not beaten for %s", clock_of(s->now - s->beat, word));
+        else
+            snprintf(out, cap, "no step for %s, though its heart beats", clock_of(s->now - last, word));
+        break;
+    case STATE_ENDED:
+        if (!l || !l->known || (l->ended && l->code == EXIT_DONE))
+            snprintf(out, cap, "done");
+        else
+            snprintf(out, cap, "ended with %d: %s", l->code, l->ended ? l->why : l->verdict);
+        break;
+    case STATE_KILLED:
+        snprintf(out, cap, "killed without a word after step %" PRId64 ", last heard %s, %s ago", s->step, date_of(heard, when),
+                 age_of(s->now - heard, word));
+        break;
+    default:
+        snprintf(out, cap, "not running; why it ended is not known%s", s->story.there ? "" : ": there is no lives.jsonl");
+    }
+}
+
+static void say_job(const Status *s, FILE *f, int columns)
+{
+    const StoryLife *l = status_last(s);
+    const SlurmJob *j = &s->job;
+    char what[512] = "";
+    if (!l)
+        return;
+    if (j->known && !strcmp(j->state, "RUNNING"))
+        snprintf(what, sizeof what, ": RUNNING on %s, %s left", j->nodes, j->left);
+    else if (j->known)
+        snprintf(what, sizeof what, ": %s%s%s%s%s", j->state, strcmp(j->reason, "None") ? ", " : "", strcmp(j->reason, "None") ? j->reason : "",
+                 strcmp(j->start, "N/A") ? ", starts " : "", strcmp(j->start, "N/A") ? j->start : "");
+    else if (j->said[0])
+        snprintf(what, sizeof what, " (%s)", j->said);
+    if (l->job[0])
+        row(f, columns, "job      %s%s", l->job, what);
+    char where[STORY_TEXT + 32] = "";
+    if (l->hosts)
+        snprintf(where, sizeof where, ", %d node%s: %s", l->hosts, s_of(l->hosts), l->nodes);
+    row(f, columns, "on       %d rank%s x %d thread%s (%d replica%s of %d)%s", l->ranks, s_of(l->ranks), l->threads, s_of(l->threads), l->dp,
+        s_of(l->dp), l->tp, where);
+}
+
+/* ---- figures ---- */
+
+/* Means of a loss over the latest steps and over as many before. */
+typedef struct { double now, last, before; int64_t window; } Trend;
+
+static Trend trend_of(const StepFile *log, size_t field)
+{
+    Trend t = { .window = min64(WINDOW, min64(log->rows, STEPLOG_ROWS) / 2) };
+    double sum[2] = { 0, 0 };
+    int64_t n[2] = { 0, 0 };
+    for (int64_t i = 0; i < 2 * t.window; i++) {
+        const double x = *(const double *)((const char *)steplog_row(log, i) + field);
+        if (isfinite(x)) {
+            sum[i >= t.window] += x;
+            n[i >= t.window]++;
+        }
+    }
+    t.now = *(const double *)((const char *)steplog_row(log, 0) + field);
+    t.last = n[0] ? sum[0] / (double)n[0] : NAN;
+    t.before = n[1] ? sum[1] / (double)n[1] : NAN;
+    return t;
+}
+
+static const char *direction(const Trend *t)
+{
+    if (!isfinite(t->last) || !isfinite(t->before))
+        return "";
+    const double change = t->last - t->before;
+    return fabs(change) <= LEVEL * fabs(t->before) ? "level" : change < 0 ? "falling" : "rising";
+}
+
+static void say_losses(const Status *s, FILE *f, int columns)
+{
+    static const struct { const char *name; size_t field; } losses[] = {
+        { "loss", offsetof(StepRow, loss) }, { "  text", offsetof(StepRow, text) }, { "  visual", offsetof(StepRow, visual) } };
+    for (int i = 0; i < 3; i++) {
+        const Trend t = trend_of(&s->log, losses[i].field);
+        char means[128] = "";
+        if (i && t.now == 0)
+            continue;
+        if (t.window)
+            snprintf(means, sizeof means, "   last %" PRId64 " steps %.4f, %" PRId64 " before %.4f  %s", t.window, t.last, t.window, t.before,
+                     direction(&t));
+        row(f, columns, "%-8s %.4f%s", losses[i].name, t.now, means);
+    }
+}
+
+static void say_rate(const Status *s, FILE *f, int columns)
+{
+    const StepRow *r = steplog_row(&s->log, 0);
+    const double left = status_left(s), median = steplog_rate(&s->log);
+    char word[WORD], when[WORD];
+    row(f, columns, "rate     %.1f samples/s, %.0f tokens/s; median %.1f samples/s", r->samples_s, r->tokens_s, median);
+    if (s->step < s->steps && isfinite(left) && s->state == STATE_RUNNING)
+        row(f, columns, "ETA      %s, %s", clock_of(left, word), date_of(s->now + left, when));
+    else if (s->step < s->steps && isfinite(left))
+        row(f, columns, "to go    %" PRId64 " step%s, %s", s->steps - s->step, s_of(s->steps - s->step), span_of(left, word));
+    if (s->log.skipped)
+        row(f, columns, "skipped  %" PRId64 " step%s since this start", s->log.skipped, s_of(s->log.skipped));
+}
+
+static void say_ckpt(const Status *s, FILE *f, int columns)
+{
+    const StatusCkpt *c = &s->ckpt;
+    char word[WORD], size[WORD], bad[80] = "", lost[80] = "";
+    if (c->bad)
+        snprintf(bad, sizeof bad, "; %" PRId64 " newer that %s not whole", c->bad, c->bad == 1 ? "is" : "are");
+    const int64_t behind = s->held || s->step >= s->steps ? 0 : s->step - (c->there ? c->step : 0);
+    if (behind > 0)
+        snprintf(lost, sizeof lost, "; %" PRId64 " step%s after it must be done again", behind, s_of(behind));
+    if (!c->there)
+        row(f, columns, "saved    nothing yet%s", bad);
+    else
+        row(f, columns, "saved    step %" PRId64 ", %s ago, %s, looks whole%s%s", c->step, age_of(s->now - c->time, word),
+            bytes_of((double)c->bytes, size), bad, lost);
+}
+
+static void say_head(const Status *s, FILE *f, int columns)
+{
+    char bar[BAR + 1], what[1100];
+    const int64_t full = s->steps > 0 ? BAR * min64(s->step, s->steps) / s->steps : 0;
+    for (int i = 0; i < BAR; i++)
+        bar[i] = i < full ? '#' : '.';
+    bar[BAR] = 0;
+    if (s->steps > 0)
+        row(f, columns, "%s%s%s  step %" PRId64 " of %" PRId64 " [%s] %.1f %%", s->dir, s->stage[0] ? "  " : "", s->stage, s->step, s->steps,
+            bar, 100.0 * (double)min64(s->step, s->steps) / (double)s->steps);
+    else
+        row(f, columns, "%s%s%s  step %" PRId64 "; of how many is not known", s->dir, s->stage[0] ? "  " : "", s->stage, s->step);
+    status_sentence(s, what, sizeof what);
+    row(f, columns, "state    %s", what);
+}
+
+/* ---- lives ---- */
+
+static void why_of(const Status *s, const StoryLife *l, char *out, size_t cap)
+{
+    char when[WORD];
+    if (l == status_last(s) && s->state != STATE_ENDED)
+        status_sentence(s, out, cap);
+    else if (!l->known)
+        snprintf(out, cap, "not known: it left no record");
+    else if (l->ended && l->code == EXIT_DONE)
+        snprintf(out, cap, "done");
+    else if (l->ended)
+        snprintf(out, cap, "%d: %s%s%s%s", l->code, l->why, l->where[0] ? " (" : "", l->where, l->where[0] ? ")" : "");
+    else if (l->hung > 0)
+        snprintf(out, cap, "%d: %s", EXIT_HANG, l->verdict);
+    else
+        snprintf(out, cap, "killed without a word after step %" PRId64 ", last heard %s", l->step, date_of(l->until, when));
+}
+
+static void say_life(const Status *s, int i, FILE *f, int columns)
+{
+    const StoryLife *l = &s->story.life[i];
+    const bool living = s->held && l == status_last(s);
+    const int64_t done = living ? (l->lines ? l->lines->last : l->from) : max64(l->step, l->lines ? l->lines->last : -1);
+    const int64_t kept = l->lines ? l->lines->last : l->from;
+    char began[WORD], ended[WORD], steps[48] = "-", lost[24] = "-", job[80] = "-", nodes[16] = "?", why[1100];
+    if (l->from >= 0 && done > l->from)
+        snprintf(steps, sizeof steps, "%" PRId64 "-%" PRId64, l->from + 1, done);
+    if (l->from >= 0 && done > max64(kept, l->from))
+        snprintf(lost, sizeof lost, "%" PRId64, done - max64(kept, l->from));
+    if (l->job[0])
+        snprintf(job, sizeof job, l->restart ? "%s.%" PRId64 : "%s", l->job, l->restart);
+    if (l->hosts)
+        snprintf(nodes, sizeof nodes, "%d", l->hosts);
+    why_of(s, l, why, sizeof why);
+    date_of(l->born, began);
+    date_of(l->until, ended);
+    row(f, columns, "%4d  %s  %s  %-15s %4s  %-8s %5s %5d  %s", i + 1, began, living ? "             -" : ended, steps, lost, job, nodes, l->ranks, why);
+}
+
+static void say_lives(const Status *s, FILE *f, int columns)
+{
+    const int n = s->story.lives, first = n > LIVES_SHOWN ? n - LIVES_SHOWN : 0;
+    if (!n)
+        return;
+    row(f, columns, "\nlife  started         ended           steps           lost  job      nodes ranks  why it ended");
+    if (first)
+        row(f, columns, "      ... %d earlier: --json has them", first);
+    for (int i = first; i < n; i++)
+        say_life(s, i, f, columns);
+}
+
+/* ---- time ---- */
+
+static void say_time(const Status *s, FILE *f, int columns)
+{
+    const Story *x = &s->story;
+    char word[WORD], when[WORD];
+    if (!x->lives || !(x->wall > 0))
+        return;
+    row(f, columns, "\nsince %s         %20s  100.0 %%", date_of(x->life[0].born, when), span_of(x->wall, word));
+    for (int pass = 0; pass < 2; pass++)                            /* what counts, then what does not */
+        for (int k = 0; k < SPENT; k++)
+            if ((k == SPENT_STEPS) == (pass == 0) && (fabs(x->spent[k]) >= 0.05 || k == SPENT_STEPS))
+                row(f, columns, "  %-28s %18s  %5.1f %%%s", SPENT_LABEL[k], span_of(x->spent[k], word), 100 * x->spent[k] / x->wall,
+                    k == SPENT_STEPS ? "  effective training time" : "");
+    if (x->unknown)
+        row(f, columns, "  %d li%s left no record: between them all that is no step is `%s`", x->unknown, x->unknown == 1 ? "fe" : "ves",
+            SPENT_LABEL[SPENT_WAITING]);
+}
+
+static void say_found(const Status *s, FILE *f, int columns)
+{
+    const Story *x = &s->story;
+    char when[WORD];
+    for (int i = 0; i < x->hangs && i < SHORT; i++)
+        row(f, columns, "%s  %s  %s", i ? "    " : "\nhung", date_of(x->hang[i].time, when), x->hang[i].text);
+    for (int i = 0; i < x->slows && i < SHORT; i++)
+        row(f, columns, "%s  %s  step %" PRId64 ": rank %d on node %s, others wait %.3g s a step", i ? "    " : "\nslow", date_of(x->slow[i].time, when),
+            x->slow[i].step, x->slow[i].rank, x->slow[i].host, x->slow[i].seconds);
+    if (s->log.straggler >= 0 && s->held)
+        row(f, columns, "slow now: rank %d on node %s, others wait %.3g s a step", s->log.straggler, s->log.straggler_host, s->log.straggler_seconds);
+    if (s->log.damaged + x->damaged)
+        row(f, columns, "\n%" PRId64 " line%s of run.jsonl or lives.jsonl could not be read", s->log.damaged + x->damaged, s_of(s->log.damaged + x->damaged));
+}
+
+void status_page(const Status *s, FILE *f, int columns)
+{
+    say_head(s, f, columns);
+    say_job(s, f, columns);
+    if (s->log.rows) {
+        say_losses(s, f, columns);
+        say_rate(s, f, columns);
+    }
+    say_ckpt(s, f, columns);
+    say_lives(s, f, columns);
+    say_time(s, f, columns);
+    say_found(s, f, columns);
+}
+
+void status_line(const Status *s, FILE *f)
+{
+    const StepRow *r = steplog_row(&s->log, 0);
+    const double left = status_left(s);
+    char what[1100], word[WORD];
+    status_sentence(s, what, sizeof what);
+    fprintf(f, "step %" PRId64 "/%" PRId64, s->step, s->steps);
+    if (r)
+        fprintf(f, "  loss %.4f  %.1f samples/s", r->loss, r->samples_s);
+    if (isfinite(left) && s->step < s->steps)
+        fprintf(f, "  ETA %s", clock_of(left, word));
+    if (s->ckpt.there)
+        fprintf(f, "  saved %" PRId64, s->ckpt.step);
+    fprintf(f, "  %s%s%s\n", what, s->job.known ? "; job " : "", s->job.known ? s->job.state : "");
+}

@@ -1,0 +1,48 @@
+/*
+ * steplog.h -- run.jsonl read in one pass, and then only what has been added
+ *
+ * Kept are the latest rows, the sums of each life's lines, and the last line's figures.  Of a line only the keys that are needed are
+ * looked for, in their order: what an older version did not write is NaN, a line that is none is counted, one without an end waits.
+ *
+ * Local.  Errors: EXIT_IO.  Tests: tests/launch/status.sh
+ */
+#pragma once
+#include "io/base/err.h"
+
+enum { STEPLOG_ROWS = 1024 };
+
+typedef struct {
+    int64_t step;
+    double  time, tokens, loss, text, visual, tokens_s, samples_s, t_step, t_ckpt;
+} StepRow;
+
+/* The lines of one life: those of one `restart`. */
+typedef struct {
+    int64_t restart, first, last;   /* steps */
+    double  begin, end;             /* wall clock: its first step began; its last was logged */
+    double  steps, saves, other;    /* seconds: in steps; in saves between them; between them otherwise */
+    int     world, dp, tp, threads;
+} StepLife;
+
+typedef struct {
+    bool      there;                /* there is a run.jsonl */
+    StepRow   row[STEPLOG_ROWS];    /* the i-th line is row[i % STEPLOG_ROWS] */
+    int64_t   rows;                 /* lines so far */
+    StepLife *life;                 /* (lives) */
+    int       lives;
+    int64_t   skipped, damaged;     /* as the last line says; lines that are none */
+    int       straggler;            /* of the last line: rank, or -1 */
+    char      straggler_host[64];
+    double    straggler_seconds;
+    int64_t   at;                   /* bytes read */
+    uint64_t  inode;
+} StepFile;
+
+/* What is new; all, where it is another file by now, or was cut.  *s is zero at first. */
+bool steplog_read(StepFile *s, const char *run_dir, Err *e);
+void steplog_free(StepFile *s);
+/* The i-th row from the end, 0 the last; NULL where it is not kept. */
+const StepRow *steplog_row(const StepFile *s, int64_t i);
+/* Of the kept rows: the median of samples a second; seconds from step to step, saves included, over the last life's latest. */
+double steplog_rate(const StepFile *s);
+double steplog_pace(const StepFile *s);

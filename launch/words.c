@@ -1,0 +1,91 @@
+#include "launch/words.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/base/log.h"
+
+bool words_path(const Verb *v) { return v->with_path || v->flags; }
+
+void words_synopsis(const Verb *v, char out[WORDS_SYNOPSIS])
+{
+    int n = snprintf(out, WORDS_SYNOPSIS, "asvr %s %s", v->name, words_path(v) ? "PATH" : "CONFIG [--set KEY=VALUE]...");
+    for (const char *flag = v->flags; flag && *flag; flag += strcspn(flag, " "), flag += strspn(flag, " "))
+        n += snprintf(out + n, WORDS_SYNOPSIS - (size_t)n, " [%.*s]", (int)strcspn(flag, " "), flag);
+}
+
+/* The bit of a flag that the verb knows, or 0. */
+static unsigned flag_bit(const Verb *v, const char *word)
+{
+    unsigned bit = 1;
+    for (const char *flag = v->flags; flag && *flag; flag += strcspn(flag, " "), flag += strspn(flag, " "), bit <<= 1)
+        if (strlen(word) == strcspn(flag, " ") && !strncmp(word, flag, strlen(word)))
+            return bit;
+    return 0;
+}
+
+void words_help(const Verb *v)
+{
+    char how[WORDS_SYNOPSIS];
+    words_synopsis(v, how);
+    printf("asvr %s: %s\n\n  %s\n\n%s", v->name, v->line, how, v->page);
+}
+
+bool words_speak(void)
+{
+    static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return atoi(getenv(names[i])) == 0;
+    return true;
+}
+
+int words_usage(const char *hint, const char *fmt, ...)
+{
+    char    what[512];
+    Err     e = { 0 };
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    err_set(&e, EXIT_USAGE, "", hint, "%s", what);
+    if (words_speak())
+        log_error(&e);
+    return EXIT_USAGE;
+}
+
+bool words_help_is(const char *s) { return !strcmp(s, "help") || !strcmp(s, "--help") || !strcmp(s, "-h"); }
+
+bool words_parse(Words *w, const Verb *verb, int n, char **args, int *code)
+{
+    char how[WORDS_SYNOPSIS];
+    words_synopsis(verb, how);
+    w->verb = verb;
+    w->sets = args;             /* values only move to the left: nothing unread is overwritten */
+    for (int i = 0; i < n; i++) {
+        if (words_help_is(args[i])) {
+            if (words_speak())
+                words_help(verb);
+            *code = EXIT_DONE;
+            return false;
+        }
+        if (!strcmp(args[i], "--set") && !words_path(verb) && i + 1 == n) {
+            *code = words_usage(how, "%s: --set needs KEY=VALUE", verb->name);
+            return false;
+        }
+        if (!strcmp(args[i], "--set") && !words_path(verb)) {
+            w->sets[w->n_sets++] = args[++i];
+        } else if (flag_bit(verb, args[i])) {
+            w->flags |= flag_bit(verb, args[i]);
+        } else if (args[i][0] == '-' || w->path) {
+            *code = words_usage(how, "%s: what is \"%s\"?", verb->name, args[i]);
+            return false;
+        } else {
+            w->path = args[i];
+        }
+    }
+    if (!w->path)
+        *code = words_usage(how, "%s needs a %s", verb->name, words_path(verb) ? "path" : "configuration");
+    return w->path;
+}
