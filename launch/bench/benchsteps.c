@@ -42,34 +42,13 @@ void steps_add(const Run *r, const Times *t, int steps, Steps *s)
     s->steps = steps;
 }
 
-/* Cores of this rank's node that its ranks may run on, and their threads. */
-static void node_of(const Run *r, double *cores, double *threads)
-{
-    enum { BYTES = sizeof(CpuMask) };
-    const CpuMask mine = mask_own();
-    const int n = r->grid.node_size;
-    CpuMask *all = malloc((size_t)n * sizeof *all);
-    double sum = r->threads;
-    CHECK(all, "no memory for the masks of %d ranks", n);
-    comm_gather(r->grid.node, &mine, all, BYTES);
-    *cores = 0;
-    for (int i = 0; i < BYTES; i++) {
-        unsigned char any = 0;
-        for (int k = 0; k < n; k++)
-            any |= ((const unsigned char *)&all[k])[i];
-        *cores += __builtin_popcount(any);
-    }
-    free(all);
-    comm_sum_f64(r->grid.node, &sum, 1);
-    *threads = sum;
-}
-
 void steps_end(const Run *r, const Times *all, Steps *s)
 {
-    double mine[TIMES], cores, threads, flops = all->step.flops / (s->steps * s->repeats);
+    const double cores = (double)max64(1, r->place.node.cores);         /* of this rank's node, that its ranks may run on */
+    double mine[TIMES], threads = r->threads, flops = all->step.flops / (s->steps * s->repeats);
     parts_of(all, s->steps * s->repeats, mine);
     stats_gather(r->grid.world, mine, TIMES, s->part);
-    node_of(r, &cores, &threads);
+    comm_sum_f64(r->grid.node, &threads, 1);
     double sums[] = { r->grid.node_rank == 0, r->grid.node_rank == 0 ? cores : 0, flops };
     s->shared = threads / cores;
     comm_sum_f64(r->grid.world, sums, 3);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dist/place.h"
 #include "launch/bench/synthetic.h"
 
 enum { LIST = 64 };
@@ -50,14 +51,24 @@ static int slurm_cpus(void)
     return least;
 }
 
+/* Cores: Slurm counts hardware threads, and gives other nodes as many a core as this one has. */
 static void look_around(Series *s)
 {
+    static Machine m;
     const char *nodes = getenv("SLURM_JOB_NUM_NODES");
     const CpuMask own = mask_own();
+    static bool mine[MASK_CPUS];
+    int cpus = 0, cores = 0;
+    machine_read(&m, NULL);
+    for (int i = 0; i < MASK_CPUS; i++) {
+        if (!CPU_ISSET(i % CPU_SETSIZE, &own.part[i / CPU_SETSIZE]))
+            continue;
+        cpus++;
+        if (m.core[i] >= 0)
+            cores += !mine[m.core[i]], mine[m.core[i]] = true;
+    }
     s->nodes = nodes ? (int)max64(1, atoi(nodes)) : 1;
-    s->cores = slurm_cpus();
-    for (size_t i = 0; i < sizeof own && !nodes; i++)
-        s->cores += __builtin_popcount(((const unsigned char *)&own)[i]);
+    s->cores = nodes && slurm_cpus() && cpus && cores ? (int)((int64_t)slurm_cpus() * cores / cpus) : cores ? cores : cpus;
     s->cores = (int)max64(1, s->cores);
 }
 

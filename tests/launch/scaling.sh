@@ -100,7 +100,7 @@ rm slow
 begin 0 scaling "$config" "${series[@]}" --set scaling.ranks=1 --set train.lr=0.125
 for _ in $(seq 500); do [ ! -s launched ] || break; sleep 0.02; done
 first=$job
-says 78 0 scaling "$config" "${series[@]}" --set scaling.ranks=1
+says 76 0 scaling "$config" "${series[@]}" --set scaling.ranks=1
 blames 'scaling.dir is in use'
 kill -TERM "$first"
 ended 75
