@@ -10,9 +10,9 @@ restarts 2 killed
 tells killed 'ended with 137' 'given up: 3 starts in a row without a new checkpoint'
 
 # Killed as often and oftener, but each life gets further: it ends.
-fault='*:1+:data:slow:0.1'
+fault=$slow
 submit further -N 1 -- --set ckpt.every=4
-for step in 12 20 28 36; do
+for step in 10 17 24 31; do
     reached() { tail -n 1 further/run.jsonl 2>/dev/null | awk -F'[:,]' -v n=$step '{ exit !($2 >= n) }'; }
     now=further
     until_true 60 reached
