@@ -20,7 +20,7 @@
 #include "io/base/logfile.h"
 #include "launch/verbs.h"
 
-#define LIVES_MAX ((size_t)256 << 20)           /* bytes that lives.jsonl may have */
+#define LIVES_MAX ((size_t)4 << 30)           /* bytes that lives.jsonl may have */
 enum { SKIPS = 3 /* in a row that are worth a line */, NAMED_EVERY = 10 /* seconds between two lines on stragglers */, TAIL = 64 << 10 };
 
 struct Lives {

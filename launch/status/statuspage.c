@@ -119,7 +119,7 @@ void status_sentence(const Status *s, char *out, size_t cap)
         snprintf(out, cap, "running, its heart beats");
         break;
     case STATE_STANDS:
-        if (s->now - s->beat > 10)
+        if (s->still)
             snprintf(out, cap, "its process is there and stands still: its heart has not beaten for %s", clock_of(s->now - s->beat, word));
         else
             snprintf(out, cap, "no step for %s, though its heart beats", clock_of(s->now - last, word));

@@ -11,7 +11,7 @@
 #include "io/base/files.h"
 #include "io/base/json.h"
 
-#define STORY_MAX ((size_t)256 << 20)
+#define STORY_MAX ((size_t)4 << 30)
 
 const char *const SPENT_NAME[SPENT] = { "starting", "steps", "saves", "other", "again", "hanging", "stopping", "under_way", "waiting" };
 const char *const SPENT_LABEL[SPENT] = { "starting", "steps that count", "waiting for saves", "between steps otherwise", "steps lost, to do again",

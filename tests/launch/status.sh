@@ -104,7 +104,8 @@ tells '^job      77 .squeue has not answered within 2 s.$'
 for who in 1 0; do
     rm -f hung/run.jsonl
     begin 2 train "$config" "${small[@]}" --set run.dir=hung --set train.steps=100000 --set ckpt.every=0 --set watch.timeout=1
-    at_step 20 hung                              # all have told of a step: the first may take ten times as long
+    at_step 5 hung
+    sleep 1.5                                   # all have told of a step since: the first may take ten times as long
     for p in $(ranks); do ! tr '\0' '\n' <"/proc/$p/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$who" || kill -STOP "$p"; done
     ended 80
     status hung
