@@ -135,7 +135,7 @@ static int state_of(const Status *s, const Life *lease)
         return r && still > fmax(STILL, STILL_STEPS * (isfinite(pace) ? pace : 0)) ? STATE_STANDS : STATE_RUNNING;
     }
     if (l && l->known)
-        return l->ended || l->hung > 0 ? STATE_ENDED : STATE_KILLED;
+        return l->ended || l->hung > 0 || l->died > 0 ? STATE_ENDED : STATE_KILLED;
     return s->steps > 0 && s->step >= s->steps ? STATE_ENDED : STATE_UNKNOWN;
 }
 

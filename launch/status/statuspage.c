@@ -268,8 +268,8 @@ static void why_of(const Status *s, const StoryLife *l, char *out, size_t cap)
         snprintf(out, cap, "done");
     else if (l->ended)
         snprintf(out, cap, "%d: %s%s%s%s", l->code, l->why, l->where[0] ? " (" : "", l->where, l->where[0] ? ")" : "");
-    else if (l->hung > 0)
-        snprintf(out, cap, "%d: %s", EXIT_HANG, l->verdict);
+    else if (l->hung > 0 || l->died > 0)
+        snprintf(out, cap, "%d: %s", l->code, l->verdict);
     else
         snprintf(out, cap, "killed without a word after step %" PRId64 ", last heard %s", l->step, date_of(l->until, when));
 }

@@ -115,3 +115,21 @@ for who in 1 0; do
 done
 [ "$(grep -c '^{"event": "start"' hung/lives.jsonl)" = 2 ] && [ "$(grep -c '^{"event": "lost"' hung/lives.jsonl)" = 1 ] ||
     { cat hung/lives.jsonl; fail "not two lives, the first of them lost"; }
+
+# ---- a rank that dies by itself, of an error of MPI: what it says is the reason ----
+cat >fail.c <<'C'
+#include <mpi.h>
+#include <unistd.h>
+int MPI_Allreduce(const void *a, void *b, int n, MPI_Datatype t, MPI_Op o, MPI_Comm c)
+{
+    return access("fail", F_OK) ? PMPI_Allreduce(a, b, n, t, o, c) : MPI_ERR_OTHER;
+}
+C
+mpicc -shared -fPIC -o fail.so fail.c
+LD_PRELOAD=$PWD/fail.so "$ASVR" train "$config" "${small[@]}" --set run.dir=died --set train.steps=100000 >out 2>err &
+job=$!
+at_step 3 died
+touch fail
+ended 70
+status died
+tells '^state    ended with 70: rank 0: .*MPI'
