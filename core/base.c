@@ -6,7 +6,7 @@
 #include <time.h>
 
 void (*die_hook)(int code);
-char die_who[128];
+char die_who[128], die_text[1024];
 double die_patience;
 
 void die_at(int code, const char *file, int line, const char *fmt, ...)
@@ -15,11 +15,10 @@ void die_at(int code, const char *file, int line, const char *fmt, ...)
     fflush(stdout);
     for (double end = now() + die_patience; die_patience > 0 && now() < end; )      /* signals wake it up */
         nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
-    fprintf(stderr, "asvr: %s%s%s:%d: ", die_who, die_who[0] ? ", " : "", file, line);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(die_text, sizeof die_text, fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    fprintf(stderr, "asvr: %s%s%s:%d: %s\n", die_who, die_who[0] ? ", " : "", file, line, die_text);
     fflush(stderr);
     if (die_hook)
         die_hook(code);

@@ -30,6 +30,8 @@ _Noreturn void die_at(int code, const char *file, int line, const char *fmt, ...
 extern void (*die_hook)(int code);
 /* What die_at prints in front of the message ("rank 3 on n7"); launch fills it in. */
 extern char die_who[128];
+/* The message, for die_hook. */
+extern char die_text[1024];
 /* Seconds that die_at waits before it speaks.  Ranks often fail alike: the first one speaks at once and ends the others
    before they repeat it; launch gives those some. */
 extern double die_patience;

@@ -20,7 +20,7 @@
 #include "io/base/logfile.h"
 #include "launch/verbs.h"
 
-#define LIVES_MAX ((size_t)256 << 20)           /* bytes that lives.jsonl may have */
+#define LIVES_MAX ((size_t)4 << 30)           /* bytes that lives.jsonl may have */
 enum { SKIPS = 3 /* in a row that are worth a line */, NAMED_EVERY = 10 /* seconds between two lines on stragglers */, TAIL = 64 << 10 };
 
 struct Lives {
@@ -310,9 +310,10 @@ void lives_end(Run *r, int code, const Err *e)
     close(l->fd);
     free(l);
     r->lives = NULL;
+    own.ready = false;
 }
 
-/* ---- the watchdog's verdict ---- */
+/* ---- by any rank: the watchdog's verdict, a death ---- */
 
 /* Opened first, then asked for the lease: had it been lost before, a later life's file has another inode. */
 static void *write_verdict(void *line)
@@ -327,25 +328,34 @@ static void *write_verdict(void *line)
     return NULL;
 }
 
-void lives_verdict(const char *what, const char *got)
+/* Not waited for longer than two seconds; the line stays, for the thread may outlive this function. */
+static void tell(json_t *o)
 {
-    static char line[2048];
-    char host[WATCH_HOST] = "", collective[32] = "";
-    int rank = -1;
     size_t n;
     pthread_t thread;
     struct timespec until;
+    char *line = line_of(o, &n);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 2;
+    if (pthread_create(&thread, NULL, write_verdict, line) == 0)
+        pthread_timedjoin_np(thread, NULL, &until);
+}
+
+void lives_verdict(const char *what, const char *got)
+{
+    char host[WATCH_HOST] = "", collective[32] = "";
+    int rank = -1;
     if (!own.ready)
         return;
     if (sscanf(what, "rank %d on node %63s has not %*s %31s", &rank, host, collective) < 2)
         host[0] = 0;
     json_t *o = with(with(event("watch", wall(), own.tag), "by", json_integer(own.rank)), "rank", json_integer(rank));
     with(with(o, "host", json_text(host)), "collective", json_text(collective));
-    char *text = line_of(with(with(o, "why", json_text(what)), "got", json_text(got)), &n);
-    snprintf(line, sizeof line, "%s", text);                        /* it may outlive this function */
-    free(text);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 2;
-    if (pthread_create(&thread, NULL, write_verdict, line) == 0)
-        pthread_timedjoin_np(thread, NULL, &until);
+    tell(with(with(o, "why", json_text(what)), "got", json_text(got)));
+}
+
+void lives_died(int code)
+{
+    if (own.ready)
+        tell(with(with(with(event("died", wall(), own.tag), "by", json_integer(own.rank)), "code", json_integer(code)), "why", json_text(die_text)));
 }

@@ -10,8 +10,8 @@
  * A life that is killed leaves no end: the next one says so ("lost"), with what run.jsonl and the lease's heart told of it.
  *
  * Each life begins a new inode (logfile.h says why), so what an earlier one that still lives appends is in no file; a line that was cut
- * in half goes.  Every line is written whole and made durable, by rank 0 under the lease; but the watchdog's verdict, by the rank that
- * says it, which looks at the lease itself.  A line that cannot be written is warned of once; training goes on.
+ * in half goes.  Every line is written whole and made durable, by rank 0 under the lease; but what a rank says that ends all (the
+ * watchdog's verdict, a death) it writes itself, and looks at the lease itself.  A line that cannot be written is warned of once; training goes on.
  *
  * Local, rank 0's alone (others may call) unless it says otherwise.  Tests: tests/launch/status.sh
  */
@@ -38,3 +38,5 @@ void lives_end(Run *r, int code, const Err *e);
 
 /* Of any rank, in the watchdog's thread, just before the process ends: waits two seconds at most, for the file system may be what hangs. */
 void lives_verdict(const char *what, const char *got);
+/* Of any rank that dies (core/base.h), before it ends the others; likewise. */
+void lives_died(int code);

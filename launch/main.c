@@ -5,6 +5,7 @@
 #include "io/h5/h5.h"
 #include "io/base/log.h"
 #include "launch/config/options.h"
+#include "launch/lives.h"
 #include "launch/words.h"
 
 #include <errno.h>
@@ -213,7 +214,11 @@ static int unknown_verb(const char *name)
     return words_usage(hint, "there is no verb \"%s\"", name);
 }
 
-static void abort_all(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
+static void abort_all(int code)
+{
+    lives_died(code);
+    MPI_Abort(MPI_COMM_WORLD, code);
+}
 
 static int load(Config *c, const Words *r, int ranks)
 {

@@ -59,16 +59,11 @@ static bool read_lease(const char *dir, Life *l, double *beat)
     return n > 0 && life_parse(l, text);
 }
 
-/* Its process says so where we see it; else its heart: seen to beat, or touched a moment ago by a clock that agrees with ours. */
-static bool lives(Status *s, const Life *l)
+/* Its heart: touched a moment ago, or, where clocks do not agree, seen to beat while we look. */
+static bool beats(const Status *s)
 {
-    Life self, again;
+    Life again;
     double beat;
-    life_self(&self);
-    const int state = l->held ? life_state(l, &self) : LIFE_DEAD;
-    s->certain = state != LIFE_UNKNOWN;
-    if (s->certain)
-        return state == LIFE_ALIVE;
     if (fabs(wall() - s->beat) < BEAT)
         return true;
     for (int i = 0; i < 5; i++) {
@@ -77,6 +72,17 @@ static bool lives(Status *s, const Life *l)
             return again.held;
     }
     return false;
+}
+
+/* Whether the lease's holder lives: its process tells where we see it, else its heart. */
+static void look(Status *s, const Life *l)
+{
+    Life self;
+    life_self(&self);
+    const int state = l->held ? life_state(l, &self) : LIFE_DEAD;
+    const bool heart = state != LIFE_DEAD && beats(s);
+    s->held = state == LIFE_ALIVE || heart;
+    s->still = s->held && !heart;
 }
 
 /* ---- the newest checkpoint ---- */
@@ -122,14 +128,14 @@ static int state_of(const Status *s, const Life *lease)
     const StepRow *r = steplog_row(&s->log, 0);
     if (s->held) {
         const double pace = steplog_pace(&s->log), still = s->now - fmax(r ? r->time : 0, l ? l->resumed : 0);
-        if (s->now - s->beat > 10)
+        if (s->still)
             return STATE_STANDS;
         if (l && l->known && (strcmp(l->token, lease->token) || !l->resumed))
             return STATE_STARTING;
         return r && still > fmax(STILL, STILL_STEPS * (isfinite(pace) ? pace : 0)) ? STATE_STANDS : STATE_RUNNING;
     }
     if (l && l->known)
-        return l->ended || l->hung > 0 ? STATE_ENDED : STATE_KILLED;
+        return l->ended || l->hung > 0 || l->died > 0 ? STATE_ENDED : STATE_KILLED;
     return s->steps > 0 && s->step >= s->steps ? STATE_ENDED : STATE_UNKNOWN;
 }
 
@@ -152,7 +158,7 @@ static bool gather(Status *s, Err *e)
     Life lease = { .held = false };
     s->beat = 0;
     const bool has = read_lease(s->dir, &lease, &s->beat);
-    s->held = has && lives(s, &lease);
+    look(s, &lease);
     s->now = wall();
     if (!story_read(&s->story, s->dir, e) || !steplog_read(&s->log, s->dir, e))
         return false;

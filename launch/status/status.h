@@ -25,7 +25,7 @@ typedef struct {
     double    asked;                /* when the job was asked for */
     int       state;
     bool      held;                 /* somebody has the lease and lives */
-    bool      certain;              /* that is seen by its process, not by its heart */
+    bool      still;                /* its process is there, but its heart does not beat */
     double    beat;                 /* wall clock: the lease was last touched; 0: there is none */
     StatusCkpt ckpt;
     double    now;

@@ -25,8 +25,8 @@ static json_t *life(const StoryLife *l, bool living)
     put(o, "life", l->known ? json_string(l->token) : json_null());
     put(o, "started", moment(l->born));
     put(o, "ended", living ? json_null() : moment(l->until));
-    put(o, "how", json_string(living ? "lives" : !l->known ? "unknown" : l->ended ? "ended" : l->hung > 0 ? "hung" : "killed"));
-    put(o, "code", l->ended || l->hung > 0 ? json_integer(l->code) : json_null());
+    put(o, "how", json_string(living ? "lives" : !l->known ? "unknown" : l->ended ? "ended" : l->hung > 0 ? "hung" : l->died > 0 ? "died" : "killed"));
+    put(o, "code", l->ended || l->hung > 0 || l->died > 0 ? json_integer(l->code) : json_null());
     put(o, "why", json_text(l->ended ? l->why : l->verdict));
     put(o, "from", count(l->from, -1));
     put(o, "step", count(max64(l->step, l->lines ? l->lines->last : -1), -1));

@@ -119,7 +119,7 @@ void status_sentence(const Status *s, char *out, size_t cap)
         snprintf(out, cap, "running, its heart beats");
         break;
     case STATE_STANDS:
-        if (s->now - s->beat > 10)
+        if (s->still)
             snprintf(out, cap, "its process is there and stands still: its heart has not beaten for %s", clock_of(s->now - s->beat, word));
         else
             snprintf(out, cap, "no step for %s, though its heart beats", clock_of(s->now - last, word));
@@ -268,8 +268,8 @@ static void why_of(const Status *s, const StoryLife *l, char *out, size_t cap)
         snprintf(out, cap, "done");
     else if (l->ended)
         snprintf(out, cap, "%d: %s%s%s%s", l->code, l->why, l->where[0] ? " (" : "", l->where, l->where[0] ? ")" : "");
-    else if (l->hung > 0)
-        snprintf(out, cap, "%d: %s", EXIT_HANG, l->verdict);
+    else if (l->hung > 0 || l->died > 0)
+        snprintf(out, cap, "%d: %s", l->code, l->verdict);
     else
         snprintf(out, cap, "killed without a word after step %" PRId64 ", last heard %s", l->step, date_of(l->until, when));
 }

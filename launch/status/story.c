@@ -11,7 +11,7 @@
 #include "io/base/files.h"
 #include "io/base/json.h"
 
-#define STORY_MAX ((size_t)256 << 20)
+#define STORY_MAX ((size_t)4 << 30)
 
 const char *const SPENT_NAME[SPENT] = { "starting", "steps", "saves", "other", "again", "hanging", "stopping", "under_way", "waiting" };
 const char *const SPENT_LABEL[SPENT] = { "starting", "steps that count", "waiting for saves", "between steps otherwise", "steps lost, to do again",
@@ -124,6 +124,12 @@ static bool take(Story *s, const json_t *o)
         end(l, o);
     } else if (!strcmp(what, "straggler")) {
         found(s->slow, &s->slows, o);
+    } else if (!strcmp(what, "died") && !(l->died > 0) && !(l->hung > 0)) {
+        char why[STORY_TEXT];
+        l->died = time_of(o, "time");
+        l->code = (int)count_of(o, "code", EXIT_INTERNAL);
+        text_of(o, "why", why, sizeof why);
+        snprintf(l->verdict, sizeof l->verdict, "rank %d: %.480s", (int)count_of(o, "by", -1), why);
     } else if (!strcmp(what, "watch")) {
         const StoryFound *f = found(s->hang, &s->hangs, o);
         l->hung = f->time;
@@ -203,7 +209,7 @@ static void join_lines(Story *s, const StepFile *lines)
 /* When it ended, or was last heard. */
 static double until_of(const StoryLife *l, const StoryLife *next, double now)
 {
-    double t = l->ended ? l->end : l->hung > 0 ? l->hung : l->lost ? l->heard : l->known && !next ? now : l->lines ? l->lines->end : l->born;
+    double t = l->ended ? l->end : l->hung > 0 ? l->hung : l->died > 0 ? l->died : l->lost ? l->heard : l->known && !next ? now : l->lines ? l->lines->end : l->born;
     if (next)
         t = fmin(t, next->born);
     return fmax(t, l->born);

@@ -31,12 +31,12 @@ typedef struct {
     double  born, resumed;          /* wall clock; 0: not known, not yet */
     int64_t from, steps;            /* it went on from; the run's steps */
     bool    ended, lost;            /* it said so; the next life said so of it */
-    int     code;                   /* ended, or hung (80) */
+    int     code;                   /* ended, hung (80), or died */
     double  end, worked, heard;     /* wall clock; worked: when its last step was logged */
     int64_t step, saved;            /* the last that it did; the last that was saved */
     char    why[STORY_TEXT], where[STORY_TEXT];
-    double  hung;                   /* the watchdog's verdict; 0: none */
-    char    verdict[STORY_TEXT], hung_host[STORY_HOST];
+    double  hung, died;             /* the watchdog's verdict; a rank died: when it said so, 0: none did */
+    char    verdict[STORY_TEXT], hung_host[STORY_HOST];     /* of either */
     int     ckpts;
     const StepLife *lines;          /* of run.jsonl, or NULL */
     double  until;                  /* when it ended, or was last heard */

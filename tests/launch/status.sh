@@ -104,7 +104,8 @@ tells '^job      77 .squeue has not answered within 2 s.$'
 for who in 1 0; do
     rm -f hung/run.jsonl
     begin 2 train "$config" "${small[@]}" --set run.dir=hung --set train.steps=100000 --set ckpt.every=0 --set watch.timeout=1
-    at_step 20 hung                              # all have told of a step: the first may take ten times as long
+    at_step 5 hung
+    sleep 1.5                                   # all have told of a step since: the first may take ten times as long
     for p in $(ranks); do ! tr '\0' '\n' <"/proc/$p/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$who" || kill -STOP "$p"; done
     ended 80
     status hung
@@ -114,3 +115,21 @@ for who in 1 0; do
 done
 [ "$(grep -c '^{"event": "start"' hung/lives.jsonl)" = 2 ] && [ "$(grep -c '^{"event": "lost"' hung/lives.jsonl)" = 1 ] ||
     { cat hung/lives.jsonl; fail "not two lives, the first of them lost"; }
+
+# ---- a rank that dies by itself, of an error of MPI: what it says is the reason ----
+cat >fail.c <<'C'
+#include <mpi.h>
+#include <unistd.h>
+int MPI_Allreduce(const void *a, void *b, int n, MPI_Datatype t, MPI_Op o, MPI_Comm c)
+{
+    return access("fail", F_OK) ? PMPI_Allreduce(a, b, n, t, o, c) : MPI_ERR_OTHER;
+}
+C
+mpicc -shared -fPIC -o fail.so fail.c
+LD_PRELOAD=$PWD/fail.so "$ASVR" train "$config" "${small[@]}" --set run.dir=died --set train.steps=100000 >out 2>err &
+job=$!
+at_step 3 died
+touch fail
+ended 70
+status died
+tells '^state    ended with 70: rank 0: .*MPI'
