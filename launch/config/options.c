@@ -132,7 +132,7 @@ const Option options[] = {
 
     ENUM  (slurm.verb, train, "train|pack|eval|bench|scaling", "what `asvr submit` submits"),
     STRING(slurm.nodes, "nodes, or from-to: \"2-4\"; empty: 1"),
-    INT   (slurm.ranks_per_node, 1, 1, 4096, "ranks on each node; best one a socket or NUMA domain"),
+    INT   (slurm.ranks_per_node, 0, 0, 4096, "ranks on each node; 0: one a socket, or parallel.tp if more"),
     INT   (slurm.threads, 0, 0, 512, "cores of a rank; 0: the node's, divided among its ranks"),
     STRING(slurm.time, "time limit, as Slurm writes it: \"12:00:00\", \"2-0\"; empty: the partition's"),
     STRING(slurm.partition, "partition; empty here and below: Slurm's default, or none"),
@@ -146,7 +146,7 @@ const Option options[] = {
     BOOL  (slurm.exclusive, true, "whole nodes"),
     INT   (slurm.lead, 120, 0, 65535, "seconds before the time limit when Slurm signals"),
     INT   (slurm.chain, 1, 1, 1000, "so many jobs of that name, one after the other (singleton)"),
-    INT   (slurm.budget, 3, 0, 1000000, "restarts without progress that the job gives itself"),
+    INT   (slurm.budget, 5, 0, 1000000, "restarts without progress that the job gives itself"),
     STRING(slurm.extra, "further words for one #SBATCH line: \"--mem=0 --switches=1\""),
     STRING(slurm.site, "file that the job sources first: modules, account, container"),
     BOOL  (slurm.dry, false, "print the script, submit nothing"),

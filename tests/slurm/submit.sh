@@ -15,9 +15,16 @@ whole run
 slurm "$ASVR" status run >status
 grep -q '40 of 40' status || { cat status; fail 'status does not tell that it is done'; }
 
+# What sbatch says is told, and the script is kept.
+got=0
+slurm "$ASVR" submit "$config" "${small[@]}" --set run.dir=refused --set slurm.partition=nowhere >out 2>err || got=$?
+[ $got = 78 ] && grep -q 'sbatch did not take the job' err && grep -q 'invalid partition' err && [ -f refused/submit/asvr-train-refused-1.sbatch ] ||
+    { cat out err; fail "exit $got of a job that Slurm refuses"; }
+
 export ASVR_FAULT=
 slurm "$ASVR" submit "$config" "${small[@]}" --set run.dir=chain --set slurm.chain=2 --set slurm.ranks_per_node=1 --set slurm.name=chain >out
 set -- $(sed -n 's/^submitted: job \([0-9]*\) .*/\1/p' out)
 [ $# = 2 ] || { cat out; fail 'not two jobs'; }
+[ "$(ls chain/submit/*.sbatch)" = chain/submit/chain-1.sbatch ] || { ls chain/submit; fail 'not one script for both'; }
 for job; do finished COMPLETED none; done
 whole chain
