@@ -14,7 +14,7 @@ trap '$cluster down; rm -rf "$work"' EXIT
 
 # What a machine shows of a cluster: processes, mounts, interfaces, name spaces, what is in /etc/hosts and beside the folder.
 traces() {
-    ps -eo args | grep -F -- "$work/" | grep -v grep
+    ps -eo args | grep -F -- "$work/" | grep -v "^\(grep\|diff\) "
     grep -c . /proc/mounts
     ip -o link show | cut -d: -f2
     ls /run/netns /var/run/munge /run/slurm* /var/spool/slurm* /var/log/munge /var/log/slurm* 2>/dev/null
