@@ -3,6 +3,7 @@
 #
 #   make            the program: build/asvr, and the picture decoders beside it
 #   make test       all tests (builds the debug variant)        make core-test   core alone: plain cc, no MPI
+#   make test-slurm a real Slurm cluster on this machine: jobs preempted, cancelled, cut off, scaled (root, a quarter of an hour)
 #   make faults     the scorecard of docs/TESTING.md, ten minutes; make faults-full takes hours
 #   make demo       pictures -> a trained model, a table, a contact sheet
 #   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
@@ -39,7 +40,8 @@ IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece) -lst
 CFG_LIB  = $(call pkg,--libs libconfig)
 # Before OpenBLAS, which serves its BLAS and LAPACK, whatever -lblas is on this machine.
 SCA_LIB  = $(filter-out -lblas -llapack,$(or $(call pkg,--libs scalapack-openmpi),$(call pkg,--libs scalapack),-lscalapack))
-DIST_LIB = $(SCA_LIB) $(MPI_LIB)
+DIST_INC = $(MPI_INC) $(call pkg,--cflags hwloc)
+DIST_LIB = $(SCA_LIB) $(call pkg,--libs hwloc) $(MPI_LIB)
 
 objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 CORE_O   := $(call objects,core core/ref core/cpu)
@@ -54,7 +56,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs peers docs clean
+.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs peers docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -69,7 +71,7 @@ $(OUT)/obj/core/%.o: core/%.c
 	$(CC) $(CFLAGS) $(CORE_INC) -c $< -o $@
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) -c $< -o $@
+	$(CC) $(CFLAGS) $(CORE_INC) $(DIST_INC) $(IO_INC) -c $< -o $@
 $(OUT)/obj/io/text/sentencepiece.o: io/text/sentencepiece.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -Wall -Wextra $(OPT) -I. $(call pkg,--cflags sentencepiece) -MMD -MP -c $< -o $@
@@ -90,7 +92,7 @@ $(OUT)/tests/core/%: tests/core/%.c $(CORE)
 	$(CC) $(CFLAGS) $(CORE_INC) $< -o $@ $(CORE) $(CORE_LIB) -lcmocka
 $(OUT)/tests/dist/%: tests/dist/%.c $(DIST) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB) -lcmocka
+	$(CC) $(CFLAGS) $(CORE_INC) $(DIST_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB) -lcmocka
 $(OUT)/tests/io/%: tests/io/%.c $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB) -lcmocka
@@ -132,6 +134,11 @@ test:
 	@launch/scripts/setup.sh test
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
 	@tests/run.sh build/debug
+# NAMES="preempt node" for some of them.
+test-slurm:
+	@launch/scripts/setup.sh slurm
+	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
+	@tests/slurm/run.sh build/debug $(NAMES)
 programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(FUZZ) $(OUT)/tests/io/set/manytasks
 
 # The scorecard.  ROWS="1 4 9" for some rows, SEED=N for the same draws again.

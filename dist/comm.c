@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/prof.h"
+
 /* MPI counts are int, so long messages go in pieces.  Sums go in shorter ones than they must: on two ranks that share
    memory 64 MB take 30 ms as a whole and 12 ms in pieces of 1 to 8 MB, which stay in cache. */
 enum { BCAST_PIECE = 1 << 30 /* bytes */, REDUCE_PIECE = 1 << 20, EXCHANGE_PIECE = 1 << 28 /* elements */ };
@@ -62,7 +64,7 @@ void comm_axis(MPI_Comm comm, int axis) { note_of(comm)->axis = axis; }
 
 /* From enter to leave the main thread is in a collective, for all to see (watch.h).  Nobody else writes, so no store needs
    the bus for itself. */
-typedef struct { Note *note; double since; } Visit;
+typedef struct { Note *note; double since; int64_t bytes; } Visit;
 
 static void show(uint64_t inside)
 {
@@ -72,17 +74,27 @@ static void show(uint64_t inside)
 
 static Visit enter_numbered(MPI_Comm comm, int kind, int64_t number)
 {
-    const Visit v = { note_of(comm), now() };
-    show(comm_pack((CommWhere){ kind, v.note->axis, v.note->id, number }));
+    Note *n = note_of(comm);
+    const Visit v = { n, now(), comm_count[n->axis].bytes };
+    prof_begin(comm_kind(kind));
+    show(comm_pack((CommWhere){ kind, n->axis, n->id, number }));
     return v;
 }
 
 static Visit enter(MPI_Comm comm, int kind) { return enter_numbered(comm, kind, ++note_of(comm)->number); }
 
+/* away: bytes that were sent before, for which it has waited. */
+static void ends(Visit v, int64_t away)
+{
+    show(0);
+    prof_sent(v.note->axis, comm_count[v.note->axis].bytes - v.bytes + away);
+    prof_end();
+}
+
 static void leave(Visit v)
 {
     comm_waited += now() - v.since;
-    show(0);
+    ends(v, 0);
 }
 
 /* Of what is counted: its time is, too. */
@@ -93,11 +105,7 @@ static void spent(const Note *n, double since)
     comm_waited += t;
 }
 
-static void leave_counted(Visit v)
-{
-    spent(v.note, v.since);
-    show(0);
-}
+static void leave_counted(Visit v, int64_t away) { spent(v.note, v.since), ends(v, away); }
 
 static void sent(const Note *n, int64_t bytes)
 {
@@ -207,7 +215,7 @@ static void reduce(MPI_Comm comm, void *x, int64_t n, MPI_Datatype type, size_t 
     agree_on(comm, kind, n * (int64_t)elem);
     for (char *p = x; n > 0; n -= REDUCE_PIECE, p += REDUCE_PIECE * elem)
         check(MPI_Allreduce(MPI_IN_PLACE, p, (int)min64(n, REDUCE_PIECE), type, how, comm), "MPI_Allreduce");
-    leave_counted(v);
+    leave_counted(v, 0);
 }
 
 void comm_sum_f32(MPI_Comm comm, float *x, int64_t n) { reduce(comm, x, n, MPI_FLOAT, sizeof *x, MPI_SUM); }
@@ -235,6 +243,7 @@ static Note *begin(MPI_Comm comm, int kind, int64_t bytes, int64_t away, CommOp 
     sent(n, away);
     op->comm = comm;
     op->kind = kind;
+    op->away = away;
     op->number = ++n->number;
     op->check = MPI_REQUEST_NULL;
     if (DEBUG_CHECKS)
@@ -264,7 +273,7 @@ void comm_wait(CommOp *op)
         judge(op);
     }
     check(MPI_Wait(&op->request, MPI_STATUS_IGNORE), "MPI_Wait");
-    leave_counted(v);
+    leave_counted(v, op->away);
 }
 
 void comm_sum_start(MPI_Comm comm, float *x, int n, CommOp *op)
@@ -407,5 +416,5 @@ void comm_exchange_f32(MPI_Comm comm, float *in, const int64_t *nin, const float
         const int to = (rank + k) % size, from = (rank + size - k) % size;
         swap(comm, in + before(nin, from), nin[from], from, out + before(nout, to), nout[to], to);
     }
-    leave_counted(v);
+    leave_counted(v, 0);
 }

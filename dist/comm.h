@@ -69,7 +69,7 @@ typedef struct {
     MPI_Request request, check;                                /* check, in debug builds: do all ranks do the same? */
     MPI_Comm    comm;
     int         kind;
-    int64_t     number, mine[8], all[8];
+    int64_t     number, away /* bytes */, mine[8], all[8];
 } CommOp;
 
 bool comm_test(CommOp *op);

@@ -7,14 +7,10 @@
  * neighbours in world, so a launcher that fills nodes puts them on one node.  The ranks of a dp group hold
  * the same piece and see different data.  `node` holds the ranks that share memory with this one.
  *
- * The cores of a node are its ranks' to share: a launcher ties each rank to some (its mask), or none of them, and each of those
- * that may run on the same core gets its part.
- *
  * Tests: tests/dist/test_grid.c
  */
 #pragma once
 #include <mpi.h>
-#include <sched.h>
 #include <stdbool.h>
 
 typedef struct {
@@ -27,12 +23,3 @@ typedef struct {
 /* Collective over world.  Dies unless tp divides the number of ranks. */
 void grid_open(Grid *g, MPI_Comm world, int tp);
 void grid_close(Grid *g);                          /* collective over world */
-
-enum { MASK_CPUS = 8192 };
-typedef struct { cpu_set_t part[MASK_CPUS / CPU_SETSIZE]; } CpuMask;
-
-/* Threads for this rank: the CPUs that it may run on, divided by how many ranks of its node may run on one of them, itself
-   included; at least 1.  Collective over node. */
-int  grid_threads(const Grid *g);
-/* The same of rank `me`, by the masks of all ranks of a node.  Local. */
-int  mask_threads(const CpuMask *mask, int ranks, int me);

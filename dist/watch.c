@@ -18,7 +18,7 @@
 
 #include "dist/watchjudge.h"
 
-enum { ADDRESSES = 8, RANKS_A_SECOND = 500, WARN_AFTER = 30 /* ticks */, LEAST_STEPS = 4 };
+enum { ADDRESSES = 8, RANKS_A_SECOND = 500, WARN_AFTER = 30 /* ticks */, LEAST_STEPS = 4, LEAST_TRIPS = 4 };
 static const double TICK = 1, SHORTEST_TICK = 0.05, WINDOW = 1;            /* seconds */
 
 enum { SAYS, ANSWERS, ENDS };
@@ -26,13 +26,14 @@ enum { SAYS, ANSWERS, ENDS };
 typedef struct {
     uint64_t   job;                 /* known to this job's ranks alone */
     int32_t    what, rank, address, answered;   /* address: by which of rank 0's it came; answered: that one may be used alone */
+    double     sent, echo;          /* by the sender's clock; by the receiver's, when what this answers was sent, and how long it lay here */
     WatchState state;
 } Word;
 
 /* Where rank 0 hears. */
 typedef struct { uint64_t job; int32_t n; uint32_t address[ADDRESSES]; uint16_t port; } Place;
 
-typedef struct { struct sockaddr_in from; int address; } Path;
+typedef struct { struct sockaddr_in from; int address; double sent, came; } Path;
 
 struct Watch {
     int       rank, size;
@@ -48,6 +49,9 @@ struct Watch {
     double    awake, tick;          /* seconds that this thread was awake; between two words */
     int       ticks;
     bool      warned;
+    double    echo, trips, trip;    /* of a word and its answer: the last one's echo; seconds so far; their average */
+    int       n_trips;
+    int64_t   trip_window;
     /* Written by the main thread: */
     _Atomic uint64_t changes;
     _Atomic int64_t  step, window;
@@ -56,8 +60,9 @@ struct Watch {
     double    began, waited, window_began, window_busy;     /* its own */
     int       window_steps;
     /* Written by the thread: */
-    _Atomic int      slow;          /* rank, or -1 */
-    _Atomic double   slow_seconds;
+    _Atomic int      slow[WATCH_COSTS];             /* rank, or -1 */
+    _Atomic double   slow_seconds[WATCH_COSTS];
+    const char *_Atomic slow_inside;                /* the collective of the one with a slow link, seen last */
 };
 
 /* ---- the main thread's side ---- */
@@ -102,10 +107,14 @@ void watch_step_ended(Watch *w)
 
 bool watch_straggler(const Watch *w, Straggler *out)
 {
-    const int rank = w ? GET(w->slow) : -1;
-    if (rank < 0)
+    int cost = 0;
+    while (w && cost < WATCH_COSTS && GET(w->slow[cost]) < 0)
+        cost++;
+    if (!w || cost == WATCH_COSTS)
         return false;
-    *out = (Straggler){ .rank = rank, .seconds = GET(w->slow_seconds) };
+    const int rank = GET(w->slow[cost]);
+    *out = (Straggler){ .rank = rank, .seconds = GET(w->slow_seconds[cost]), .link = cost == WATCH_TRIP,
+                        .collective = cost == WATCH_TRIP ? GET(w->slow_inside) : "" };
     memcpy(out->host, w->table.host[rank], sizeof out->host);
     return true;
 }
@@ -113,15 +122,15 @@ bool watch_straggler(const Watch *w, Straggler *out)
 static WatchState own_state(Watch *w)
 {
     return (WatchState){ .moves = GET(comm_now.moves) + GET(w->changes), .inside = GET(comm_now.inside), .step = GET(w->step),
-                         .phase = GET(w->phase), .steps = GET(w->steps), .longest = GET(w->longest), .busy = GET(w->busy),
-                         .window = GET(w->window) };
+                         .phase = GET(w->phase), .steps = GET(w->steps), .longest = GET(w->longest), .cost = { GET(w->busy), w->trip },
+                         .window = { GET(w->window), w->trip_window } };
 }
 
 /* ---- words ---- */
 
-static void send_to(Watch *w, const struct sockaddr_in *to, int what, int address)
+static void send_to(Watch *w, const struct sockaddr_in *to, int what, int address, double echo)
 {
-    const Word x = { w->zero.job, what, w->rank, address, w->chosen >= 0, own_state(w) };
+    const Word x = { w->zero.job, what, w->rank, address, w->chosen >= 0, now(), echo, own_state(w) };
     (void)!sendto(w->socket, &x, sizeof x, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)to, sizeof *to);   /* lost: the next tells as much */
 }
 
@@ -131,15 +140,35 @@ static void tell_zero(Watch *w)
     for (int i = 0; i < w->zero.n; i++) {
         const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = w->zero.port, .sin_addr.s_addr = w->zero.address[i] };
         if (w->chosen < 0 || w->chosen == i)
-            send_to(w, &to, SAYS, i);
+            send_to(w, &to, SAYS, i, 0);
     }
+}
+
+static void tell(Watch *w, int r, int what)
+{
+    const Path *p = &w->path[r];
+    send_to(w, &p->from, what, p->address, p->sent + (now() - p->came));
 }
 
 static void tell_all(Watch *w, int what)
 {
     for (int r = 1; r < w->size; r++)
         if (w->table.peer[r].spoke)
-            send_to(w, &w->path[r].from, what, w->path[r].address);
+            tell(w, r, what);
+}
+
+/* Rank 0 has answered a word of ours: how long were both under way? */
+static void trip(Watch *w, double echo)
+{
+    if (echo <= w->echo)                            /* the same word's answer again */
+        return;
+    w->echo = echo;
+    w->trips += fmax(0, now() - echo);
+    if (++w->n_trips < LEAST_TRIPS)
+        return;
+    w->trip = w->trips / w->n_trips;
+    w->trip_window++;
+    w->trips = w->n_trips = 0;
 }
 
 static void take(Watch *w, const Word *x, const struct sockaddr_in *from)
@@ -148,14 +177,15 @@ static void take(Watch *w, const Word *x, const struct sockaddr_in *from)
         return;
     if (w->rank == 0 && x->what == SAYS) {
         watch_heard(&w->table, x->rank, &x->state, w->awake);
-        w->path[x->rank] = (Path){ *from, x->address };
+        w->path[x->rank] = (Path){ *from, x->address, x->sent, now() };
         if (!x->answered)
-            send_to(w, from, ANSWERS, x->address);
+            tell(w, x->rank, ANSWERS);
     } else if (w->rank != 0 && x->rank == 0) {
         if (x->what == ENDS)
             _exit(EXIT_HANG);                       /* rank 0 has said why */
         watch_heard(&w->table, 0, &x->state, w->awake);
         w->chosen = x->address;
+        trip(w, x->echo);
     }
 }
 
@@ -191,14 +221,19 @@ static double silent_after(const Watch *w, double limit) { return fmax(3 * w->ti
 static void judge_all(Watch *w)
 {
     WatchVerdict v;
-    double seconds;
+    double seconds = 0;
     if (w->timeout >= 0 && watch_hangs(&w->table, w->timeout, w->awake)) {
         watch_verdict(&w->table, w->awake, silent_after(w, watch_limit(w->timeout, &w->table.peer[0].state)), &v);
         end_all(w, &v);
     }
-    const int slow = watch_slowest(&w->table, w->room, &seconds);
-    PUT(w->slow_seconds, seconds);
-    PUT(w->slow, slow);
+    for (int k = 0; k < WATCH_COSTS; k++) {
+        const int slow = watch_slowest(&w->table, k, w->room, &seconds);
+        const char *in = k == WATCH_TRIP && slow >= 0 ? watch_inside(&w->table.peer[slow].state) : "";
+        if (in[0])
+            PUT(w->slow_inside, in);
+        PUT(w->slow_seconds[k], seconds);
+        PUT(w->slow[k], slow);
+    }
 }
 
 /* Rank 0 judges while it lives: this is for when it does not, or for a rank that nobody hears. */
@@ -239,6 +274,7 @@ static void tick(Watch *w)
     w->tick = fmax(SHORTEST_TICK, fmin(every, limit / 10));
     w->ticks++;
     if (w->rank == 0) {
+        w->trip_window++;                           /* its own word takes no time */
         tell_all(w, ANSWERS);
         judge_all(w);
         if (w->ticks >= WARN_AFTER && !w->warned)
@@ -320,7 +356,7 @@ Watch *watch_open(const Grid *g, double timeout, WatchSay say)
 {
     Watch *w = take_memory(1, sizeof *w);
     const size_t n = (size_t)g->size;
-    *w = (Watch){ .rank = g->rank, .size = g->size, .timeout = timeout, .say = say, .chosen = -1, .slow = -1, .tick = SHORTEST_TICK,
+    *w = (Watch){ .rank = g->rank, .size = g->size, .timeout = timeout, .say = say, .chosen = -1, .slow = { -1, -1 }, .slow_inside = "", .tick = SHORTEST_TICK,
                   .window_began = now(), .table = { g->size, g->tp_size, take_memory(n, sizeof(WatchPeer)), NULL },
                   .path = take_memory(n, sizeof(Path)), .room = take_memory(n, sizeof(double)) };
     w->table.host = take_memory(n, WATCH_HOST);

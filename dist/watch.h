@@ -19,6 +19,9 @@
  * A straggler: the seconds of a step that a rank spends outside collectives, averaged over at least 4 steps and a second, are
  * more than 2.5 times the median of all ranks, twice in a row.  How much more than the median is what the others wait.
  *
+ * A slow link: a rank's words to rank 0 and back take more than five times the median of all ranks and a tenth of a second, on the
+ * average of 4, twice in a row; all nodes' but rank 0's: it is rank 0's.  Seen on the network that datagrams take.
+ *
  * DESIGN
  * Why a thread, why datagrams: MPI belongs to the main thread, which is what hangs.  UDP needs no connection that could
  *   break or block, one socket for any number of ranks; what is lost comes again.  Files in the run's folder would hang
@@ -40,7 +43,9 @@
 enum { WATCH_START, WATCH_DATA, WATCH_STEP, WATCH_SAVE, WATCH_END, WATCH_PACK, WATCH_SHARD, WATCH_PHASES };
 
 enum { WATCH_HOST = 64 };
-typedef struct { int rank; double seconds; char host[WATCH_HOST]; } Straggler;      /* seconds: others wait for it in a step */
+/* seconds: others wait for it in a step; or, of a link, a word and its answer take longer than those of the median rank: then
+   `link`, and the collective that the rank was in, or "". */
+typedef struct { int rank; double seconds; char host[WATCH_HOST]; bool link; const char *collective; } Straggler;
 
 /* Called by the thread.  got: what is known of the rank that is named; NULL: `what` is a warning, and nobody ends. */
 typedef void (*WatchSay)(const char *what, const char *got);

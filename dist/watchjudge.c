@@ -3,12 +3,14 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const PHASE[WATCH_PHASES] = { "start", "waiting for data", "the step", "the save", "the end", "making samples", "writing a shard" };
 
 enum { LEAST = 60, TIMES = 20, LONG_TIMES = 10, LONG_LEAST = 1800 };    /* seconds; steps; limits; seconds */
 enum { WINDOWS = 2 };
-static const double SLOW = 2.5, SHORTEST = 0.005;                       /* medians; seconds that are worth a word */
+/* A rank is slow beyond so many medians, and so many seconds.  A word takes its turn behind a scheduler, but not a tenth of a second. */
+static const double SLOW[WATCH_COSTS] = { 2.5, 5 }, SHORTEST[WATCH_COSTS] = { 0.005, 0.1 };
 
 double watch_limit(double timeout, const WatchState *s)
 {
@@ -156,31 +158,55 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int watch_slowest(WatchTable *t, double *room, double *seconds)
+/* Every other node's words take long: it is rank 0's own link, and there are two nodes at least to say so. */
+static bool all_far(const WatchTable *t, double *least)
+{
+    const char *one = NULL;
+    bool two = false;
+    *least = INFINITY;
+    for (int r = 1; r < t->size; r++) {
+        if (!strcmp(t->host[r], t->host[0]))
+            continue;
+        two = two || (one && strcmp(t->host[r], one));
+        one = t->host[r];
+        *least = fmin(*least, t->peer[r].state.window[WATCH_TRIP] ? t->peer[r].state.cost[WATCH_TRIP] : 0);
+    }
+    return two && *least > SHORTEST[WATCH_TRIP];
+}
+
+/* Was it slow in so many windows in a row? */
+static bool slow_again(WatchPeer *p, int cost, double median)
+{
+    const double is = p->state.cost[cost];
+    if (is <= SLOW[cost] * median || is - median < SHORTEST[cost])
+        p->over[cost] = 0;
+    else if (p->judged[cost] != p->state.window[cost])
+        p->over[cost]++;
+    p->judged[cost] = p->state.window[cost];
+    return p->over[cost] >= WINDOWS;
+}
+
+int watch_slowest(WatchTable *t, int cost, double *room, double *seconds)
 {
     int n = 0, who = -1;
+    if (cost == WATCH_TRIP && all_far(t, seconds))
+        return 0;
     for (int r = 0; r < t->size; r++)
-        if (t->peer[r].state.window > 0)
-            room[n++] = t->peer[r].state.busy;
+        if (t->peer[r].state.window[cost] > 0)
+            room[n++] = t->peer[r].state.cost[cost];
     if (n < 2)
         return -1;
     qsort(room, (size_t)n, sizeof *room, ascending);
     const double median = room[(n - 1) / 2];                /* of two ranks the faster */
-    *seconds = SHORTEST;
+    *seconds = SHORTEST[cost];
     for (int r = 0; r < t->size; r++) {
         WatchPeer *p = &t->peer[r];
-        const double more = p->state.busy - median;
-        if (p->state.window == 0)
-            continue;
-        if (p->state.busy <= SLOW * median || more < SHORTEST)
-            p->over = 0;
-        else if (p->judged != p->state.window)
-            p->over++;
-        p->judged = p->state.window;
-        if (p->over >= WINDOWS && more >= *seconds) {
-            *seconds = more;
+        if (p->state.window[cost] > 0 && slow_again(p, cost, median) && p->state.cost[cost] - median >= *seconds) {
+            *seconds = p->state.cost[cost] - median;
             who = r;
         }
     }
     return who;
 }
+
+const char *watch_inside(const WatchState *s) { return s->inside ? comm_kind(comm_unpack(s->inside).kind) : ""; }

@@ -5,71 +5,18 @@
 #include <string.h>
 
 #include "core/prof.h"
-#include "core/rng.h"
 #include "dist/stats.h"
 #include "io/set/readways.h"
-#include "launch/bench/bench.h"
+#include "launch/bench/benchsteps.h"
+#include "launch/bench/benchtrace.h"
+#include "launch/bench/synthetic.h"
+#include "launch/nodes.h"
 #include "launch/verbs.h"
 
-enum { WARM_UP = 2, STEPS = 12, TURNS = 8 };
+enum { TURNS = 8, LOADED = 12 };
 
 #define LOADER_SECONDS 2.0
 #define READ_BYTES     (INT64_C(256) << 20)
-
-typedef struct {
-    int32_t  *tokens, *labels, *token_start, *image_start;
-    uint8_t  *pixels;
-    uint16_t *codes;
-    int64_t  *sample;
-    Batch     batch;
-} Synthetic;
-
-static void *room(int64_t n, size_t elem)
-{
-    void *p = calloc((size_t)n, elem);
-    CHECK(p, "no memory for a batch of the benchmark");
-    return p;
-}
-
-/* Codes a patch: both kinds, where both are learned. */
-static int codes_of(const Config *c) { return c->model.codes.depth * (c->train.supervision >= SUPERVISE_APPEARANCE ? 2 : 1); }
-
-/* Each sample: one picture and text up to model.decoder.max_len rows, every token supervised. */
-static void make_batch(Synthetic *s, const Config *c, int P, int rank)
-{
-    const int B = c->train.micro_batch, text = c->model.decoder.max_len - P, T = text + 1, Q = codes_of(c);
-    const int64_t pixels = (int64_t)B * config_picture(c) * config_picture(c) * 3;
-    CHECK(text > 1, "model.decoder.max_len = %d leaves no text beside a picture of %d rows", c->model.decoder.max_len, P);
-    s->tokens = room(B * T, sizeof *s->tokens);
-    s->labels = room(B * T, sizeof *s->labels);
-    s->token_start = room(B + 1, sizeof *s->token_start);
-    s->image_start = room(B + 1, sizeof *s->image_start);
-    s->pixels = room(pixels, 1);
-    s->codes = room((int64_t)B * P * Q, sizeof *s->codes);
-    s->sample = room(B, sizeof *s->sample);
-    for (int b = 0; b <= B; b++) {
-        s->token_start[b] = b * T;
-        s->image_start[b] = b;
-    }
-    for (int i = 0; i < B * T; i++) {
-        s->tokens[i] = i % T ? (int32_t)rng_below(c->model.decoder.vocab, (uint64_t)rank, 1, (uint64_t)i) : IMAGE_TOKEN;
-        s->labels[i] = i % T ? s->tokens[i] : IGNORE;
-    }
-    for (int64_t i = 0; i < pixels; i++)
-        s->pixels[i] = (uint8_t)rng_below(256, (uint64_t)rank, 2, (uint64_t)i);
-    for (int i = 0; i < B * P * Q; i++)
-        s->codes[i] = (uint16_t)rng_below(c->model.codes.size, (uint64_t)rank, 3, (uint64_t)i);
-    s->batch = (Batch){ .B = B, .I = B, .M = (int64_t)B * T, .tokens = s->tokens, .labels = s->labels,
-                        .token_start = s->token_start, .image_start = s->image_start, .pixels = s->pixels,
-                        .codes = s->codes, .sample = s->sample, .global_batch = B };
-}
-
-static void free_batch(Synthetic *s)
-{
-    void *all[] = { s->tokens, s->labels, s->token_start, s->image_start, s->pixels, s->codes, s->sample };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
-}
 
 static double messages(void) { return comm_count[AXIS_WORLD].seconds + comm_count[AXIS_DP].seconds + comm_count[AXIS_TP].seconds; }
 
@@ -83,8 +30,8 @@ static void spent(Phase *p, const Phase *since)
     p->messages += is.messages - since->messages;
 }
 
-/* As span of step.h. */
-#define MEASURE(p, call) do { const Phase from = phase(); call; spent(p, &from); } while (0)
+/* As span of step.h, and a span of the trace. */
+#define MEASURE(p, name, call) do { const Phase from = phase(); prof_begin(name); call; prof_end(); spent(p, &from); } while (0)
 
 /* The targets of all replicas, in the reduction that a training step makes. */
 static Losses targets(Run *r, const Synthetic *s, int leaves)
@@ -98,10 +45,10 @@ static Losses targets(Run *r, const Synthetic *s, int leaves)
 
 static void micro_batch(Run *r, const Synthetic *s, Buckets *b, StepState *state, Times *t)
 {
-    const OnGrad door = buckets_door(b);
+    const OnGrad door = trace_door(buckets_door(b));
     Losses one = { 0 };
-    MEASURE(&t->forward, model_forward(&r->model, &s->batch, &state->targets, &one));
-    MEASURE(&t->backward, model_backward(&r->model, &s->batch, &door));
+    MEASURE(&t->forward, "forward", (trace_blocks(), model_forward(&r->model, &s->batch, &state->targets, &one), trace_blocks_end()));
+    MEASURE(&t->backward, "backward", (trace_blocks(), model_backward(&r->model, &s->batch, &door), trace_blocks_end()));
     step_losses(r, state, &one);
 }
 
@@ -116,14 +63,20 @@ static void step(Run *r, const Synthetic *s, Buckets *b, Times *t)
     CommCount before[AXES];
     StepState state = { 0 };
     memcpy(before, comm_count, sizeof before);
+    prof_begin("step");
+    prof_begin("targets");
     state.targets = targets(r, s, leaves);
+    prof_end();
     for (int i = 0; i < leaves; i++) {
         buckets_begin(b, i);
         micro_batch(r, s, b, &state, t);
     }
-    MEASURE(&t->reduce, buckets_wait(b));
+    MEASURE(&t->reduce, "reduce", buckets_wait(b));
+    prof_begin("losses");
     step_sum(r, &state);
-    MEASURE(&t->optim, optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads)));
+    prof_end();
+    MEASURE(&t->optim, "optimizer", optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads)));
+    prof_end();
     spent(&t->step, &began);
     for (int k = 0; k < AXES; k++) {
         t->sent[k].calls += comm_count[k].calls - before[k].calls;
@@ -141,6 +94,7 @@ static double print_reduction(Run *r, const Synthetic *s)
     Times t[WAYS] = { 0 };
     Zero alone;
     double slowest[WAYS];
+    const int turns = (int)min64(TURNS, r->c->bench.steps);
     if (r->grid.dp_size == 1)
         return 0;
     conf.reduction = conf.reduction == REDUCE_FAST ? REDUCE_CANONICAL : REDUCE_FAST;
@@ -149,7 +103,7 @@ static double print_reduction(Run *r, const Synthetic *s)
     Buckets *b[WAYS] = { r->buckets, buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf),
                          buckets_open(&alone, r->model.grads, &r->grid, &(BucketConf){ .leaves = conf.leaves, .bytes = conf.bytes,
                                       .reduction = run_buckets(r->c, 1).reduction }) };
-    for (int i = 0; i < WAYS * (1 + TURNS); i++) {
+    for (int i = 0; i < WAYS * (1 + turns); i++) {
         if (i == WAYS)
             memset(t, 0, sizeof t);                        /* the first turn warms up */
         comm_barrier(r->grid.world);
@@ -165,8 +119,8 @@ static double print_reduction(Run *r, const Synthetic *s)
     if (r->grid.rank == 0)
         printf("reduction  a step with the canonical one takes %.3f of one with the fast one, with this one %.3f of one with none "
                "(%d steps each, in turn)\n", slowest[canonical] / slowest[canonical == THIS ? OTHER : THIS],
-               slowest[THIS] / slowest[NONE], TURNS);
-    return (slowest[THIS] - slowest[NONE]) / TURNS;
+               slowest[THIS] / slowest[NONE], turns);
+    return (slowest[THIS] - slowest[NONE]) / turns;
 }
 
 static void print_network(Run *r)
@@ -183,8 +137,8 @@ static void print_network(Run *r)
                1e3 * t, 4e-9 * (double)n / t);
 }
 
-/* Samples a second that reading ahead gives, one rank a replica reading, as fast as they come. */
-static bool print_loader(Run *r, Err *e)
+/* *rate <- samples a second that reading ahead gives, one rank a replica reading, as fast as they come. */
+static bool print_loader(Run *r, double *rate, Err *e)
 {
     const Config *c = r->c;
     if (!c->data.set[0] || !run_shards(r, SPLIT_TRAIN, e)) {
@@ -203,15 +157,16 @@ static bool print_loader(Run *r, Err *e)
     int64_t n = 0;
     double t = now(), spent = 0;
     while (spent < LOADER_SECONDS) {
-        for (int i = 0; i < STEPS && feed_next(r->feed, e); i++)
+        for (int i = 0; i < LOADED && feed_next(r->feed, e); i++)
             n += l.global_batch;
         spent = now() - t;
         comm_bcast(r->grid.world, &spent, sizeof spent, 0);
         if (!run_agree(r, e))
             return false;
     }
+    *rate = (double)n / spent;
     if (r->grid.rank == 0)
-        printf("loader     %.0f samples/s, %d thread%s a rank\n", (double)n / spent, c->data.threads, c->data.threads == 1 ? "" : "s");
+        printf("loader     %.0f samples/s, %d thread%s a rank\n", *rate, c->data.threads, c->data.threads == 1 ? "" : "s");
     ReadWays ways;
     if (!read_ways(r->grid.world, r->shards, c->data.threads, READ_BYTES, &ways, e))
         return false;
@@ -236,12 +191,12 @@ static void print_memory(const Run *r, double base, double peak)
                (double)m->tape_arena.size / mib, (double)mem_total() / mib, peak);
 }
 
-static void print_sent(const Run *r, const Times *t)
+static void print_sent(const Run *r, const Times *t, int steps)
 {
     static const char *const NAME[AXES] = { [AXIS_WORLD] = "world", [AXIS_DP] = "dp", [AXIS_TP] = "tp" };
     for (int k = AXES - 1; k > 0 && r->grid.rank == 0; k--)
         printf("%-10s %-5s %7lld collectives, %12lld bytes a step, %.2f ms in them\n", k == AXES - 1 ? "sent" : "", NAME[k],
-               (long long)(t->sent[k].calls / STEPS), (long long)(t->sent[k].bytes / STEPS), 1e3 * t->sent[k].seconds / STEPS);
+               (long long)(t->sent[k].calls / steps), (long long)(t->sent[k].bytes / steps), 1e3 * t->sent[k].seconds / steps);
 }
 
 static void print_rates(const Run *r, const Rates *x)
@@ -259,13 +214,15 @@ static void print_rates(const Run *r, const Rates *x)
     printf("; %.2f times all that%s%s%s\n", x->rest, r->c->run.dir[0] ? "; " : "", r->c->run.dir, r->c->run.dir[0] ? "/bench.json" : "");
 }
 
-static void print_result(const Run *r, const Times *t, const Rates *x)
+static void print_result(const Run *r, const Times *t, int steps, const Steps *x)
 {
-    const double per[] = { t->step.seconds / STEPS, t->forward.seconds / STEPS, t->backward.seconds / STEPS,
-                           t->reduce.seconds / STEPS, t->optim.seconds / STEPS, t->step.flops / STEPS };
-    Stat s[6];
-    stats_gather(r->grid.world, per, 6, s);
-    const double gf = s[5].mean * r->grid.size / s[0].max;
+    const double per[] = { t->step.seconds / steps, t->forward.seconds / steps, t->backward.seconds / steps,
+                           t->reduce.seconds / steps, t->optim.seconds / steps };
+    Stat s[5];
+    stats_gather(r->grid.world, per, 5, s);
+    const double step = steps_median(x, TIME_STEP), rate = x->sgemm * x->ranks, samples = x->global_batch / step;
+    double least, most;
+    steps_spread(x, TIME_STEP, &least, &most);
     if (r->grid.rank != 0)
         return;
     const char *name[] = { "step", "forward", "backward", "reduce", "optimizer" };
@@ -273,17 +230,21 @@ static void print_result(const Run *r, const Times *t, const Rates *x)
     for (int i = 0; i < 5; i++)
         printf("%-10s %9.2f %9.2f %9.2f   slowest: rank %d\n", name[i], 1e3 * s[i].min, 1e3 * s[i].mean, 1e3 * s[i].max, s[i].argmax);
     printf("backward waits for the reduction %.1f %% of its time\n", 100 * s[3].mean / (s[2].mean + s[3].mean));
-    printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * x->sgemm * r->grid.size);
-    printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", x->samples, 1e-9 * gf, gf / (x->sgemm * r->grid.size), x->peak_mib);
+    if (x->repeats > 1)
+        printf("%d repetitions of %d steps: %.2f ms a step at least, %.2f in the median, %.2f at most\n", x->repeats, x->steps, 1e3 * least,
+               1e3 * step, 1e3 * most);
+    if (x->shared > 1)
+        printf("cores are shared: %.3g threads a core\n", x->shared);
+    printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * rate);
+    printf("Samples Per Second (FOM): %.2f\nasvr: OK\n\n", samples);
+    printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", samples, 1e-9 * x->flops / step, x->flops / step / rate, x->peak_mib);
 }
 
 /* Everything that a training run has but its data. */
 static bool open_all(Run *r, Synthetic *s, Err *e)
 {
     const Config *c = r->c;
-    const RunShape shape = { .stage = (Stage)c->train.stage, .train = true, .codes_given = codes_of(c),
-                             .micro_batch = c->train.micro_batch, .max_images = c->train.micro_batch,
-                             .max_len = c->model.decoder.max_len };
+    const RunShape shape = synthetic_shape(c);
     const BucketConf conf = run_buckets(c, r->grid.dp_size);
     if (c->train.stage < STAGE_PRETRAIN)
         return err_set(e, EXIT_CONFIG, "train.stage", "", "bench measures the stages pretrain and instruct");
@@ -293,51 +254,90 @@ static bool open_all(Run *r, Synthetic *s, Err *e)
     optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &(OptimSetup){
         .kind = c->train.optimizer, .zero1 = conf.zero1, .canonical = conf.reduction == REDUCE_CANONICAL });
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
-    make_batch(s, c, r->model.w.vision.P, r->grid.dp_rank);
+    synthetic_open(s, c, r->model.w.vision.P, r->grid.dp_rank);
     if (r->grid.rank == 0) {
         printf("%.2f M parameters, %.2f M trainable a rank; %d rank%s: %d replica%s of %d; %d x %d samples each; %.0f MiB a rank in arenas\n",
                1e-6 * (double)r->model.table.weights, 1e-6 * (double)r->model.table.grads, r->grid.size, r->grid.size == 1 ? "" : "s", r->grid.dp_size,
                r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size, conf.leaves, c->train.micro_batch, (double)mem_total() / (1 << 20));
         fflush(stdout);
     }
+    nodes_say(r);
     return true;
+}
+
+static void times_add(Times *sum, const Times *t)
+{
+    double *to = (double *)sum;                             /* the phases are numbers and nothing else */
+    for (size_t i = 0; i < offsetof(Times, sent) / sizeof *to; i++)
+        to[i] += ((const double *)t)[i];
+    for (int k = 0; k < AXES; k++) {
+        sum->sent[k].calls += t->sent[k].calls;
+        sum->sent[k].bytes += t->sent[k].bytes;
+        sum->sent[k].seconds += t->sent[k].seconds;
+    }
+}
+
+/* Repetitions, each measured alone; *all <- the sum of their times. */
+static void repeat(Run *r, const Synthetic *s, Times *all, Steps *x)
+{
+    const Config *c = r->c;
+    for (int i = 0; i < c->bench.warm; i++)
+        step(r, s, r->buckets, all);
+    memset(all, 0, sizeof *all);
+    for (int k = 0; k < c->bench.repeat; k++) {
+        Times t = { 0 };
+        comm_barrier(r->grid.world);
+        for (int i = 0; i < c->bench.steps; i++)
+            step(r, s, r->buckets, &t);
+        times_add(all, &t);
+        steps_add(r, &t, c->bench.steps, x);
+    }
+    steps_end(r, all, x);
+}
+
+static bool rates(Run *r, const Synthetic *s, const Times *t, Rates *x, Err *e)
+{
+    const double exposed = print_reduction(r, s);
+    const bool ok = bench_rates(r, t, r->c->bench.steps * r->c->bench.repeat, exposed, x, e);
+    print_network(r);
+    print_rates(r, x);
+    return ok;
 }
 
 static bool bench(Run *r, Err *e)
 {
-    Rates x = { 0 };
+    static Steps x;
     Synthetic s = { 0 };
     Times t = { 0 };
     double most[3] = { bench_sgemm(r), run_resident_mb() };     /* with what sgemm keeps */
-    if (!open_all(r, &s, e))
+    const int steps = r->c->bench.steps * r->c->bench.repeat;
+    if (!trace_open(r, e) || !open_all(r, &s, e))
         return false;
-    for (int i = 0; i < WARM_UP; i++)
-        step(r, &s, r->buckets, &t);
-    memset(&t, 0, sizeof t);
-    comm_barrier(r->grid.world);
-    for (int i = 0; i < STEPS; i++)
-        step(r, &s, r->buckets, &t);
+    repeat(r, &s, &t, &x);
     most[2] = run_peak_mb();
     most[0] = fmax(most[0], bench_sgemm(r));                    /* before and after: the machine's clock may have moved */
     comm_max_f64(r->grid.world, most, 3);
-    double slowest = t.step.seconds / STEPS;
-    comm_max_f64(r->grid.world, &slowest, 1);
+    bench_machine(x.machine, sizeof x.machine);
     x.sgemm = most[0] / r->grid.size;
-    x.base_mib = most[1];
     x.peak_mib = most[2];
-    x.step = slowest;
-    x.samples = (double)r->c->train.micro_batch * run_buckets(r->c, r->grid.dp_size).leaves * r->grid.dp_size / slowest;
-    print_memory(r, x.base_mib, x.peak_mib);
-    print_sent(r, &t);
-    const double exposed = print_reduction(r, &s);
-    const bool ok = bench_rates(r, &t, STEPS, exposed, &x, e);
-    print_network(r);
-    print_rates(r, &x);
-    if (ok && !print_loader(r, e))
-        return false;
-    print_result(r, &t, &x);
-    free_batch(&s);
-    return ok && !e->code;
+    Rates rate = { .sgemm = x.sgemm, .base_mib = most[1], .peak_mib = most[2], .step = steps_median(&x, TIME_STEP) };
+    rate.samples = x.global_batch / rate.step;
+    print_memory(r, rate.base_mib, rate.peak_mib);
+    print_sent(r, &t, steps);
+    bool ok = !r->c->bench.rates || rates(r, &s, &t, &rate, e);
+    for (int i = 0; ok && trace_wanted(r) && i < TRACED; i++) {
+        trace_begin(r);
+        step(r, &s, r->buckets, &t);
+        trace_end(r);
+    }
+    ok = ok && trace_write(r, e) && print_loader(r, &x.loader, e) && bench_ckpt(r, &x, e);
+    if (ok && r->c->run.dir[0] && r->grid.rank == 0)
+        steps_write(&x, r->c->run.dir, e);
+    ok = ok && run_agree(r, e);
+    if (ok)
+        print_result(r, &t, steps, &x);
+    synthetic_close(&s);
+    return ok;
 }
 
 int bench_main(const Config *c)

@@ -281,8 +281,8 @@ void lives_straggler(const Run *r, const Straggler *x)
     if (!r->lives || now() - r->lives->named < NAMED_EVERY)
         return;
     r->lives->named = now();
-    append(r, with(with(with(now_and(r, "straggler", r->step + 1), "rank", json_integer(x->rank)), "host", json_text(x->host)),
-                   "seconds", moment(x->seconds)));
+    append(r, with(with(with(with(now_and(r, "straggler", r->step + 1), "rank", json_integer(x->rank)), "host", json_text(x->host)),
+                        "seconds", moment(x->seconds)), "collective", x->link ? json_text(x->collective) : json_null()));
 }
 
 void lives_say(const Run *r, const char *fmt, ...)

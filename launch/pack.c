@@ -13,6 +13,7 @@
 #include "dist/stop.h"
 #include "io/base/files.h"
 #include "io/h5/h5.h"
+#include "launch/nodes.h"
 #include "launch/pack/packset.h"
 #include "launch/pack/shardbuild.h"
 #include "launch/pack/source.h"
@@ -376,6 +377,7 @@ int pack_main(const Config *c)
     Err e = { 0 };
     run_open(&p.r, c, 1);
     stop_grace(c->stop.grace);
+    nodes_say(&p.r);
     const bool ok = pack(&p, &e);
     if (p.r.grid.rank == 0 && !ok && e.code != EXIT_SAVED)
         log_error(&e);

@@ -29,13 +29,19 @@ static void *of_node(const Grid *g, const void *mine, size_t each)
 
 /* ---- threads ---- */
 
+static int positive(const char *variable)
+{
+    const char *text = getenv(variable);
+    const long n = text ? strtol(text, NULL, 10) : 0;
+    return (int)max64(0, min64(n, 512));
+}
+
 static int wanted(const Run *r, const char **from)
 {
-    const char *omp = getenv("OMP_NUM_THREADS");
-    const int set = r->c->parallel.threads, tied = grid_threads(&r->grid);
-    const long env = omp ? strtol(omp, NULL, 10) : 0;
-    *from = set ? "parallel.threads" : env > 0 ? "OMP_NUM_THREADS" : "the node's cores";
-    return set ? set : env > 0 ? (int)min64(env, 512) : (int)min64(tied, 512);
+    const int set = r->c->parallel.threads, omp = positive("OMP_NUM_THREADS"), slurm = positive("SLURM_CPUS_PER_TASK");
+    const int cores = (int)min64(place_threads(&r->place), 512);
+    *from = set ? "parallel.threads" : omp ? "OMP_NUM_THREADS" : slurm && slurm <= cores ? "SLURM_CPUS_PER_TASK" : "the node's cores";
+    return set ? set : omp ? omp : slurm ? (int)min64(slurm, cores) : cores;
 }
 
 static void *wait_for_gate(void *gate)

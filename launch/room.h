@@ -1,7 +1,8 @@
 /*
  * room.h -- what is about to be taken can be had: threads and memory, asked for before they are used
  *
- *     threads   parallel.threads; or OMP_NUM_THREADS; or the cores of the rank's mask / the ranks that share them (grid.h).
+ *     threads   parallel.threads; or OMP_NUM_THREADS; or the cores of the rank's place (place.h), of which SLURM_CPUS_PER_TASK
+ *               takes fewer where it is less: CPUs of Slurm may be hardware threads, two of which compute no more than one core.
  *               They are started, held until all ranks of the node have theirs, and ended again: what a limit (ulimit -u,
  *               pids.max) allows is known by trying alone.
  *     memory    the arenas that the model, its optimizer and its buckets will fill, measured by the functions that lay them
@@ -15,7 +16,7 @@
 #pragma once
 #include "launch/run.h"
 
-/* Sets r->threads and its text; where they cannot be had fewer, and r->refused. */
+/* By r->place.  Sets r->threads and its text; where they cannot be had fewer, and r->refused. */
 void room_threads(Run *r);
 /* Is there room for a model of conf, and for its training if conf->train?  Reports r->refused, too. */
 bool room_memory(Run *r, const ModelConf *conf, Err *e);

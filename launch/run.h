@@ -13,8 +13,8 @@
 #pragma once
 #include "core/asvr.h"
 #include "dist/bucket.h"
-#include "dist/grid.h"
 #include "dist/optim.h"
+#include "dist/place.h"
 #include "dist/watch.h"
 #include "io/set/catalogue.h"
 #include "io/ckpt/saver.h"
@@ -46,7 +46,7 @@ typedef struct {
     char     ckpt_dir[PATH_ROOM], local_dir[PATH_ROOM];    /* RUN/ckpt; the run's folder below ckpt.local, or "" */
     Lease   *lease;                /* of the run's directory; rank 0 only */
     char     tag[17];              /* lease_tag on all ranks */
-    int      threads;              /* of this rank */
+    CpuPlace place; int threads;   /* of this rank: its cores, its threads */
     char     threads_text[32];     /* of all ranks: "2 threads", "1 to 4 threads" */
     Err      refused;              /* threads that were asked for and cannot be had: run_model says so */
     Watch   *watch;                /* of train and pack, or NULL */

@@ -12,15 +12,16 @@
 #include "dist/comm.h"
 #include "dist/stop.h"
 #include "io/base/files.h"
-#include "launch/save.h"
+#include "launch/deadline.h"
 #include "launch/guard.h"
 #include "launch/lives.h"
+#include "launch/nodes.h"
 #include "launch/rundir.h"
+#include "launch/save.h"
 #include "launch/schedule.h"
 
 enum { NAMED = 5 };
 static const double LONG_STEP = 1;              /* seconds from which on requests are looked at within a step, about as often */
-static const double SAVE_MARGIN = 10;           /* seconds that a save may take longer than 1.5 times the last one */
 
 /* RUN/config.cfg: what this run is, once nothing speaks against going on with it. */
 static void write_config(const Run *r, Err *e)
@@ -157,6 +158,7 @@ bool step_open(Run *r, Err *e)
         say_start(r);
         lives_resume(r);
     }
+    nodes_say(r);
     return true;
 }
 
@@ -211,19 +213,6 @@ static double wall_clock(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double step_ends(const Config *c)
-{
-    const char *slurm = getenv("SLURM_JOB_END_TIME");
-    const int64_t end = c->stop.deadline ? c->stop.deadline : slurm ? atoll(slurm) : 0;
-    return end > 0 ? now() + (double)end - wall_clock() : INFINITY;
-}
-
-/* Is there no time for so many seconds and a save?  Rank 0 alone looks at the clock.  How long the first step takes nobody knows. */
-static bool is_late(const Run *r, const StepState *s, double seconds)
-{
-    return r->grid.rank == 0 && s->ends - now() < seconds + 1.5 * s->t_saved + SAVE_MARGIN;
-}
-
 /* Micro-batches between two looks at requests, 0: none.  How long the first step will be nobody knows: it is looked at some times. */
 static int ask_every(const StepState *s, double last)
 {
@@ -258,7 +247,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
     t.failed = s->data == NULL || (r->grid.rank == 0 && !rundir_ours(r, e));
     t.stop = stop > 0;
     t.twice = stop > 1;
-    t.late = s->late = is_late(r, s, 1.2 * s->t_last);
+    t.late = s->late = deadline_near(r, s, s->t_last);
     t.last = r->grid.rank == 0 ? s->t_last : 0;         /* the others' are as long: all wait for all */
     t.differ = guard_part(r);
     step_save_asks(r, s, &t);
@@ -295,7 +284,7 @@ bool step_left(Run *r, StepState *s, int i)
         return true;
     }
     if (i + s->asks < s->data->n) {
-        s->late = is_late(r, s, 0);
+        s->late = deadline_near(r, s, 0);
         s->asked = (int)max64(stop_requested(), s->late);
         comm_agree_start(r->grid.world, &s->asked, &s->asking);
     }
@@ -347,11 +336,17 @@ static void log_straggler(StepLog *l, Straggler *x, const Run *r, StepState *s)
     l->straggler = x->rank;
     l->straggler_host = x->host;
     l->straggler_seconds = x->seconds;
-    if (s->said == x->rank + 1)
+    l->straggler_link = x->link ? x->collective : NULL;
+    const int said = 2 * x->rank + x->link + 1;
+    if (s->said == said)
         return;
-    s->said = x->rank + 1;
-    log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
-             x->host, x->seconds);
+    s->said = said;
+    if (x->link)
+        log_line(r->log, "step %lld: the link of rank %d on node %s is slow: a word and its answer take it %.3g s longer than the median%s%s",
+                 (long long)r->step + 1, x->rank, x->host, x->seconds, x->collective[0] ? "; all wait in " : "", x->collective);
+    else
+        log_line(r->log, "step %lld: rank %d on node %s is slow: the others wait %.3g s a step for it", (long long)r->step + 1, x->rank,
+                 x->host, x->seconds);
     lives_straggler(r, x);
 }
 

@@ -34,10 +34,10 @@ typedef struct {
     bool    minutes_due;           /* ckpt.minutes have passed since the last save, or a failed one is due again */
     bool    keep_due;              /* ckpt.local_minutes have passed since a step was kept */
     double  began, flops, saved, kept;     /* of this step; when the last checkpoint began; when a step was kept */
-    double  ends;                  /* the job's time, by the monotonic clock */
+    double  ends;                  /* rank 0: the job's time, by the monotonic clock (deadline.h) */
     int64_t first;                 /* the step that this start went on from */
     double  t_last, t_saved;       /* seconds of the last step and of the last save; 0: none yet */
-    int     said;                  /* the straggler that a line has named, + 1 */
+    int     said;                  /* the straggler that a line has named, as log_straggler counts them; 0: none */
     double  again;                 /* when a save that failed is tried again, or 0: on all ranks alike */
     double  t_data, t_forward, t_backward, t_reduce, t_optim, t_ckpt;
     const StepData *data;
@@ -51,8 +51,6 @@ int steps_ahead(const Config *c, int replicas);
 /* Shards, model, checkpoint or initial weights, optimizer, buckets, loader, log: everything a training run has. */
 bool step_open(Run *r, Err *e);
 void step_close(Run *r, int code);
-/* When the job's time ends, as now() will say: the wall clock is looked at here alone, since it may be set.  Local. */
-double step_ends(const Config *c);
 /* The next step's micro-batches; sums targets, stop requests and loader errors over ranks. */
 const StepData *step_data(Run *r, StepState *s, Err *e);
 /* Behind the forward pass of micro-batch i: true if the step is to be left, because somebody asked to stop or time is up. */

@@ -13,7 +13,7 @@
 
 #include "io/base/files.h"
 #include "io/base/log.h"
-#include "launch/command.h"
+#include "io/base/command.h"
 #include "launch/status/story.h"
 #include "launch/verbs.h"
 
@@ -77,27 +77,27 @@ static bool absolute(char out[PATH_ROOM], const char *path, const char *what, co
     return ok;
 }
 
-/* Beside the tree that the program was built in, or where ASVR_SLURM says: a folder, or the file. */
+/* Where ASVR_SLURM says: a folder, or the file; else in the tree that the program was built in, build/ or build/debug/. */
 static bool find_job(Plan *p, Err *e)
 {
     static const char hint[] = "ASVR_SLURM=/path/to/slurm names the folder that has it";
+    static const char *const above[] = { "..", "../.." };
     char tree[PATH_ROOM], folder[PATH_ROOM], beside[PATH_ROOM];
     const char *said = getenv("ASVR_SLURM");
     const ssize_t n = readlink("/proc/self/exe", p->self, sizeof p->self - 1);
     if (n < 0)
         return file_error(e, "/proc/self/exe", "tell where this program is");
     p->self[n] = 0;
-    if (!path_folder(folder, p->self, e) || !path_set(tree, e, "%s/../slurm/job.sh", folder))
-        return false;
-    if (access(tree, R_OK) == 0)
-        return absolute(p->job, tree, "slurm/job.sh", hint, e);
-    if (!said || !said[0]) {
-        err_expected(e, "%s", tree);
-        return err_set(e, EXIT_CONFIG, "ASVR_SLURM", hint, "there is no slurm/job.sh beside this program, and ASVR_SLURM is not set");
+    if (said && said[0])
+        return path_set(beside, e, "%s/job.sh", said) &&
+               absolute(p->job, access(beside, R_OK) == 0 ? beside : said, "job.sh where ASVR_SLURM says", hint, e);
+    for (size_t i = 0; i < sizeof above / sizeof *above; i++) {
+        if (!path_folder(folder, p->self, e) || !path_set(tree, e, "%s/%s/slurm/job.sh", folder, above[i]))
+            return false;
+        if (access(tree, R_OK) == 0)
+            return absolute(p->job, tree, "slurm/job.sh", hint, e);
     }
-    if (!path_set(beside, e, "%s/job.sh", said))
-        return false;
-    return absolute(p->job, access(beside, R_OK) == 0 ? beside : said, "job.sh where ASVR_SLURM says", hint, e);
+    return err_set(e, EXIT_CONFIG, p->self, hint, "there is no slurm/job.sh in the tree of this program, and ASVR_SLURM is not set");
 }
 
 /* A name without letters that mean something in a path or to Slurm. */
@@ -169,7 +169,7 @@ static void write_options(FILE *f, const Plan *p)
     option(f, "job-name", p->name, false);
     option(f, "nodes", c->slurm.nodes[0] ? c->slurm.nodes : "1", false);
     if (c->slurm.exclusive)
-        fputs("#SBATCH --exclusive\n", f);
+        fputs("#SBATCH --exclusive\n#SBATCH --mem=0\n", f);
     option(f, "time", c->slurm.time, false);
     option(f, "partition", c->slurm.partition, false);
     option(f, "account", c->slurm.account, false);
@@ -202,13 +202,11 @@ static void write_script(FILE *f, const Plan *p, const Words *w)
     variable(f, "ASVR", p->self);
     variable(f, "ASVR_SITE", p->site);
     snprintf(text, sizeof text, "%d", c->slurm.ranks_per_node);
-    variable(f, "ASVR_RANKS_PER_NODE", text);
+    variable(f, "ASVR_RANKS_PER_NODE", c->slurm.ranks_per_node ? text : "");
     snprintf(text, sizeof text, "%d", c->slurm.threads);
     variable(f, "ASVR_THREADS", c->slurm.threads ? text : "");
     snprintf(text, sizeof text, "%d", c->slurm.budget);
     variable(f, "ASVR_BUDGET", text);
-    snprintf(text, sizeof text, "%d", c->slurm.lead);
-    variable(f, "ASVR_LEAD", text);
     fputs("\n. ", f);
     quote(f, p->job);
     fprintf(f, "\njob_run %s ", p->verb);
@@ -250,7 +248,7 @@ static bool submit(const Plan *p, char *path, Err *e)
     char out[ANSWER], err[ANSWER];
     char *const argv[] = { "sbatch", "--parsable", path, NULL };
     for (int i = 0; i < c->slurm.chain; i++) {
-        const int code = command_run(argv, PATIENCE, out, sizeof out, err, sizeof err);
+        const int code = command_read(argv, NULL, PATIENCE, out, sizeof out, err, sizeof err);
         out[strcspn(out, ";\n")] = 0;                       /* "1234", or "1234;cluster" */
         for (char *s = err; *s; s++)
             *s = *s == '\n' ? ' ' : *s;
@@ -263,8 +261,7 @@ static bool submit(const Plan *p, char *path, Err *e)
             return err_set(e, EXIT_CONFIG, path, "the script is kept; what sbatch says stands above", "sbatch did not take the job (exit %d)", code);
         }
         const char *nodes = c->slurm.nodes[0] ? c->slurm.nodes : "1";
-        printf("submitted: job %s (%s, %s node%s of %d rank%s, %s)", out, p->verb, nodes, strcmp(nodes, "1") ? "s" : "", c->slurm.ranks_per_node,
-               c->slurm.ranks_per_node == 1 ? "" : "s", path);
+        printf("submitted: job %s (%s, %s node%s, %s)", out, p->verb, nodes, strcmp(nodes, "1") ? "s" : "", path);
         printf(strcmp(p->verb, "train") ? "\n" : "; asvr status %s tells how it goes\n", c->run.dir);
     }
     return true;

@@ -3,6 +3,7 @@
 
 #include "core/fault.h"
 #include "dist/stop.h"
+#include "launch/deadline.h"
 #include "launch/guard.h"
 #include "launch/lives.h"
 #include "launch/spike.h"
@@ -52,8 +53,8 @@ static int leave(Run *r, StepState *s, Err *e)
     if (r->step > s->first && !step_save(r, s, true, e))
         return e->code;
     if (s->late)
-        lives_say(r, "the job's time is not enough for step %lld (the last one took %.1f s) and a save", (long long)r->step + 1,
-                 s->t_last);
+        lives_say(r, "the job's time is not enough for step %lld (the last one took %.1f s) and a save (%.1f s)", (long long)r->step + 1,
+                 s->t_last, deadline_save(r, s));
     lives_say(r, "stopped after step %lld on request; start the same command again to go on", (long long)r->step);
     return EXIT_SAVED;
 }
@@ -61,7 +62,7 @@ static int leave(Run *r, StepState *s, Err *e)
 static int train(Run *r, Err *e)
 {
     const Config *c = r->c;
-    StepState s = { .saved = now(), .kept = now(), .first = r->step, .ends = step_ends(c) };
+    StepState s = { .saved = now(), .kept = now(), .first = r->step, .ends = deadline_open(r) };
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;

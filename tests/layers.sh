@@ -40,6 +40,7 @@ launch/plan   : core dist io/base io/set launch launch/config
 launch/hf     : core dist io/base io/hf launch launch/config
 launch/eval   : core io/base io/set io/text io/image
 launch/bench  : core dist io/base launch launch/config launch/plan
+launch/scaling : core dist io/base launch launch/config launch/plan launch/bench
 launch/spectrum : core dist io/base io/set launch launch/config
 launch/status : core io/base launch
 '

@@ -8,55 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-build=${OUT:-build/debug}
-if [ $# -gt 0 ] && [ -d "$1" ]; then build=$1; shift; fi
-build=$(cd "$build" && pwd) || { echo "tests/run.sh: there is no build in $build" >&2; exit 1; }
-limit=${LIMIT:-300}                        # seconds a case may take
-
-export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# More ranks than cores: idle ranks give way, and nobody is tied to a core that another job holds.
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none
-# Containers forbid process_vm_readv; shared memory does without.
-export OMPI_MCA_btl_vader_single_copy_mechanism=none
-# Tests lie deeper than the module of the picture decoders, which is looked for beside the program.
-export ASVR_MODULES=$build
-# What MPI itself leaks is not ours to report.
-export ASAN_OPTIONS=detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0 names=("$@")
-
-wanted() {
-    [ ${#names[@]} -gt 0 ] || return 0
-    for n in "${names[@]}"; do case $1 in *"$n"*) return 0 ;; esac; done
-    return 1
-}
-
-# case_run NAME COMMAND...
-case_run() {
-    local name=$1 rc start=$EPOCHREALTIME
-    shift
-    wanted "$name" || return
-    mkdir "$work/case"
-    # timeout signals its whole group, and a second TERM would make mpirun leave its ranks behind.
-    local alone=
-    [ "$1" != mpirun ] || alone=--foreground
-    TMP=$work/case TMPDIR=$work/case timeout $alone -k 5 "$limit" "$@" >"$work/output" 2>&1 </dev/null
-    rc=$?
-    local ms=$(((${EPOCHREALTIME/[.,]/} - ${start/[.,]/}) / 1000))
-    local took=$((ms / 1000)).$((ms % 1000 / 100))
-    rm -rf "$work/case"
-    if [ $rc -eq 0 ]; then
-        passed=$((passed + 1))
-        printf 'ok    %-28s %5s s\n' "$name" "$took"
-    else
-        failed=$((failed + 1))
-        printf 'FAIL  %-28s %5s s  ' "$name" "$took"
-        [ $rc -ne 124 ] && [ $rc -ne 137 ] && echo "exit $rc" || echo "stopped after $limit s"
-        sed 's/^/      | /' "$work/output"
-    fi
-}
+. tests/cases.inc
 
 # ranks FOLDER/TEST NP...
 ranks() {
@@ -72,7 +24,7 @@ ranks() {
 tests() { for f in tests/$1/test_*.c tests/$1/fuzz_*.c; do [ ! -f "$f" ] || { f=${f#tests/}; echo "${f%.c}"; }; done; }
 
 # Those that wait more than they compute (a lease's heart, a watchdog's limit) run beside the others, one after the other.
-waits=' io/base/test_lease launch/lease launch/watch '
+waits=' io/base/test_lease launch/lease launch/watch launch/deadline '
 later() { case $waits in *" $1 "*) true ;; *) false ;; esac; }
 launch() { ASVR=$build/asvr case_run "$1" bash "tests/$1.sh"; }
 (
@@ -80,6 +32,7 @@ launch() { ASVR=$build/asvr case_run "$1" bash "tests/$1.sh"; }
     ranks io/base/test_lease 1
     launch launch/lease
     launch launch/watch
+    launch launch/deadline
 ) >"$work/said" &
 
 case_run layers tests/layers.sh
@@ -99,5 +52,4 @@ wait
 cat "$work/said"
 passed=$((passed + $(grep -c '^ok ' "$work/said"))) failed=$((failed + $(grep -c '^FAIL ' "$work/said")))
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+counted

@@ -197,7 +197,7 @@ static void sweep(const Lease *l)
 static void refuse(const Holder *h, const char *dir, const char *what, const char *hint, Err *e)
 {
     char who[LIFE_WHO];
-    err_set(e, EXIT_CONFIG, dir, hint, "%s by %s", what, h->known ? life_who(&h->life, who) : "another job");
+    err_set(e, EXIT_UNSAVED, dir, hint, "%s by %s", what, h->known ? life_who(&h->life, who) : "another job");
 }
 
 /* Until it is ours, or somebody else's. */

@@ -33,7 +33,7 @@
 
 typedef struct Lease Lease;
 
-/* Makes the folder, takes it, removes what lies aside in it (.tmp-*).  NULL with EXIT_CONFIG "WHAT by host n7, process 4242, job 12"
+/* Makes the folder, takes it, removes what lies aside in it (.tmp-*).  NULL with EXIT_UNSAVED "WHAT by host n7, process 4242, job 12"
    where another lives; EXIT_IO. */
 Lease *lease_take(const char *dir, const char *what, const char *hint, Err *e);
 /* The same for a run's directory. */

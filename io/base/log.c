@@ -161,7 +161,8 @@ static void object(Line *o, const StepLog *s)
     add_field(o, "rss_mb", s->rss_mb);
     add(o, ", \"straggler\": %s", s->straggler_host ? "" : "null");
     if (s->straggler_host)
-        add(o, "{\"rank\": %d, \"host\": \"%s\", \"seconds\": %.3g}", s->straggler, s->straggler_host, s->straggler_seconds);
+        add(o, "{\"rank\": %d, \"host\": \"%s\", \"seconds\": %.3g, \"collective\": %s%s%s}", s->straggler, s->straggler_host,
+            s->straggler_seconds, s->straggler_link ? "\"" : "", s->straggler_link ? s->straggler_link : "null", s->straggler_link ? "\"" : "");
     add_count(o, "restart", s->restart);
     add_count(o, "world", s->world);
     add_count(o, "dp", s->dp);

@@ -35,7 +35,8 @@ typedef struct {
     double  rss_mb;
     int     straggler;                                  /* rank that the others wait for, if it has a host */
     const char *straggler_host;                         /* NULL: none */
-    double  straggler_seconds;                          /* a step */
+    double  straggler_seconds;                          /* a step; of a slow link a word and its answer */
+    const char *straggler_link;                         /* its link is slow: the collective that it was in, or ""; else NULL */
     int     restart, world, dp, tp, threads;
     const char *stage;                                  /* for the human line only; may be NULL */
     const char *terms;                                  /* likewise: the loss's terms where they are not text and visual */

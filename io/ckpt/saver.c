@@ -223,6 +223,7 @@ static bool collect(Lane *l, Err *e)
     MPI_Gatherv(s->rank ? s->block : MPI_IN_PLACE, count[s->rank], MPI_UINT64_T, s->block, count, first, MPI_UINT64_T, 0, s->comm);
     free(count);
     MPI_Allreduce(mine, all, 4, MPI_UINT64_T, MPI_SUM, s->comm);
+    MPI_Allreduce(MPI_IN_PLACE, &l->seconds, 1, MPI_DOUBLE, MPI_MAX, s->comm);          /* all wait for the slowest disk */
     l->meta.fingerprint = all[2];
     l->meta.moments = all[3];
     return all[0] == all[1] || err_set(e, EXIT_IO, l->commit.file, "the file system, or how several nodes share a file on it, is not to be trusted",

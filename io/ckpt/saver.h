@@ -74,5 +74,6 @@ bool    saver_failed(const Saver *s, int lane);         /* the last one there, a
 int64_t saver_saving(const Saver *s, int lane);
 /* The step of the last save, in any lane, that is over, failed or not.  Local. */
 int64_t saver_tried(const Saver *s);
-/* How long the last save into the run's folder kept this rank's disk busy, seconds; 0: there was none.  Local. */
+/* How long the last save into the run's folder kept the slowest rank's disk busy, seconds; rank 0 adds the commit.  0: there was
+   none.  Local. */
 double  saver_seconds(const Saver *s);

@@ -12,6 +12,8 @@
 typedef struct { double seconds, flops, messages; } Phase;
 typedef struct { Phase step, forward, backward, reduce, optim; CommCount sent[AXES]; } Times;
 
+/* "AMD EPYC, 2 cores".  Local. */
+void bench_machine(char out[], size_t cap);
 /* Flops per second of all ranks' sgemm at once, best of five.  Collective. */
 double bench_sgemm(const Run *r);
 /* Fills `out`, which has sgemm and the time of a step already, from the times t of so many steps and from what it measures itself; writes it to

@@ -12,7 +12,7 @@
 enum { MOVED = 4 << 20 /* elements of AdamW: beyond any cache */, BEST = 5 };
 
 /* "Intel(R) Xeon(R) ..., 2 cores" */
-static void machine(char out[], size_t cap)
+void bench_machine(char out[], size_t cap)
 {
     char line[256], name[80] = "a machine";
     FILE *f = fopen("/proc/cpuinfo", "r");
@@ -132,7 +132,7 @@ bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, 
     const Config *c = r->c;
     const PlanRank self = { .c = c, .tp = r->tp, .replicas = r->grid.dp_size, .model = r->model, .optim = r->optim,
                             .buckets = run_buckets(c, r->grid.dp_size) };
-    machine(out->machine, sizeof out->machine);
+    bench_machine(out->machine, sizeof out->machine);
     out->debug = DEBUG_CHECKS;
     out->ranks = r->grid.size;
     out->dp = r->grid.dp_size;

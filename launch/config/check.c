@@ -192,6 +192,8 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
         needed(errs, verb, "data.set", c->data.set[0] || c->data.val[0]);
+    } else if (!strcmp(verb, "scaling")) {
+        needed(errs, verb, "scaling.dir", c->scaling.dir[0] || c->run.dir[0]);
     } else if (!strcmp(verb, "spectrum")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
     } else if (!strcmp(verb, "import")) {

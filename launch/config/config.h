@@ -27,8 +27,11 @@ enum { LAST_DROP, LAST_WRAP };                                              /* d
 enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON };                                    /* train.optimizer; as OPTIM_* */
 enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* export.dtype */
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
+enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
+enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind; the first two plan.scaling */
+enum { GRID_BEST, GRID_GIVEN };                                             /* plan.grid */
 
 typedef char ConfigString[CONFIG_STRING];
 
@@ -55,7 +58,7 @@ typedef struct Config {
             distill_pool, commit, momentum, muon_lr;
         ConfigString init, trainable;
     } train;
-    struct { int tp, zero, reduction, wire, threads; } parallel;          /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
+    struct { int tp, zero, reduction, wire, threads, bind; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
     struct { int64_t every; double minutes; int keep; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
     struct { double timeout; } watch;
     struct { double grace; int64_t deadline; } stop;
@@ -67,7 +70,9 @@ typedef struct Config {
     struct { int64_t samples; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
-    struct { int replicas; ConfigString rates; } plan;
+    struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
+    struct { int warm, steps, repeat; bool rates, ckpt; ConfigString trace; } bench;
+    struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
     struct { ConfigString from, to; } import;
     struct { ConfigString from, to, base; int dtype, shard_mb; } export;
 } Config;

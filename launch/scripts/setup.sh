@@ -1,16 +1,18 @@
 #!/bin/sh
-# launch/scripts/setup.sh build|test|demo: looks for what is missing and installs it where that is allowed.
+# launch/scripts/setup.sh build|test|slurm|demo: looks for what is missing and installs it where that is allowed.
 # Quiet and quick when nothing is missing.  On a cluster, where packages come from modules or Spack, it
 # checks for the libraries themselves and prints what to ask for.
 set -eu
 
-build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libzstd-dev
-       libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev'
+build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libhwloc-dev
+       libzstd-dev libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev'
 case ${1:-} in
 build) packages=$build ;;
 test)  packages="$build libcmocka-dev" ;;
+slurm) packages="$build libcmocka-dev slurmctld slurmd slurm-client munge iproute2 util-linux procps jube"
+       PATH=$PATH:/usr/sbin:/sbin ;;
 demo)  packages="$build tuxpaint-stamps-default" ;;
-*)     echo "usage: launch/scripts/setup.sh build|test|demo" >&2; exit 64 ;;
+*)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo" >&2; exit 64 ;;
 esac
 
 elsewhere() {
@@ -18,7 +20,7 @@ elsewhere() {
 setup: missing: $1
 
   Debian, Ubuntu  sudo apt-get install --no-install-recommends $1
-  Spack           spack install openmpi hdf5+mpi zstd libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece cmocka
+  Spack           spack install openmpi hwloc hdf5+mpi zstd libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece cmocka
   modules         module load gcc openmpi hdf5/parallel openblas scalapack zstd     (names differ; see: module avail)
 
 Where libraries come from Spack or modules, PKG_CONFIG_PATH must name their lib/pkgconfig folders.
@@ -40,11 +42,11 @@ parallel_hdf5() {
 }
 plain_scalapack() { echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null -lscalapack >/dev/null 2>&1; }
 absent=
-for tool in cc make pkg-config c++ mpicc mpirun; do
+for tool in cc make pkg-config c++ mpicc mpirun $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube); do
     command -v $tool >/dev/null || absent="$absent $tool"
 done
 if [ -z "$absent" ]; then
-    for name in hdf5 scalapack libzstd libconfig openblas libxxhash vips jansson sentencepiece $([ "$1" != test ] || echo cmocka); do
+    for name in hdf5 scalapack hwloc libzstd libconfig openblas libxxhash vips jansson sentencepiece $(case $1 in test | slurm) echo cmocka ;; esac); do
         library "$name" || absent="$absent $name"
     done
 fi

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "launch/command.h"
+#include "io/base/command.h"
 
 enum { PATIENCE = 2 /* seconds */ };
 
@@ -23,7 +23,7 @@ void slurmjob_ask(SlurmJob *j, const char *id)
         return;
     snprintf(job, sizeof job, "%s", id);
     char *const argv[] = { "squeue", "-h", "-j", job, "-o", "%T|%r|%L|%S|%N", NULL };
-    const int code = command_run(argv, PATIENCE, out, sizeof out, err, sizeof err);
+    const int code = command_read(argv, NULL, PATIENCE, out, sizeof out, err, sizeof err);
     err[strcspn(err, "\n")] = 0;
     const char *at = out;
     if (code == COMMAND_LATE)

@@ -326,17 +326,26 @@ static void say_time(const Status *s, FILE *f, int columns)
             SPENT_LABEL[SPENT_WAITING]);
 }
 
+/* What is slow of a rank: it computes, or its link. */
+static const char *slow_text(char out[STORY_TEXT], int rank, const char *host, double seconds, bool link)
+{
+    snprintf(out, STORY_TEXT, link ? "rank %d on node %s, its link: a word and its answer take %.3g s more" : "rank %d on node %s, others wait %.3g s a step",
+             rank, host, seconds);
+    return out;
+}
+
 static void say_found(const Status *s, FILE *f, int columns)
 {
     const Story *x = &s->story;
-    char when[WORD];
+    char when[WORD], slow[STORY_TEXT];
     for (int i = 0; i < x->hangs && i < SHORT; i++)
         row(f, columns, "%s  %s  %s", i ? "    " : "\nhung", date_of(x->hang[i].time, when), x->hang[i].text);
     for (int i = 0; i < x->slows && i < SHORT; i++)
-        row(f, columns, "%s  %s  step %" PRId64 ": rank %d on node %s, others wait %.3g s a step", i ? "    " : "\nslow", date_of(x->slow[i].time, when),
-            x->slow[i].step, x->slow[i].rank, x->slow[i].host, x->slow[i].seconds);
+        row(f, columns, "%s  %s  step %" PRId64 ": %s%s%s", i ? "    " : "\nslow", date_of(x->slow[i].time, when), x->slow[i].step,
+            slow_text(slow, x->slow[i].rank, x->slow[i].host, x->slow[i].seconds, x->slow[i].link), x->slow[i].collective[0] ? ", in " : "",
+            x->slow[i].collective);
     if (s->log.straggler >= 0 && s->held)
-        row(f, columns, "slow now: rank %d on node %s, others wait %.3g s a step", s->log.straggler, s->log.straggler_host, s->log.straggler_seconds);
+        row(f, columns, "slow now: %s", slow_text(slow, s->log.straggler, s->log.straggler_host, s->log.straggler_seconds, s->log.straggler_link));
     if (s->log.damaged + x->damaged)
         row(f, columns, "\n%" PRId64 " line%s of run.jsonl or lives.jsonl could not be read", s->log.damaged + x->damaged, s_of(s->log.damaged + x->damaged));
 }

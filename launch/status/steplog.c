@@ -38,6 +38,8 @@ static void straggler(StepFile *s, const char **at)
     if (p && sscanf(p, "\"straggler\": {\"rank\": %d, \"host\": \"%63[^\"]\", \"seconds\": %lf", &s->straggler, s->straggler_host,
                     &s->straggler_seconds) != 3)
         s->straggler = -1;
+    const char *link = s->straggler >= 0 && p ? strstr(p, "\"collective\": ") : NULL;
+    s->straggler_link = link && link[14] == '"';
     *at = p ? p : *at;
 }
 

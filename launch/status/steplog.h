@@ -34,6 +34,7 @@ typedef struct {
     int       straggler;            /* of the last line: rank, or -1 */
     char      straggler_host[64];
     double    straggler_seconds;
+    bool      straggler_link;       /* its link is slow, not what it computes */
     int64_t   at;                   /* bytes read */
     uint64_t  inode;
 } StepFile;

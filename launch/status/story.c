@@ -123,7 +123,7 @@ static bool take(Story *s, const json_t *o)
     } else if (!strcmp(what, "end")) {
         end(l, o);
     } else if (!strcmp(what, "straggler")) {
-        found(s->slow, &s->slows, o);
+        found(s->slow, &s->slows, o)->link = json_is_string(json_object_get(o, "collective"));
     } else if (!strcmp(what, "died") && !(l->died > 0) && !(l->hung > 0)) {
         char why[STORY_TEXT];
         l->died = time_of(o, "time");

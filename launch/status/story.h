@@ -44,7 +44,7 @@ typedef struct {
 } StoryLife;
 
 /* What the watchdog and the straggler's judge have named. */
-typedef struct { double time; int rank; int64_t step; double seconds; char host[STORY_HOST], collective[32], text[STORY_TEXT]; } StoryFound;
+typedef struct { double time; int rank; int64_t step; double seconds; bool link; char host[STORY_HOST], collective[32], text[STORY_TEXT]; } StoryFound;
 
 typedef struct {
     bool       there;               /* there is a lives.jsonl */

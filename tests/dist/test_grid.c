@@ -51,52 +51,6 @@ static void axes_are_where_the_formula_says(void **state)
     }
 }
 
-static CpuMask cpus(int first, int n)
-{
-    CpuMask m = { 0 };
-    for (int cpu = first; cpu < first + n; cpu++)
-        CPU_SET(cpu % CPU_SETSIZE, &m.part[cpu / CPU_SETSIZE]);
-    return m;
-}
-
-/* CPUs that a rank shares are divided, others are not; nobody is left without a thread. */
-static void cores_are_shared_by_those_that_may_run_there(void **state)
-{
-    (void)state;
-    const CpuMask all[] = { cpus(0, 64), cpus(0, 64), cpus(0, 64) };                            /* nobody is tied */
-    const CpuMask sockets[] = { cpus(0, 32), cpus(0, 32), cpus(32, 32), cpus(32, 32) };
-    const CpuMask apart[] = { cpus(0, 7), cpus(7, 1), cpus(2000, 1024) };
-    const CpuMask chain[] = { cpus(0, 10), cpus(8, 10), cpus(16, 10), cpus(24, 2) };            /* each meets its neighbours */
-    const CpuMask crowd[] = { cpus(3, 1), cpus(3, 1), cpus(3, 1) };
-    const int want[][4] = { { 21, 21, 21 }, { 16, 16, 16, 16 }, { 7, 1, 1024 }, { 5, 3, 3, 1 }, { 1, 1, 1 } };
-    const CpuMask *node[] = { all, sockets, apart, chain, crowd };
-    const int ranks[] = { 3, 4, 3, 4, 3 };
-    for (int k = 0; k < 5; k++)
-        for (int r = 0; r < ranks[k]; r++)
-            assert_int_equal(mask_threads(node[k], ranks[k], r), want[k][r]);
-}
-
-/* This machine: each rank on a CPU of its own or shared, and then wherever it wants. */
-static void a_rank_has_the_threads_of_its_mask(void **state)
-{
-    (void)state;
-    cpu_set_t before, one;
-    Grid g;
-    grid_open(&g, MPI_COMM_WORLD, size);
-    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
-    const int n = CPU_COUNT(&before);
-    assert_int_equal(grid_threads(&g), max64(1, n / size));
-    CPU_ZERO(&one);
-    for (int cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
-        if (CPU_ISSET(cpu, &before))
-            CPU_SET(cpu, &one);
-    if (rank == 0)                                          /* it alone is tied: the others share all CPUs with it */
-        assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-    assert_int_equal(grid_threads(&g), rank == 0 ? 1 : max64(1, n / size));
-    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
-    grid_close(&g);
-}
-
 static jmp_buf back;
 static void jump(int code) { longjmp(back, code); }
 
@@ -184,8 +138,6 @@ int main(int argc, char **argv)
     size = comm_size(MPI_COMM_WORLD);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(axes_are_where_the_formula_says),
-        cmocka_unit_test(cores_are_shared_by_those_that_may_run_there),
-        cmocka_unit_test(a_rank_has_the_threads_of_its_mask),
         cmocka_unit_test(a_grid_that_does_not_divide_dies),
         cmocka_unit_test(the_door_sums_over_tp_only),
         cmocka_unit_test(doubles_are_summed_exactly),

@@ -166,11 +166,11 @@ static int slowest(int who, double its, double others, int window, double *secon
     static double room[N];
     for (int r = 0; r < N; r++) {
         WatchState s = GOING;
-        s.window = window;
-        s.busy = r == who ? its : others;
+        s.window[WATCH_BUSY] = window;
+        s.cost[WATCH_BUSY] = r == who ? its : others;
         watch_heard(&table, r, &s, window);
     }
-    return watch_slowest(&table, room, seconds);
+    return watch_slowest(&table, WATCH_BUSY, room, seconds);
 }
 
 static void a_straggler_is_slow_twice(void **state)
@@ -188,6 +188,35 @@ static void a_straggler_is_slow_twice(void **state)
     memset(peer, 0, sizeof peer);
     for (int window = 1; window < 5; window++)              /* five times next to nothing */
         assert_int_equal(slowest(3, 0.004, 0.0008, window, &more), -1);
+}
+
+static int farthest(const double *trip, int window, double *seconds)
+{
+    static double room[N];
+    for (int r = 0; r < N; r++) {
+        WatchState s = GOING;
+        s.window[WATCH_TRIP] = window;
+        s.cost[WATCH_TRIP] = trip[r];
+        watch_heard(&table, r, &s, window);
+    }
+    return watch_slowest(&table, WATCH_TRIP, room, seconds);
+}
+
+static void a_slow_link_is_far_twice(void **state)
+{
+    (void)state;
+    double more = 0, all[N], one[N] = { 0 }, near[N] = { 0 };
+    memset(peer, 0, sizeof peer);
+    for (int r = 0; r < N; r++)
+        all[r] = r ? 0.3 : 0;
+    one[2] = 0.4;
+    near[2] = 0.09;                                         /* a busy scheduler */
+    assert_int_equal(farthest(one, 1, &more), -1);
+    assert_int_equal(farthest(one, 2, &more), 2);
+    assert_true(more == 0.4);
+    assert_int_equal(farthest(near, 3, &more), -1);
+    assert_int_equal(farthest(all, 4, &more), 0);           /* far from everybody: rank 0's own */
+    assert_true(more == 0.3);
 }
 
 /* ---- real ranks ---- */
@@ -261,6 +290,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_node_that_is_gone_counts_its_ranks),
         cmocka_unit_test(rank_0_is_named_by_another),
         cmocka_unit_test(a_straggler_is_slow_twice),
+        cmocka_unit_test(a_slow_link_is_far_twice),
         cmocka_unit_test(words_cross_and_name_the_slow_one),
         cmocka_unit_test(collectives_are_published),
     };

@@ -39,7 +39,8 @@ export OMP_NUM_THREADS=3
 threads 1 3 --set parallel.threads=0
 threads 1 2 --set parallel.threads=2            # the key wins
 unset OMP_NUM_THREADS
-cores=$(nproc)                                  # of this script's mask
+SLURM_CPUS_PER_TASK=1 threads 1 1 --set parallel.threads=0
+cores=$(cores | wc -l)                          # of this script's mask
 threads 1 "$cores" --set parallel.threads=0
 threads 2 $((cores > 1 ? cores / 2 : 1)) --set parallel.threads=0
 mine=$(taskset -pc $$ | sed 's/.*: //; s/[,-].*//')

@@ -22,7 +22,7 @@ second_job() {
     "${cmd[@]}" >out2 2>err2 </dev/null || code=$?
     t=$(((${EPOCHREALTIME/[.,]/} - t) / 1000))
     cat err2
-    [ $code = 78 ] || fail "the second job: exit $code, expected 78"
+    [ $code = 76 ] || fail "the second job: exit $code, expected 76"
     [ $t -lt 8000 ] || fail "refused after $t ms"           # 5 s, and the start of a launcher
     grep -q 'in use' err2 && grep -q "$(hostname)" err2 || fail 'by whom?'
     ended 0
@@ -52,7 +52,7 @@ stranger() {
     setting=(SLURM_JOB_ID=78 SLURM_RESTART_COUNT=1)
     command_of 0 train "$config" "${small[@]}" --set run.dir=run
     code=0; "${cmd[@]}" >out2 2>err2 </dev/null || code=$?
-    [ $code = 78 ] || { cat err2; fail "a stranger: exit $code, expected 78"; }
+    [ $code = 76 ] || { cat err2; fail "a stranger: exit $code, expected 76"; }
     setting=()
     ended 0
     like_whole

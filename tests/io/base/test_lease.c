@@ -116,7 +116,7 @@ static void refused(const char *name)
     Err e = { 0 };
     const double t = now();
     assert_null(lease_run(dir, &e));
-    assert_int_equal(e.code, EXIT_CONFIG);
+    assert_int_equal(e.code, EXIT_UNSAVED);
     assert_in_range((int)(10 * (now() - t)), 29, 50);
     assert_non_null(strstr(e.what, "the run directory is in use by host "));
     assert_non_null(strstr(e.what, name));
@@ -344,7 +344,7 @@ static void of_many_one_has_it(void **state)
             int status;
             waitpid(pid[k], &status, 0);
             won += WEXITSTATUS(status) == 0;
-            assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == EXIT_CONFIG);
+            assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == EXIT_UNSAVED);
         }
         assert_int_equal(won, 1);
     }

@@ -1,0 +1,346 @@
+/* opspans.c -- the table of ops again, each call a span (prof.h) */
+#include "core/opspans.h"
+
+#include "core/ops.h"
+#include "core/prof.h"
+
+static Ops was;
+
+#define SPAN(name, call) do { prof_open(name); call; prof_close(); } while (0)
+
+static void linear_fwd(float *out, const float *x, const float *w, const float *b, int64_t N, int I, int O)
+{
+    SPAN("linear_fwd", was.linear_fwd(out, x, w, b, N, I, O));
+}
+
+static void linear_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O)
+{
+    SPAN("linear_bwd", was.linear_bwd(dx, dw, db, dout, x, w, N, I, O));
+}
+
+static void product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
+                    float alpha, float beta)
+{
+    SPAN("product", was.product(c, ldc, a, lda, ta, b, ldb, tb, M, N, K, alpha, beta));
+}
+
+static void rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps)
+{
+    SPAN("rmsnorm_fwd", was.rmsnorm_fwd(out, rstd, x, w, N, C, eps));
+}
+
+static void rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C)
+{
+    SPAN("rmsnorm_bwd", was.rmsnorm_bwd(dx, dw, dout, x, rstd, w, N, C));
+}
+
+static void layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C,
+                          float eps)
+{
+    SPAN("layernorm_fwd", was.layernorm_fwd(out, mean, rstd, x, w, b, N, C, eps));
+}
+
+static void layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean, const float *rstd,
+                          const float *w, int64_t N, int C)
+{
+    SPAN("layernorm_bwd", was.layernorm_bwd(dx, dw, db, dout, x, mean, rstd, w, N, C));
+}
+
+static void l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps)
+{
+    SPAN("l2norm_fwd", was.l2norm_fwd(out, norm, x, N, C, eps));
+}
+
+static void l2norm_bwd(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps)
+{
+    SPAN("l2norm_bwd", was.l2norm_bwd(dx, dout, out, norm, N, C, eps));
+}
+
+static void gelu_fwd(float *out, const float *x, int64_t n, int kind)
+{
+    SPAN("gelu_fwd", was.gelu_fwd(out, x, n, kind));
+}
+
+static void gelu_bwd(float *dx, const float *dout, const float *x, int64_t n, int kind)
+{
+    SPAN("gelu_bwd", was.gelu_bwd(dx, dout, x, n, kind));
+}
+
+static void swiglu_fwd(float *out, const float *gate, const float *up, int64_t n)
+{
+    SPAN("swiglu_fwd", was.swiglu_fwd(out, gate, up, n));
+}
+
+static void swiglu_bwd(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n)
+{
+    SPAN("swiglu_bwd", was.swiglu_bwd(dgate, dup, dout, gate, up, n));
+}
+
+static void add_fwd(float *out, const float *a, const float *b, int64_t n)
+{
+    SPAN("add_fwd", was.add_fwd(out, a, b, n));
+}
+
+static void scale(float *x, int64_t n, float factor)
+{
+    SPAN("scale", was.scale(x, n, factor));
+}
+
+static void blend(float *y, const float *x, int64_t n, float a, float b)
+{
+    SPAN("blend", was.blend(y, x, n, a, b));
+}
+
+static void fill(float *x, int64_t n, float value)
+{
+    SPAN("fill", was.fill(x, n, value));
+}
+
+static void zero(float *x, int64_t n)
+{
+    SPAN("zero", was.zero(x, n));
+}
+
+static void copy(float *out, const float *x, int64_t n)
+{
+    SPAN("copy", was.copy(out, x, n));
+}
+
+static void add_rows_fwd(float *x, const float *w, const int32_t *pos, int64_t N, int C)
+{
+    SPAN("add_rows_fwd", was.add_rows_fwd(x, w, pos, N, C));
+}
+
+static void add_rows_bwd(float *dw, const float *dout, const int32_t *pos, int64_t N, int C)
+{
+    SPAN("add_rows_bwd", was.add_rows_bwd(dw, dout, pos, N, C));
+}
+
+static void embed_fwd(float *out, const float *table, const int32_t *id, int64_t N, int C, int rows)
+{
+    SPAN("embed_fwd", was.embed_fwd(out, table, id, N, C, rows));
+}
+
+static void embed_bwd(float *dtable, const float *dout, const int32_t *id, int64_t N, int C, int rows)
+{
+    SPAN("embed_bwd", was.embed_bwd(dtable, dout, id, N, C, rows));
+}
+
+static void gather(float *out, const float *x, const int32_t *row, int64_t n, int C)
+{
+    SPAN("gather", was.gather(out, x, row, n, C));
+}
+
+static void scatter(float *x, const float *in, const int32_t *row, int64_t n, int C)
+{
+    SPAN("scatter", was.scatter(x, in, row, n, C));
+}
+
+static void scatter_add(float *x, const float *in, const int32_t *row, int64_t n, int C)
+{
+    SPAN("scatter_add", was.scatter_add(x, in, row, n, C));
+}
+
+static void attention_fwd(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart,
+                          const int32_t *kstart, int H, int K, int D, int mask)
+{
+    SPAN("attention_fwd", was.attention_fwd(att, lse, q, k, v, B, qstart, kstart, H, K, D, mask));
+}
+
+static void attention_bwd(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse, const float *q,
+                          const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D,
+                          int mask)
+{
+    SPAN("attention_bwd", was.attention_bwd(dq, dk, dv, datt, att, lse, q, k, v, B, qstart, kstart, H, K, D, mask));
+}
+
+static void depth_attention_fwd(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H,
+                                int D)
+{
+    SPAN("depth_attention_fwd", was.depth_attention_fwd(att, prob, q, k, v, Q, N, H, D));
+}
+
+static void depth_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q, const float *k,
+                                const float *v, int Q, int64_t N, int H, int D)
+{
+    SPAN("depth_attention_bwd", was.depth_attention_bwd(dq, dk, dv, datt, prob, q, k, v, Q, N, H, D));
+}
+
+static void rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta, int sign)
+{
+    SPAN("rope", was.rope(x, pos, N, H, D, theta, sign));
+}
+
+static void patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind)
+{
+    SPAN("patches", was.patches(out, pixels, tile0, tiles, size, scaled, tile, patch, kind));
+}
+
+static void area_mean(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at)
+{
+    SPAN("area_mean", was.area_mean(out, x, tile0, tiles, s, side, C, wide, at));
+}
+
+static void xent_max(float *max, const float *z, int64_t N, int Vl)
+{
+    SPAN("xent_max", was.xent_max(max, z, N, Vl));
+}
+
+static void xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0)
+{
+    SPAN("xent_sum", was.xent_sum(sum, target, z, max, y, N, Vl, v0));
+}
+
+static void xent_bwd(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale)
+{
+    SPAN("xent_bwd", was.xent_bwd(z, max, sum, y, N, Vl, v0, scale));
+}
+
+static void xent_soft_target(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0)
+{
+    SPAN("xent_soft_target", was.xent_soft_target(target, z, y, soft, N, Vl, v0));
+}
+
+static void xent_soft_bwd(float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, float scale)
+{
+    SPAN("xent_soft_bwd", was.xent_soft_bwd(z, y, soft, N, Vl, v0, scale));
+}
+
+static double xent_loss(const float *max, const float *sum, const float *target, int64_t N)
+{
+    double r; SPAN("xent_loss", r = was.xent_loss(max, sum, target, N)); return r;
+}
+
+static double sigmoid_contrast(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B,
+                               float factor)
+{
+    double r; SPAN("sigmoid_contrast", r = was.sigmoid_contrast(z, dlogscale, dbias, logscale, bias, B, factor)); return r;
+}
+
+static double mse(float *dx, const float *x, const float *want, int64_t N, int C, float scale)
+{
+    double r; SPAN("mse", r = was.mse(dx, x, want, N, C, scale)); return r;
+}
+
+static void noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed)
+{
+    SPAN("noise", was.noise(out, stream, key, N, C, seed));
+}
+
+static void noise_mix(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C)
+{
+    SPAN("noise_mix", was.noise_mix(out, x, noise, row, kept, N, C));
+}
+
+static void nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S)
+{
+    SPAN("nearest", was.nearest(code, dist, x, e, N, C, S));
+}
+
+static void nearest_bid(float *bid, const float *best, const int32_t *code, int64_t N, int first)
+{
+    SPAN("nearest_bid", was.nearest_bid(bid, best, code, N, first));
+}
+
+static void nearest_won(int32_t *code, const float *bid, int64_t N)
+{
+    SPAN("nearest_won", was.nearest_won(code, bid, N));
+}
+
+static void nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m)
+{
+    SPAN("nearest_m", was.nearest_m(id, d, e, S, C, m));
+}
+
+static void soft_targets(float *p, int S, int m, float tau)
+{
+    SPAN("soft_targets", was.soft_targets(p, S, m, tau));
+}
+
+static void residual(float *x, const float *e, const int32_t *code, int64_t N, int C, int S)
+{
+    SPAN("residual", was.residual(x, e, code, N, C, S));
+}
+
+static void code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S)
+{
+    SPAN("code_stats", was.code_stats(count, sum, x, code, N, C, S));
+}
+
+static double code_count(float *count, double *chosen, const float *n, int S, float decay)
+{
+    double r; SPAN("code_count", r = was.code_count(count, chosen, n, S, decay)); return r;
+}
+
+static void code_update(float *e, float *sum, const float *count, const float *m, int S, int C, float decay, float eps, double total,
+                        int codes)
+{
+    SPAN("code_update", was.code_update(e, sum, count, m, S, C, decay, eps, total, codes));
+}
+
+static int64_t code_restart(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C, int *used)
+{
+    int64_t r; SPAN("code_restart", r = was.code_restart(e, count, sum, candidate, n, S, C, used)); return r;
+}
+
+static double entropy(const float *n, int S, double total)
+{
+    double r; SPAN("entropy", r = was.entropy(n, S, total)); return r;
+}
+
+static int pick(const float *z, int V, float temperature, double u)
+{
+    int r; SPAN("pick", r = was.pick(z, V, temperature, u)); return r;
+}
+
+static double sumsq(const float *x, int64_t n)
+{
+    double r; SPAN("sumsq", r = was.sumsq(x, n)); return r;
+}
+
+static void sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld)
+{
+    SPAN("sumsq_columns", was.sumsq_columns(out, x, rows, cols, ld));
+}
+
+static void to_bf16(uint16_t *out, const float *x, int64_t n)
+{
+    SPAN("to_bf16", was.to_bf16(out, x, n));
+}
+
+static void from_bf16(float *out, const uint16_t *x, int64_t n)
+{
+    SPAN("from_bf16", was.from_bf16(out, x, n));
+}
+
+static void adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay,
+                  int64_t step, float gscale)
+{
+    SPAN("adamw", was.adamw(w, m, v, g, n, lr, beta1, beta2, eps, decay, step, gscale));
+}
+
+/* An op that is missing here keeps its own member, and is in its caller's span. */
+static const Ops SPANS = {
+    .linear_fwd = linear_fwd, .linear_bwd = linear_bwd, .product = product, .rmsnorm_fwd = rmsnorm_fwd, .rmsnorm_bwd = rmsnorm_bwd,
+    .layernorm_fwd = layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd, .l2norm_bwd = l2norm_bwd, .gelu_fwd =
+    gelu_fwd, .gelu_bwd = gelu_bwd, .swiglu_fwd = swiglu_fwd, .swiglu_bwd = swiglu_bwd, .add_fwd = add_fwd, .scale = scale, .blend =
+    blend, .fill = fill, .zero = zero, .copy = copy, .add_rows_fwd = add_rows_fwd, .add_rows_bwd = add_rows_bwd, .embed_fwd =
+    embed_fwd, .embed_bwd = embed_bwd, .gather = gather, .scatter = scatter, .scatter_add = scatter_add, .attention_fwd =
+    attention_fwd, .attention_bwd = attention_bwd, .depth_attention_fwd = depth_attention_fwd, .depth_attention_bwd =
+    depth_attention_bwd, .rope = rope, .patches = patches, .area_mean = area_mean, .xent_max = xent_max, .xent_sum = xent_sum,
+    .xent_bwd = xent_bwd, .xent_soft_target = xent_soft_target, .xent_soft_bwd = xent_soft_bwd, .xent_loss = xent_loss,
+    .sigmoid_contrast = sigmoid_contrast, .mse = mse, .noise = noise, .noise_mix = noise_mix, .nearest = nearest, .nearest_bid =
+    nearest_bid, .nearest_won = nearest_won, .nearest_m = nearest_m, .soft_targets = soft_targets, .residual = residual, .code_stats =
+    code_stats, .code_count = code_count, .code_update = code_update, .code_restart = code_restart, .entropy = entropy, .pick = pick,
+    .sumsq = sumsq, .sumsq_columns = sumsq_columns, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
+};
+
+void ops_spans(bool on)
+{
+    if (on) {
+        was = op;
+        ops_overlay(&SPANS);
+    } else {
+        op = was;
+    }
+}

@@ -1,0 +1,181 @@
+# job.sh -- what the batch scripts of this folder, and those that `asvr submit` writes, have in common
+#
+#     . .../slurm/job.sh
+#     job_run VERB CONFIG [--set KEY=VALUE]...        starts it on the job's nodes, waits, and puts the job back into the queue or not
+#
+# A site's own: slurm/site.sh beside this file, or the file $ASVR_SITE, is read first (site.example.sh).  It may load modules and set
+#
+#     ASVR                    the program (build/asvr beside this folder)
+#     ASVR_WRAP               words before it: "apptainer exec asvr.sif"
+#     ASVR_MPI                srun's --mpi (pmix)
+#     ASVR_RANKS_PER_NODE     (parallel.tp, or a rank a socket if that is more; pack: a rank a CPU)
+#     ASVR_THREADS            CPUs of a rank (the node's, divided by its ranks)
+#     ASVR_SCRATCH            a folder on each node's own disk: train keeps steps there between checkpoints (ckpt.local)
+#     ASVR_BUDGET             restarts without a new checkpoint after which the job ends (5)
+#
+# Which end is worth another start: README.md, and asked_for below.
+
+job_say() { echo "asvr job: $*" >&2; }
+job_fail() { job_say "$2"; exit "$1"; }
+
+# An element of an array has an id of its own; SLURM_JOB_ID may be the array's.
+job_id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}}
+job_id=${job_id:-${SLURM_JOB_ID:-}}
+job_life=${SLURM_RESTART_COUNT:-0}
+job_asked=
+trap job_asked=1 TERM INT HUP USR1 USR2 XCPU                # the script lives on to read the ranks' answer; Slurm signals them itself
+job_home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# ---- what it runs on ----
+
+# The fewest CPUs that a node has given us: SLURM_JOB_CPUS_PER_NODE is "64(x3),48".
+job_cpus() { tr ',' '\n' <<<"${SLURM_JOB_CPUS_PER_NODE:-${SLURM_CPUS_ON_NODE:-1}}" | sed 's/(.*//' | sort -n | head -1; }
+job_sockets() { lscpu -p=SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l; }
+
+# job_key GROUP KEY: of the effective configuration.
+job_key() {
+    sed -n "/^$1: {/,/^};/s/^ *$2 = \(.*\);\$/\1/p" <<<"$job_config" | sed 's/^"\(.*\)"$/\1/; s/\\\(.\)/\1/g'
+}
+
+# Sets job_words: the step's command line.
+job_layout() {
+    local verb=$1 cpus each tp nodes=${SLURM_JOB_NUM_NODES:-1} ranks answer threads
+    shift
+    cpus=$(job_cpus)
+    tp=$(job_key parallel tp)
+    each=$(job_sockets)
+    [ "$each" -ge 1 ] || each=1
+    [ "$each" -ge "${tp:-1}" ] || each=$tp
+    [ "$verb" != pack ] || each=$cpus
+    [ "$each" -le "$cpus" ] || each=$cpus
+    each=${ASVR_RANKS_PER_NODE:-${SLURM_NTASKS_PER_NODE:-$each}}
+    ranks=$((nodes * each))
+    case $verb in
+    train | bench)                                          # what does not divide is left out, and the run says so
+        answer=$(${ASVR_WRAP:-} "$ASVR" plan "$@" --set plan.ranks=$ranks) || exit
+        ranks=${answer#ranks }
+        ranks=${ranks%%:*}
+        [ "$ranks" = $((nodes * each)) ] || job_say "$answer" ;;
+    esac
+    nodes=$(((ranks + each - 1) / each))
+    threads=${ASVR_THREADS:-${SLURM_CPUS_PER_TASK:-$((cpus / each))}}
+    [ "$threads" -ge 1 ] || threads=1
+    job_words=(srun --mpi="${ASVR_MPI:-pmix}" --kill-on-bad-exit=1 --nodes=$nodes --ntasks=$ranks --ntasks-per-node="$each"
+               --cpus-per-task="$threads" ${ASVR_WRAP:-} "$ASVR" "$verb" "$@")
+}
+
+# ---- how often it may start again ----
+
+# What tells that a life has got anywhere.
+job_progress() {
+    case $1 in
+    train) ls "$(job_key run dir)/ckpt" 2>/dev/null | grep '^step-[0-9]*$' | sort | tail -1 ;;
+    pack)  ls "$(dirname "$(job_key data set)")" 2>/dev/null | grep -c '\.h5$' ;;
+    esac
+}
+
+# Where lives leave word for each other: job, progress, starts in a row that found it so.
+job_record() {
+    case $1 in
+    train) echo "$(job_key run dir)/.restarts" ;;
+    pack)  echo "$(dirname "$(job_key data set)")/.restarts" ;;
+    esac
+}
+
+# Starts of this job in a row, this one among them, that found no progress; others than train and pack have none to show.
+job_starts() {
+    local file has job had n
+    file=$(job_record "$1")
+    has=$(job_progress "$1")
+    [ -n "$file" ] || { echo "$job_life"; return; }
+    if [ "$job_life" -gt 0 ] && read -r job had n 2>/dev/null <"$file" && [ "$job $had" = "$job_id ${has:--}" ]; then n=$((n + 1)); else n=0; fi
+    mkdir -p "${file%/*}" && echo "$job_id ${has:--} $n" >"$file.new" && mv "$file.new" "$file"
+    echo "$n"
+}
+
+job_spent() { [ "$1" -gt "${ASVR_BUDGET:-5}" ]; }
+job_gives_up() {
+    job_say "given up: $1 starts in a row without a new checkpoint (ASVR_BUDGET=${ASVR_BUDGET:-5}); the last ended with $2. The same command goes on from there."
+}
+
+# ---- how it ends ----
+
+# JobState and Restarts, as Slurm has them now; a node that is cut off gets no answer.
+job_state() { timeout 60 scontrol show job -o "$job_id" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\) .* Restarts=\([0-9]*\) .*/\1 \2/p' | head -1; }
+
+# job_means CODE: in words, and whether it is worth another start.
+job_means() {
+    case $1 in
+    0)  echo "done"; return 1 ;;
+    64) echo "usage"; return 1 ;;
+    65) echo "bad input data"; return 1 ;;
+    70) echo "internal error"; return 1 ;;
+    74) echo "input or output failed"; return 1 ;;
+    75) echo "stopped on request and saved" ;;
+    76) echo "stopped, not saved" ;;
+    78) echo "configuration"; return 1 ;;
+    79) echo "numeric trouble"; return 1 ;;
+    80) echo "hang" ;;
+    *)  [ "$1" -gt 128 ] && echo "killed by SIG$(kill -l "$1" 2>/dev/null)" && return
+        echo "the launcher failed" ;;                       # a node died under it, most often
+    esac
+}
+
+# job_end VERB CODE STARTS BEFORE: back into the queue, or not.
+job_end() {
+    local verb=$1 code=$2 starts=$3 before=$4 what worth=0 state restarts
+    what=$(job_means "$code") || worth=$?
+    job_say "asvr $verb ended with $code ($what), restart $job_life, $(date -u +%FT%TZ)"
+    [ "$worth" -eq 0 ] || exit "$code"
+    read -r state restarts <<<"$(job_state)"
+    # Only what Slurm still runs, and in this life: a cancelled job must end, a preempted one Slurm puts back itself, and a
+    # life that was cut off must not touch the one that followed it.
+    if [ "$state" != RUNNING ] || [ "$restarts" != "$job_life" ]; then
+        if [ -n "$restarts" ] && [ "$restarts" -gt "$job_life" ]; then job_say "Slurm has put it back already"
+        else job_say "not put back: Slurm calls the job ${state:-unknown} (cancelled, at its time limit, or out of reach)"; fi
+        exit "$code"
+    fi
+    starts=$((starts + 1))
+    [ "$(job_progress "$verb")" = "$before" ] || starts=0
+    if job_spent "$starts"; then
+        job_gives_up "$starts" "$code ($what)"
+        exit "$code"
+    fi
+    job_say "back into the queue"
+    timeout 60 scontrol requeue "$job_id" || [ $? -gt 128 ] ||           # it may be ended itself by what it asked for
+        job_say "scontrol requeue failed: submit the same command again"
+    exit "$code"
+}
+
+# ---- the job ----
+
+job_run() {
+    local verb=$1 config=${2:-} site=${ASVR_SITE:-$job_home/site.sh} starts before step code
+    shift
+    [ -n "$job_id" ] || job_fail 64 "this is a batch script: sbatch $0 CONFIG"
+    if [ -f "$site" ]; then . "$site"; elif [ -n "${ASVR_SITE:-}" ]; then job_fail 78 "there is no ASVR_SITE=$site"; fi
+    ASVR=${ASVR:-$job_home/../build/asvr}
+    [ -x "$ASVR" ] || [ -n "${ASVR_WRAP:-}" ] || job_fail 78 "there is no program $ASVR: run make, or set ASVR"
+    [ -f "$config" ] || job_fail 78 "there is no configuration \"$config\" in $PWD, where the job was submitted"
+    [ "$verb" != train ] || [ -z "${ASVR_SCRATCH:-}" ] || set -- "$config" --set "ckpt.local=$ASVR_SCRATCH" "${@:2}"
+    job_config=$(${ASVR_WRAP:-} "$ASVR" help config "$@") || exit
+
+    starts=$(job_starts "$verb")
+    before=$(job_progress "$verb")
+    if job_spent "$starts"; then
+        job_gives_up "$starts" "no word"
+        exit 76
+    fi
+    case $verb in
+    scaling) job_words=(${ASVR_WRAP:-} "$ASVR" "$verb" "$@") ;;           # it calls srun itself, point by point
+    *)       job_layout "$verb" "$@" ;;
+    esac
+
+    [ -z "$job_asked" ] || job_end "$verb" 75 "$starts" "$before"         # before there was anything to save
+    "${job_words[@]}" &
+    step=$!
+    while kill -0 "$step" 2>/dev/null; do wait "$step"; done              # a signal ends a wait, not the step
+    wait "$step"
+    code=$?                                                               # bash still knows
+    job_end "$verb" "$code" "$starts" "$before"
+}

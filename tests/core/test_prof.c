@@ -1,0 +1,135 @@
+/* test_prof.c -- spans nest, the ring keeps the newest, ops become spans and themselves again (core/prof.h, opspans.h) */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/ops.h"
+#include "core/opspans.h"
+#include "core/prof.h"
+
+enum { RING = 64 };
+static ProfSpan ring[RING];
+
+static void busy(void)
+{
+    const double t = now();
+    while (now() - t < 1e-5)
+        ;
+}
+
+static void spans_nest(void **state)
+{
+    (void)state;
+    prof_keep(ring, RING);
+    prof_begin("step");
+    prof_begin("a");
+    busy();
+    prof_sent(2, 100);
+    prof_end();
+    prof_begin("?");
+    prof_is("b");
+    busy();
+    prof_end();
+    prof_end();
+    prof_keep(NULL, 0);
+    assert_int_equal(prof_kept(), 3);
+    assert_string_equal(ring[0].name, "a");
+    assert_string_equal(ring[1].name, "b");
+    assert_string_equal(ring[2].name, "step");
+    assert_int_equal(ring[0].axis, 2);
+    assert_int_equal(ring[0].bytes, 100);
+    assert_int_equal(ring[1].bytes, 0);
+    assert_int_equal(ring[0].depth, 1);
+    assert_int_equal(ring[2].depth, 0);
+    assert_true(ring[2].begin <= ring[0].begin && ring[0].end <= ring[1].begin && ring[1].end <= ring[2].end);
+    assert_true(ring[0].end - ring[0].begin >= 1e-5);
+}
+
+static void nothing_without_a_ring(void **state)
+{
+    (void)state;
+    prof_keep(ring, RING);
+    prof_keep(NULL, 0);
+    const int64_t kept = prof_kept();
+    prof_begin("a");
+    prof_sent(1, 1);
+    prof_end();
+    prof_end();                                     /* no more than a look at prof_on: there is nothing to end */
+    assert_int_equal(prof_kept(), kept);
+}
+
+static void the_oldest_make_room(void **state)
+{
+    static const char *const name[] = { "0", "1", "2", "3", "4" };
+    (void)state;
+    prof_keep(ring, 3);
+    for (int i = 0; i < 5; i++) {
+        prof_begin(name[i]);
+        prof_end();
+    }
+    prof_keep(NULL, 0);
+    assert_int_equal(prof_kept(), 5);
+    assert_string_equal(ring[2].name, "2");
+    assert_string_equal(ring[0].name, "3");
+    assert_string_equal(ring[1].name, "4");
+}
+
+static void too_deep_is_not_kept(void **state)
+{
+    (void)state;
+    prof_keep(ring, RING);
+    for (int i = 0; i < PROF_DEPTH + 5; i++) {
+        prof_begin("x");
+        prof_sent(1, i);
+    }
+    for (int i = 0; i < PROF_DEPTH + 5; i++)
+        prof_end();
+    prof_keep(NULL, 0);
+    assert_int_equal(prof_kept(), PROF_DEPTH);
+    assert_int_equal(ring[0].depth, PROF_DEPTH - 1);
+    assert_int_equal(ring[0].bytes, PROF_DEPTH - 1);
+}
+
+/* Each op has a span of its name, gives the same bits, and is itself again afterwards. */
+static void ops_are_spans(void **state)
+{
+    enum { N = 3, I = 4, O = 2 };
+    float x[N * I], w[O * I], plain[N * O], traced[N * O];
+    Ops before;
+    (void)state;
+    for (int i = 0; i < N * I; i++)
+        x[i] = (float)i / 7;
+    for (int i = 0; i < O * I; i++)
+        w[i] = (float)(i - 3) / 5;
+    ops_use(&OPS_CPU, 1);
+    before = op;
+    op.linear_fwd(plain, x, w, NULL, N, I, O);
+    prof_keep(ring, RING);
+    ops_spans(true);
+    for (size_t at = offsetof(Ops, linear_fwd); at < sizeof op; at += sizeof(void *)) {
+        if (!memcmp((char *)&op + at, (char *)&before + at, sizeof(void *)))
+            fail_msg("op number %zu has no span: core/opspans.c", at / sizeof(void *) - 1);
+    }
+    op.linear_fwd(traced, x, w, NULL, N, I, O);
+    const double sum = op.sumsq(traced, N * O);
+    ops_spans(false);
+    prof_keep(NULL, 0);
+    assert_memory_equal(&op, &before, sizeof op);
+    assert_memory_equal(plain, traced, sizeof plain);
+    assert_true(sum == op.sumsq(plain, N * O));
+    assert_int_equal(prof_kept(), 2);
+    assert_string_equal(ring[0].name, "linear_fwd");
+    assert_string_equal(ring[1].name, "sumsq");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spans_nest), cmocka_unit_test(nothing_without_a_ring), cmocka_unit_test(the_oldest_make_room),
+        cmocka_unit_test(too_deep_is_not_kept), cmocka_unit_test(ops_are_spans),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

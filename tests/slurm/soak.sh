@@ -1,0 +1,35 @@
+# Twenty faults, drawn, in one run: the weights are those of the undisturbed run, and the time that counted is told.
+. "$ROOT/tests/slurm/tools.inc"
+RANDOM=${SEED:-11}
+fault='*:1+:data:slow:0.5'
+running() { [ "$(state "$job")" = RUNNING ] && stepping "$job" && logged $((lines + 1)) run; }
+nodes() { slurm scontrol show hostnames "$(field "$job" NodeList)" | sed 's/^n//'; }
+one_of() { set -- $1; shift $((RANDOM % $#)); echo "$1"; }
+ranks_of() { for i in 1 2 3 4; do cluster node $i pgrep -f '^[^ ]*asvr train' 2>/dev/null | sed "s/^/$i /"; done; }
+export ASVR_BUDGET=100
+submit run --nodes=2-4 -- --set ckpt.every=2 --set watch.timeout=5
+count=0 lines=0
+while [ $count -lt 20 ] && ! over "$job"; do
+    now=run
+    until running || over "$job"; do sleep 0.1; done
+    over "$job" && break
+    sleep 0.$((RANDOM % 10))
+    count=$((count + 1))
+    what=$(one_of 'usr1 term kill kill stop node cut slow preempt requeue')
+    node=$(one_of "$(nodes)")
+    case $what in
+    usr1 | term) slurm scancel --signal=${what^^} "$job" ;;
+    kill | stop) who=$(one_of "$(ranks_of | sed 's/ /:/')") && [ -z "$who" ] || cluster node "${who%:*}" kill -${what^^} "${who#*:}" ;;
+    node) cluster node-down "$node"; sleep 3; cluster node-up "$node" ;;
+    cut) cluster link "$node" cut; sleep 8; cluster link "$node" heal ;;
+    slow) cluster link "$node" slow 4mbit; sleep 3; cluster link "$node" heal ;;
+    preempt) higher ;;
+    requeue) slurm scontrol requeue "$job" ;;
+    esac
+    lines=$(wc -l <run/run.jsonl)
+    echo "fault $count: $what after step $lines"
+done
+finished COMPLETED run 400
+[ $count = 20 ] || fail "the run was over after $count faults"
+whole run
+"$ASVR" status run
