@@ -261,8 +261,8 @@ static bool submit(const Plan *p, char *path, Err *e)
             return err_set(e, EXIT_CONFIG, path, "the script is kept; what sbatch says stands above", "sbatch did not take the job (exit %d)", code);
         }
         const char *nodes = c->slurm.nodes[0] ? c->slurm.nodes : "1";
-        printf("submitted: job %s (%s, %s node%s, %s); asvr status %s tells how it goes\n", out, p->verb, nodes,
-               strcmp(nodes, "1") ? "s" : "", path, c->run.dir);
+        printf("submitted: job %s (%s, %s node%s, %s)", out, p->verb, nodes, strcmp(nodes, "1") ? "s" : "", path);
+        printf(strcmp(p->verb, "train") ? "\n" : "; asvr status %s tells how it goes\n", c->run.dir);
     }
     return true;
 }

@@ -61,7 +61,7 @@ program --set run.dir=run
 
 # ---- what is refused: once, with its place, and nothing is written ----
 refused() { says 78 0 submit "$config" --set run.dir=new "${@:2}"; blames "$1"; [ ! -s out ] && [ ! -e new ] || fail "$*: it wrote something"; }
-refused 'train.global_batch = 16 is no multiple of train.micro_batch = 4 times 3 replicas' --set slurm.nodes=3
+refused 'train.global_batch = 16 is no multiple of train.micro_batch = 4 times 3 replicas' --set slurm.nodes=3 --set slurm.ranks_per_node=1
 says 0 0 submit "$config" --set slurm.dry=true --set slurm.nodes=3-4
 for nodes in 0 x 3-2 2- -2 1,2 '+2' ' 2' 2-3-4; do refused 'is no number of nodes' --set "slurm.nodes=$nodes"; done
 refused 'slurm.time = "soon" is no time' --set slurm.time=soon
