@@ -1,5 +1,5 @@
 #!/bin/sh
-# launch/scripts/setup.sh build|test|demo: looks for what is missing and installs it where that is allowed.
+# launch/scripts/setup.sh build|test|demo|simulate: looks for what is missing and installs it where that is allowed.
 # Quiet and quick when nothing is missing.  On a cluster, where packages come from modules or Spack, it
 # checks for the libraries themselves and prints what to ask for.
 set -eu
@@ -10,7 +10,8 @@ case ${1:-} in
 build) packages=$build ;;
 test)  packages="$build libcmocka-dev" ;;
 demo)  packages="$build tuxpaint-stamps-default" ;;
-*)     echo "usage: launch/scripts/setup.sh build|test|demo" >&2; exit 64 ;;
+simulate) packages="$build libsimgrid-dev" ;;
+*)     echo "usage: launch/scripts/setup.sh build|test|demo|simulate" >&2; exit 64 ;;
 esac
 
 elsewhere() {
@@ -48,6 +49,7 @@ if [ -z "$absent" ]; then
         library "$name" || absent="$absent $name"
     done
 fi
+[ "$1" != simulate ] || command -v smpicxx >/dev/null || absent="$absent simgrid"
 [ "$1" != demo ] || [ -d /usr/share/tuxpaint/stamps ] || absent="$absent tuxpaint-stamps"
 [ -n "$absent" ] || exit 0
 
