@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "dist/comm.h"
-#include "launch/plan/plan.h"
+#include "launch/plan/nodes.h"
 #include "launch/run.h"
 #include "launch/verbs.h"
 
@@ -347,8 +347,12 @@ static bool plan(const Config *c, Err *e)
     char trainable[CONFIG_STRING];
     const ModelConf conf = run_conf(c, &shape, trainable);
     Rates rates;
+    if (c->plan.ranks)
+        return plan_ranks(c, &conf, c->plan.ranks, e);
     if (c->plan.rates[0] && !rates_read(&rates, c->plan.rates, e))
         return false;
+    if (c->plan.nodes[0] || c->plan.cluster[0])
+        return plan_nodes(c, c->plan.rates[0] ? &rates : NULL, e);
     if (!divides(c, &conf, e))
         return false;
     if (!plan_rank(&alone, c, &conf, 1, 1) || !plan_rank(&r, c, &conf, c->plan.replicas, c->parallel.tp)) {

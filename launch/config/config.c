@@ -43,7 +43,7 @@ static bool unknown_key(const char *key, bool group, const char *where, Err *e)
     return err_set(e, EXIT_CONFIG, where, hint, "there is no %s \"%s\"", group ? "group" : "key", key);
 }
 
-static Value value_of(config_setting_t *s)
+Value value_of(config_setting_t *s)
 {
     Value v = { .kind = V_GROUP };
     switch (config_setting_type(s)) {

@@ -29,6 +29,8 @@ enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* 
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
+enum { SCALING_STRONG, SCALING_WEAK };                                      /* plan.scaling */
+enum { GRID_BEST, GRID_GIVEN };                                             /* plan.grid */
 
 typedef char ConfigString[CONFIG_STRING];
 
@@ -62,7 +64,7 @@ typedef struct Config {
     struct { int64_t samples; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
-    struct { int replicas; ConfigString rates; } plan;
+    struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
     struct { ConfigString from, to; } import;
     struct { ConfigString from, to, base; int dtype, shard_mb; } export;
 } Config;

@@ -142,7 +142,14 @@ const Option options[] = {
     INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),
 
     INT   (plan.replicas, 1, 1, 1048576, "replicas of parallel.tp ranks each that plan counts for"),
+    INT   (plan.ranks, 0, 0, 1048576, "a job's ranks: plan says how many of them can be used, and nothing else"),
     STRING(plan.rates, "a run that bench measured in: plan predicts time with its rates"),
+    STRING(plan.cluster, "a described machine, as configs/clusters/epyc-ndr.cfg"),
+    STRING(plan.nodes, "numbers of its nodes, as \"1,2,6\" or \"1..1024\": by powers of two"),
+    ENUM  (plan.scaling, strong, "strong|weak", "weak: train.global_batch is that of the first number of nodes"),
+    ENUM  (plan.grid, best, "best|given", "given: parallel.tp, zero, threads and train.micro_batch as they are set"),
+    STRING(plan.csv, "a file for what plan.nodes prints, as CSV"),
+    STRING(plan.svg, "a file for a picture of the efficiency over plan.nodes"),
 
     STRING(import.from, "a Hugging Face folder: safetensors, config.json"),
     STRING(import.to, "folder of the run that import makes"),

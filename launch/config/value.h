@@ -20,6 +20,9 @@ typedef struct {
     const char *text;
 } Value;
 
+/* What libconfig found. */
+struct config_setting_t;
+Value value_of(struct config_setting_t *s);
 /* Writes the member of o if the value fits type and range; else false, and *e says what was expected and got. */
 bool option_set(const Option *o, Config *c, const Value *v, const char *where, Err *e);
 /* The same from text form. */

@@ -50,6 +50,12 @@ typedef struct {
 bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int tp);
 void plan_rank_close(PlanRank *r);
 
+/* The largest number of replicas, at most `most`, among which train.global_batch divides; 0 where there is none. */
+int  plan_replicas_most(const Config *c, int most);
+/* Prints "ranks 4: 4 replicas of 1, 2 of 6 left idle": the most ranks, of a job of `most`, on which `asvr train` starts.
+   EXIT_CONFIG where there are none.  slurm/job.sh reads it. */
+bool plan_ranks(const Config *c, const ModelConf *m, int most, Err *e);
+
 bool plan_vision_learns(const Model *m);
 /* Blocks that one pass through the tower runs for what is wanted of it: features, codes, clean features to denoise (stages.c). */
 int  plan_tower_layers(const Model *m, bool features, bool codes, bool clean);
@@ -77,6 +83,7 @@ int plan_places(const PlanRank *r, Place out[PLACES]);
 /* early: what model_forward does of a step, the gradients of the output heads included.  Stages pretrain and instruct. */
 typedef struct { double forward, early, step; } Flops;
 Flops plan_flops(const Model *m);
+Flops plan_flops_weight(const Model *m, const Param *p);           /* of the products with one weight */
 
 /* ---- seconds of a step ---- */
 

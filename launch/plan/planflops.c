@@ -128,7 +128,7 @@ bool plan_vision_learns(const Model *m)
     return i >= 0 && m->table.p[i].grad >= 0;
 }
 
-static Flops of_weight(const Model *m, const Param *p)
+Flops plan_flops_weight(const Model *m, const Param *p)
 {
     const Group *g = group_of(p);
     const bool tower = param_in_part(p, "vision"), codes = !strcmp(g->word, "#.table"), learns = p->grad >= 0;
@@ -182,7 +182,7 @@ Flops plan_flops(const Model *m)
     f.early /= m->tp->size;
     f.step /= m->tp->size;
     for (int i = 0; i < m->table.n; i++) {
-        const Flops w = of_weight(m, &m->table.p[i]);
+        const Flops w = plan_flops_weight(m, &m->table.p[i]);
         f.forward += w.forward;
         f.early += w.early;
         f.step += w.step;

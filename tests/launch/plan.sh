@@ -73,6 +73,17 @@ blames 'train.global_batch = 16 is no multiple of train.micro_batch = 4 times 3 
 says 78 0 plan "$config" --set train.micro_batch=5
 blames 'no number would do'
 
+# The most ranks of a job that can be used, for batch scripts.
+most() { says 0 0 plan "$config" "${@:2}"; [ "$(cat out)" = "$1" ] || { cat out; fail "$2: not $1"; }; }
+most 'ranks 4: 4 replicas of 1, 2 of 6 left idle' --set plan.ranks=6
+most 'ranks 4: 2 replicas of 2, 1 of 5 left idle' --set plan.ranks=5 --set parallel.tp=2
+most 'ranks 2: 1 replica of 2, 0 of 2 left idle' --set plan.ranks=2 --set parallel.tp=2
+most 'ranks 12: 12 replicas of 1, 3 of 15 left idle' --set plan.ranks=15 --set train.global_batch=48
+says 78 0 plan "$config" --set plan.ranks=3 --set parallel.tp=4
+blames 'parallel.tp = 4 wants at least 4 ranks, not 3'
+says 78 0 plan "$config" --set plan.ranks=6 --set train.micro_batch=5
+blames 'train.global_batch = 16 is no multiple of train.micro_batch = 5'
+
 # ---- what a run then takes ----
 # The plan's sequences are as long as max_len: here the data's are longer, so that the run's are, too.  The wide decoder makes
 # every class of memory several MiB, which is more than the figures are rounded by.  launch/memory compares the peaks.
