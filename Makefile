@@ -9,6 +9,7 @@
 #   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
 #   make fuzz       each parser against libFuzzer, T=600 seconds each (clang); `make test` replays the corpora
+#   make simulate   dist/ under SimGrid, 1 to 256 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
 #   make peers      build/peers: Python with h5py, WebDataset, MDS, to compare with by hand (docs/TESTING.md)
 #   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build)
 
@@ -56,7 +57,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs peers docs clean
+.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator peers docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -162,6 +163,28 @@ T ?= 600
 fuzz:
 	@tests/fuzz/fuzz.sh $(T) $(NAMES)
 fuzz-programs: $(IMAGE) $(FUZZ)
+
+# SimGrid's MPI runs core and dist as they are; ops, arenas and what lies between dist and MPI are tests/simulate's.
+SIM      := $(OUT)/simulate
+SIM_C    := $(filter-out core/arena.c core/ops.c core/fault.c,$(wildcard core/*.c)) \
+            $(addprefix dist/,bucket.c bucketopen.c canon.c comm.c commsame.c grid.c tp.c zero.c zeroweights.c optim.c) \
+            $(addprefix tests/simulate/,simulate.c simops.c simmem.c nomuon.c)
+simulate:
+	@launch/scripts/setup.sh simulate
+	@+$(MAKE) --no-print-directory -j2 simulator
+	@tests/simulate/simulate.sh $(OUT) $(if $(CURVE),curve,steps)
+simulator: $(OUT)/asvr $(SIM)/simulate $(SIM)/describe
+$(SIM)/%.o: %.c
+	@mkdir -p $(@D)
+	smpicc $(filter-out -march=%,$(CFLAGS)) -DNDEBUG -fPIC -c $< -o $@
+$(SIM)/simmpi.o: tests/simulate/simmpi.cc
+	@mkdir -p $(@D)
+	smpicxx -std=c++17 -Wall -Wextra -O2 -fPIC -I. -MMD -MP -c $< -o $@
+$(SIM)/simulate: $(patsubst %.c,$(SIM)/%.o,$(SIM_C)) $(SIM)/simmpi.o
+	smpicxx -fopenmp $^ -o $@ -lm
+$(SIM)/describe: tests/simulate/describe.c $(filter-out %/launch/main.o,$(LAUNCH_O)) $(IO) $(DIST) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $(filter %.c %.o %.a,$^) -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)
 
 demo:
 	@launch/scripts/setup.sh demo

@@ -1,5 +1,5 @@
 #!/bin/sh
-# launch/scripts/setup.sh build|test|slurm|demo: looks for what is missing and installs it where that is allowed.
+# launch/scripts/setup.sh build|test|slurm|demo|simulate: looks for what is missing and installs it where that is allowed.
 # Quiet and quick when nothing is missing.  On a cluster, where packages come from modules or Spack, it
 # checks for the libraries themselves and prints what to ask for.
 set -eu
@@ -12,7 +12,8 @@ test)  packages="$build libcmocka-dev" ;;
 slurm) packages="$build libcmocka-dev slurmctld slurmd slurm-client munge iproute2 util-linux procps jube"
        PATH=$PATH:/usr/sbin:/sbin ;;
 demo)  packages="$build tuxpaint-stamps-default" ;;
-*)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo" >&2; exit 64 ;;
+simulate) packages="$build libsimgrid-dev" ;;
+*)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo|simulate" >&2; exit 64 ;;
 esac
 
 elsewhere() {
@@ -50,6 +51,7 @@ if [ -z "$absent" ]; then
         library "$name" || absent="$absent $name"
     done
 fi
+[ "$1" != simulate ] || command -v smpicxx >/dev/null || absent="$absent simgrid"
 [ "$1" != demo ] || [ -d /usr/share/tuxpaint/stamps ] || absent="$absent tuxpaint-stamps"
 [ -n "$absent" ] || exit 0
 

@@ -1,0 +1,298 @@
+/* simmpi.cc -- between dist/ and SMPI: owed time is spent before a message, tensors cross without being copied
+ *
+ * Each function stands in front of SMPI's and hands on to it (PMPI_).  What SMPI would do otherwise than a cluster:
+ *   sums of tensors     SMPI would add real numbers: the traffic is its own, the additions are owed here
+ *   MPI_Iallreduce      SMPI sends all to all, R - 1 times the bytes: a sum in its place, at once, of the algorithm that Open MPI
+ *                       takes for one that blocks.  So the fast reduction hides nothing here
+ *   messages            what the processor spends on each, at both ends, in series (Meter.overhead)
+ */
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <numeric>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <mpi.h>
+#include <simgrid/s4u.hpp>
+
+extern "C" {
+#include "tests/simulate/meter.h"
+}
+
+/* In SimGrid 3.32's library, not in its headers. */
+namespace simgrid::smpi {
+class ActorExt {
+public:
+    static simgrid::xbt::Extension<simgrid::s4u::Actor, ActorExt> EXTENSION_ID;
+    void set_replaying(bool);
+};
+}
+void smpi_comm_copy_buffer_callback(simgrid::kernel::activity::CommImpl *, void *, size_t);
+
+static bool is_tensor(const void *p) { return (uintptr_t)p >= TENSORS_FROM && (uintptr_t)p < TENSORS_TO; }
+
+static void copied(smx_activity_t comm, void *from, size_t bytes)
+{
+    if (!is_tensor(from))
+        smpi_comm_copy_buffer_callback(reinterpret_cast<simgrid::kernel::activity::CommImpl *>(comm), from, bytes);
+}
+
+extern "C" void meter_spend(void)
+{
+    if (meter.owed <= 0)
+        return;
+    meter.spent += meter.owed;
+    smpi_execute_flops(meter.owed * meter.rate);
+    meter.owed = 0;
+}
+
+/* While one lives, SMPI's calls of this rank move and add up no bytes, as when it replays a trace. */
+struct Lengths {
+    Lengths() { self()->set_replaying(true); }
+    ~Lengths() { self()->set_replaying(false); }
+    static simgrid::smpi::ActorExt *self() { return simgrid::s4u::Actor::self()->extension<simgrid::smpi::ActorExt>(); }
+};
+
+static int size_of(MPI_Comm comm)
+{
+    int n;
+    PMPI_Comm_size(comm, &n);
+    return n;
+}
+
+static int rank_of(MPI_Comm comm)
+{
+    int r;
+    PMPI_Comm_rank(comm, &r);
+    return r;
+}
+
+static int sum(const void *, void *x, int n, MPI_Datatype type, MPI_Op how, MPI_Comm comm)
+{
+    const int ranks = size_of(comm);
+    owe_floats(3.0 * n * (ranks - 1) / ranks);
+    meter_spend();
+    Lengths only;
+    return PMPI_Allreduce((char *)x + 1, x, n, type, how, comm);     /* in place, SMPI would make room for a copy */
+}
+
+/* ---- many messages as one ----
+
+   Where all ranks send all others the same (Meter.bundle), a rank's messages to other nodes may go to one of them together: each
+   node's link carries the same bytes in and out at the same time, and a fabric that never blocks has no other place to wait.  Messages
+   to ranks of its own node go together to the next of these.  Latency counts once, as it does where messages are under way at the
+   same time; what processors spend on each is spent on each.
+
+   They go past MPI, as transfers between hosts: SimGrid 3.32 keeps a request that was tested, not waited for, in a list that each
+   further one walks through. */
+
+using Transfer = simgrid::s4u::CommPtr;
+typedef std::tuple<int, int64_t, int, bool> Name;              /* communicator, how many before it there, sender in the world, near */
+struct Registry { std::map<Name, Transfer> sent; };
+
+/* One for all ranks, whose variables SMPI keeps apart: the environment alone is common. */
+static Registry *registry()
+{
+    static Registry *r;
+    const char *at = getenv("SIMULATE_REGISTRY");
+    char text[32];
+    if (!r && at)
+        r = reinterpret_cast<Registry *>(strtoull(at, nullptr, 16));
+    if (!r) {
+        r = new Registry;
+        snprintf(text, sizeof text, "%llx", (unsigned long long)reinterpret_cast<uintptr_t>(r));
+        setenv("SIMULATE_REGISTRY", text, 1);
+    }
+    return r;
+}
+
+struct Bundle { MPI_Request key; std::vector<Transfer> mine; std::vector<Name> theirs; };
+static std::vector<Bundle> bundles;
+
+/* Communicators in the order of their first use, which is the same on all ranks; and the transfers on each so far. */
+struct Seen { MPI_Comm comm; int64_t transfers; std::vector<int> world; };
+static std::vector<Seen> seen;
+
+static int seen_at(MPI_Comm comm)
+{
+    for (size_t i = 0; i < seen.size(); i++)
+        if (seen[i].comm == comm)
+            return (int)i;
+    Seen s = { comm, 0, std::vector<int>((size_t)size_of(comm)) };
+    std::vector<int> here(s.world.size());
+    MPI_Group group, world;
+    std::iota(here.begin(), here.end(), 0);
+    PMPI_Comm_group(comm, &group);
+    PMPI_Comm_group(MPI_COMM_WORLD, &world);
+    PMPI_Group_translate_ranks(group, (int)here.size(), here.data(), world, s.world.data());
+    seen.push_back(s);
+    return (int)seen.size() - 1;
+}
+
+static void send_bundle(Bundle *b, int at, int to, int from, int64_t floats, bool near)
+{
+    const Seen &s = seen[(size_t)at];
+    if (floats == 0)
+        return;
+    auto *host = simgrid::s4u::Host::by_name("n" + std::to_string(s.world[(size_t)to] / meter.node));
+    Transfer t = simgrid::s4u::Comm::sendto_async(simgrid::s4u::this_actor::get_host(), host, (uint64_t)floats * 4);
+    registry()->sent[Name(at, s.transfers, s.world[(size_t)rank_of(s.comm)], near)] = t;
+    b->mine.push_back(t);
+    b->theirs.push_back(Name(at, s.transfers, s.world[(size_t)from], near));
+}
+
+/* near, far: floats that this rank sends to its own node and to others; as many come. */
+static int start_bundle(MPI_Comm comm, int64_t near, int64_t far, MPI_Request *request)
+{
+    static uintptr_t key = TENSORS_FROM;
+    const int ranks = size_of(comm), q = meter.each, r = rank_of(comm), first = r / q * q, at = seen_at(comm);
+    Bundle b = {};
+    send_bundle(&b, at, (r + q) % ranks, (r + ranks - q) % ranks, far, false);
+    send_bundle(&b, at, first + (r - first + 1) % q, first + (r - first + q - 1) % q, near, true);
+    seen[(size_t)at].transfers++;
+    *request = b.key = reinterpret_cast<MPI_Request>(key++);
+    bundles.push_back(b);
+    return MPI_SUCCESS;
+}
+
+static bool arrived(const Name &n)
+{
+    auto t = registry()->sent.find(n);
+    return t != registry()->sent.end() && t->second->test();
+}
+
+static bool ended(const Bundle &b)
+{
+    return std::all_of(b.mine.begin(), b.mine.end(), [](const Transfer &t) { return t->test(); }) &&
+           std::all_of(b.theirs.begin(), b.theirs.end(), arrived);
+}
+
+static void wait_for(const Bundle &b)
+{
+    for (const Transfer &t : b.mine)
+        t->wait();
+    for (const Name &n : b.theirs) {
+        while (registry()->sent.find(n) == registry()->sent.end())
+            simgrid::s4u::this_actor::sleep_for(2e-6);         /* its sender has not got there */
+        registry()->sent[n]->wait();
+    }
+}
+
+/* Has it ended?  wait: until it has.  False if this is no bundle. */
+static bool end_bundle(MPI_Request *request, bool wait, int *flag)
+{
+    for (size_t i = 0; i < bundles.size(); i++) {
+        if (bundles[i].key != *request)
+            continue;
+        if (wait)
+            wait_for(bundles[i]);
+        *flag = wait || ended(bundles[i]);
+        if (*flag) {
+            for (const Name &n : bundles[i].theirs)
+                registry()->sent.erase(n);
+            bundles.erase(bundles.begin() + (long)i);
+            *request = MPI_REQUEST_NULL;
+        }
+        return true;
+    }
+    return false;
+}
+
+/* ---- in front of SMPI ---- */
+
+static int messages(const int *count, MPI_Comm comm)
+{
+    int n = 0;
+    for (int r = 0; r < size_of(comm); r++)
+        n += count[r] > 0;
+    return n;
+}
+
+/* What goes to ranks of this rank's node, and to all others. */
+static int64_t of_node(const int *count, MPI_Comm comm)
+{
+    const int first = rank_of(comm) / meter.each * meter.each;
+    int64_t n = 0;
+    for (int r = first; r < first + meter.each; r++)
+        n += r != rank_of(comm) ? count[r] : 0;
+    return n;
+}
+
+static int64_t of_others(const int *count, MPI_Comm comm)
+{
+    int64_t n = -of_node(count, comm);
+    for (int r = 0; r < size_of(comm); r++)
+        n += r != rank_of(comm) ? count[r] : 0;
+    return n;
+}
+
+static void spend_on(int sent, int received)
+{
+    meter.messages += sent;
+    meter.owed += meter.overhead * (sent + received);
+    meter_spend();
+}
+
+extern "C" {
+
+int MPI_Init(int *argc, char ***argv)
+{
+    const int rc = PMPI_Init(argc, argv);
+    smpi_comm_set_copy_data_callback(copied);
+    return rc;
+}
+
+int MPI_Allreduce(const void *in, void *out, int n, MPI_Datatype type, MPI_Op how, MPI_Comm comm)
+{
+    if (is_tensor(out))
+        return sum(in, out, n, type, how, comm);
+    meter_spend();
+    return PMPI_Allreduce(in, out, n, type, how, comm);
+}
+
+int MPI_Iallreduce(const void *in, void *out, int n, MPI_Datatype type, MPI_Op how, MPI_Comm comm, MPI_Request *request)
+{
+    *request = MPI_REQUEST_NULL;
+    return MPI_Allreduce(in, out, n, type, how, comm);
+}
+
+int MPI_Ialltoallv(const void *in, const int *to, const int *to_at, MPI_Datatype in_type, void *out, const int *from,
+                   const int *from_at, MPI_Datatype out_type, MPI_Comm comm, MPI_Request *request)
+{
+    spend_on(messages(to, comm), messages(from, comm));
+    Lengths only;
+    if (meter.bundle)
+        return start_bundle(comm, of_node(to, comm), of_others(to, comm), request);
+    return PMPI_Ialltoallv(in, to, to_at, in_type, out, from, from_at, out_type, comm, request);
+}
+
+int MPI_Iallgatherv(const void *in, int n, MPI_Datatype in_type, void *out, const int *count, const int *at,
+                    MPI_Datatype out_type, MPI_Comm comm, MPI_Request *request)
+{
+    const int others = size_of(comm) - 1;
+    spend_on(others, others);
+    Lengths only;
+    if (meter.bundle) {
+        const int64_t mine = count[rank_of(comm)];
+        return start_bundle(comm, mine * (meter.each - 1), mine * (others + 1 - meter.each), request);
+    }
+    return PMPI_Iallgatherv(in, n, in_type, out, count, at, out_type, comm, request);
+}
+
+int MPI_Wait(MPI_Request *request, MPI_Status *status)
+{
+    int flag;
+    meter_spend();
+    return end_bundle(request, true, &flag) ? MPI_SUCCESS : PMPI_Wait(request, status);
+}
+
+int MPI_Test(MPI_Request *request, int *flag, MPI_Status *status)
+{
+    meter_spend();
+    return end_bundle(request, false, flag) ? MPI_SUCCESS : PMPI_Test(request, flag, status);
+}
+
+}

@@ -1,0 +1,94 @@
+#!/bin/bash
+# tests/simulate/simulate.sh BUILD steps|curve
+#   steps   a training step on 1 to 256 nodes, as SimGrid has it beside what `asvr plan` says
+#   curve   the reduction of buckets among 2 to 1024 replicas, canonical and fast; OUT.svg is a picture of it
+# From the environment: CONFIG CLUSTER NODES EACH (ranks a node) TP ZERO MICRO (samples a micro-batch) LEAVES (of a replica) JOBS OUT.
+# The table goes to OUT.csv, too; OUT.log keeps each simulation's line.
+#
+# All buckets of all layers are simulated up to 32 nodes, each message up to 4.  From 64 on, models of one and of three decoder layers:
+# what the two add is added for each further pair.  On 16 and 32 nodes that differs from all layers by less than 0.05 %.
+set -u
+cd "$(dirname "$0")/../.." || exit
+build=$1 what=$2
+export CONFIG=${CONFIG-configs/llava15-7b/instruct.cfg} CLUSTER=${CLUSTER-configs/clusters/epyc-hdr.cfg} SMPI
+EACH=${EACH-2} TP=${TP-2} ZERO=${ZERO-0} MICRO=${MICRO-1} LEAVES=${LEAVES-1} JOBS=${JOBS-$(nproc)} OUT=${OUT-$build/simulate/$what}
+each_message=4 all_layers=32
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+batch() { echo $((MICRO * LEAVES * $1 * EACH / TP)); }
+
+# simulate NAME NODES BUNDLE "KEY=VALUE ..." MODE...: beside JOBS - 1 others; its line goes to the file NAME
+simulate() {
+    local name=$1 nodes=$2 bundle=$3 more=$4
+    shift 4
+    while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n; done
+    tests/simulate/run.sh "$build" "$nodes" "$EACH" "$bundle" "parallel.tp=$TP parallel.zero=$ZERO train.micro_batch=$MICRO \
+        train.global_batch=$(batch "$nodes") train.optimizer=adamw $more" "$@" >"$work/$name" || touch "$work/failed" &
+}
+done_all() {
+    wait
+    [ ! -e "$work/failed" ] || { echo "simulate: a simulation failed" >&2; exit 1; }
+    for f in "$work"/[0-9]*; do echo "${f##*/} $(cat "$f")"; done | sort -n >"$OUT.log"
+}
+# value NAME KEY: of a simulation's line
+value() { awk -v k="$2" '{ for (i = 1; i < NF; i++) if ($i == k) { print $(i + 1); exit } }' "$work/$1"; }
+
+steps() {
+    local nodes=${NODES-1 2 4 8 16 32 64 128 256} n
+    for n in $(printf '%s\n' $nodes | sort -rn); do
+        local bundle=$((n > each_message))
+        if [ "$n" -gt $all_layers ]; then
+            simulate "$n.3" "$n" $bundle model.decoder.layers=3 step
+            simulate "$n.1" "$n" $bundle model.decoder.layers=1 step
+        else
+            simulate "$n" "$n" $bundle '' step
+        fi
+    done
+    for n in $nodes; do
+        "$build/asvr" plan "$CONFIG" --set parallel.tp="$TP" --set parallel.zero="$ZERO" --set parallel.threads="$(threads)" \
+            --set train.micro_batch="$MICRO" --set train.global_batch="$(batch "$n")" --set train.optimizer=adamw --set plan.grid=given \
+            --set plan.cluster="$CLUSTER" --set plan.nodes="$n" --set plan.csv="$work/plan.$n" >"$work/plan.out" 2>&1 ||
+            { cat "$work/plan.out" >&2; exit 1; }
+    done
+    done_all
+    echo "$CONFIG on $CLUSTER: $EACH ranks a node, tp $TP, zero $ZERO, $MICRO x $LEAVES samples a replica"
+    for n in $nodes; do
+        { cat "$work/$n.1" "$work/$n.3" 2>/dev/null || cat "$work/$n"; } | sed "s/^/$n $(planned "$n") layers $(layers) /"
+    done | awk -f tests/simulate/steps.awk -v csv="$OUT.csv"
+}
+threads() { echo $(($(sed -n 's/.*\bcores *= *\([0-9]*\);.*/\1/p' "$CLUSTER" | head -1) / EACH)); }
+layers() { "$build/asvr" help config "$CONFIG" | awk '/decoder: {/ { d = 1 } d && $1 == "layers" { print $3 + 0; exit }'; }
+planned() { awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } NR == 2 { print "planned", $at["step"], "planned_dp", $at["dp_exposed"] }' "$work/plan.$1"; }
+
+# The reduction of N buckets less that of half as many: the first ones' start is in both.
+curve() {
+    local nodes=${NODES-2 4 8 16 32 64 128 256 512 1024} n r
+    for n in $(printf '%s\n' $nodes | sort -rn); do
+        for r in canonical fast; do
+            # Messages that MPI's blocking sum sends cost the processor what dist's do; Rabenseifner's algorithm is the one that comm.c asks for.
+            SMPI=
+            [ $r = canonical ] || SMPI="--cfg=smpi/allreduce:rab $(overheads)"
+            simulate "$n.$r.8" "$n" 1 parallel.reduction=$r exchange 8
+            simulate "$n.$r.16" "$n" 1 parallel.reduction=$r exchange 16
+        done
+        SMPI=
+        [ "$n" -gt 32 ] || simulate "$n.each.2" "$n" 0 '' exchange 2
+        [ "$n" -gt 32 ] || simulate "$n.bundle.2" "$n" 1 '' exchange 2
+    done
+    done_all
+    for n in $nodes; do
+        echo "$n $(value "$n.canonical.8" exchange) $(value "$n.canonical.16" exchange) $(value "$n.fast.8" exchange) $(value "$n.fast.16" exchange)" \
+             "$(value "$n.canonical.8" messages) $(value "$n.canonical.8" buckets) $([ "$n" -gt 32 ] || echo "$(value "$n.each.2" exchange) $(value "$n.bundle.2" exchange)")"
+    done | awk -f tests/simulate/curve.awk -v each="$EACH" -v tp="$TP" -v csv="$OUT.csv" -v svg="$OUT.svg"
+}
+overheads() {
+    local o
+    o=$(sed -n 's/.*\boverhead *= *\([0-9.]*\);.*/\1e-6/p' "$CLUSTER" | head -1)
+    echo "--cfg=smpi/ois:0:$o:0 --cfg=smpi/os:0:$o:0 --cfg=smpi/or:0:$o:0"
+}
+
+case $what in
+steps|curve) $what ;;
+*) echo "usage: tests/simulate/simulate.sh BUILD steps|curve" >&2; exit 64 ;;
+esac
