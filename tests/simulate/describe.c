@@ -8,41 +8,16 @@
  *
  * BUNDLE 1: a rank's messages of an exchange travel together (simmpi.cc); 0: each by itself.
  */
-#include <libconfig.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "launch/plan/cluster.h"
 #include "launch/plan/plan.h"
+#include "io/base/log.h"
 #include "launch/run.h"
 #include "launch/step.h"
 #include "tests/simulate/described.h"
-
-typedef struct { double cores, gflops, memory, alpha, beta, alpha_in, beta_in, overhead, share; } Cluster;
-
-static double number(const config_t *f, const char *key, double otherwise)
-{
-    char path[64];
-    const config_setting_t *s;
-    snprintf(path, sizeof path, "cluster.%s", key);
-    s = config_lookup(f, path);
-    CHECK(s || otherwise >= 0, "the cluster's file has no %s", path);
-    return !s ? otherwise : config_setting_type(s) == CONFIG_TYPE_FLOAT ? config_setting_get_float(s) : config_setting_get_int(s);
-}
-
-static Cluster cluster_read(const char *path)
-{
-    config_t f;
-    config_init(&f);
-    CHECK(config_read_file(&f, path), "%s:%d: %s", path, config_error_line(&f), config_error_text(&f));
-    const Cluster c = { .cores = number(&f, "cores", -1), .gflops = number(&f, "gflops", -1), .memory = number(&f, "memory", -1),
-                        .alpha = number(&f, "alpha", -1), .beta = number(&f, "beta", -1),
-                        .alpha_in = number(&f, "alpha_in", -1), .beta_in = number(&f, "beta_in", -1),
-                        .overhead = number(&f, "overhead", 0.5),
-                        .share = number(&f, "share", 0.9) };
-    config_destroy(&f);
-    return c;
-}
 
 static FILE *out(const char *dir, const char *name)
 {
@@ -89,6 +64,7 @@ static void describe(Described *d, const Config *c, const Cluster *k, int ranks,
     d->tally = sizeof(Tally) / sizeof(double);
     d->losses = N_LOSSES * EXACT_WORDS;
     d->rate = 1e9 * k->share * k->gflops * k->cores / each;
+    d->total = ceil_div(r.model.table.grads * (int64_t)sizeof(float), d->buckets.bytes);
     d->memory = 1e9 * k->memory / each;
     d->overhead = 1e-6 * k->overhead;
     const int n = plan_places(&r, place);
@@ -106,12 +82,12 @@ int main(int argc, char **argv)
     static ErrList errs;
     static Described d;
     CHECK(argc >= 7, "describe OUT CONFIG CLUSTER NODES RANKS_A_NODE BUNDLE [KEY=VALUE ...]");
-    const Cluster k = cluster_read(argv[3]);
+    static Cluster k;
     const int nodes = atoi(argv[4]), each = atoi(argv[5]), bundle = atoi(argv[6]);
     CHECK(nodes > 0 && each > 0, "nodes and ranks a node are numbers from 1 on");
-    if (!config_load(&c, argv[2], argv + 7, argc - 7, &errs)) {
-        fprintf(stderr, "%s: %s %s\n", errs.err[0].where, errs.err[0].what, errs.err[0].got);
-        return EXIT_CONFIG;
+    if (!config_load(&c, argv[2], argv + 7, argc - 7, &errs) || !cluster_read(&k, argv[3], &errs.err[0])) {
+        log_error(&errs.err[0]);
+        return errs.err[0].code;
     }
     CHECK(nodes * each % c.parallel.tp == 0, "%d ranks do not divide into groups of %d", nodes * each, c.parallel.tp);
     describe(&d, &c, &k, nodes * each, each, bundle);

@@ -16,10 +16,11 @@
 #define TENSORS_FROM ((uintptr_t)16 << 40)         /* of all ranks, each its part */
 #define TENSORS_TO   ((uintptr_t)80 << 40)
 
-/* rate, memory: flops and bytes a second of this rank; overhead: seconds a message of dp; messages: of dp, sent.
+/* rate, memory: flops and bytes a second of this rank; overhead: seconds a message of dp; owed, spent: seconds, of which
+   posting for messages; messages: of dp, sent.
    bundle: those of an exchange travel together (simmpi.cc); each: ranks of a dp group on one node;
    node: all ranks of one. */
-typedef struct { double rate, memory, overhead, owed, spent; int64_t messages; int bundle, each, node; } Meter;
+typedef struct { double rate, memory, overhead, owed, spent, posting; int64_t messages; int bundle, each, node; } Meter;
 extern Meter meter;
 
 static inline void owe_flops(double n) { meter.owed += n / meter.rate; }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # tests/simulate/run.sh BUILD NODES RANKS_A_NODE BUNDLE "KEY=VALUE ..." MODE...: one simulation of CONFIG on CLUSTER;
 # prints its line, and the seconds that it took.
+# TREE: SimGrid's parameters of a fat tree in place of a fabric that never blocks.
 # MODE is what tests/simulate/simulate.c takes; SMPI holds further --cfg= of SimGrid.
 set -u
 build=$1 nodes=$2 each=$3 bundle=$4 sets=$5
@@ -10,6 +11,7 @@ tmp=$(mktemp -d) || exit
 trap 'rm -rf "$tmp"' EXIT
 # shellcheck disable=SC2086   # words
 "$build/simulate/describe" "$tmp" "$CONFIG" "$CLUSTER" "$nodes" "$each" "$bundle" $sets || exit
+[ -z "${TREE-}" ] || sed -i "s|sharing_policy|topology=\"FAT_TREE\" topo_parameters=\"$TREE\" &|" "$tmp/cluster.xml"
 # Costs are those of the described machine alone: nothing of SimGrid's own for TCP, for polling, or measured on this one.  The
 # collectives that block are chosen as Open MPI does.
 # shellcheck disable=SC2086

@@ -233,6 +233,7 @@ static void spend_on(int sent, int received)
 {
     meter.messages += sent;
     meter.owed += meter.overhead * (sent + received);
+    meter.posting += meter.overhead * (sent + received);
     meter_spend();
 }
 

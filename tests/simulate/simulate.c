@@ -4,7 +4,7 @@
  *     smpirun ... simulate RANK-FILE exchange N      the reduction of N buckets alone, nothing beside it
  *     smpirun ... simulate RANK-FILE sum FLOATS      one blocking sum over dp
  *
- * Prints one line, "key value ..." of rank 0; times are those of the slowest rank.  Meter's `spent` without the messages' overhead is `compute`.
+ * Prints one line, "key value ..." of rank 0; times are those of the slowest rank.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +95,7 @@ static Times step(Sim *s)
     Times t = { 0 };
     comm_barrier(s->grid.world);
     memset(comm_count, 0, sizeof comm_count);
-    meter.spent = 0;
+    meter.spent = meter.posting = 0;
     meter.messages = 0;
     const double began = now();
     sums_of_world(s, s->d.tally, 0);
@@ -111,7 +111,7 @@ static Times step(Sim *s)
     TIMED(t.optimizer, norm = optim_norm(&s->optim, s->model.grads));
     TIMED(t.optimizer, optim_step(&s->optim, s->model.weights, s->model.grads, &conf, norm));
     t.step = now() - began;
-    t.compute = meter.spent;
+    t.compute = meter.spent - meter.posting;
     t.tp = comm_count[AXIS_TP].seconds;
     t.dp = comm_count[AXIS_DP].seconds;
     t.world = comm_count[AXIS_WORLD].seconds;
@@ -170,7 +170,8 @@ static void run_exchange(Sim *s, int n)
     t = now() - t;
     comm_max_f64(s->grid.world, &t, 1);
     if (s->grid.rank == 0)
-        printf("exchange %.9f messages %lld bytes %lld\n", t, (long long)meter.messages, (long long)comm_count[AXIS_DP].bytes);
+        printf("exchange %.9f messages %lld bytes %lld buckets %lld\n", t, (long long)meter.messages, (long long)comm_count[AXIS_DP].bytes,
+               (long long)s->d.total);
 }
 
 static void run_sum(Sim *s, int64_t n)
