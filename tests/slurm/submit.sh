@@ -9,11 +9,11 @@ job=$(sed -n 's/^submitted: job \([0-9]*\) .*/\1/p' out)
 now=none
 until_true 60 logged 8 run
 slurm "$ASVR" status run >status
-grep -q "job $job" status && grep -qi running status && grep -q ' of 40' status || { cat status; fail 'status does not tell how it goes'; }
+grep -Eq "^job +$job: RUNNING on n" status && grep -q ' of 40 ' status || { cat status; fail 'status does not tell how it goes'; }
 finished COMPLETED none
 whole run
 slurm "$ASVR" status run >status
-grep -q '40 of 40' status || { cat status; fail 'status does not tell that it is done'; }
+grep -q 'step 40 of 40 ' status && grep -q '^state  *done' status || { cat status; fail 'status does not tell that it is done'; }
 
 # What sbatch says is told, and the script is kept.
 got=0
