@@ -12,7 +12,7 @@
 # node, and with that process the kernel takes down what it holds: bridge, cables, mounts, daemons, jobs.  Nothing is written
 # outside the folder.  Needs root, slurmctld, slurmd, munged, util-linux, iproute2.
 #
-# KILL_WAIT (10), GRACE (10), NODE_TIMEOUT (9), EXPIRE (2) are seconds: KillWait, the low partition's GraceTime,
+# KILL_WAIT (10), GRACE (10), NODE_TIMEOUT (9), EXPIRE (5) are seconds: KillWait, the low partition's GraceTime,
 # SlurmdTimeout, and how long a requeued job waits; TASK (task/affinity) is TaskPlugin, with task/none Slurm binds nothing.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
@@ -79,7 +79,7 @@ SlurmctldHost=ctl($NET.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$W/munge/socket,cred_expire=${EXPIRE:-2}
+AuthInfo=socket=$W/munge/socket,cred_expire=${EXPIRE:-5}
 StateSaveLocation=$W/state
 SlurmdSpoolDir=$W/spool/%n
 SlurmctldPidFile=$W/slurmctld.pid

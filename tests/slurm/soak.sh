@@ -8,7 +8,7 @@ running() {
     logged 1 run && [ "$(tail -n 1 run/run.jsonl | cut -c1-60)" != "$last" ] && [ "$(state "$job")" = RUNNING ]
 }
 nodes() { slurm scontrol show hostnames "$(field "$job" NodeList)" | sed 's/^n//'; }
-one_of() { set -- $1; shift $((RANDOM % $#)); echo "$1"; }
+draw() { set -- $1; shift $((RANDOM % $#)); drawn=$1; }        # not in a subshell, which would draw the same again
 ranks_of() { for i in 1 2 3 4; do cluster node $i pgrep -f '^[^ ]*asvr train' 2>/dev/null | sed "s/^/$i /"; done; }
 export ASVR_BUDGET=100
 submit run --nodes=2-4 -- --set ckpt.every=2 --set watch.timeout=5
@@ -17,11 +17,13 @@ while [ $count -lt 20 ]; do
     until_true 150 running
     sleep 0.$((RANDOM % 10))
     count=$((count + 1))
-    what=$(one_of 'usr1 term kill kill stop node cut slow preempt requeue')
-    node=$(one_of "$(nodes)")
+    draw 'usr1 term kill kill stop node cut slow preempt requeue'
+    what=$drawn
+    draw "$(nodes)"
+    node=$drawn
     case $what in
     usr1 | term) slurm scancel --signal=${what^^} "$job" ;;
-    kill | stop) who=$(one_of "$(ranks_of | sed 's/ /:/')") && [ -z "$who" ] || cluster node "${who%:*}" kill -${what^^} "${who#*:}" ;;
+    kill | stop) draw "$(ranks_of | sed 's/ /:/')" && cluster node "${drawn%:*}" kill -${what^^} "${drawn#*:}" ;;
     node) cluster node-down "$node"; sleep 3; cluster node-up "$node" ;;
     cut) cluster link "$node" cut; sleep 8; cluster link "$node" heal ;;
     slow) cluster link "$node" slow 4mbit; sleep 3; cluster link "$node" heal ;;
