@@ -1,20 +1,23 @@
 #!/bin/bash
-# tests/slurm/run.sh [BUILD] [NAME]...: every script of this folder, or those whose name contains a NAME, on a real Slurm cluster
-# of this machine (cluster.sh): 4 nodes of 4 CPUs, started once, healed between cases.  One line a case, and the count.
-# Needs root.  The last case is the cluster's end: nothing may be left of it.
+# tests/slurm/run.sh [BUILD] [NAME]...: every script of this folder, or those whose name contains a NAME, on real Slurm clusters of
+# this machine (cluster.sh): 4 nodes of 4 CPUs, healed between cases.  Cases that wait more than they compute have a cluster of their
+# own, beside the others.  One line a case, and the count; VERBOSE=1 shows what they say.  Needs root.  The last case is the end of
+# the clusters: nothing may be left of them.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/cases.inc
 
-export CLUSTER=$work/cluster ROOT=$PWD BASE=$work/base
+export ROOT=$PWD BASE=$work/base
 export ASVR=$build/asvr ASVR_THREADS=1 SLURM_CPU_BIND=none      # the "nodes" share two cores: nobody is tied to one
-cluster=tests/slurm/cluster.sh
-limit=${LIMIT:-420}
-trap '$cluster down; rm -rf "$work"' EXIT
+export cluster=tests/slurm/cluster.sh work
+limit=${LIMIT:-600}
+waits=' slurm/link slurm/node slurm/soak '
+ended() { CLUSTER=$work/a $cluster down; CLUSTER=$work/b $cluster down; }
+trap 'ended; rm -rf "$work"' EXIT
 
 # What a machine shows of a cluster: processes, mounts, interfaces, name spaces, what is in /etc/hosts and beside the folder.
 traces() {
-    ps -eo args | grep -F -- "$work/" | grep -v "^\(grep\|diff\) "
+    ps -eo args | grep -F -- "$work/" | grep -v '^\(grep\|diff\) '
     grep -c . /proc/mounts
     ip -o link show | cut -d: -f2
     ls /run/netns /var/run/munge /run/slurm* /var/spool/slurm* /var/log/munge /var/log/slurm* 2>/dev/null
@@ -38,19 +41,37 @@ healed() {
     return 1
 }
 
+# series NAME NET CASE...: one after the other on a cluster of their own
+series() {
+    export CLUSTER=$work/$1 NET=$2
+    shift 2
+    [ $# -gt 0 ] || return
+    local t work=$work
+    $cluster up 4 4 >"$CLUSTER.up" 2>&1 || { cat "$CLUSTER.up"; failed=$((failed + 1)); return; }
+    work=$work/cases.${CLUSTER##*/}
+    mkdir "$work"
+    for t; do
+        healed || failed=$((failed + 1))
+        case_run "$t" bash "tests/$t.sh"
+    done
+}
+
 traces >"$work/before"
-$cluster up 4 4 >"$work/output" 2>&1 || { cat "$work/output"; exit 1; }
 mkdir "$BASE"
 TMP=$BASE bash tests/slurm/whole.inc >"$work/output" 2>&1 || { cat "$work/output"; exit 1; }
+waiting=() computing=()
 for t in tests/slurm/*.sh; do
-    n=${t#tests/}
-    case $t in */run.sh | */cluster.sh) continue ;; esac
-    wanted "${n%.sh}" || continue
-    healed || failed=$((failed + 1))
-    case_run "${n%.sh}" bash "$t"
+    t=${t#tests/} t=${t%.sh}
+    case $t in slurm/run | slurm/cluster) continue ;; esac
+    wanted "$t" || continue
+    case $waits in *" $t "*) waiting+=("$t") ;; *) computing+=("$t") ;; esac
 done
+(trap - EXIT; series b 10.77.1 "${waiting[@]}") >"$work/said" &
+series a 10.77.0 "${computing[@]}"
+wait
+cat "$work/said"
+passed=$((passed + $(grep -c '^ok ' "$work/said"))) failed=$((failed + $(grep -c '^FAIL ' "$work/said")))
 
-export -f traces
-export cluster work
-case_run slurm/teardown bash -c '$cluster down && $cluster down && [ ! -e "$CLUSTER" ] && traces | diff "$work/before" -'
+export -f traces ended
+case_run slurm/teardown bash -c 'ended && ended && [ ! -e "$work/a" ] && [ ! -e "$work/b" ] && traces | diff "$work/before" -'
 counted

@@ -1,4 +1,4 @@
-# Twenty faults, drawn, in one run: the weights are those of the undisturbed run, and the time that counted is told.
+# Twenty faults (FAULTS), drawn (SEED), in one run: the weights are those of the undisturbed run, and the time that counted is told.
 . "$ROOT/tests/slurm/tools.inc"
 RANDOM=${SEED:-11}
 fault='*:1+:data:slow:1'
@@ -13,7 +13,7 @@ ranks_of() { for i in 1 2 3 4; do cluster node $i pgrep -f '^[^ ]*asvr train' 2>
 export ASVR_BUDGET=100
 submit run --nodes=2-4 -- --set ckpt.every=2 --set watch.timeout=5
 count=0 last= now=run
-while [ $count -lt 20 ]; do
+while [ $count -lt "${FAULTS:-20}" ]; do
     until_true 150 running
     sleep 0.$((RANDOM % 10))
     count=$((count + 1))
