@@ -1,9 +1,16 @@
 #!/bin/bash
-# tests/slurm/jube.sh [slurm]: slurm/jube/asvr.xml through the real JUBE, by mpirun, or by sbatch and srun on the cluster that is up.
+# tests/slurm/jube.sh [mpirun|slurm]: slurm/jube/asvr.xml through the real JUBE, by mpirun, or by sbatch and srun on the cluster that is
+# up; without a word by both.
 # $ASVR is the program (its full path), $TMP a folder of its own that all nodes see.  No JUBE is a failure.
 set -eu
-tag=${1:-mpirun}
 root=$(cd "$(dirname "$0")/../.." && pwd)
+if [ $# = 0 ]; then
+    mkdir "$TMP/mpirun" "$TMP/slurm"
+    TMP=$TMP/mpirun bash "$root/tests/slurm/jube.sh" mpirun
+    TMP=$TMP/slurm "$root/tests/slurm/cluster.sh" run bash "$root/tests/slurm/jube.sh" slurm
+    exit
+fi
+tag=$1
 fail() { echo "jube: $*"; exit 1; }
 command -v jube >/dev/null || fail "there is no jube: apt-get install jube"
 

@@ -3,7 +3,6 @@
 ASVR_SCRATCH=/var/tmp submit run -N 1 -- --set ckpt.every=0 --set ckpt.local_minutes=0.005
 at_step 14 run
 node=$(node_of 1)
-[ -z "$(ls run/ckpt 2>/dev/null | grep step-)" ] || fail "there is a checkpoint already: $(ls run/ckpt)"
 # The other nodes are taken, so that it starts where its steps are.
 others=$(slurm sbatch --parsable -p high -N 3 --exclusive -o /dev/null --wrap 'sleep 60')
 cluster node "$node" kill -9 "$(rank_on "$node")"
