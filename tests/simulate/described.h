@@ -14,7 +14,7 @@ enum { PARTS_ROOM = 1024 };
 typedef struct {
     ModelConf  conf;               /* trainable points nowhere: */
     char       trainable[PARTS_ROOM];
-    BucketConf buckets;            
+    BucketConf buckets;
     OptimSetup optim;
     int        ranks, tp, each, bundle;   /* each: ranks a node; bundle: dp's messages travel together (meter.h) */
     int64_t    total;              /* buckets of a step */
