@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <map>
 #include <numeric>
 #include <string>
@@ -56,9 +57,17 @@ struct Lengths {
     static simgrid::smpi::ActorExt *self() { return simgrid::s4u::Actor::self()->extension<simgrid::smpi::ActorExt>(); }
 };
 
+/* Communicators in the order of their first use, which is the same on all ranks; and the transfers on each so far.  They live as long as the program. */
+struct Seen { MPI_Comm comm; int64_t transfers; std::vector<int> world; };
+static std::vector<Seen> seen;
+
+/* SMPI's own takes a while, and comm.c asks for each of a bucket's pieces. */
 static int size_of(MPI_Comm comm)
 {
     int n;
+    for (const Seen &s : seen)
+        if (s.comm == comm)
+            return (int)s.world.size();
     PMPI_Comm_size(comm, &n);
     return n;
 }
@@ -97,9 +106,9 @@ struct Registry { std::map<Name, Transfer> sent; };
 static Registry *registry()
 {
     static Registry *r;
-    const char *at = getenv("SIMULATE_REGISTRY");
     char text[32];
-    if (!r && at)
+    const char *at = r ? nullptr : getenv("SIMULATE_REGISTRY");
+    if (at)
         r = reinterpret_cast<Registry *>(strtoull(at, nullptr, 16));
     if (!r) {
         r = new Registry;
@@ -111,10 +120,6 @@ static Registry *registry()
 
 struct Bundle { MPI_Request key; std::vector<Transfer> mine; std::vector<Name> theirs; };
 static std::vector<Bundle> bundles;
-
-/* Communicators in the order of their first use, which is the same on all ranks; and the transfers on each so far. */
-struct Seen { MPI_Comm comm; int64_t transfers; std::vector<int> world; };
-static std::vector<Seen> seen;
 
 static int seen_at(MPI_Comm comm)
 {
@@ -205,28 +210,19 @@ static bool end_bundle(MPI_Request *request, bool wait, int *flag)
 
 static int messages(const int *count, MPI_Comm comm)
 {
-    int n = 0;
-    for (int r = 0; r < size_of(comm); r++)
-        n += count[r] > 0;
-    return n;
+    return (int)std::count_if(count, count + size_of(comm), [](int n) { return n > 0; });
 }
 
 /* What goes to ranks of this rank's node, and to all others. */
 static int64_t of_node(const int *count, MPI_Comm comm)
 {
-    const int first = rank_of(comm) / meter.each * meter.each;
-    int64_t n = 0;
-    for (int r = first; r < first + meter.each; r++)
-        n += r != rank_of(comm) ? count[r] : 0;
-    return n;
+    const int *first = count + rank_of(comm) / meter.each * meter.each;
+    return std::accumulate(first, first + meter.each, (int64_t)0) - count[rank_of(comm)];
 }
 
 static int64_t of_others(const int *count, MPI_Comm comm)
 {
-    int64_t n = -of_node(count, comm);
-    for (int r = 0; r < size_of(comm); r++)
-        n += r != rank_of(comm) ? count[r] : 0;
-    return n;
+    return std::accumulate(count, count + size_of(comm), (int64_t)0) - count[rank_of(comm)] - of_node(count, comm);
 }
 
 static void spend_on(int sent, int received)
@@ -238,6 +234,21 @@ static void spend_on(int sent, int received)
 }
 
 extern "C" {
+
+/* What smpicc makes of clock_gettime: simulated time.  SMPI's own looks at this machine's clocks as well. */
+int smpi_clock_gettime(clockid_t, struct timespec *t)
+{
+    const double now = simgrid_get_clock();
+    t->tv_sec = (time_t)now;
+    t->tv_nsec = (long)(1e9 * (now - (double)t->tv_sec));
+    return 0;
+}
+
+int MPI_Comm_size(MPI_Comm comm, int *n)
+{
+    *n = size_of(comm);
+    return MPI_SUCCESS;
+}
 
 int MPI_Init(int *argc, char ***argv)
 {
