@@ -9,6 +9,7 @@
 #   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
 #   make fuzz       each parser against libFuzzer, T=600 seconds each (clang); `make test` replays the corpora
+#   make test-simulate  a simulated step is the program's own, message by message
 #   make simulate   dist/ under SimGrid, 1 to 256 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
 #   make peers      build/peers: Python with h5py, WebDataset, MDS, to compare with by hand (docs/TESTING.md)
 #   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build)
@@ -57,7 +58,7 @@ DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
 
-.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator peers docs clean
+.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers docs clean
 all: $(OUT)/asvr $(IMAGE)
 
 $(CORE): $(CORE_O)
@@ -173,6 +174,10 @@ simulate:
 	@launch/scripts/setup.sh simulate
 	@+$(MAKE) --no-print-directory -j2 simulator
 	@tests/simulate/simulate.sh $(OUT) $(if $(CURVE),curve,steps)
+test-simulate:
+	@launch/scripts/setup.sh simulate
+	@+$(MAKE) --no-print-directory -j2 VARIANT=debug simulator
+	@tests/simulate/check.sh build/debug
 simulator: $(OUT)/asvr $(SIM)/simulate $(SIM)/describe
 $(SIM)/%.o: %.c
 	@mkdir -p $(@D)
