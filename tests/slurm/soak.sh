@@ -1,4 +1,4 @@
-# Twenty faults (FAULTS), drawn (SEED), in one run: the weights are those of the undisturbed run, and the time that counted is told.
+# Twenty faults (FAULTS), each kind as often, in an order that is drawn (SEED), in one run: the weights are those of the undisturbed run, and the time that counted is told.
 . "$ROOT/tests/slurm/tools.inc"
 RANDOM=${SEED:-11}
 fault='*:1+:data:slow:1'
@@ -12,13 +12,15 @@ draw() { set -- $1; shift $((RANDOM % $#)); drawn=$1; }        # not in a subshe
 ranks_of() { for i in 1 2 3 4; do cluster node $i pgrep -f '^[^ ]*asvr train' 2>/dev/null | sed "s/^/$i /"; done; }
 export ASVR_BUDGET=100
 submit run --nodes=2-4 -- --set ckpt.every=2 --set watch.timeout=5
-count=0 last= now=run
+count=0 last= left= now=run
 while [ $count -lt "${FAULTS:-20}" ]; do
     until_true 150 running
     sleep 0.$((RANDOM % 10))
     count=$((count + 1))
-    draw 'usr1 term kill kill stop node cut slow preempt requeue'
+    [ -n "$left" ] || left='usr1 term kill kill stop node cut slow preempt requeue'
+    draw "$left"
     what=$drawn
+    left=$(echo $left | sed "s/\b$what\b *//; s/ *$//")
     draw "$(nodes)"
     node=$drawn
     case $what in
