@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/simulate/simulate.sh BUILD steps|curve
 #   steps   a training step on 1 to 256 nodes, as SimGrid has it beside what `asvr plan` says
-#   curve   the reduction of buckets among 2 to 1024 replicas, canonical and fast; OUT.svg is a picture of it
+#   curve   the reduction of buckets among 2 to 256 nodes' replicas, canonical and fast; OUT.svg is a picture of it
 # From the environment: CONFIG CLUSTER NODES EACH (ranks a node) TP ZERO MICRO (samples a micro-batch) LEAVES (of a replica) JOBS OUT.
 # The table goes to OUT.csv, too; OUT.log keeps each simulation's line.
 #
@@ -62,7 +62,7 @@ planned() { awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } NR == 2 { 
 
 # The reduction of some buckets and of twice as many: what the second half adds is without the start.
 curve() {
-    local nodes=${NODES-2 4 8 16 32 64 128 256 512 1024} n r k
+    local nodes=${NODES-2 4 8 16 32 64 128 256} n r k
     for n in $(printf '%s\n' $nodes | sort -rn); do
         k=$((n > 128 ? 2 : 8))
         for r in canonical fast; do
