@@ -1,6 +1,6 @@
-# curve.awk -- reductions of buckets (simulate.sh) as a table and a picture: a line is "NODES C8 C16 F8 F16 MESSAGES BUCKETS [EACH BUNDLED]",
-# seconds for 8 and 16 buckets, canonical and fast, messages of a rank in 8 canonical ones, buckets of a step; and two buckets with each message
-# by itself and bundled.
+# curve.awk -- reductions of buckets (simulate.sh) as a table and a picture: a line is "NODES K C C2 F F2 MESSAGES BUCKETS [EACH
+# BUNDLED]": seconds of K and of 2 K buckets, canonical and fast; messages of a rank in K canonical ones; buckets of a step; two buckets
+# with each message by itself and bundled.
 function size(b) { return b >= 1048576 ? sprintf("%.4g MiB", b / 1048576) : sprintf("%.4g KiB", b / 1024) }
 function x(n) { return 70 + 380 * log(n / from) / log(to / from) }
 function y(t) { return 30 + 210 * (1 - log(t / low) / log(high / low)) }
@@ -17,11 +17,11 @@ BEGIN {
 {
     rows++
     at[rows] = replicas = $1 * each / tp
-    c[rows] = ($3 - $2) / 8; f[rows] = ($5 - $4) / 8
-    messages = $6 / 8; buckets = $7
+    c[rows] = ($4 - $3) / $2; f[rows] = ($6 - $5) / $2
+    messages = $7 / $2; buckets = $8
     printf "%5d %9d %11s %10d %9.0fk %10.0f %8.0f %11.2f %8.2f %11.2f %8s\n", $1, replicas, size(2097152 / replicas), messages,
            messages * buckets / 1000, 1e6 * c[rows], 1e6 * f[rows], c[rows] * buckets, f[rows] * buckets, c[rows] / f[rows],
-           (NF > 7 ? sprintf("%+.2f %%", 100 * ($9 / $8 - 1)) : "")
+           (NF > 8 ? sprintf("%+.2f %%", 100 * ($10 / $9 - 1)) : "")
     printf "%d,%d,%d,%d,%.9f,%.9f,%.4f,%.4f\n", $1, replicas, 2097152 / replicas, messages, c[rows], f[rows], c[rows] * buckets, f[rows] * buckets >csv
 }
 END {

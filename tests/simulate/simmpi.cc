@@ -91,8 +91,9 @@ static int sum(const void *, void *x, int n, MPI_Datatype type, MPI_Op how, MPI_
 /* ---- many messages as one ----
 
    Where all ranks send all others the same (Meter.bundle), a rank's messages to other nodes may go to one of them together: each
-   node's link carries the same bytes in and out at the same time, and a fabric that never blocks has no other place to wait.  Messages
-   to ranks of its own node go together to the next of these.  Latency counts once, as it does where messages are under way at the
+   node's link carries the same bytes in and out at the same time, and a fabric that never blocks has no other place to wait.  That is the
+   one half the nodes away, which sends to this one: an exchange lets nobody go on before all others are there, and in a ring each would
+   wait for its neighbour alone.  Messages to ranks of its own node go together to the next of these.  Latency counts once, as it does where messages are under way at the
    same time; what processors spend on each is spent on each.
 
    They go past MPI, as transfers between hosts: SimGrid 3.32 keeps a request that was tested, not waited for, in a list that each
@@ -155,7 +156,8 @@ static int start_bundle(MPI_Comm comm, int64_t near, int64_t far, MPI_Request *r
     static uintptr_t key = TENSORS_FROM;
     const int ranks = size_of(comm), q = meter.each, r = rank_of(comm), first = r / q * q, at = seen_at(comm);
     Bundle b = {};
-    send_bundle(&b, at, (r + q) % ranks, (r + ranks - q) % ranks, far, false);
+    const int shift = std::max(1, ranks / q / 2) * q;
+    send_bundle(&b, at, (r + shift) % ranks, (r + ranks - shift) % ranks, far, false);
     send_bundle(&b, at, first + (r - first + 1) % q, first + (r - first + q - 1) % q, near, true);
     seen[(size_t)at].transfers++;
     *request = b.key = reinterpret_cast<MPI_Request>(key++);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/simulate/simulate.sh BUILD steps|curve
 #   steps   a training step on 1 to 256 nodes, as SimGrid has it beside what `asvr plan` says
-#   curve   the reduction of buckets among 2 to 1024 replicas, canonical and fast; OUT.svg is a picture of it
+#   curve   the reduction of buckets among 2 to 256 nodes' replicas, canonical and fast; OUT.svg is a picture of it
 # From the environment: CONFIG CLUSTER NODES EACH (ranks a node) TP ZERO MICRO (samples a micro-batch) LEAVES (of a replica) JOBS OUT.
 # The table goes to OUT.csv, too; OUT.log keeps each simulation's line.
 #
@@ -60,16 +60,17 @@ threads() { echo $(($(sed -n 's/.*\bcores *= *\([0-9]*\);.*/\1/p' "$CLUSTER" | h
 layers() { "$build/asvr" help config "$CONFIG" | awk '/decoder: {/ { d = 1 } d && $1 == "layers" { print $3 + 0; exit }'; }
 planned() { awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } NR == 2 { print "planned", $at["step"], "planned_dp", $at["dp_exposed"] }' "$work/plan.$1"; }
 
-# The reduction of N buckets less that of half as many: the first ones' start is in both.
+# The reduction of some buckets and of twice as many: what the second half adds is without the start.
 curve() {
-    local nodes=${NODES-2 4 8 16 32 64 128 256 512 1024} n r
+    local nodes=${NODES-2 4 8 16 32 64 128 256} n r k
     for n in $(printf '%s\n' $nodes | sort -rn); do
+        k=$((n > 128 ? 2 : 8))
         for r in canonical fast; do
             # Messages that MPI's blocking sum sends cost the processor what dist's do; Rabenseifner's algorithm is the one that comm.c asks for.
             SMPI=
             [ $r = canonical ] || SMPI="--cfg=smpi/allreduce:rab $(overheads)"
-            simulate "$n.$r.8" "$n" 1 parallel.reduction=$r exchange 8
-            simulate "$n.$r.16" "$n" 1 parallel.reduction=$r exchange 16
+            simulate "$n.$r.once" "$n" 1 parallel.reduction=$r exchange $k
+            simulate "$n.$r.twice" "$n" 1 parallel.reduction=$r exchange $((2 * k))
         done
         SMPI=
         [ "$n" -gt 32 ] || simulate "$n.each.2" "$n" 0 '' exchange 2
@@ -77,8 +78,10 @@ curve() {
     done
     done_all
     for n in $nodes; do
-        echo "$n $(value "$n.canonical.8" exchange) $(value "$n.canonical.16" exchange) $(value "$n.fast.8" exchange) $(value "$n.fast.16" exchange)" \
-             "$(value "$n.canonical.8" messages) $(value "$n.canonical.8" buckets) $([ "$n" -gt 32 ] || echo "$(value "$n.each.2" exchange) $(value "$n.bundle.2" exchange)")"
+        k=$((n > 128 ? 2 : 8))
+        echo "$n $k $(value "$n.canonical.once" exchange) $(value "$n.canonical.twice" exchange) $(value "$n.fast.once" exchange)" \
+             "$(value "$n.fast.twice" exchange) $(value "$n.canonical.once" messages) $(value "$n.canonical.once" buckets)" \
+             "$([ "$n" -gt 32 ] || echo "$(value "$n.each.2" exchange) $(value "$n.bundle.2" exchange)")"
     done | awk -f tests/simulate/curve.awk -v each="$EACH" -v tp="$TP" -v csv="$OUT.csv" -v svg="$OUT.svg"
 }
 overheads() {
