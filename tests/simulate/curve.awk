@@ -34,7 +34,7 @@ END {
     s = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"560\" height=\"300\" font-family=\"sans-serif\" font-size=\"12\">\n" \
         "<rect width=\"560\" height=\"300\" fill=\"#fff\"/>\n" text(70, 18, "A bucket of 2 MiB reduced among replicas, simulated (ms)", "font-weight=\"bold\"")
     for (e = -5; e <= 2; e++)
-        for (m = 1; m <= 5; m += m == 1 ? 1 : 3)
+        for (m = 1; m <= (high > 30 * low ? 2 : 7); m++)
             if ((t = m * 10 ^ e) > low && t < high)
                 s = s sprintf("<path d=\"M70 %.1fH450\" stroke=\"#ddd\"/>\n", y(t)) text(62, y(t) + 4, 1000 * t, "text-anchor=\"end\"")
     for (i = 1; i <= rows; i++)
