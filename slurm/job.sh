@@ -36,8 +36,8 @@ job_home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 job_cpus() { tr ',' '\n' <<<"${SLURM_JOB_CPUS_PER_NODE:-${SLURM_CPUS_ON_NODE:-1}}" | sed 's/(.*//' | sort -n | head -1; }
 job_sockets() { lscpu -p=SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l; }
 
-# Words of the program before there are ranks: a signal is looked at behind it.
-job_ask() { (trap '' TERM INT HUP USR1 USR2 XCPU; ${ASVR_WRAP:-} "$ASVR" "$@"); }
+# $(job_ask WORDS...): of the program, before there are ranks; a signal is looked at behind it.
+job_ask() { trap '' TERM INT HUP USR1 USR2 XCPU; ${ASVR_WRAP:-} "$ASVR" "$@"; }
 
 # job_key GROUP KEY: of the effective configuration.
 job_key() {
