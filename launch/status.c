@@ -158,6 +158,8 @@ static bool gather(Status *s, Err *e)
     Life lease = { .held = false };
     s->beat = 0;
     const bool has = read_lease(s->dir, &lease, &s->beat);
+    if (!has)
+        lease = (Life){ .held = false };        /* damaged: whose it is nobody knows */
     look(s, &lease);
     s->now = wall();
     if (!story_read(&s->story, s->dir, e) || !steplog_read(&s->log, s->dir, e))

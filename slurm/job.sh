@@ -23,7 +23,11 @@ job_id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}}
 job_id=${job_id:-${SLURM_JOB_ID:-}}
 job_life=${SLURM_RESTART_COUNT:-0}
 job_asked=
-trap job_asked=1 TERM INT HUP USR1 USR2 XCPU                # the script lives on to read the ranks' answer; Slurm signals them itself
+job_step=
+# The script lives on to read the ranks' answer.  Slurm signals them itself, but for --signal=B:USR1: that one is passed on.  Twice
+# within a moment is once (stop.grace).
+trap job_asked=1 TERM INT HUP XCPU
+trap 'job_asked=1; [ -z "$job_step" ] || kill -USR1 "$job_step" 2>/dev/null' USR1 USR2
 job_home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # ---- what it runs on ----
@@ -31,6 +35,9 @@ job_home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # The fewest CPUs that a node has given us: SLURM_JOB_CPUS_PER_NODE is "64(x3),48".
 job_cpus() { tr ',' '\n' <<<"${SLURM_JOB_CPUS_PER_NODE:-${SLURM_CPUS_ON_NODE:-1}}" | sed 's/(.*//' | sort -n | head -1; }
 job_sockets() { lscpu -p=SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l; }
+
+# $(job_ask WORDS...): of the program, before there are ranks; a signal is looked at behind it.
+job_ask() { trap '' TERM INT HUP USR1 USR2 XCPU; ${ASVR_WRAP:-} "$ASVR" "$@"; }
 
 # job_key GROUP KEY: of the effective configuration.
 job_key() {
@@ -52,7 +59,7 @@ job_layout() {
     ranks=$((nodes * each))
     case $verb in
     train | bench)                                          # what does not divide is left out, and the run says so
-        answer=$(${ASVR_WRAP:-} "$ASVR" plan "$@" --set plan.ranks=$ranks) || exit
+        answer=$(job_ask plan "$@" --set plan.ranks=$ranks) || exit
         ranks=${answer#ranks }
         ranks=${ranks%%:*}
         [ "$ranks" = $((nodes * each)) ] || job_say "$answer" ;;
@@ -60,6 +67,7 @@ job_layout() {
     nodes=$(((ranks + each - 1) / each))
     threads=${ASVR_THREADS:-${SLURM_CPUS_PER_TASK:-$((cpus / each))}}
     [ "$threads" -ge 1 ] || threads=1
+    [ $((each * threads)) -le "$cpus" ] || job_fail 78 "$each ranks of $threads CPUs do not fit on a node of $cpus: ASVR_RANKS_PER_NODE, ASVR_THREADS"
     job_words=(srun --mpi="${ASVR_MPI:-pmix}" --kill-on-bad-exit=1 --nodes=$nodes --ntasks=$ranks --ntasks-per-node="$each"
                --cpus-per-task="$threads" ${ASVR_WRAP:-} "$ASVR" "$verb" "$@")
 }
@@ -74,7 +82,7 @@ job_progress() {
     esac
 }
 
-# Where lives leave word for each other: job, progress, starts in a row that found it so.
+# Where lives leave word for each other, a line a job: job, progress, starts in a row that found it so.
 job_record() {
     case $1 in
     train) echo "$(job_key run dir)/.restarts" ;;
@@ -82,14 +90,15 @@ job_record() {
     esac
 }
 
-# Starts of this job in a row, this one among them, that found no progress; others than train and pack have none to show.
+# Starts of this job in a row, this one among them, that found no progress.  Others than train and pack have none to show: all count,
+# as they do where nothing can be written.
 job_starts() {
-    local file has job had n
+    local file has job had n=0
     file=$(job_record "$1")
     has=$(job_progress "$1")
-    [ -n "$file" ] || { echo "$job_life"; return; }
-    if [ "$job_life" -gt 0 ] && read -r job had n 2>/dev/null <"$file" && [ "$job $had" = "$job_id ${has:--}" ]; then n=$((n + 1)); else n=0; fi
-    mkdir -p "${file%/*}" && echo "$job_id ${has:--} $n" >"$file.new" && mv "$file.new" "$file"
+    if [ "$job_life" -gt 0 ] && read -r job had n 2>/dev/null <<<"$(grep "^$job_id " "$file" 2>/dev/null)" && [ "$had" = "${has:--}" ]; then n=$((n + 1)); else n=0; fi
+    [ -n "$file" ] && mkdir -p "${file%/*}" &&
+        { grep -v "^$job_id " "$file" 2>/dev/null | tail -n 50; echo "$job_id ${has:--} $n"; } >"$file.$job_id" && mv "$file.$job_id" "$file" || n=$job_life
     echo "$n"
 }
 
@@ -100,8 +109,16 @@ job_gives_up() {
 
 # ---- how it ends ----
 
-# JobState and Restarts, as Slurm has them now; a node that is cut off gets no answer.
-job_state() { timeout 60 scontrol show job -o "$job_id" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\) .* Restarts=\([0-9]*\) .*/\1 \2/p' | head -1; }
+# JobState and Restarts, as Slurm has them now.  A controller may be away for a minute or two; a node that is cut off gets no answer.
+job_state() {
+    local said until=$((SECONDS + 120))
+    while :; do
+        said=$(timeout 60 scontrol show job -o "$job_id" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\) .* Restarts=\([0-9]*\) .*/\1 \2/p' | head -1)
+        [ -z "$said" ] && [ $SECONDS -lt $until ] || break
+        sleep 2
+    done
+    echo "$said"
+}
 
 # job_means CODE: in words, and whether it is worth another start.
 job_means() {
@@ -150,15 +167,19 @@ job_end() {
 # ---- the job ----
 
 job_run() {
-    local verb=$1 config=${2:-} site=${ASVR_SITE:-$job_home/site.sh} starts before step code
+    local verb=$1 config=${2:-} site=${ASVR_SITE:-$job_home/site.sh} starts before name code
     shift
     [ -n "$job_id" ] || job_fail 64 "this is a batch script: sbatch $0 CONFIG"
     if [ -f "$site" ]; then . "$site"; elif [ -n "${ASVR_SITE:-}" ]; then job_fail 78 "there is no ASVR_SITE=$site"; fi
+    for name in ASVR_RANKS_PER_NODE ASVR_THREADS; do
+        [[ ${!name:-1} =~ ^[1-9][0-9]{0,5}$ ]] || job_fail 78 "$name=${!name} is no number from 1 on"
+    done
+    [[ ${ASVR_BUDGET:-5} =~ ^[0-9]{1,9}$ ]] || job_fail 78 "ASVR_BUDGET=$ASVR_BUDGET is no number"
     ASVR=${ASVR:-$job_home/../build/asvr}
     [ -x "$ASVR" ] || [ -n "${ASVR_WRAP:-}" ] || job_fail 78 "there is no program $ASVR: run make, or set ASVR"
     [ -f "$config" ] || job_fail 78 "there is no configuration \"$config\" in $PWD, where the job was submitted"
     [ "$verb" != train ] || [ -z "${ASVR_SCRATCH:-}" ] || set -- "$config" --set "ckpt.local=$ASVR_SCRATCH" "${@:2}"
-    job_config=$(${ASVR_WRAP:-} "$ASVR" help config "$@") || exit
+    job_config=$(job_ask help config "$@") || exit
 
     starts=$(job_starts "$verb")
     before=$(job_progress "$verb")
@@ -173,9 +194,10 @@ job_run() {
 
     [ -z "$job_asked" ] || job_end "$verb" 75 "$starts" "$before"         # before there was anything to save
     "${job_words[@]}" &
-    step=$!
-    while kill -0 "$step" 2>/dev/null; do wait "$step"; done              # a signal ends a wait, not the step
-    wait "$step"
+    job_step=$!
+    while kill -0 "$job_step" 2>/dev/null; do wait "$job_step"; done      # a signal ends a wait, not the step
+    wait "$job_step"
     code=$?                                                               # bash still knows
+    job_step=
     job_end "$verb" "$code" "$starts" "$before"
 }

@@ -17,7 +17,7 @@ static const double LEVEL = 0.002;              /* of a mean: less is no directi
 /* "3:21", "1:02:03", "12 days 3:04:05" */
 static const char *clock_of(double seconds, char out[WORD])
 {
-    const int64_t s = seconds < 0 || !isfinite(seconds) ? 0 : (int64_t)(seconds + 0.5), days = s / 86400;
+    const int64_t s = !(seconds >= 0 && seconds < STORY_LATEST) ? 0 : (int64_t)(seconds + 0.5), days = s / 86400;
     int n = days ? snprintf(out, WORD, "%" PRId64 " day%s ", days, days == 1 ? "" : "s") : 0;
     if (s >= 3600)
         snprintf(out + n, (size_t)(WORD - n), "%d:%02d:%02d", (int)(s / 3600 % 24), (int)(s / 60 % 60), (int)(s % 60));
@@ -52,10 +52,12 @@ static const char *age_of(double seconds, char out[WORD])
 
 static const char *date_of(double t, char out[WORD])
 {
-    const time_t whole = (time_t)t;
+    const time_t whole = t > 0 && t < STORY_LATEST ? (time_t)t : 0;
     struct tm parts;
-    strftime(out, WORD, "%m-%d %H:%M:%S", localtime_r(&whole, &parts));
-    return t > 0 ? out : "?";
+    if (!whole || !localtime_r(&whole, &parts))
+        return "?";
+    strftime(out, WORD, "%m-%d %H:%M:%S", &parts);
+    return out;
 }
 
 static const char *bytes_of(double x, char out[WORD])
@@ -70,6 +72,14 @@ static const char *bytes_of(double x, char out[WORD])
 
 static const char *s_of(int64_t n) { return n == 1 ? "" : "s"; }
 
+/* A line break or an escape of a file is none of the terminal's. */
+static void plain(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = ' ';
+}
+
 /* What one line of a table says, cut to the screen. */
 static void row(FILE *f, int columns, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void row(FILE *f, int columns, const char *fmt, ...)
@@ -80,6 +90,7 @@ static void row(FILE *f, int columns, const char *fmt, ...)
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     n = n < (int)sizeof text ? n : (int)sizeof text - 1;
+    plain(text + (text[0] == '\n'));
     while (n > 0 && text[n - 1] == ' ')
         n--;
     if (columns > 0 && n > columns) {
@@ -370,6 +381,7 @@ void status_line(const Status *s, FILE *f)
     const double left = status_left(s);
     char what[1100], word[WORD];
     status_sentence(s, what, sizeof what);
+    plain(what);
     fprintf(f, "step %" PRId64 "/%" PRId64, s->step, s->steps);
     if (r)
         fprintf(f, "  loss %.4f  %.1f samples/s", r->loss, r->samples_s);

@@ -79,7 +79,7 @@ static bool take(StepFile *s, const char *line, size_t n)
     if (strlen(line) != n || n < 3 || strcmp(line + n - 2, "}\n") || sscanf(line, "{\"step\": %" SCNd64 ",", &r.step) != 1)
         return false;
     r.time = number(&at, "\"time\": ");
-    if (!isfinite(r.time) || (last && r.step <= last->step))
+    if (r.step < 1 || r.step > ((int64_t)1 << 53) || !(r.time > 0 && r.time < STORY_LATEST) || (last && r.step <= last->step))
         return false;
     r.tokens = number(&at, "\"tokens\": ");
     r.loss = number(&at, "\"loss\": ");
@@ -97,7 +97,7 @@ static bool take(StepFile *s, const char *line, size_t n)
     l->tp = integer(&at, "\"tp\": ");
     l->threads = integer(&at, "\"threads\": ");
     count(l, &r);
-    s->skipped = isfinite(skipped) ? (int64_t)skipped : 0;
+    s->skipped = skipped > 0 && skipped < INT32_MAX ? (int64_t)skipped : 0;
     s->row[s->rows++ % STEPLOG_ROWS] = r;
     return true;
 }

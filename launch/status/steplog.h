@@ -10,6 +10,7 @@
 #include "io/base/err.h"
 
 enum { STEPLOG_ROWS = 1024 };
+#define STORY_LATEST 1e11               /* seconds since 1970: what is said to be later is damaged */
 
 typedef struct {
     int64_t step;

@@ -31,7 +31,11 @@ static int64_t count_of(const json_t *o, const char *key, int64_t none)
     return json_is_integer(x) ? (int64_t)json_integer_value(x) : none;
 }
 
-static double time_of(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
+static double time_of(const json_t *o, const char *key)
+{
+    const double t = json_number_value(json_object_get(o, key));
+    return t > 0 && t < STORY_LATEST ? t : 0;
+}
 
 static StoryLife *life_add(Story *s)
 {
@@ -100,7 +104,7 @@ static void end(StoryLife *l, const json_t *o)
 static bool take(Story *s, const json_t *o)
 {
     const char *what = json_string_value(json_object_get(o, "event")), *token = json_string_value(json_object_get(o, "life"));
-    if (!what || !token)
+    if (!what || !token || (!strcmp(what, "start") && time_of(o, "time") == 0))
         return false;
     StoryLife *l = life_find(s, token);
     if (!strcmp(what, "start")) {
@@ -127,12 +131,14 @@ static bool take(Story *s, const json_t *o)
     } else if (!strcmp(what, "died") && !(l->died > 0) && !(l->hung > 0)) {
         char why[STORY_TEXT];
         l->died = time_of(o, "time");
+        l->ended &= !(l->died > 0);             /* rank 0 had said its word, and somebody died all the same */
         l->code = (int)count_of(o, "code", EXIT_INTERNAL);
         text_of(o, "why", why, sizeof why);
         snprintf(l->verdict, sizeof l->verdict, "rank %d: %.480s", (int)count_of(o, "by", -1), why);
     } else if (!strcmp(what, "watch")) {
         const StoryFound *f = found(s->hang, &s->hangs, o);
         l->hung = f->time;
+        l->ended &= !(l->hung > 0);
         l->code = EXIT_HANG;
         snprintf(l->verdict, sizeof l->verdict, "%s", f->text);
         snprintf(l->hung_host, sizeof l->hung_host, "%s", f->host);

@@ -66,6 +66,14 @@ tells 'step 40 of 40' '^state    done$'
 sed -i -e '3s/.*/\x00 nothing/' torn/run.jsonl torn/lives.jsonl
 status torn
 tells 'step 40 of 40' 'could not be read$'
+cp -r torn wild                                 # times and steps that nobody can have lived, an escape, a lease that is none
+printf '\n{"event": "start", "time": 1e300, "life": "x", "nodes": []}\n{"event": "start", "time": 4e9, "life": "y", "nodes": ["\\u001b[31m\\n"]}\n' >>wild/lives.jsonl
+printf '\n{"step": 9223372036854775807, "time": 1e300}\n{"step": -3, "time": 1e9}\n' >>wild/run.jsonl
+echo nothing >wild/.lease
+status wild
+tells 'step 40 of 40' '^state    killed without a word' 'lines of run.jsonl or lives.jsonl could not be read$'
+! grep -q "$(printf '\033')" out || fail "an escape of a file reaches the terminal"
+status wild --json
 cp -r run old
 rm old/lives.jsonl
 sed -i -e 's/"t_ckpt": [^,]*, //; s/"straggler": null, //; s/, "hash".*/}/' old/run.jsonl

@@ -33,10 +33,33 @@ for code in 65 70 74 78 79; do
     [ "$(field "$job" ExitCode)" = $code:0 ] || fail "exit $code became $(field "$job" ExitCode)"
 done
 fault=
-submit typo -N 1 -- --set train.sets=3
-finished FAILED typo
-restarts 0 typo
+# (its words hold what looks like a script's name)
+submit typo.sbatch -N 1 -- --set train.sets=3
+finished FAILED typo.sbatch
+restarts 0 typo.sbatch
+tells typo.sbatch train.sets
 [ "$(field "$job" ExitCode)" = 78:0 ] || fail "a wrong configuration ends with $(field "$job" ExitCode)"
+
+# The launcher fails each time: two jobs of one run count their own starts, and one counts where nothing can be written.
+export ASVR_MPI=none-such
+submit both -N 1
+one=$job
+submit both -N 1
+two=$job
+: >file
+submit file/run -N 1 --output="$TMP/unwritten.log"
+three=$job
+for job in $one $two $three; do finished FAILED both; done
+for job in $one $two; do restarts 2 both; done
+job=$three
+restarts 2 unwritten
+tells both 'given up: 3 starts in a row'
+tells unwritten 'given up: 3 starts in a row'
+unset ASVR_MPI
+ASVR_RANKS_PER_NODE=64 submit many -N 1
+finished FAILED many
+restarts 0 many
+tells many '64 ranks of 1 CPUs do not fit on a node of'
 
 # Another job has the folder: it waits its turn in the queue.
 fault=$slow

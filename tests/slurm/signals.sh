@@ -19,6 +19,24 @@ finished COMPLETED full
 restarts 1 full
 whole full
 
+# To the script alone, as --signal=B:USR1@60 does: it passes it on.
+submit script -N 1
+at_step 10 script
+slurm scancel --batch --signal=USR1 "$job"
+finished COMPLETED script
+restarts 1 script
+whole script
+
+# To everybody while the script still asks the program about the configuration.
+printf '#!/bin/bash\n[ "$2" != help ] || { : >asks; sleep 2; }\nexec "$@"\n' >late
+chmod +x late
+ASVR_WRAP=$PWD/late submit asks -N 1
+until_true 60 [ -f asks ]
+slurm scancel --full --signal=USR1 "$job"
+finished COMPLETED asks
+[ "$(field "$job" Restarts)" = 1 ] || trouble "$(field "$job" Restarts) restarts"
+whole asks
+
 # The second one comes in the middle of a save that takes long.
 fault="*:1+:data:slow:0.1,*:1+:hash:slow:4"
 submit twice -N 2 -- --set ckpt.every=20 --set stop.grace=1
