@@ -325,9 +325,10 @@ static bool bench(Run *r, Err *e)
     print_memory(r, rate.base_mib, rate.peak_mib);
     print_sent(r, &t, steps);
     bool ok = !r->c->bench.rates || rates(r, &s, &t, &rate, e);
+    Times traced = { 0 };                                       /* of steps that are slower: in none of the figures */
     for (int i = 0; ok && trace_wanted(r) && i < TRACED; i++) {
         trace_begin(r);
-        step(r, &s, r->buckets, &t);
+        step(r, &s, r->buckets, &traced);
         trace_end(r);
     }
     ok = ok && trace_write(r, e) && print_loader(r, &x.loader, e) && bench_ckpt(r, &x, e);

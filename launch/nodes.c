@@ -124,6 +124,7 @@ static void describe(const Run *r, const Member *m, int n, Node *x)
         least = (int)min64(least, m[k].threads);
         most = (int)max64(most, m[k].threads);
     }
+    const int busy = used;
     used = (int)min64(used, p->node.cores);
     const int given = job_cpus(x->host), threads_a_core = (int)max64(1, p->node.cpus / p->node.cores);
     if (given)
@@ -135,6 +136,9 @@ static void describe(const Run *r, const Member *m, int n, Node *x)
     x->idle = cores - used;
     warn_shared(m, n, x->warn);
     warn_threads(r->c, m, n, x->warn);
+    if (busy > p->node.cores)                               /* each rank has CPUs of its own, and they are hardware threads of the same cores */
+        set(x->warn, "%d ranks have %d threads on %d core%s: hardware threads of a core are not cores, let the launcher bind to cores", n, busy, p->node.cores,
+            plural(p->node.cores));
 }
 
 /* ---- all nodes ---- */

@@ -60,6 +60,13 @@ static bool judge(const Series *s, Point *p, Err *e)
         return !e->code;
     if (!steps_read(&p->steps, dir, p->code ? &none : e))
         return !e->code;
+    if (!point_matches(p)) {
+        printf("           it ran with %d rank%s of %d thread%s, tp %d, and not with what was asked for: scaling.launcher must start %%n ranks of one job, by the\n"
+               "           launcher of the MPI that asvr is built with\n", p->steps.ranks, p->steps.ranks == 1 ? "" : "s", p->steps.threads,
+               p->steps.threads == 1 ? "" : "s", p->steps.tp);
+        p->code = EXIT_CONFIG;
+        return true;
+    }
     p->state = POINT_DONE;
     if (p->code)
         printf("           the launcher ended with %d, after the benchmark had ended well\n", p->code);

@@ -115,7 +115,7 @@ static void add(Names *x, const char *name)
         CHECK(x->name, "no memory for the names of %d nodes", x->room);
     }
     memset(x->name[x->n], 0, HOST_NAME);
-    snprintf(x->name[x->n++], HOST_NAME, "%s", name);
+    memcpy(x->name[x->n++], name, strlen(name));
 }
 
 /* "3" or "3-7" at p: its bounds, and how wide they are written.  Where it ends; NULL if it is neither. */
@@ -141,7 +141,10 @@ static void unfold(Names *x, const char *entry, int length, int depth)
         add(x, name);
         return;
     }
-    x->bad |= !close || depth >= 4;
+    if (!close || depth >= 4) {
+        x->bad = true;
+        return;
+    }
     for (const char *p = open + 1; !x->bad && p <= close; p++) {
         int wide = 0;
         long from, to;

@@ -126,6 +126,8 @@ static bool add(int out[NODES_LINES], int *n, int nodes)
 static bool add_range(int out[NODES_LINES], int *n, int from, int to)
 {
     bool ok = add(out, n, from);
+    if (from == to)
+        return ok;
     for (int k = 1; k < to; k *= 2)
         if (k > from)
             ok &= add(out, n, k);
@@ -142,7 +144,7 @@ int cluster_nodes(int out[NODES_LINES], const char *text, Err *e)
         if (ok && !strncmp(end, "..", 2)) {
             s = end + 2;
             const long to = strtol(s, &end, 10);
-            ok = end != s && to > from && to <= NODES_MOST && add_range(out, &n, (int)from, (int)to);
+            ok = end != s && to >= from && to <= NODES_MOST && add_range(out, &n, (int)from, (int)to);
         } else {
             ok = ok && add(out, &n, (int)from);
         }

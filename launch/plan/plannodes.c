@@ -288,10 +288,10 @@ static void look_grid(Search *s, Point p)
     const int own = c->train.micro_batch;
     if (ranks % p.tp || (p.tp % p.ranks_node && p.ranks_node % p.tp))           /* a replica has whole nodes, or a node whole replicas */
         return;
+    if (ranks / p.tp > p.global_batch || p.global_batch % (ranks / p.tp))
+        return;
     p.replicas = (int)(ranks / p.tp);
     const int64_t each = p.global_batch / p.replicas;
-    if (each == 0 || p.global_batch % p.replicas)
-        return;
     for (p.micro_batch = given ? own : 1; p.micro_batch <= (given ? own : MICRO_MOST); p.micro_batch *= 2)
         for (p.zero = 0; p.zero <= (p.replicas > 1) && each % p.micro_batch == 0; p.zero++)     /* alone nothing is shared */
             if (!given || p.replicas == 1 || p.zero == c->parallel.zero)

@@ -34,7 +34,7 @@ static double efficiency(const Point *p, const Point *of) { return p->samples / 
 
 static double node_hours(const Point *p, double samples) { return samples / p->samples * p->nodes / 3600; }
 
-/* Both stages, or NAN where one of them fits nowhere. */
+/* Both stages, or NAN where the other one does not fit: "-", and an empty cell. */
 static double llava_hours(const Plan *x, int i)
 {
     const bool instruct = x->c->train.stage == STAGE_INSTRUCT;
@@ -108,8 +108,11 @@ static void print_costs(const Plan *x)
         if (p->samples == 0)
             continue;
         const double gib = 1 << 30, young = young_interval(p->write, mtbf(x, p)), daly = daly_interval(p->write, mtbf(x, p));
-        printf("%5d %8.1f %10.0f %9.2f  %10.1f %10.1f %8.2f  %8.1f %8.3f %11.1f %10.1f %6.2f\n", p->nodes, p->memory / gib, p->messages, p->bytes / gib,
-               llava_hours(x, i), node_hours(p, MANY_SAMPLES), MANY_SAMPLES / p->samples / 86400, p->write, p->wait, young / 60, daly / 60,
+        char both[24] = "-";
+        if (!isnan(llava_hours(x, i)))
+            snprintf(both, sizeof both, "%.1f", llava_hours(x, i));
+        printf("%5d %8.1f %10.0f %9.2f  %10s %10.1f %8.2f  %8.1f %8.3f %11.1f %10.1f %6.2f\n", p->nodes, p->memory / gib, p->messages, p->bytes / gib,
+               both, node_hours(p, MANY_SAMPLES), MANY_SAMPLES / p->samples / 86400, p->write, p->wait, young / 60, daly / 60,
                100 * lost(x, p, daly));
     }
 }
@@ -149,7 +152,6 @@ static void print_losses(const Plan *x)
                 nodes_losses(&x->p[i], first(x), loss);
                 most = fmax(most, loss[k].share);
             }
-        nodes_losses(&x->p[x->n - 1], first(x), loss);
         if (most < 0.0005)
             continue;
         printf("  %-34s", loss[k].name);
@@ -226,8 +228,11 @@ static bool write_csv(const Plan *x, Err *e)
         fprintf(f, "%d,%lld,%d,%d,%d,%d,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.0f,%.0f,%.6g,%.6g,%.6g,%d,%d,", p->nodes, (long long)p->nodes * p->ranks_node, p->replicas, p->tp,
                 p->zero, p->micro_batch, p->step, p->compute, p->tp_s, p->dp, p->dp_total, p->optimizer, p->messages, p->bytes, p->rest, p->dp_bytes, p->dp_adds,
                 p->ranks_node, p->threads);
-        fprintf(f, "%d,%.6g,%.6g,%.6g,%.0f,%.0f,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", p->global_batch, p->samples, efficiency(p, first(x)), p->sgemm, p->memory, p->saved, p->write,
-                p->wait, young_interval(p->write, mtbf(x, p)), daly_interval(p->write, mtbf(x, p)), llava_hours(x, i), node_hours(p, MANY_SAMPLES));
+        fprintf(f, "%d,%.6g,%.6g,%.6g,%.0f,%.0f,%.6g,%.6g,%.6g,%.6g,", p->global_batch, p->samples, efficiency(p, first(x)), p->sgemm, p->memory, p->saved, p->write,
+                p->wait, young_interval(p->write, mtbf(x, p)), daly_interval(p->write, mtbf(x, p)));
+        if (!isnan(llava_hours(x, i)))
+            fprintf(f, "%.6g", llava_hours(x, i));
+        fprintf(f, ",%.6g\n", node_hours(p, MANY_SAMPLES));
     }
     CHECK(fclose(f) == 0, "no memory for a table");
     const bool ok = file_replace(x->c->plan.csv, out, size, e);

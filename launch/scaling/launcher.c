@@ -72,10 +72,29 @@ static void child(char *const argv[], const char *out)
     _exit(127);
 }
 
-/* Waits for the child; ends it when it must. */
+static void moment(void) { nanosleep(&(struct timespec){ 0, 20000000 }, NULL); }
+
+/* Ranks whose launcher had to be killed are in groups of their own, and come to this process (PR_SET_CHILD_SUBREAPER). */
+static void end_orphans(void)
+{
+    char path[64];
+    bool any = true;
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+    for (const double began = now(); any && now() - began < GRACE; moment()) {
+        FILE *f = fopen(path, "re");
+        any = false;
+        for (int pid; f && fscanf(f, "%d", &pid) == 1; any = true)
+            kill(pid, now() - began < GRACE / 4 ? SIGTERM : SIGKILL);
+        if (f)
+            fclose(f);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
+}
+
+/* Waits for the child; ends it, and all of it, when it must. */
 static int wait_for(pid_t pid, double most)
 {
-    const struct timespec moment = { 0, 20000000 };
     const double began = now();
     double asked = 0;
     int code = 0, status;
@@ -87,8 +106,10 @@ static int wait_for(pid_t pid, double most)
         }
         if (asked && now() - asked > GRACE)
             kill(-pid, SIGKILL);
-        nanosleep(&moment, NULL);
+        moment();
     }
+    if (code || WIFSIGNALED(status))
+        end_orphans();
     return code ? code : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
@@ -114,6 +135,7 @@ int launcher_run(const Series *s, const Point *p, Err *e)
     argv[n++] = verb;
     argv[n++] = cfg;
     argv[n] = NULL;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     const pid_t pid = fork();
     if (pid == 0)
         child(argv, out);

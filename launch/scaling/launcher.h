@@ -6,7 +6,7 @@
  *     elsewhere          mpirun -n 4 asvr bench ...     Open MPI may then start more ranks than cores, and ties none to a core
  *
  * The child is a process group of its own; it is asked to end (TERM, then KILL) when its time is up or somebody asks this process
- * to stop, and when this process dies.  Local.
+ * to stop, and when this process dies.  Ranks that outlive their launcher then are ended, too.  Local.
  */
 #pragma once
 #include "launch/scaling/series.h"

@@ -105,6 +105,13 @@ static bool says(const json_t *root, const char *key, const char *want)
     return is && !strcmp(is, want);
 }
 
+bool point_matches(const Point *p)
+{
+    const Steps *x = &p->steps;
+    return x->ranks == p->ranks && x->tp == p->tp && x->zero == p->zero && x->threads == p->threads && x->micro_batch == p->micro_batch &&
+           x->global_batch == p->global_batch;
+}
+
 void point_known(const Series *s, Point *p)
 {
     char path[PATH_ROOM], settings[20], program[20], *text;
@@ -116,7 +123,7 @@ void point_known(const Series *s, Point *p)
     settings_of(s, p, settings);
     snprintf(program, sizeof program, "%016" PRIx64, s->program);
     if (says(root, "format", FORMAT) && says(root, "state", STATE_NAME[POINT_DONE]) && says(root, "settings", settings) &&
-        says(root, "program", program) && point_path(s, p, "", path, &none) && steps_read(&p->steps, path, &none)) {
+        says(root, "program", program) && point_path(s, p, "", path, &none) && steps_read(&p->steps, path, &none) && point_matches(p)) {
         const json_t *want = json_object_get(root, "predicted_s");
         const char *rates = json_string_value(json_object_get(root, "rates"));
         p->state = POINT_DONE;

@@ -8,7 +8,7 @@
 #include "dist/place.h"
 #include "launch/bench/synthetic.h"
 
-enum { LIST = 64 };
+enum { LIST = 64, BATCH_MOST = 1 << 24 /* train.global_batch */ };
 
 typedef struct { int n, x[LIST]; } List;
 
@@ -193,8 +193,10 @@ static void add_kind(Series *s, const Lists *l, int kind)
             p.zero = l->zero.x[left % l->zero.n], left /= l->zero.n;
             p.micro_batch = l->micro_batch.x[left % l->micro_batch.n], left /= l->micro_batch.n;
             p.threads = l->threads.x[left];
-            p.global_batch = c->train.global_batch * (kind == SCALING_WEAK ? (int)max64(1, p.ranks / p.tp) : 1);
-            if (fits(s, &p, why))
+            const int64_t batch = c->train.global_batch * (kind == SCALING_WEAK ? max64(1, p.ranks / p.tp) : 1);
+            p.global_batch = (int)min64(batch, INT32_MAX);
+            snprintf(why, sizeof why, "%lld samples a step are too many", (long long)batch);
+            if (batch <= BATCH_MOST && fits(s, &p, why))
                 add(s, &p);
             else
                 printf("left out   %s, %d rank%s, tp %d, micro-batches of %d: %s\n", kind == SCALING_WEAK ? "weak" : "strong", p.ranks,

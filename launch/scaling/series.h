@@ -58,5 +58,7 @@ void point_config(const Series *s, const Point *p, Config *out);
 bool point_path(const Series *s, const Point *p, const char *file, char out[PATH_ROOM], Err *e);
 /* Writes point.cfg, and point.json as it now is. */
 bool point_write(const Series *s, const Point *p, Err *e);
+/* Are p->steps of the ranks, grid, threads and batches that p asks for?  A launcher may start others, or ranks that know nothing of each other. */
+bool point_matches(const Point *p);
 /* Takes over what an earlier start measured with the same configuration and program; else leaves p open. */
 void point_known(const Series *s, Point *p);

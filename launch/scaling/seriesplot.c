@@ -50,7 +50,7 @@ static int line_of(Panel *g, const Point *p)
         i++;
     if (i == g->lines && i < LINES)
         g->line[g->lines++] = l;
-    return i < LINES ? i : LINES - 1;
+    return i;                                               /* LINES: one too many, which is not drawn */
 }
 
 /* So that the marks of several lines at the same number of ranks can be told apart. */
@@ -77,7 +77,7 @@ static void scale_axes(Panel *g)
             high = fmax(high, up(g, p, p->want.step));
         }
         if (g->kind == SCALING_STRONG)
-            high = fmax(high, log2(p->ranks * p->threads / g->one->threads));
+            high = fmax(high, log2((double)p->ranks * p->threads / g->one->threads));
     }
     g->x0 -= 0.25;
     g->x1 += 0.25;

@@ -9,6 +9,7 @@ n=$1
 shift
 echo "$n" >>launched
 [ ! -f slow ] || exec sleep 60
+[ ! -f deaf ] || { setsid bash -c 'trap "" TERM; echo $$ >orphan; sleep 60; sleep 60' & exec sleep 60; }
 [ ! -f broken ] || [ "$(cut -d' ' -f1 broken)" != "$n" ] || exit "$(cut -d' ' -f2 broken)"
 [ -f odd ] || exec mpirun -n "$n" "$@"
 mpirun -n "$n" "$@"
@@ -94,6 +95,12 @@ ended 75
 ! alive "${child%% *}" || fail "a point goes on after the series was stopped"
 rm slow
 
+# ---- a rank in a group of its own that does not listen ends, too ----
+: >deaf
+scaling 76 --set scaling.ranks=1 --set scaling.max_seconds=1 --set train.lr=0.25
+! alive "$(cat orphan)" || fail "a rank goes on after its launcher was ended"
+rm deaf
+
 # ---- two at once ----
 : >slow
 : >launched
@@ -105,6 +112,11 @@ blames 'scaling.dir is in use'
 kill -TERM "$first"
 ended 75
 rm slow
+
+# ---- a launcher that starts other ranks than it is asked for measures nothing ----
+scaling 78 --set scaling.ranks=1 --set train.lr=0.25 --set scaling.launcher='mpirun -n 2'
+[ "$(grep -c 'it ran with 2 ranks of 1 thread, tp 1, and not with what was asked for' out)" = 2 ] || { cat out; fail "2 ranks pass for 1"; }
+holds state 'failed '
 
 # ---- what is asked wrongly ----
 says 78 0 scaling "$config" "${series[@]}" --set scaling.ranks=1,two
