@@ -103,7 +103,7 @@ PartitionName=low Nodes=n[1-$n] Default=YES PriorityTier=1 PreemptMode=REQUEUE G
 PartitionName=now Nodes=n[1-$n] PriorityTier=1 PreemptMode=REQUEUE GraceTime=0 State=UP
 PartitionName=high Nodes=n[1-$n] PriorityTier=10 PreemptMode=OFF State=UP
 C
-    echo "PMIxCliTmpDirBase=/var/tmp" >"$W/mpi.conf"
+    echo "PMIxCliTmpDirBase=/dev/shm" >"$W/mpi.conf"
 }
 
 node_start() {
