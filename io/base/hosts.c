@@ -141,7 +141,10 @@ static void unfold(Names *x, const char *entry, int length, int depth)
         add(x, name);
         return;
     }
-    x->bad |= !close || depth >= 4;
+    if (!close || depth >= 4) {
+        x->bad = true;
+        return;
+    }
     for (const char *p = open + 1; !x->bad && p <= close; p++) {
         int wide = 0;
         long from, to;
