@@ -146,7 +146,7 @@ job_means() {
     78) echo "configuration"; return 1 ;;
     79) echo "numeric trouble"; return 1 ;;
     80) echo "hang" ;;
-    *)  [ "$1" -gt 128 ] && echo "killed by SIG$(kill -l "$1" 2>/dev/null)" && return
+    *)  [ "$1" -gt 128 ] && [ "$1" -le 192 ] && echo "killed by SIG$(kill -l "$1" 2>/dev/null)" && return
         echo "the launcher failed" ;;                       # a node died under it, most often
     esac
 }
