@@ -341,7 +341,11 @@ static void introduce(Watch *w, const Grid *g)
         w->zero.n = 1;
     else
         w->zero.address[0] = w->zero.address[--w->zero.n];
-    gethostname(host, sizeof host - 1);
+    const char *slurm = getenv("SLURMD_NODENAME");  /* what --exclude takes */
+    if (slurm && *slurm)
+        snprintf(host, sizeof host, "%s", slurm);
+    else
+        gethostname(host, sizeof host - 1);
     comm_gather(g->world, host, w->table.host, sizeof host);
 }
 

@@ -158,20 +158,30 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Every other node's words take long: it is rank 0's own link, and there are two nodes at least to say so. */
+/* Every other node's words take long, in so many windows in a row: it is rank 0's own link, and there are two nodes at least to say so.
+   One window alone would be a rank 0 that slept.  Counted where rank 0's own trips, which take no time, need no count. */
 static bool all_far(const WatchTable *t, double *least)
 {
     const char *one = NULL;
     bool two = false;
+    int64_t window = INT64_MAX;
+    WatchPeer *zero = &t->peer[0];
     *least = INFINITY;
     for (int r = 1; r < t->size; r++) {
+        const WatchState *s = &t->peer[r].state;
         if (!strcmp(t->host[r], t->host[0]))
             continue;
         two = two || (one && strcmp(t->host[r], one));
         one = t->host[r];
-        *least = fmin(*least, t->peer[r].state.window[WATCH_TRIP] ? t->peer[r].state.cost[WATCH_TRIP] : 0);
+        window = min64(window, s->window[WATCH_TRIP]);
+        *least = fmin(*least, s->window[WATCH_TRIP] ? s->cost[WATCH_TRIP] : 0);
     }
-    return two && *least > SHORTEST[WATCH_TRIP];
+    if (!two || *least <= SHORTEST[WATCH_TRIP])
+        zero->over[WATCH_TRIP] = 0;
+    else if (zero->judged[WATCH_TRIP] != window)
+        zero->over[WATCH_TRIP]++;
+    zero->judged[WATCH_TRIP] = window;
+    return zero->over[WATCH_TRIP] >= WINDOWS;
 }
 
 /* Was it slow in so many windows in a row? */
@@ -199,7 +209,7 @@ int watch_slowest(WatchTable *t, int cost, double *room, double *seconds)
     qsort(room, (size_t)n, sizeof *room, ascending);
     const double median = room[(n - 1) / 2];                /* of two ranks the faster */
     *seconds = SHORTEST[cost];
-    for (int r = 0; r < t->size; r++) {
+    for (int r = cost == WATCH_TRIP; r < t->size; r++) {
         WatchPeer *p = &t->peer[r];
         if (p->state.window[cost] > 0 && slow_again(p, cost, median) && p->state.cost[cost] - median >= *seconds) {
             *seconds = p->state.cost[cost] - median;

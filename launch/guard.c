@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "dist/comm.h"
+#include "io/base/hosts.h"
 
 enum { SLICES = 256, LEAST = 16384 /* elements of a slice: small models are seen in fewer steps */ };
 
@@ -93,14 +94,15 @@ static int odd_one(const uint64_t *hash, int all, int n)
 /* Is tensor i the same on the ranks of comm, which hold it in groups of n? */
 static bool alike(const Run *r, MPI_Comm comm, int n, int i, const char *what, uint64_t *hash, Err *e)
 {
-    char host[128] = "", where[192];
+    Host host = "";
+    char where[192];
     const int all = comm_size(comm);
     int rank = r->grid.rank;
     comm_gather_u64(comm, tensor_hash(r, i), hash);
     const int odd = odd_one(hash, all, n);
     if (odd < 0)
         return true;
-    gethostname(host, sizeof host - 1);
+    host_self(host);
     comm_bcast(comm, host, sizeof host, odd);
     comm_bcast(comm, &rank, sizeof rank, odd);
     snprintf(where, sizeof where, "rank %d, host %s", rank, host);
@@ -145,10 +147,11 @@ bool guard_copies(Run *r, Err *e)
 bool guard_frozen(const Run *r, Err *e)
 {
     const Params *t = &r->model.table;
-    char host[128] = "", where[192];
+    Host host = "";
+    char where[192];
     for (int i = 0; i < t->n && !e->code; i++)
         if (t->p[i].grad < 0 && tensor_hash(r, i) != r->guard.frozen[i]) {
-            gethostname(host, sizeof host - 1);
+            host_self(host);
             snprintf(where, sizeof where, "rank %d, host %s", r->grid.rank, host);
             err_expected(e, "what it was at the start: it is frozen");
             err_set(e, EXIT_INTERNAL, where, "start again from the last checkpoint; if it happens again, have that node's memory tested",

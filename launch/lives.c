@@ -15,6 +15,7 @@
 
 #include "dist/comm.h"
 #include "io/base/files.h"
+#include "io/base/hosts.h"
 #include "io/base/json.h"
 #include "io/base/life.h"
 #include "io/base/logfile.h"
@@ -172,7 +173,7 @@ static void take_over(const Run *r, FILE *out, const char *path, Err *e)
 
 /* ---- a life begins ---- */
 
-static json_t *nodes_of(const char (*host)[WATCH_HOST], int ranks)
+static json_t *nodes_of(const Host *host, int ranks)
 {
     json_t *list = json_array();
     for (int i = 0; i < ranks; i++) {
@@ -224,9 +225,9 @@ static bool begin(Run *r, json_t *start, Err *e)
 
 void lives_open(Run *r, Err *e)
 {
-    char mine[WATCH_HOST] = "", (*host)[WATCH_HOST] = calloc((size_t)r->grid.size, sizeof *host);
+    Host mine, *host = calloc((size_t)r->grid.size, sizeof *host);
     CHECK(host, "no memory for the names of %d hosts", r->grid.size);
-    gethostname(mine, sizeof mine - 1);
+    host_self(mine);
     comm_gather(r->grid.world, mine, host, sizeof mine);
     Err none = { 0 };
     own.rank = r->grid.rank;
@@ -237,7 +238,7 @@ void lives_open(Run *r, Err *e)
         CHECK(r->lives, "no memory for lives.jsonl");
         r->lives->fd = -1;
         *e = e->code ? *e : none;
-        if (!named || !begin(r, start_of(r, nodes_of((const char (*)[WATCH_HOST])host, r->grid.size)), e)) {
+        if (!named || !begin(r, start_of(r, nodes_of((const Host *)host, r->grid.size)), e)) {
             if (r->lives->fd >= 0)
                 close(r->lives->fd);
             free(r->lives);

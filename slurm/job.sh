@@ -4,6 +4,7 @@
 #     job_run VERB CONFIG [--set KEY=VALUE]...        starts it on the job's nodes, waits, and puts the job back into the queue or not
 #
 # A site's own: slurm/site.sh beside this file, or the file $ASVR_SITE, is read first (site.example.sh).  It may load modules and set
+# these; ranks, threads and budget that a job comes with count more.
 #
 #     ASVR                    the program (build/asvr beside this folder)
 #     ASVR_WRAP               words before it: "apptainer exec asvr.sif"
@@ -17,6 +18,18 @@
 
 job_say() { echo "asvr job: $*" >&2; }
 job_fail() { job_say "$2"; exit "$1"; }
+
+# A job that was submitted from within another, an array's element or a restarted one, inherits what Slurm does not set for it itself.
+# What was asked for Slurm alone knows (CPUs/Task=1 is also what it says of a job that asked for none).
+job_own() {
+    local said
+    said=$(timeout 60 scontrol show job -o "$SLURM_JOB_ID" 2>/dev/null | grep "^JobId=$SLURM_JOB_ID ") || return
+    [[ $said = *" ArrayJobId="* ]] || unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID
+    [[ ! $said =~ " Restarts="([0-9]+) ]] || export SLURM_RESTART_COUNT=${BASH_REMATCH[1]}
+    [[ $said != *" NtasksPerN:B:S:C=0:"* ]] || unset SLURM_NTASKS_PER_NODE
+    [[ $said != *" CPUs/Task=1 "*" NtasksPerN:B:S:C=0:"* ]] || unset SLURM_CPUS_PER_TASK
+}
+[ -z "${SLURM_JOB_ID:-}" ] || job_own
 
 # An element of an array has an id of its own; SLURM_JOB_ID may be the array's.
 job_id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}}
@@ -133,7 +146,7 @@ job_means() {
     78) echo "configuration"; return 1 ;;
     79) echo "numeric trouble"; return 1 ;;
     80) echo "hang" ;;
-    *)  [ "$1" -gt 128 ] && echo "killed by SIG$(kill -l "$1" 2>/dev/null)" && return
+    *)  [ "$1" -gt 128 ] && [ "$1" -le 192 ] && echo "killed by SIG$(kill -l "$1" 2>/dev/null)" && return
         echo "the launcher failed" ;;                       # a node died under it, most often
     esac
 }
@@ -167,10 +180,13 @@ job_end() {
 # ---- the job ----
 
 job_run() {
-    local verb=$1 config=${2:-} site=${ASVR_SITE:-$job_home/site.sh} starts before name code
+    local verb=$1 config=${2:-} site=${ASVR_SITE:-$job_home/site.sh} starts before name code own
     shift
     [ -n "$job_id" ] || job_fail 64 "this is a batch script: sbatch $0 CONFIG"
+    own=("${ASVR_RANKS_PER_NODE:-}" "${ASVR_THREADS:-}" "${ASVR_BUDGET:-}")
+    [[ $site = /* ]] || site=$PWD/$site
     if [ -f "$site" ]; then . "$site"; elif [ -n "${ASVR_SITE:-}" ]; then job_fail 78 "there is no ASVR_SITE=$site"; fi
+    ASVR_RANKS_PER_NODE=${own[0]:-${ASVR_RANKS_PER_NODE:-}} ASVR_THREADS=${own[1]:-${ASVR_THREADS:-}} ASVR_BUDGET=${own[2]:-${ASVR_BUDGET:-}}
     for name in ASVR_RANKS_PER_NODE ASVR_THREADS; do
         [[ ${!name:-1} =~ ^[1-9][0-9]{0,5}$ ]] || job_fail 78 "$name=${!name} is no number from 1 on"
     done

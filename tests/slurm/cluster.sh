@@ -49,7 +49,7 @@ machine() {
         [ ! -f "$W/$1/ready" ] || break
         sleep 0.05
     done
-    [ -f "$W/$1/ready" ] || fail "$1 does not start: see $W/log/cluster.log"
+    [ -f "$W/$1/ready" ] || fail "$1 does not start"
     rm "$W/$1/ready"
     inner=$(cat "/proc/$outer/task/$outer/children")
     echo "${inner% } $(since "${inner% }")" >"$W/$1.pid"
@@ -136,7 +136,7 @@ until_idle() {
         [ "$(enter ctl sinfo -h -p high -t idle -o %D 2>/dev/null | awk '{n += $1} END {print n + 0}')" -lt "$1" ] || return 0
         sleep 0.1
     done
-    fail "not all nodes are idle: $(enter ctl sinfo -h -N -p high -o '%N %T %E' 2>&1 | tr '\n' ';') see $W/log"
+    fail "not all nodes are idle: $(enter ctl sinfo -h -N -p high -o '%N %T %E' 2>&1 | tr '\n' ';')"
 }
 
 up() {
@@ -145,15 +145,16 @@ up() {
     [ "$(id -u)" = 0 ] || fail "root is needed: it makes name spaces"
     for tool in slurmctld slurmd munged unshare nsenter ip tc; do command -v $tool >/dev/null || fail "$tool is not installed"; done
     if first ctl >/dev/null; then echo "up already: $W"; return; fi
-    rm -rf "$W"
+    [ -f "$W/nodes" ] || [ -z "$(ls -A "$W" 2>/dev/null)" ] || fail "$W has something else in it: CLUSTER names the cluster's own folder"
+    down
     mkdir -p "$W"/{state,spool,log}
     echo "$n" >"$W/nodes"
-    trap 'down' ERR
+    trap 'tail -n 5 "$W"/log/*.log >&2; down' EXIT
     configuration "$n" "$cpus"
     controller_start
     for ((i = 1; i <= n; i++)); do node_start "$i"; done
     until_idle "$n"
-    trap - ERR
+    trap - EXIT
     echo "up: $n nodes of $cpus CPUs in $W"
 }
 

@@ -28,10 +28,10 @@ restarts 1 script
 whole script
 
 # To everybody while the script still asks the program about the configuration.
-printf '#!/bin/bash\n[ "$2" != help ] || { : >asks; sleep 2; }\nexec "$@"\n' >late
+printf '#!/bin/bash\n[ "$2" != help ] || { : >asking; sleep 2; }\nexec "$@"\n' >late
 chmod +x late
 ASVR_WRAP=$PWD/late submit asks -N 1
-until_true 60 [ -f asks ]
+until_true 60 [ -f asking ]
 slurm scancel --full --signal=USR1 "$job"
 finished COMPLETED asks
 [ "$(field "$job" Restarts)" = 1 ] || trouble "$(field "$job" Restarts) restarts"
