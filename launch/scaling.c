@@ -138,7 +138,7 @@ static void say_end(const Series *s, int code)
             best = &s->p[i];
     printf("\n%s/scaling.csv  scaling.svg  scaling.jsonl\n", s->dir);
     if (best)
-        printf("most samples a second: %s\nSamples Per Second (FOM): %.2f\n", series_label(s, best), point_samples(best));
+        printf("most samples a second: %s\nSamples Per Second (FOM): %.*f\n", series_label(s, best), point_samples(best) < 1 ? 4 : 2, point_samples(best));
     printf("asvr: %s\n", code == EXIT_DONE ? "OK" : "not all points were measured; the same command again runs what is missing");
 }
 
