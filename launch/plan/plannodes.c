@@ -1,4 +1,4 @@
-/* plannodes.c -- the best grid on a number of nodes, and the parts of its step (nodes.h) */
+/* plannodes.c -- the best grid on a number of nodes, and the parts of its step (plannodes.h) */
 #include <math.h>
 #include <stdlib.h>
 
