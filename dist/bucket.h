@@ -71,6 +71,8 @@ void     buckets_leave(Buckets *b);
    for all: grads is the sum over dp.  Collective over dp. */
 void     buckets_wait(Buckets *b);
 
+/* Can MPI's ints count the pieces of so many ranks?  Else buckets_open ends the program.  Local, without MPI. */
+bool     buckets_count(const Zero *z, const BucketConf *c);
 /* Memory that buckets_open takes, in bytes; bytes that z's rank sends in a step, 0 if it is alone.  Local, without MPI: asvr plan
    asks, too. */
 size_t   buckets_memory(const Zero *z, const BucketConf *c);

@@ -73,7 +73,8 @@ static int64_t largest_piece(const Buckets *b)
     return most;
 }
 
-static void measure(Buckets *b, const Zero *z, const BucketConf *c)
+/* False: more ranks than MPI's ints can count pieces for. */
+static bool counts(Buckets *b, const Zero *z, const BucketConf *c)
 {
     const int64_t most = c->bytes / (int64_t)sizeof(float), span = min64(most, max64(1, z->table->grads));
     CHECK(most > 0 && most <= INT_MAX / 2, "a bucket of %lld bytes", (long long)c->bytes);
@@ -84,7 +85,7 @@ static void measure(Buckets *b, const Zero *z, const BucketConf *c)
     b->depth = canonical ? canon_waiting((int64_t)z->rank * c->leaves, c->leaves) : 0;
     b->parts = b->rounds = 1;
     if (z->ranks == 1)
-        return;
+        return true;
     b->n = c->zero1 ? zero_lots(z, has_grad, span, NULL) : (int)ceil_div(z->table->grads, span);
     b->ring = (int)max64(1, min64(RING, b->n));     /* for fast sums, too: MPI allocates as much as it has under way */
     for (int r = 0; r < z->ranks; r++) {
@@ -94,8 +95,18 @@ static void measure(Buckets *b, const Zero *z, const BucketConf *c)
         b->slots += parts;
     }
     b->piece = largest_piece(b);
-    CHECK(b->slots * b->piece <= INT_MAX && b->room <= INT_MAX, "pieces of buckets of %lld bytes are more than an int counts",
-          (long long)c->bytes);
+    return b->slots * b->piece <= INT_MAX && b->room <= INT_MAX;
+}
+
+static void measure(Buckets *b, const Zero *z, const BucketConf *c)
+{
+    CHECK(counts(b, z, c), "pieces of buckets of %lld bytes are more than an int counts", (long long)c->bytes);
+}
+
+bool buckets_count(const Zero *z, const BucketConf *c)
+{
+    Buckets b;
+    return counts(&b, z, c);
 }
 
 /* The order of additions over all parts of all replicas. */

@@ -236,8 +236,9 @@ static void print_result(const Run *r, const Times *t, int steps, const Steps *x
     if (x->shared > 1)
         printf("cores are shared: %.3g threads a core\n", x->shared);
     printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * rate);
-    printf("Samples Per Second (FOM): %.2f\nasvr: OK\n\n", samples);
-    printf("%.2f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", samples, 1e-9 * x->flops / step, x->flops / step / rate, x->peak_mib);
+    const int places = samples < 1 ? 4 : 2;
+    printf("Samples Per Second (FOM): %.*f\nasvr: OK\n\n", places, samples);
+    printf("%.*f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", places, samples, 1e-9 * x->flops / step, x->flops / step / rate, x->peak_mib);
 }
 
 /* Everything that a training run has but its data. */

@@ -36,7 +36,7 @@ static void say_result(const Series *s, const Point *p)
 {
     double least, most;
     if (p->state == POINT_FAILED) {
-        printf("           failed: %s %d\n", p->code == LAUNCH_TIME ? "it took longer than scaling.max_seconds, code" : p->code > 128 ? "killed, code" : "exit code",
+        printf("           failed: %s %d\n", p->code == LAUNCH_TIME ? "it took longer than scaling.max_seconds, code" : p->code > 128 ? "killed, code" : p->code == LAUNCH_NONE ? "the launcher cannot be started, code" : "exit code",
                p->code);
         say_why(s, p);
         return;
@@ -58,8 +58,12 @@ static bool judge(const Series *s, Point *p, Err *e)
     p->state = POINT_FAILED;
     if (!point_path(s, p, "", dir, e) || (p->code != 0 && p->code != LAUNCH_COMPLAINS))
         return !e->code;
-    if (!steps_read(&p->steps, dir, p->code ? &none : e))
-        return !e->code;
+    if (!steps_read(&p->steps, dir, &none)) {
+        if (!p->code)
+            printf("           the launcher ended with 0, but there is nothing measured: %s: %s\n", none.where, none.what);
+        p->code = p->code ? p->code : none.code;
+        return true;
+    }
     if (!point_matches(p)) {
         printf("           it ran with %d rank%s of %d thread%s, tp %d, and not with what was asked for: scaling.launcher must start %%n ranks of one job, by the\n"
                "           launcher of the MPI that asvr is built with\n", p->steps.ranks, p->steps.ranks == 1 ? "" : "s", p->steps.threads,
@@ -114,13 +118,13 @@ static bool point(Series *s, int i, Err *e)
     return true;
 }
 
-/* What the first point that failed ended with, if it is a code of ours; 76, start again, for what was killed or too slow. */
+/* What the first point that failed ended with, if it is a code of ours; 76, start again, for what was killed or too slow; 78 for a launcher that there is not. */
 static int worst(const Series *s)
 {
     for (int i = 0; i < s->n; i++) {
         const int code = s->p[i].code;
         if (s->p[i].state == POINT_FAILED)
-            return code == LAUNCH_TIME || code > 128 ? EXIT_UNSAVED : code >= EXIT_USAGE && code <= EXIT_HANG ? code : EXIT_INTERNAL;
+            return code == LAUNCH_TIME || code > 128 ? EXIT_UNSAVED : code == LAUNCH_NONE ? EXIT_CONFIG : code >= EXIT_USAGE && code <= EXIT_HANG ? code : EXIT_INTERNAL;
     }
     return EXIT_DONE;
 }
@@ -134,7 +138,7 @@ static void say_end(const Series *s, int code)
             best = &s->p[i];
     printf("\n%s/scaling.csv  scaling.svg  scaling.jsonl\n", s->dir);
     if (best)
-        printf("most samples a second: %s\nSamples Per Second (FOM): %.2f\n", series_label(s, best), point_samples(best));
+        printf("most samples a second: %s\nSamples Per Second (FOM): %.*f\n", series_label(s, best), point_samples(best) < 1 ? 4 : 2, point_samples(best));
     printf("asvr: %s\n", code == EXIT_DONE ? "OK" : "not all points were measured; the same command again runs what is missing");
 }
 

@@ -1,4 +1,4 @@
-/* planbeats.c -- a rank's way through a micro-batch, from the table: flops between two calls of a door (nodes.h) */
+/* planbeats.c -- a rank's way through a micro-batch, from the table: flops between two calls of a door (plannodes.h) */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* plannodes.c -- the best grid on a number of nodes, and the parts of its step (nodes.h) */
+/* plannodes.c -- the best grid on a number of nodes, and the parts of its step (plannodes.h) */
 #include <math.h>
 #include <stdlib.h>
 
@@ -269,6 +269,10 @@ static void look(Search *s, Point p)
     }
     const Rates rates = rates_of(s->n, &p);
     heaviest(x, &p);
+    if (!buckets_count(&x->r.optim.zero, &x->r.buckets)) {
+        optim_close(&x->r.optim);
+        return;
+    }
     p.memory = p.ranks_node * bytes_of_rank(&x->r, &rates);
     s->least = s->least > 0 ? fmin(s->least, p.memory) : p.memory;
     if (p.memory <= ram) {

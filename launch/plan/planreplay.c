@@ -1,4 +1,4 @@
-/* planreplay.c -- the exchanges of a step over dp, on virtual time (nodes.h) */
+/* planreplay.c -- the exchanges of a step over dp, on virtual time (plannodes.h) */
 #include <math.h>
 #include <stdlib.h>
 

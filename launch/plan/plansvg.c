@@ -1,4 +1,4 @@
-/* plansvg.c -- efficiency over numbers of nodes, and on top of it what is lost, by cause: plan.svg (nodes.h) */
+/* plansvg.c -- efficiency over numbers of nodes, and on top of it what is lost, by cause: plan.svg (plannodes.h) */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

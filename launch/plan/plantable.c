@@ -1,4 +1,4 @@
-/* plantable.c -- `asvr plan` with plan.nodes: a line a number of nodes, and what it rests on (nodes.h) */
+/* plantable.c -- `asvr plan` with plan.nodes: a line a number of nodes, and what it rests on (plannodes.h) */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -69,7 +69,7 @@ static void child(char *const argv[], const char *out)
         _exit(EXIT_IO);
     execvp(argv[0], argv);
     dprintf(2, "asvr: error: cannot start %s: %s\n", argv[0], strerror(errno));
-    _exit(127);
+    _exit(LAUNCH_NONE);
 }
 
 static void moment(void) { nanosleep(&(struct timespec){ 0, 20000000 }, NULL); }

@@ -11,7 +11,7 @@
 #pragma once
 #include "launch/scaling/series.h"
 
-enum { LAUNCH_COMPLAINS = 1 /* code of a launcher's own */, LAUNCH_TIME = 124 /* of what took too long */, LAUNCH_ASKED = -1 /* this process was asked to stop */ };
+enum { LAUNCH_COMPLAINS = 1 /* code of a launcher's own */, LAUNCH_TIME = 124 /* of what took too long */, LAUNCH_NONE = 127 /* of what is no program */, LAUNCH_ASKED = -1 /* this process was asked to stop */ };
 
 /* What would be typed for a point; out: so many bytes.  EXIT_CONFIG where scaling.launcher has no words. */
 bool launcher_words(const Series *s, const Point *p, char *out, size_t cap, Err *e);

@@ -61,8 +61,11 @@ static char *config_text(const Series *s, const Point *p, const char *dir, size_
     FILE *f = open_memstream(&text, n);
     CHECK(f, "no memory for a configuration");
     config_print(&c, f);
-    if (!dir)
-        fprintf(f, "%d ranks by %s\n", p->ranks, s->c->scaling.launcher);
+    if (!dir) {
+        char machine[128];
+        bench_machine(machine, sizeof machine);
+        fprintf(f, "%d ranks by %s on %s\n", p->ranks, s->c->scaling.launcher, machine);
+    }
     fclose(f);
     return text;
 }

@@ -8,7 +8,7 @@
  * come the points that set the rates (predict.h): small grids, one micro-batch a step.
  *
  *     DIR/points/NAME/point.cfg     the whole configuration: `mpirun -n 4 asvr bench DIR/points/NAME/point.cfg` does it again by hand
- *     DIR/points/NAME/point.json    prediction; then state, exit code, hashes of the configuration and of the program
+ *     DIR/points/NAME/point.json    prediction; then state, exit code, hashes of configuration and machine, of the program
  *     DIR/points/NAME/steps.json    what bench measured (benchsteps.h); bench.json where the point sets rates
  *     DIR/points/NAME/out.txt       what it said
  *
@@ -60,5 +60,5 @@ bool point_path(const Series *s, const Point *p, const char *file, char out[PATH
 bool point_write(const Series *s, const Point *p, Err *e);
 /* Are p->steps of the ranks, grid, threads and batches that p asks for?  A launcher may start others, or ranks that know nothing of each other. */
 bool point_matches(const Point *p);
-/* Takes over what an earlier start measured with the same configuration and program; else leaves p open. */
+/* Takes over what an earlier start measured with the same configuration, machine and program; else leaves p open. */
 void point_known(const Series *s, Point *p);

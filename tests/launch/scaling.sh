@@ -117,6 +117,10 @@ rm slow
 scaling 78 --set scaling.ranks=1 --set train.lr=0.25 --set scaling.launcher='mpirun -n 2'
 [ "$(grep -c 'it ran with 2 ranks of 1 thread, tp 1, and not with what was asked for' out)" = 2 ] || { cat out; fail "2 ranks pass for 1"; }
 holds state 'failed '
+scaling 74 --set scaling.ranks=1 --set train.lr=0.25 --set scaling.launcher=true
+grep -q 'the launcher ended with 0, but there is nothing measured: .*steps.json' out || { cat out; fail "a launcher that starts nothing"; }
+scaling 78 --set scaling.ranks=1 --set train.lr=0.25 --set scaling.launcher=./nothing
+grep -q 'failed: the launcher cannot be started' out || { cat out; fail "a launcher that there is not"; }
 
 # ---- what is asked wrongly ----
 says 78 0 scaling "$config" "${series[@]}" --set scaling.ranks=1,two

@@ -43,6 +43,9 @@ ranks=2
 trace 2 --set parallel.tp=2
 has targets forward backward reduce losses optimizer decoder.0 decoder.1 vision.0 head.0 projector.0 linear_fwd linear_bwd attention_fwd \
     attention_bwd adamw allreduce
+# Traced steps are slower, and in no figure: the slowest rank's step is that of the rate.
+awk '$1 == "step" && NF > 5 { ms = $4 } /^Samples Per Second/ { off = $NF * ms / 4000 - 1; seen = 1 } END { exit !(seen && off * off < 0.0025) }' out ||
+    { cat out; fail "the table of phases has other steps than the rate"; }
 # A sum over tp of (micro-batch x rows, width) floats: each of two ranks sends its half away and gets it back as the sum.
 awk -F'|' -v bytes=$((2 * 40 * 64 * 4)) '$5 == "tp" && $6 == bytes { n++ } END { exit n < 1 }' events.txt || fail "no sum over tp has the bytes of a layer"
 trace 2 --set parallel.zero=1 --set train.global_batch=8
