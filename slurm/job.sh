@@ -179,6 +179,15 @@ job_end() {
 
 # ---- the job ----
 
+# A node that died keeps the socket of its PMIx step (Slurm 22.05 names it by job and step), and when it is back the same number
+# cannot be launched there: each life has another one.
+job_other_step() {
+    local i
+    for ((i = 0; i < job_life % 8; i++)); do
+        srun --mpi=none --nodes=1 --ntasks=1 true || break
+    done
+}
+
 job_run() {
     local verb=$1 config=${2:-} site=${ASVR_SITE:-$job_home/site.sh} starts before name code own
     shift
@@ -207,6 +216,7 @@ job_run() {
     scaling) job_words=(${ASVR_WRAP:-} "$ASVR" "$verb" "$@") ;;           # it calls srun itself, point by point
     *)       job_layout "$verb" "$@" ;;
     esac
+    job_other_step
 
     [ -z "$job_asked" ] || job_end "$verb" 75 "$starts" "$before"         # before there was anything to save
     "${job_words[@]}" &
