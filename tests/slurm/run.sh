@@ -1,6 +1,6 @@
 #!/bin/bash
 # tests/slurm/run.sh [BUILD] [NAME]...: every script of this folder, or those whose name contains a NAME, on real Slurm clusters of
-# this machine (cluster.sh): 4 nodes of 4 CPUs, healed between cases.  Cases that wait more than they compute have a cluster of their
+# this machine (cluster.sh): 4 nodes of 4 CPUs, healed between cases.  Cases that wait more than they compute have clusters of their
 # own, beside the others.  One line a case, and the count; VERBOSE=1 shows what they say.  Needs root.  The last case is the end of
 # the clusters: nothing may be left of them.
 set -u
@@ -11,8 +11,8 @@ export ROOT=$PWD BASE=$work/base
 export ASVR=$build/asvr ASVR_THREADS=1 SLURM_CPU_BIND=none      # the "nodes" share two cores: nobody is tied to one
 export cluster=tests/slurm/cluster.sh work
 limit=${LIMIT:-600}
-waits=' slurm/link slurm/node slurm/soak '
-ended() { CLUSTER=$work/a $cluster down; CLUSTER=$work/b $cluster down; }
+waits=' slurm/link slurm/node '
+ended() { for c in a b c; do CLUSTER=$work/$c $cluster down || return; done; }
 trap 'ended; rm -rf "$work"' EXIT
 
 # What a machine shows of a cluster: processes, mounts, interfaces, name spaces, what is in /etc/hosts and beside the folder.
@@ -59,19 +59,22 @@ series() {
 traces >"$work/before"
 mkdir "$BASE"
 TMP=$BASE bash tests/slurm/whole.inc >"$work/output" 2>&1 || { cat "$work/output"; exit 1; }
-waiting=() computing=()
+waiting=() computing=() soak=()
 for t in tests/slurm/*.sh; do
     t=${t#tests/} t=${t%.sh}
     case $t in slurm/run | slurm/cluster) continue ;; esac
     wanted "$t" || continue
+    [ "$t" != slurm/soak ] || { soak=("$t"); continue; }
     case $waits in *" $t "*) waiting+=("$t") ;; *) computing+=("$t") ;; esac
 done
 (trap - EXIT; series b 10.77.1 "${waiting[@]}") >"$work/said" &
+(trap - EXIT; series c 10.77.2 "${soak[@]}") >"$work/soaked" &
 series a 10.77.0 "${computing[@]}"
 wait
+cat "$work/soaked" >>"$work/said"
 cat "$work/said"
 passed=$((passed + $(grep -c '^ok ' "$work/said"))) failed=$((failed + $(grep -c '^FAIL ' "$work/said")))
 
 export -f traces ended
-case_run slurm/teardown bash -c 'ended && ended && [ ! -e "$work/a" ] && [ ! -e "$work/b" ] && traces | diff "$work/before" -'
+case_run slurm/teardown bash -c 'ended && ended && [ ! -e "$work/a" ] && [ ! -e "$work/b" ] && [ ! -e "$work/c" ] && traces | diff "$work/before" -'
 counted
