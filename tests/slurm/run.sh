@@ -64,7 +64,10 @@ for t in tests/slurm/*.sh; do
     t=${t#tests/} t=${t%.sh}
     case $t in slurm/run | slurm/cluster) continue ;; esac
     wanted "$t" || continue
-    [ "$t" != slurm/soak ] || { soak=("$t"); continue; }
+    if [ "$t" = slurm/soak ]; then              # minutes of random faults, by name only
+        [ ${#names[@]} -gt 0 ] && soak=("$t") || echo "by name only: $t"
+        continue
+    fi
     case $waits in *" $t "*) waiting+=("$t") ;; *) computing+=("$t") ;; esac
 done
 (trap - EXIT; series b 10.77.1 "${waiting[@]}") >"$work/said" &
