@@ -166,6 +166,13 @@ static bool utf8(const char *text)
     return ok;
 }
 
+/* Several sets, or a weight: "a.set, b.set", "a.set:3".  A comma elsewhere belongs to a name; a colon never does, for MPI-IO takes
+   what stands in front of it for the kind of a file system. */
+static bool names_sets(const char *set)
+{
+    return strstr(set, ".set,") || strstr(set, ".set ,") || strchr(set, ':');
+}
+
 static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
     if (c->data.set[0] && (c->data.shards[0] || c->data.val[0]))
@@ -182,7 +189,7 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
                   c->train.global_batch, c->train.micro_batch, replicas, replicas == 1 ? "" : "s");
     } else if (!strcmp(verb, "pack")) {
         needed(errs, verb, "data.set", c->data.set[0]);
-        if (strchr(c->data.set, ',') || strchr(c->data.set, ':'))
+        if (names_sets(c->data.set))
             wrong(errs, "pack data sets one by one; weights are for train and eval",
                   "`asvr pack` writes one data set, but data.set = \"%s\" names several, or a weight", c->data.set);
         if (!utf8(c->data.system))
