@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "io/source/llavaindex.h"
+#include "io/source/media.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { RECORDS = 64 };
@@ -51,7 +52,7 @@ static void well_placed(const Err *e, const char *path, size_t size)
 
 static void well_formed(const LlavaRecord *r)
 {
-    LAW(r->n >= 1 && r->images >= 0 && r->images <= LLAVA_IMAGES && r->id, "a record of %d turns and %d pictures", r->n, r->images);
+    LAW(r->n >= 1 && r->images >= 0 && r->images <= MEDIA_PICTURES && r->id, "a record of %d turns and %d pictures", r->n, r->images);
     for (int i = 0; i < r->n; i++)
         LAW(r->turns[i].human && (r->turns[i].answer || i == r->n - 1), "turn %d is not whole", i);
     for (int i = 0; i < r->images; i++)
