@@ -14,9 +14,9 @@ struct Llava {
     json_t  *json;                      /* the record in hand, and what it needs */
     Turn    *turns;
     int      turns_cap;
-    char    *image[LLAVA_IMAGES];
+    json_t  *kept;                      /* a list: strings made for this record */
     char     id[32];
-    char     root[PATH_MAX];            /* resolved; "" where no picture may be named */
+    Root     root;
 };
 
 static const char hint_bad[] = "data.on_bad = \"skip\" passes over bad records";
@@ -37,46 +37,27 @@ static int bad(const Llava *l, const LlavaRecord *r, Err *e, const char *what)
     return json_scan_fail(&l->scan, r->record, r->offset, e, what, hint_bad);
 }
 
-/* rel below the root -> the real path of a regular file; what is wrong, or NULL. */
-static const char *resolve(const Llava *l, const char *rel, char **out)
+/* Says where e happened, and how to go on. */
+static int placed(const Llava *l, const LlavaRecord *r, Err *e)
 {
-    char path[2 * PATH_MAX];
-    if (!l->root[0])
-        return "a picture is named, but there is no folder of pictures (data.images)";
-    if (!rel[0] || rel[0] == '/')
-        return "a picture's path is empty or absolute";
-    for (const char *s = rel; s; s = strchr(s, '/'), s = s ? s + 1 : NULL)
-        if (strncmp(s, "..", 2) == 0 && (s[2] == '/' || !s[2]))
-            return "a picture's path leaves the folder of pictures by \"..\"";
-    if (snprintf(path, sizeof path, "%s/%s", l->root, rel) >= PATH_MAX)
-        return "a picture's path is too long";
-    *out = realpath(path, NULL);
-    if (!*out)
-        return "a picture is missing";
-    const size_t n = strlen(l->root);
-    struct stat st;
-    if (strncmp(*out, l->root, n) != 0 || ((*out)[n] && (*out)[n] != '/' && n > 1))
-        return "a picture's path leaves the folder of pictures by a symbolic link";
-    return stat(*out, &st) == 0 && S_ISREG(st.st_mode) ? NULL : "a picture is not a file";
+    char own[sizeof e->hint];
+    snprintf(own, sizeof own, "%s", e->hint);
+    snprintf(e->hint, sizeof e->hint, "%.150s%s%s", own, own[0] ? "; " : "", hint_bad);
+    snprintf(e->where, sizeof e->where, "%.400s: record %lld, byte %lld", l->scan.name, (long long)r->record, (long long)r->offset);
+    return -1;
 }
 
 static int add_image(Llava *l, LlavaRecord *r, const json_t *j, Err *e)
 {
-    if (!json_is_string(j))
-        return bad(l, r, e, "\"image\" is neither a path nor a list of paths");
-    const char *wrong = resolve(l, json_string_value(j), &l->image[r->images]);
-    if (wrong) {
-        err_got(e, "%s", json_string_value(j));
-        return bad(l, r, e, wrong);
-    }
-    r->image[r->images] = l->image[r->images];
+    if (!picture_read(&r->image[r->images], &l->root, j, l->kept, e))
+        return placed(l, r, e);
     r->images++;
     return 1;
 }
 
 static int read_images(Llava *l, LlavaRecord *r, const json_t *j, Err *e)
 {
-    if (!j || json_is_null(j))
+    if (picture_none(j))
         return 1;
     if (!json_is_array(j))
         return add_image(l, r, j, e);
@@ -139,10 +120,8 @@ static void forget(Llava *l)
 {
     json_decref(l->json);
     l->json = NULL;
-    for (int i = 0; i < LLAVA_IMAGES; i++) {
-        free(l->image[i]);
-        l->image[i] = NULL;
-    }
+    json_decref(l->kept);
+    l->kept = NULL;
 }
 
 /* jansson's verdict: either this record is bad, or the file is not JSON from here on. */
@@ -162,6 +141,8 @@ static int refuse(Llava *l, const LlavaRecord *r, const json_error_t *why, Err *
 int llava_next(Llava *l, LlavaRecord *out, Err *e)
 {
     forget(l);
+    l->kept = json_array();
+    CHECK(l->kept, "no memory for a record");
     const int found = json_scan_find(&l->scan);
     *out = (LlavaRecord){ .record = l->scan.records, .offset = json_scan_tell(&l->scan), .id = "" };
     if (found <= 0)
@@ -185,14 +166,12 @@ int llava_next(Llava *l, LlavaRecord *out, Err *e)
     return read_images(l, out, json_object_get(l->json, "image"), e);
 }
 
-Llava *llava_open(const char *json, const char *images_root, Err *e)
+Llava *llava_open(const char *json, const char *images_root, bool follow_links, Err *e)
 {
     Llava *l = calloc(1, sizeof *l);
     CHECK(l, "no memory to read JSON");
     l->scan.fd = -1;
-    if (images_root && !realpath(images_root, l->root))
-        err_set(e, EXIT_DATA, images_root, "", "cannot read the folder of pictures: %s", strerror(errno));
-    else if (json_scan_open(&l->scan, json, e))
+    if (root_open(&l->root, images_root, follow_links, e) && json_scan_open(&l->scan, json, e))
         return l;
     llava_close(l);
     return NULL;

@@ -22,6 +22,7 @@
 #pragma once
 #include "io/base/err.h"
 #include "io/source/jsonscan.h"
+#include "io/source/picture.h"
 #include "io/text/prompt.h"
 
 enum { LLAVA_IMAGES = 16 };
@@ -30,7 +31,7 @@ typedef struct Llava Llava;
 
 /* All pointers are valid until the next call. */
 typedef struct {
-    const char *image[LLAVA_IMAGES];   /* resolved paths of regular files */
+    PictureRef  image[LLAVA_IMAGES];
     int         images;
     Turn       *turns;                 /* (n) */
     int         n;
@@ -41,8 +42,9 @@ typedef struct {
     const char *system;                /* of a first turn from "system"; NULL where absent */
 } LlavaRecord;
 
-/* images_root NULL: no picture may be named.  NULL with EXIT_DATA where there is no file, no folder, or no record. */
-Llava *llava_open(const char *json, const char *images_root, Err *e);
+/* images_root NULL or "": no picture may be named; it and follow_links as in root.h.  NULL with EXIT_DATA where there is no file,
+   no folder, or no record. */
+Llava *llava_open(const char *json, const char *images_root, bool follow_links, Err *e);
 void   llava_close(Llava *l);
 
 int    llava_next(Llava *l, LlavaRecord *out, Err *e);       /* 1: a record, 0: the end, -1: see above */

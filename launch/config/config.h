@@ -48,6 +48,7 @@ typedef struct Config {
     struct { ConfigString model; } text;
     struct {
         int source, max_cutouts, fit, template, store, shard_samples, level, on_bad, last, threads;
+        bool follow_links;
         int64_t samples, val_samples;
         ConfigString set, json, images, cutouts, system, codes, shards, val;
     } data;

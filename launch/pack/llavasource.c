@@ -33,6 +33,13 @@ static int read_record(Source *s, int split, int64_t i, LlavaRecord *r, Err *e)
     return llava_next(x->json, r, e);
 }
 
+static bool load(const Ctx *x, uint8_t *out, const PictureRef *p, int size, int fit, Err *e)
+{
+    if (picture_whole(p))
+        return x->image->load_square(out, p->path, size, fit, e);
+    return err_set(e, EXIT_DATA, p->path, "", "a picture inside another file, which data.source = \"llava\" does not read");
+}
+
 static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
 {
     Ctx *x = s->ctx;
@@ -44,7 +51,7 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
     pack_sample_room(out, r.images, size);
     out->images = r.images;
     for (int k = 0; k < r.images; k++)
-        if (!x->image->load_square(out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, r.image[k], size, s->c->data.fit, e))
+        if (!load(x, out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, &r.image[k], size, s->c->data.fit, e))
             return 0;
     const int n = s->c->data.template == TEMPLATE_PLAIN ? 1 : r.n;
     const Talk talk = { r.turns, n, r.images, r.system ? r.system : source_system(s) };
@@ -108,7 +115,7 @@ static uint64_t stamp(Source *s, int split, int64_t first, int64_t n)
         XXH64_update(h, r.text, (size_t)r.bytes);
         for (int k = 0; good && k < r.images; k++) {
             struct stat st = { .st_size = -1 };
-            stat(r.image[k], &st);
+            stat(r.image[k].path, &st);
             XXH64_update(h, (int64_t[]){ st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec }, 3 * sizeof(int64_t));
         }
     }
@@ -142,7 +149,7 @@ bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e)
     CHECK(x, "no memory for the source");
     *s = (Source){ .make = make, .corpus = corpus, .stamp = stamp, .close = close_llava, .c = c, .ctx = x };
     x->image = image_ops(e);
-    x->json = x->image ? llava_open(c->data.json, c->data.images, e) : NULL;
+    x->json = x->image ? llava_open(c->data.json, c->data.images, c->data.follow_links, e) : NULL;
     if (comm_agree(comm, e->code) != 0 || !records_find(&x->records, x->json, c->data.on_bad == BAD_FAIL, comm, e) ||
         !records_hash(&s->identity, x->json, comm, e))
         return false;

@@ -55,8 +55,8 @@ static void well_formed(const LlavaRecord *r)
     for (int i = 0; i < r->n; i++)
         LAW(r->turns[i].human && (r->turns[i].answer || i == r->n - 1), "turn %d is not whole", i);
     for (int i = 0; i < r->images; i++)
-        LAW(!strncmp(r->image[i], root, strlen(root)) && r->image[i][strlen(root)] == '/' && !strstr(r->image[i], ".."),
-            "%s is not below %s", r->image[i], root);
+        LAW(!strncmp(r->image[i].path, root, strlen(root)) && r->image[i].path[strlen(root)] == '/' && !strstr(r->image[i].path, ".."),
+            "%s is not below %s", r->image[i].path, root);
 }
 
 static void again(Llava *l, int64_t record, int64_t offset, int verdict, const char *text, int64_t bytes)
@@ -125,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!root[0])
         make_root();
     const int fd = fuzz_file(data, size, path);
-    Llava *l = llava_open(path, root, &e), *second = l ? llava_open(path, root, &e) : NULL;
+    Llava *l = llava_open(path, root, true, &e), *second = l ? llava_open(path, root, true, &e) : NULL;
     if (l) {
         const int64_t n = read_all(l, second, path, size, offset), cut = (int64_t)size * (1 + (data[size / 2] & 63)) / 65;
         if (n >= 0)

@@ -64,15 +64,15 @@ static const Case cases[] = {
     R("unable to decode", "{\"id\": \"\xF4\x90\x80\x80\", " TALK "}"), R("unable to decode", "{\"id\": \"\xFE\xFF\", " TALK "}"),
     R("unable to decode", "{\"\x80\": 1, " TALK "}"), R("unable to decode", "{\"id\": \"\xF8\x88\x80\x80\x80\", " TALK "}"),
     /* pictures */
-    R("neither a path", "{\"image\": {}, " TALK "}"), R("neither a path", "{\"image\": false, " TALK "}"),
+    R("names no file", "{\"image\": {}, " TALK "}"), R("neither a path", "{\"image\": true, " TALK "}"),
     R("neither a path", "{\"image\": [[\"a.png\"]], " TALK "}"), R("missing", "{\"image\": \"A.PNG\", " TALK "}"),
-    R("missing", "{\"image\": \"a.png/\", " TALK "}"), R("missing", "{\"image\": \"a.png\\n\", " TALK "}"),
+    R("missing", "{\"image\": \"a.png\\n\", " TALK "}"),
     R("by \"..\"", "{\"image\": \"..\", " TALK "}"), R("by \"..\"", "{\"image\": \"./..\", " TALK "}"),
-    R("by \"..\"", "{\"image\": \"a/../../pictures/a.png\", " TALK "}"), R("by \"..\"", "{\"image\": [\"a.png\", \"../secret\"], " TALK "}"),
-    R("empty or absolute", "{\"image\": \"//etc/passwd\", " TALK "}"), R("empty or absolute", "{\"image\": \"\\u002fetc/passwd\", " TALK "}"),
+    R("by \"..\"", "{\"image\": \"a/../../pictures/a.png\", " TALK "}"), R("by \"..\"", "{\"image\": \"/../etc/passwd\", " TALK "}"), R("by \"..\"", "{\"image\": [\"a.png\", \"../secret\"], " TALK "}"),
+    R("absolute and not below", "{\"image\": \"//etc/passwd\", " TALK "}"), R("absolute and not below", "{\"image\": \"\\u002fetc/passwd\", " TALK "}"),
     R("symbolic link", "{\"image\": \"out/passwd\", " TALK "}"), R("symbolic link", "{\"image\": \"secret\", " TALK "}"),
     R("missing", "{\"image\": \"turning\", " TALK "}"), R("not a file", "{\"image\": \".\", " TALK "}"),
-    R("not a file", "{\"image\": \"pipe\", " TALK "}"), R("missing", "{\"image\": \"https://example.org/a.png\", " TALK "}"),
+    R("not a file", "{\"image\": \"pipe\", " TALK "}"), R("an address", "{\"image\": \"https://example.org/a.png\", " TALK "}"),
     /* no JSON, from here on */
     F("no JSON", "}"), F("a comma with", "]]"), F("no JSON", "{]"), F("no JSON", "{\"id\": \"a\tb\"}"), F("invalid token", "NaN"),
     F("invalid token", "{\"id\": Infinity}"), F("invalid token", "{\"id\": 01}"), F("invalid token", "{\"id\": +1}"), F("invalid token", "{\"id\": .5}"),
@@ -114,10 +114,11 @@ static void one(const Case *k, const char *before, const char *after)
     free(bytes);
     Err e = { 0 }, again = { 0 };
     LlavaRecord r;
-    Llava *l = llava_open(json, root, &e);
+    Llava *l = llava_open(json, root, false, &e);
     assert_non_null(l);
     assert_int_equal(llava_next(l, &r, &e), 1);
-    assert_int_equal(llava_next(l, &r, &e), -1);
+    if (llava_next(l, &r, &e) != -1)
+        fail_msg("%s: is read", k->text);
     placed(k, &e, (long long)a, k->harm == RECORD ? (long long)(a + k->n) : (long long)all);
     if (k->harm == RECORD) {
         assert_int_equal(r.record, 1);
