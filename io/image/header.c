@@ -131,15 +131,16 @@ static bool tiff(FILE *f, const uint8_t *head, int64_t *w, int64_t *h)
     return found == 3;
 }
 
-/* The codestream's SIZ, behind its first marker: size of the reference grid, and where the picture begins on it. */
-static bool codestream(FILE *f, int64_t at, int64_t *w, int64_t *h)
+/* The codestream's SIZ, behind its first marker: the reference grid, and where picture and tiles begin on it.  libvips 8.14
+   gives pixels of nowhere unless that is (0, 0). */
+static int codestream(FILE *f, int64_t at, int64_t *w, int64_t *h)
 {
-    uint8_t b[24];
+    uint8_t b[40];
     if (fseek(f, (long)at, SEEK_SET) != 0 || fread(b, 1, sizeof b, f) != sizeof b || memcmp(b, "\xFF\x4F\xFF\x51", 4) != 0)
-        return false;
-    *w = big(b + 8, 4) - big(b + 16, 4);
-    *h = big(b + 12, 4) - big(b + 20, 4);
-    return true;
+        return SIZE_UNKNOWN;
+    *w = big(b + 8, 4);
+    *h = big(b + 12, 4);
+    return big(b + 16, 4) || big(b + 20, 4) || big(b + 32, 4) || big(b + 36, 4) ? SIZE_SHIFTED : SIZE_EXACT;
 }
 
 /* A box of ISO media: `len` bytes at `at`, its content from `inner` on.  False: there is no whole one in [at, end). */
@@ -158,13 +159,13 @@ static bool read_box(FILE *f, int64_t at, int64_t end, Box *x)
     return x->len >= head && x->len <= end - at;
 }
 
-static bool jp2(FILE *f, int64_t end, int64_t *w, int64_t *h)
+static int jp2(FILE *f, int64_t end, int64_t *w, int64_t *h)
 {
     Box x;
     for (int64_t at = 0, n = 0; n < 1000 && read_box(f, at, end, &x); at += x.len, n++)
         if (!strcmp(x.type, "jp2c"))
             return codestream(f, x.inner, w, h);
-    return false;
+    return SIZE_UNKNOWN;
 }
 
 /* The largest of the sizes that the file's items have, each side on its own: meta > iprp > ipco > ispe. */
@@ -241,7 +242,7 @@ static int size_of(FILE *f, int64_t *w, int64_t *h)
         return SIZE_EXACT;
     }
     if (!strcmp(kind, "JPEG 2000"))
-        return (b[0] == 0xFF ? codestream(f, 0, w, h) : jp2(f, end, w, h)) ? SIZE_EXACT : SIZE_UNKNOWN;
+        return b[0] == 0xFF ? codestream(f, 0, w, h) : jp2(f, end, w, h);
     return kind[0] && heif(f, 0, end, w, h) ? SIZE_LOOSE : SIZE_UNKNOWN;
 }
 

@@ -144,6 +144,10 @@ static VipsImage *open_header(const In *in, Err *e)
         err_set(e, EXIT_DATA, in->name, "copy it again", "the picture ends before its last pixel");
         return NULL;
     }
+    if (claim == SIZE_SHIFTED) {
+        err_set(e, EXIT_DATA, in->name, "save it again, as JPEG or PNG", "a JPEG 2000 that does not begin at (0, 0) of its grid is not read");
+        return NULL;
+    }
     VipsImage *im = strcmp(kind_of(in), "BMP") == 0 ? open_bmp(in, e) : open_vips(in, e);
     if (im && claim == SIZE_EXACT && (im->Xsize != w || im->Ysize != h)) {
         err_expected(e, "%lld x %lld, as its header says", (long long)w, (long long)h);

@@ -130,6 +130,23 @@ static void size_is_claimed(void **state)
     }
 }
 
+/* A JPEG 2000 that begins at (2, 0) of its grid: found by fuzz_picture, other pixels each time. */
+static void shifted_is_refused(void **state)
+{
+    (void)state;
+    uint8_t b[4096];
+    for (int i = 0; i < FORMATS; i++)
+        if (!strcmp(formats[i].name, "a.j2k")) {
+            Format f = formats[i];
+            memcpy(b, f.bytes, (size_t)f.len);
+            b[19] = 2;
+            f.bytes = (const char *)b;
+            says(&f, f.len, "begin at (0, 0)");
+            return;
+        }
+    fail();
+}
+
 /* data.max_pixels */
 static void limit_is_the_users(void **state)
 {
@@ -183,7 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pixels_are_pillows), cmocka_unit_test(memory_is_as_a_file), cmocka_unit_test(no_white_is_refused),
         cmocka_unit_test(cut_off_is_refused), cmocka_unit_test(size_is_claimed), cmocka_unit_test(limit_is_the_users),
-        cmocka_unit_test(hostile_bitmaps),
+        cmocka_unit_test(shifted_is_refused), cmocka_unit_test(hostile_bitmaps),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
