@@ -37,8 +37,8 @@ H5       = $(if $(call pkg,--modversion hdf5-openmpi),hdf5-openmpi,hdf5)
 CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -I. -MMD -MP
 CORE_INC := $(call pkg,--cflags openblas)
 CORE_LIB := $(call pkg,--libs openblas) -lm
-IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc)
-IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc) -lstdc++ -ldl
+IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
+IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc zlib) -lstdc++ -ldl
 CFG_LIB  = $(call pkg,--libs libconfig)
 # Before OpenBLAS, which serves its BLAS and LAPACK, whatever -lblas is on this machine.
 SCA_LIB  = $(filter-out -lblas -llapack,$(or $(call pkg,--libs scalapack-openmpi),$(call pkg,--libs scalapack),-lscalapack))
@@ -49,8 +49,8 @@ objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 CORE_O   := $(call objects,core core/ref core/cpu)
 DIST_O   := $(call objects,dist)
 # The picture decoders are a module of their own: libvips brings the serial HDF5 with it.
-MODULE   := io/image/vips.c io/image/bicubic.c io/image/header.c io/base/err.c
-IO_O     := $(filter-out $(OUT)/obj/io/image/vips.o $(OUT)/obj/io/image/bicubic.o,$(call objects,$(wildcard io/*))) $(OUT)/obj/io/text/sentencepiece.o
+MODULE   := io/image/vips.c io/image/bicubic.c io/image/bmp.c io/image/header.c io/base/err.c
+IO_O     := $(filter-out $(OUT)/obj/io/image/vips.o $(OUT)/obj/io/image/bicubic.o $(OUT)/obj/io/image/bmp.o,$(call objects,$(wildcard io/*))) $(OUT)/obj/io/text/sentencepiece.o
 LAUNCH_O := $(call objects,launch $(wildcard launch/*))
 
 CORE     := $(OUT)/libcore.a

@@ -32,6 +32,8 @@ static bool open_chat(Chat *h, const Config *c, Err *e)
         h->pixels = malloc((size_t)size * (size_t)size * 3);
         CHECK(h->pixels, "no memory for a picture of %d x %d", size, size);
         if (ops)
+            ops->allow(c->data.max_pixels);
+        if (ops)
             ops->load_square(h->pixels, c->chat.image, size, c->data.fit, e);
     }
     return run_agree(r, e);

@@ -213,7 +213,8 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
                   "`asvr pack` writes one data set, but data.set = \"%s\" names several, or a weight", c->data.set);
         if (!utf8(c->data.system))
             wrong(errs, "", "data.system is no UTF-8");
-        needed(errs, verb, "data.json", c->data.source != SOURCE_LLAVA || c->data.json[0]);
+        needed(errs, verb, "data.json", c->data.source == SOURCE_SCENES || c->data.source == SOURCE_FOLDER || c->data.json[0]);
+        needed(errs, verb, "data.images", (c->data.source != SOURCE_FOLDER && c->data.source != SOURCE_COCO) || c->data.images[0]);
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
