@@ -1,4 +1,4 @@
-#include "io/text/words.h"
+#include "io/text/wordcut.h"
 
 #include <stdlib.h>
 #include <string.h>

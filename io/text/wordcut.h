@@ -1,5 +1,5 @@
 /*
- * words.h -- text -> words: what a tokenizer does to text before any merge
+ * wordcut.h -- text -> words: what a tokenizer does to text before any merge
  *
  *     normalizers   NFC NFD NFKC NFKD, lower case, literal or pattern -> text, text put in front (PREPEND; BEGIN: unless it is there)
  *     cuts          a pattern and what becomes of its matches, one cut inside the pieces of the cut before
