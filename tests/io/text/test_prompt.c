@@ -17,13 +17,16 @@
 #define SYSTEM "A chat between a curious user and an artificial intelligence assistant. " \
                "The assistant gives helpful, detailed, and polite answers to the user's questions."
 
-static Text  *text, *symbols, *defined;      /* of the same corpus: without ChatML's marks; as control symbols; user-defined */
+static Text  *text, *symbols, *marks, *defined;      /* of the same corpus: without marks; with ChatML's, with all as control symbols;
+                                                        with ChatML's as user-defined ones */
+#define MARKS "<|im_start|>,<|im_end|>,<|start_header_id|>,<|end_header_id|>,<|eot_id|>,[INST],[/INST],<start_of_turn>,<end_of_turn>," \
+              "<think>,</think>"
 static Prompt p, q;
 
-static Text *train(const char *corpus, const char *model, const char *marks)
+static Text *train(const char *corpus, const char *model, const char *control)
 {
     Err e = { 0 };
-    assert_true(text_train(corpus, 400, marks, model, &e));
+    assert_true(text_train(corpus, 400, control, model, &e));
     Text *t = text_open(model, &e);
     unlink(model);
     return t;
@@ -61,10 +64,11 @@ static int setup(void **state)
     fclose(f);
     text = train(corpus, model, NULL);
     symbols = train(corpus, model, templates[TEMPLATE_CHATML].symbols);
+    marks = train(corpus, model, MARKS);
     defined = train_defined(corpus, model);
     unlink(corpus);
     rmdir(dir);
-    return text && symbols && defined ? 0 : -1;
+    return text && symbols && marks && defined ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -74,6 +78,7 @@ static int teardown(void **state)
     prompt_free(&q);
     text_close(text);
     text_close(symbols);
+    text_close(marks);
     text_close(defined);
     return 0;
 }
@@ -296,7 +301,7 @@ static void test_long_conversation(void **state)
 
 typedef struct {
     const char *what;
-    int         template_, symbols, images;
+    int         template_, model, images;
     const char *system;
     int         n_turns;
     Turn        turns[3];
@@ -310,7 +315,7 @@ typedef struct {
 static const Golden golden[] = {
 #include "tests/golden/prompts.h"
 };
-enum { GOLDEN = sizeof golden / sizeof *golden, P = 3, ROOM = 1000 };
+enum { GOLDEN = sizeof golden / sizeof *golden, P = 3, ROOM = 1000, PICTURES = 5 };
 
 static void compare_targets(const Golden *g, Splice *s)
 {
@@ -330,16 +335,17 @@ static void compare_targets(const Golden *g, Splice *s)
 static void test_golden(void **state)
 {
     (void)state;
+    const Text *const models[] = { text, symbols, marks };
     Splice s;
     Arena a = { .name = "splice" };
-    splice_layout(&s, &a, 1, ROOM, 2, P);
+    splice_layout(&s, &a, 1, ROOM, PICTURES, P);
     arena_alloc(&a);
-    splice_layout(&s, &a, 1, ROOM, 2, P);
+    splice_layout(&s, &a, 1, ROOM, PICTURES, P);
     for (int i = 0; i < GOLDEN; i++) {
         const Golden *g = &golden[i];
         Err e = { 0 };
         const Talk talk = { g->turns, g->n_turns, g->images, g->system };
-        assert_true(prompt_build(&p, g->symbols ? symbols : text, g->template_, &talk, &e));
+        assert_true(prompt_build(&p, models[g->model], g->template_, &talk, &e));
         for (int j = 0; j < g->n || j < p.n; j++) {
             if (j >= p.n || j >= g->n || p.tokens[j] != g->tokens[j])
                 fail_msg("%s: token %d of %d (golden %d) differs", g->what, j, p.n, g->n);
@@ -388,8 +394,8 @@ static void test_marks_in_text(void **state)
 static void test_stops(void **state)
 {
     (void)state;
-    const Text *models[] = { text, symbols, defined };
-    for (int m = 0; m < 3; m++)
+    const Text *models[] = { text, symbols, defined, marks };
+    for (int m = 0; m < 4; m++)
         for (int template_ = 0; template_ < TEMPLATES; template_++) {
             Err e = { 0 };
             int32_t stop[TEMPLATE_STOPS];
@@ -428,18 +434,18 @@ static void test_question(void **state)
     (void)state;
     static const char *const question[] = { "What is on the left?", "Why, user? ASSISTANT\n and why not?" };
     static const char *const system[] = { NULL, "", "Be brief." };
-    const Text *models[] = { text, symbols, defined };
-    for (int k = 0; k < 3 * 2 * 3 * (TEMPLATES - 1); k++) {
-        const Text *t = models[k % 3];
-        const Turn turn = { question[k / 3 % 2], NULL };
-        const int template_ = 1 + k / 18;
+    const Text *models[] = { text, symbols, defined, marks };
+    for (int k = 0; k < 4 * 2 * 3 * (TEMPLATES - 1); k++) {
+        const Text *t = models[k % 4];
+        const Turn turn = { question[k / 4 % 2], NULL };
+        const int template_ = 1 + k / 24;
         char s[1024];
         Err e = { 0 };
-        assert_true(prompt_build(&p, t, template_, &(Talk){ &turn, 1, 1, system[k / 6 % 3] }, &e));
+        assert_true(prompt_build(&p, t, template_, &(Talk){ &turn, 1, 1, system[k / 8 % 3] }, &e));
         text_decode(t, p.tokens, p.n, s, sizeof s);
         template_question(template_, s);
         const bool divided = templates[template_].place == SYSTEM_ALONE || strstr(templates[template_].close, "SYS");
-        if (!divided && system[k / 6 % 3] && system[k / 6 % 3][0])
+        if (!divided && system[k / 8 % 3] && system[k / 8 % 3][0])
             assert_non_null(strstr(s, turn.human));      /* nothing divides it from the system prompt */
         else
             assert_string_equal(s, turn.human);
