@@ -43,7 +43,7 @@ def spm_encode(model, line):
 
 
 MARKS = ("<|im_start|> <|im_end|> <|start_header_id|> <|end_header_id|> <|eot_id|> [INST] [/INST] <start_of_turn> <end_of_turn> "
-         "<think> </think>").split()
+         "<think> </think> <|endoftext|> <|end_of_text|>").split()
 MODELS = [train("plain"), train("symbols", "--control_symbols=<|im_start|>,<|im_end|>"), train("marks", "--control_symbols=" + ",".join(MARKS))]
 
 

@@ -22,7 +22,7 @@
 static Text  *text, *symbols, *marks, *defined;      /* of the same corpus: without marks; with ChatML's, with all as control symbols;
                                                         with ChatML's as user-defined ones */
 #define MARKS "<|im_start|>,<|im_end|>,<|start_header_id|>,<|end_header_id|>,<|eot_id|>,[INST],[/INST],<start_of_turn>,<end_of_turn>," \
-              "<think>,</think>"
+              "<think>,</think>,<|endoftext|>,<|end_of_text|>"
 static Prompt p, q;
 
 static Text *train(const char *corpus, const char *model, const char *control)

@@ -288,6 +288,12 @@ static void test_stops(void **state)
     assert_int_equal(template_stops(TEMPLATE_CHATML, symbols, stop), 2);
     assert_int_equal(stop[0], text_symbol(symbols, CHATML_END));
     assert_int_equal(stop[1], text_eos(symbols));
+    assert_int_equal(template_stops(TEMPLATE_QWEN25, marks, stop), 3);
+    assert_int_equal(stop[2], text_symbol(marks, "<|endoftext|>"));
+    assert_int_equal(template_stops(TEMPLATE_LLAMA3, marks, stop), 3);
+    assert_int_equal(stop[0], text_symbol(marks, "<|eot_id|>"));
+    assert_int_equal(stop[2], text_symbol(marks, "<|end_of_text|>"));
+    assert_int_equal(template_stops(TEMPLATE_LLAMA3, symbols, stop), 1);
     assert_int_equal(template_stops(TEMPLATE_PLAIN, symbols, stop), 2);
     assert_int_equal(stop[0], text_newline(symbols));
 }
