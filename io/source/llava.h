@@ -17,7 +17,7 @@
  *     broken file   an array that is no JSON, or cut off        -> -1; so does every later call, until llava_seek
  *
  * Both are EXIT_DATA with "FILE: record 12, byte 3456" (counted from 0) in e->where, and ", turn 3" where it is one's fault.  Local.
- * Tests   tests/io/source/{test_llava,test_hostile_record,test_turns,test_media,test_lines}.c
+ * Tests   tests/io/source/{test_llava,test_hostile_record,test_turns,test_lines}.c
  */
 #pragma once
 #include "io/base/err.h"

@@ -9,7 +9,7 @@
  * Empty is what picture_none says.  Addresses under image_url are passed over where another key names the picture.
  * Nothing that a record says about a medium is dropped without a word.
  *
- * Local.  Tests: tests/io/source/test_media.c, tests/launch/llava.sh
+ * Local.  Tests: tests/io/source/test_turns.c, tests/launch/llava.sh
  */
 #pragma once
 #include "io/source/picture.h"
