@@ -13,7 +13,6 @@
 #include "dist/stop.h"
 #include "io/base/files.h"
 #include "io/h5/h5.h"
-#include "io/source/sources.h"
 #include "launch/nodes.h"
 #include "launch/pack/packset.h"
 #include "launch/pack/shardbuild.h"
@@ -318,7 +317,7 @@ static void describe(Pack *p)
                            .codes_model = kinds > 0 ? run_codes_model(&p->r, SEMANTIC) : 0,
                            .appearance_model = kinds > 1 ? run_codes_model(&p->r, APPEARANCE) : 0 };
     snprintf(p->meta.template_, sizeof p->meta.template_, "%s", templates[c->data.template].name);
-    snprintf(p->meta.source, sizeof p->meta.source, "%s", c->data.source == SOURCE_SCENES ? "scenes" : source_kinds[c->data.source].name);
+    snprintf(p->meta.source, sizeof p->meta.source, "%s", c->data.source == SOURCE_SCENES ? "scenes" : "llava");      /* the records; where they came from, the index says */
     memcpy(p->meta.tasks, s->tasks, sizeof p->meta.tasks);
     memcpy(p->meta.baseline, s->baseline, sizeof p->meta.baseline);
 }

@@ -32,11 +32,9 @@ Pictures *pictures_open(int64_t max_pixels, Err *e)
 
 static void let_go(Pictures *p)
 {
-    Err none = { 0 };
     if (p->fd >= 0)
         file_close(p->fd);
-    if (p->table)
-        parquet_ops(&none)->close(p->table);
+    parquet_close(p->table);
     p->fd = -1;
     p->table = NULL;
     p->path[0] = 0;
@@ -57,12 +55,10 @@ static bool take(Pictures *p, const char *path, bool table, Err *e)
     if (!strcmp(p->path, path) && table == (p->table != NULL))
         return true;
     let_go(p);
-    if (table) {
-        const ParquetOps *ops = parquet_ops(e);
-        p->table = ops ? ops->open(path, path, e) : NULL;
-    } else if ((p->fd = file_open(path, O_RDONLY)) < 0) {
+    if (table)
+        p->table = parquet_open(path, path, e);
+    else if ((p->fd = file_open(path, O_RDONLY)) < 0)
         file_error(e, path, "read a picture");
-    }
     return !e->code && path_set(p->path, e, "%s", path);
 }
 
@@ -96,7 +92,7 @@ bool pictures_square(Pictures *p, uint8_t *out, const PictureRef *ref, int size,
         return p->image->load_square(out, ref->path, size, fit, e);
     if (ref->column) {
         snprintf(name, sizeof name, "%.380s: row %lld, %.80s", ref->path, (long long)ref->row, ref->column);
-        if (!take(p, ref->path, true, e) || !parquet_ops(e)->picture(p->table, ref->row, ref->column, ref->index, &bytes, &n, e))
+        if (!take(p, ref->path, true, e) || !parquet_picture(p->table, name, ref->row, ref->column, ref->index, &bytes, &n, e))
             return false;
         if ((int64_t)n > p->most)
             return err_set(e, EXIT_DATA, name, "", "a picture is too large");

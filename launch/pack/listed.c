@@ -234,7 +234,7 @@ void listed_say(const Listed *l, const Config *c)
     printf("source    %s: %lld file%s, %lld records\n", source_kinds[c->data.source].name, (long long)l->files, l->files == 1 ? "" : "s",
            (long long)n->records);
     for (int i = 0; i < PASSED_KINDS && n->passed[i].n; i++)
-        printf("%-9s %lld %s\n", i ? "" : "not read", (long long)n->passed[i].n, n->passed[i].what);
+        printf("%-9s %s: %lld\n", i ? "" : "not read", n->passed[i].what, (long long)n->passed[i].n);
     if (n->bad)
         printf("skipped   %lld bad ones while listing\n", (long long)n->bad);
     fflush(stdout);
