@@ -263,6 +263,10 @@ static void say_totals(const Pack *p)
     if (p->left[1] + p->left[2] > 0)
         printf("left out  %lld samples without an answer to learn, %lld with all answers beyond %d rows\n", (long long)p->left[1],
                (long long)p->left[2], c->model.decoder.max_len);
+    if (p->source.answer_first == 1)
+        printf("turns     1 conversation began with an answer, which was left out\n");
+    else if (p->source.answer_first)
+        printf("turns     %lld conversations began with an answer, which was left out\n", (long long)p->source.answer_first);
     printf("set       %s: %016llx, %.1f MB, %.1f s", x->path, (unsigned long long)x->hash, 1e-6 * bytes, now() - p->began);
     printf(p->set.kept ? "; %d shard%s of an earlier start kept\n" : "\n", p->set.kept, p->set.kept == 1 ? "" : "s");
     fflush(stdout);

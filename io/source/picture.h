@@ -9,7 +9,7 @@
  * The file's key in an object: path, file, file_name, filename, file_path, image, image_path, img, url, image_url or src; all that
  * are there name the same.  Numbers may be JSON's or their text (jsonplain.h).  Paths as in root.h.
  *
- * Local.  Tests: tests/io/source/test_media.c, tests/fuzz/fuzz_record.c
+ * Local.  Tests: tests/io/source/test_turns.c, tests/fuzz/fuzz_record.c
  */
 #pragma once
 #include "io/source/root.h"

@@ -8,7 +8,7 @@
  *     "../a.png"         refused, and so are addresses ("https://...", "s3://...") and "data:..."
  *
  * Links below the root are followed wherever they lead; without follow_links the real path has to lie below the root's.
- * Local.  Tests: tests/io/source/test_media.c, tests/fuzz/fuzz_record.c
+ * Local.  Tests: tests/io/source/test_root.c, tests/fuzz/fuzz_record.c
  */
 #pragma once
 #include <limits.h>

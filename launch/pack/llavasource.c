@@ -36,6 +36,29 @@ static int read_record(Source *s, int split, int64_t i, LlavaRecord *r, Err *e)
     return llava_next(x->json, r, e);
 }
 
+/* Says of which record e is, and how to go on. */
+static int placed(const Source *s, const LlavaRecord *r, Err *e)
+{
+    const Ctx *x = s->ctx;
+    char place[sizeof e->where], at[128];
+    if (x->listed.shown[0])                             /* a byte of the listing helps nobody */
+        snprintf(at, sizeof at, "id %.100s", r->id);
+    else
+        snprintf(at, sizeof at, "byte %lld", (long long)r->offset);
+    snprintf(place, sizeof place, "%.300s: record %lld, %s", llava_scan(x->json)->name, (long long)r->record, at);
+    if (e->where[0]) {
+        const size_t n = strlen(e->where);
+        snprintf(e->where + n, sizeof e->where - n, " (%s)", place);
+    } else {
+        snprintf(e->where, sizeof e->where, "%s", place);
+    }
+    if (e->code == EXIT_DATA && s->c->data.on_bad == BAD_FAIL) {
+        const size_t n = strlen(e->hint);
+        snprintf(e->hint + n, sizeof e->hint - n, "%sdata.on_bad = \"skip\" passes over bad records", n ? "; " : "");
+    }
+    return 0;
+}
+
 static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
 {
     Ctx *x = s->ctx;
@@ -48,15 +71,10 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
     out->images = r.images;
     for (int k = 0; k < r.images; k++)
         if (!pictures_square(x->pictures, out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, &r.image[k], size, s->c->data.fit, e))
-            return 0;
+            return placed(s, &r, e);
     const int n = s->c->data.template == TEMPLATE_PLAIN ? 1 : r.n;
     const Talk talk = { r.turns, n, r.images, r.system ? r.system : source_system(s) };
-    if (prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e))
-        return 1;
-    if (!e->where[0])
-        snprintf(e->where, sizeof e->where, "%.400s: record %lld, byte %lld", s->c->data.json, (long long)r.record,
-                 (long long)r.offset);
-    return 0;
+    return prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e) ? 1 : placed(s, &r, e);
 }
 
 /* Writes s without its line breaks. */
@@ -130,14 +148,16 @@ static void close_llava(Source *s)
     free(x);
 }
 
-/* How many of each kind the splits have. */
+/* How many of each kind the splits have, and how many records began with an answer. */
 static void count_kinds(Source *s, const Ctx *x)
 {
     for (int split = 0; split < SPLITS; split++)
         for (int64_t i = 0; i < s->samples[split]; i++) {
             const int kind = x->records.kind[record_of(x, split, i)];
-            if (kind != KIND_BAD)
-                s->kinds[split][kind]++;
+            if (kind == KIND_BAD)
+                continue;
+            s->kinds[split][kind & KIND_MASK]++;
+            s->answer_first += (kind & KIND_ANSWER_FIRST) != 0;
         }
 }
 

@@ -117,9 +117,9 @@ done
 # a picture that is none names its tar, its byte and the sample
 head -c 100 /dev/urandom >flat/011.ppm
 (cd flat && "${tar[@]}" -cf ../bad.tar 010.* 011.*)
-refused 65 0 webdataset bad.tar 'bad.tar: byte' 'data.on_bad'
+refused 65 0 webdataset bad.tar 'bad.tar: byte 2560' 'record 1, id 011' 'data.on_bad'
 packs 0 good webdataset bad.tar --set data.on_bad=skip --set data.val_samples=0
-grep -q '^skipped   1 bad' out && grep -q 'id 011' out || grep -q 'bad.tar: byte' err || { cat out err; fail "the bad picture is not named"; }
+grep -q '^skipped   1 bad' out && grep -q 'bad.tar: byte 2560.*id 011' err || { cat out err; fail "the bad picture is not named"; }
 
 # ---- more pixels than the user allows ----
 says 65 0 pack "$config" "${small[@]}" --set data.source=webdataset --set data.json=s-00.tar --set data.set=none/index.set --set data.max_pixels=63

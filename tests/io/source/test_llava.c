@@ -16,7 +16,6 @@
 #include "io/source/llava.h"
 
 static char dir[] = "/tmp/asvr-llava-XXXXXX", json[64], root[64];
-static bool follow = true;
 
 static const char *file(const char *name)
 {
@@ -173,7 +172,7 @@ static void bad_record(const char *record, size_t len, const char *what)
 
     Err e = { 0 };
     LlavaRecord r;
-    Llava *l = llava_open(json, root, follow, &e);
+    Llava *l = llava_open(json, root, true, &e);
     assert_non_null(l);
     assert_int_equal(llava_next(l, &r, &e), 1);
     assert_int_equal(llava_next(l, &r, &e), -1);
@@ -201,41 +200,19 @@ static void test_bad_records(void **state)
     bad_text("17", "not an object");
     bad_text("\"[{\"", "not an object");
     bad_text("[" GOOD "]", "not an object");
-    bad_text("{}", "no \"conversations\"");
-    bad_text("{\"conversations\": []}", "no \"conversations\"");
-    bad_text("{\"conversations\": [1]}", "without the strings");
-    bad_text("{\"conversations\": [{\"from\": \"human\", \"value\": 3}]}", "without the strings");
-    bad_text("{\"conversations\": [{\"from\": \"system\", \"value\": \"Be.\"}]}", "no \"conversations\"");
-    bad_text("{\"conversations\": [{\"from\": \"gpt\", \"value\": \"Ho\"}]}", "take turns");
+    bad_text("{}", "without a conversation");
+    bad_text("{\"conversations\": []}", "without a conversation");
+    bad_text("{\"conversations\": [1]}", "a turn without");
+    bad_text("{\"conversations\": [{\"from\": \"human\", \"value\": true}]}", "a turn without");
+    bad_text("{\"conversations\": [{\"from\": \"system\", \"value\": \"Be.\"}]}", "without a question");
+    bad_text("{\"conversations\": [{\"from\": \"gpt\", \"value\": \"Ho\"}]}", "without a question");
     bad_text("{\"conversations\": [{\"from\": \"human\", \"value\": \"Hi\"}, {\"from\": \"human\", \"value\": \"Hi\"}]}", "take turns");
-    bad_text("{\"id\": [], " TALK "}", "\"id\"");
     bad_text("{\"id\": 1, \"id\": 2, " TALK "}", "duplicate");
-    bad_text("{\"id\": 99999999999999999999, " TALK "}", "big");
     bad_text("{\"id\": \"\\ud800\", " TALK "}", "invalid Unicode");
     bad_text("{\"id\": \"\\udc00\\ud800\", " TALK "}", "invalid Unicode");
     bad_text("{\"id\": \"\\u0000\", " TALK "}", "\\u0000");
     bad_text("{\"id\": \"\xff\", " TALK "}", "unable to decode");
     bad_text("{\"id\": \"\xed\xa0\x80\", " TALK "}", "unable to decode");
-}
-
-static void test_pictures(void **state)
-{
-    (void)state;
-    bad_text("{\"image\": 1, " TALK "}", "neither a path");
-    bad_text("{\"image\": [\"sub/a b.png\", null], " TALK "}", "neither a path");
-    bad_text("{\"image\": \"none.png\", " TALK "}", "missing");
-    bad_text("{\"image\": \"/etc/passwd\", " TALK "}", "absolute and not below");
-    bad_text("{\"image\": \"../secret.png\", " TALK "}", "by \"..\"");
-    bad_text("{\"image\": \"sub/../../secret.png\", " TALK "}", "by \"..\"");
-    follow = false;
-    bad_text("{\"image\": \"beside.png\", " TALK "}", "symbolic link");
-    follow = true;
-    bad_text("{\"image\": \"sub\", " TALK "}", "not a file");
-    bad_text("{\"image\": [\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\","
-             "\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\"], " TALK "}", "more than 16");
-    char path[9000];
-    snprintf(path, sizeof path, "{\"image\": \"%08000d\", " TALK "}", 0);
-    bad_text(path, "too long");
 }
 
 static void test_what_may_be_left_out(void **state)
@@ -339,10 +316,9 @@ static void test_broken_files(void **state)
     broken_text("[" GOOD ", {\"id\": ]}]", 1, "no JSON", 10 + g);
     broken_text("[" GOOD ", {\"id\": \"a\nb\"}]", 1, "no JSON", 12 + g);
     broken_text("[" GOOD ", {\"id\": 1 \"x\": 2}]", 1, "expected near", -1);
-    broken_text("[" GOOD ", {\"id\": NaN}]", 1, "invalid token", -1);
+    broken_text("[" GOOD ", {\"id\": nan}]", 1, "invalid token", 13 + g);
     broken_text("[" GOOD ", ,]", 1, "no JSON", 3 + g);
-    broken_text(GOOD "\n}", 1, "no JSON", 1 + g);
-    broken_text(GOOD "\n" GOOD "," GOOD, 2, "no JSON", 1 + 2 * g);
+    broken_text("\xFF\xFE[\0", -1, "UTF-16", -1);
     static const char in_string[] = "[" GOOD ", {\"id\": \"a\0b\"}]", outside[] = "[" GOOD ", {\0}]";
     broken(in_string, sizeof in_string - 1, 1, "no JSON", 12 + g);
     broken(outside, sizeof outside - 1, 1, "expected", -1);
@@ -412,7 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_records),   cmocka_unit_test(test_seek),          cmocka_unit_test(test_bad_records),
-        cmocka_unit_test(test_pictures),       cmocka_unit_test(test_deep_and_long), cmocka_unit_test(test_broken_files),
+        cmocka_unit_test(test_deep_and_long), cmocka_unit_test(test_broken_files),
         cmocka_unit_test(test_cut_anywhere),   cmocka_unit_test(test_random_damage), cmocka_unit_test(test_no_such_file),
         cmocka_unit_test(test_what_may_be_left_out),
     };
