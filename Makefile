@@ -93,10 +93,10 @@ $(OUT)/module/%.o: %.c
 $(IMAGE): $(patsubst %.c,$(OUT)/module/%.o,$(MODULE))
 	$(CC) $(OPT) -shared $^ -o $@ $(call pkg,--libs vips) -lm
 
-$(OUT)/module/io/source/parquetmodule.o: io/source/parquetmodule.cc
+$(OUT)/module/io/source/%.o: io/source/%.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=c++20 -Wall -Wextra $(OPT) -I. -MMD -MP -fPIC -fvisibility=hidden $(ARROW_INC) -c $< -o $@
-$(OUT)/asvr-parquet.so: $(OUT)/module/io/source/parquetmodule.o
+$(OUT)/asvr-parquet.so: $(OUT)/module/io/source/parquetmodule.o $(OUT)/module/io/source/parquetvalues.o
 	$(CXX) $(OPT) -shared $^ -o $@ $(ARROW_LIB)
 
 $(OUT)/asvr: $(LAUNCH_O) $(IO) $(DIST) $(CORE)

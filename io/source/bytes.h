@@ -3,7 +3,7 @@
  *
  * What a file is its first bytes say, not its name.  Several gzip members or zstd frames behind each other are one text.
  * Memory is the window of the packer (at most 128 MiB for zstd) and two blocks.  A file that is damaged or cut off is
- * EXIT_DATA with the byte of the packed file.  Local.  Tests: tests/io/source/test_sources.c
+ * EXIT_DATA with the byte of the packed file.  Local.  Tests: tests/io/source/test_packed.c
  */
 #pragma once
 #include "io/base/err.h"

@@ -7,7 +7,7 @@
  *     a folder              its files with the suffix, in the order of bytes
  *
  * A name without * that is not there is an error, as is a text that matches nothing: EXIT_DATA.  Local.
- * Tests: tests/io/source/test_sources.c
+ * Tests: tests/io/source/test_packed.c
  */
 #pragma once
 #include "io/base/files.h"

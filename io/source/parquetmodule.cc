@@ -20,38 +20,30 @@
 extern "C" {
 #include "io/source/parquetops.h"
 }
+#include "io/source/parquetvalues.h"
 
 namespace {
 
 constexpr int64_t BATCH = 16;          /* rows in hand: pictures are large */
 constexpr int64_t BUFFER = 1 << 20;
-constexpr int DEEP = 16;
 
 using arrow::Array;
 using arrow::DataType;
 using Batches = std::unique_ptr<arrow::RecordBatchReader>;
-
-struct Failure { std::string why; };
-
-void ok(const arrow::Status &s)
-{
-    if (!s.ok())
-        throw Failure{ s.message() };
-}
 
 /* Newer libraries return the reader, older ones take where to put it. */
 template <class R> auto open_batches(R &r, const std::vector<int> &groups, const std::vector<int> &leaves, int)
     -> decltype(r.GetRecordBatchReader(groups, leaves).ok(), r.GetRecordBatchReader(groups, leaves).ValueUnsafe(), Batches())
 {
     auto got = r.GetRecordBatchReader(groups, leaves);
-    ok(got.status());
+    parquet_ok(got.status());
     return Batches(std::move(got).ValueUnsafe());
 }
 template <class R> auto open_batches(R &r, const std::vector<int> &groups, const std::vector<int> &leaves, long)
     -> decltype(r.GetRecordBatchReader(groups, leaves, (Batches *)nullptr), Batches())
 {
     Batches out;
-    ok(r.GetRecordBatchReader(groups, leaves, &out));
+    parquet_ok(r.GetRecordBatchReader(groups, leaves, &out));
     return out;
 }
 
@@ -83,9 +75,6 @@ bool is_one_of(const std::string &name, std::initializer_list<const char *> name
     return std::any_of(names.begin(), names.end(), [&](const char *n) { return name == n; });
 }
 
-bool is_text(const DataType &t) { return t.id() == arrow::Type::STRING || t.id() == arrow::Type::LARGE_STRING; }
-bool is_bytes(const DataType &t) { return t.id() == arrow::Type::BINARY || t.id() == arrow::Type::LARGE_BINARY; }
-bool is_list(const DataType &t) { return t.id() == arrow::Type::LIST || t.id() == arrow::Type::LARGE_LIST; }
 
 const DataType &element(const DataType &t) { return *t.field(0)->type(); }
 
@@ -94,133 +83,32 @@ bool is_media(const DataType &t)
     if (t.id() != arrow::Type::STRUCT)
         return false;
     const auto bytes = static_cast<const arrow::StructType &>(t).GetFieldByName("bytes");
-    return bytes && is_bytes(*bytes->type());
+    return bytes && parquet_is_bytes(*bytes->type());
 }
 
 Use use_of(const std::string &name, const DataType &t)
 {
     const std::string n = lower(name);
-    if (is_media(t) || (is_list(t) && is_media(element(t)))) {
+    if (is_media(t) || (parquet_is_list(t) && is_media(element(t)))) {
         for (const char *other : { "audio", "video", "speech", "sound", "movie" })
             if (n.find(other) != std::string::npos)
                 throw Failure{ "column \"" + name + "\" holds media that asvr does not read" };
-        return is_list(t) ? PICTURES : PICTURE;
+        return parquet_is_list(t) ? PICTURES : PICTURE;
     }
-    if (is_bytes(t))
+    if (parquet_is_bytes(t))
         return is_one_of(n, { "image", "img", "picture", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes" }) ? PICTURE : UNREAD;
-    if (is_list(t) && element(t).id() == arrow::Type::STRUCT)
+    if (parquet_is_list(t) && element(t).id() == arrow::Type::STRUCT)
         return is_one_of(n, { "conversations", "conversation", "messages" }) ? TURNS : n == "texts" ? TEXTS : UNREAD;
-    if (is_one_of(n, { "id", "key", "uid", "image_id" }) && (is_text(t) || arrow::is_integer(t.id())))
+    if (is_one_of(n, { "id", "key", "uid", "image_id" }) && (parquet_is_text(t) || arrow::is_integer(t.id())))
         return ID;
-    if (n == "question" && is_text(t))
+    if (n == "question" && parquet_is_text(t))
         return QUESTION;
-    if (n == "answer" && is_text(t))
+    if (n == "answer" && parquet_is_text(t))
         return ANSWER;
-    if ((is_text(t) || (is_list(t) && is_text(element(t)))) &&
+    if ((parquet_is_text(t) || (parquet_is_list(t) && parquet_is_text(element(t)))) &&
         is_one_of(n, { "caption", "captions", "text", "txt", "sentence", "sentences", "description", "alt_text" }))
         return CAPTION;
     return UNREAD;
-}
-
-void put_string(std::string &out, std::string_view s)
-{
-    out += '"';
-    for (const char c : s) {
-        const unsigned char u = (unsigned char)c;
-        if (c == '"' || c == '\\') {
-            out += '\\';
-            out += c;
-        } else if (u < ' ') {
-            char code[8];
-            snprintf(code, sizeof code, "\\u%04x", u);
-            out += code;
-        } else {
-            out += c;
-        }
-    }
-    out += '"';
-}
-
-bool get_text(const Array &a, int64_t i, std::string_view *s)
-{
-    if (a.IsNull(i))
-        return false;
-    switch (a.type_id()) {
-    case arrow::Type::STRING: case arrow::Type::BINARY:             *s = static_cast<const arrow::BinaryArray &>(a).GetView(i); return true;
-    case arrow::Type::LARGE_STRING: case arrow::Type::LARGE_BINARY: *s = static_cast<const arrow::LargeBinaryArray &>(a).GetView(i); return true;
-    default: return false;
-    }
-}
-
-/* The elements of list i: [from, from + n) of `values`. */
-bool get_list(const Array &a, int64_t i, std::shared_ptr<Array> *values, int64_t *from, int64_t *n)
-{
-    if (!is_list(*a.type()) || a.IsNull(i))
-        return false;
-    if (a.type_id() == arrow::Type::LIST) {
-        const auto &l = static_cast<const arrow::ListArray &>(a);
-        *values = l.values(), *from = l.value_offset(i), *n = l.value_length(i);
-    } else {
-        const auto &l = static_cast<const arrow::LargeListArray &>(a);
-        *values = l.values(), *from = l.value_offset(i), *n = l.value_length(i);
-    }
-    return true;
-}
-
-/* Any value as JSON; what JSON has no word for is null. */
-void put_json(std::string &out, const Array &a, int64_t i, int deep)
-{
-    std::string_view s;
-    std::shared_ptr<Array> values;
-    int64_t from, n;
-    if (deep > DEEP)
-        throw Failure{ "a column nests more than 16 deep" };
-    if (a.IsNull(i)) {
-        out += "null";
-    } else if (is_text(*a.type()) && get_text(a, i, &s)) {
-        put_string(out, s);
-    } else if (get_list(a, i, &values, &from, &n)) {
-        out += '[';
-        for (int64_t k = 0; k < n; k++) {
-            out += k ? "," : "";
-            put_json(out, *values, from + k, deep + 1);
-        }
-        out += ']';
-    } else if (a.type_id() == arrow::Type::STRUCT) {
-        const auto &t = static_cast<const arrow::StructArray &>(a);
-        out += '{';
-        for (int k = 0; k < t.num_fields(); k++) {
-            out += k ? "," : "";
-            put_string(out, t.struct_type()->field(k)->name());
-            out += ':';
-            put_json(out, *t.field(k), i, deep + 1);
-        }
-        out += '}';
-    } else if (arrow::is_integer(a.type_id()) || a.type_id() == arrow::Type::BOOL) {
-        auto scalar = a.GetScalar(i);
-        ok(scalar.status());
-        out += scalar.ValueUnsafe()->ToString();
-    } else {
-        out += "null";
-    }
-}
-
-/* [{"user": q, "assistant": a}, ...] as human and gpt in turn */
-void put_texts(std::string &out, const Array &values, int64_t from, int64_t n)
-{
-    const auto *t = dynamic_cast<const arrow::StructArray *>(&values);
-    const auto user = t ? t->GetFieldByName("user") : nullptr, assistant = t ? t->GetFieldByName("assistant") : nullptr;
-    if (!user || !assistant)
-        throw Failure{ "column \"texts\" is no list of {user, assistant}" };
-    out += '[';
-    for (int64_t k = 0; k < n; k++) {
-        out += k ? ",{\"from\":\"human\",\"value\":" : "{\"from\":\"human\",\"value\":";
-        put_json(out, *user, from + k, 0);
-        out += "},{\"from\":\"gpt\",\"value\":";
-        put_json(out, *assistant, from + k, 0);
-        out += '}';
-    }
-    out += ']';
 }
 
 } // namespace
@@ -268,17 +156,17 @@ void ParquetFile::open(const char *path)
     arrow_properties.set_pre_buffer(false);
     arrow_properties.set_use_threads(false);
     auto file = arrow::io::ReadableFile::Open(path);
-    ok(file.status());
+    parquet_ok(file.status());
     parquet::arrow::FileReaderBuilder builder;
-    ok(builder.Open(file.ValueUnsafe(), properties));
+    parquet_ok(builder.Open(file.ValueUnsafe(), properties));
     builder.properties(arrow_properties);
-    ok(builder.Build(&reader));
+    parquet_ok(builder.Build(&reader));
     const auto metadata = reader->parquet_reader()->metadata();
     start.push_back(0);
     for (int g = 0; g < metadata->num_row_groups(); g++)
         start.push_back(start.back() + metadata->RowGroup(g)->num_rows());
     std::shared_ptr<arrow::Schema> schema;
-    ok(reader->GetSchema(&schema));
+    parquet_ok(reader->GetSchema(&schema));
     std::map<std::string, std::vector<int>> leaves;
     for (int k = 0; k < metadata->schema()->num_columns(); k++)
         leaves[metadata->schema()->GetColumnRoot(k)->name()].push_back(k);
@@ -301,26 +189,26 @@ bool ParquetFile::tell(const arrow::RecordBatch &b, int64_t i, int64_t at, bool 
         int64_t from = 0, n = 1;
         if (!a || a->IsNull(i))
             continue;
-        if (is_list(*a->type()))
-            get_list(*a, i, &values, &from, &n);
+        if (parquet_is_list(*a->type()))
+            parquet_list(*a, i, &values, &from, &n);
         if (c.use == PICTURE || c.use == PICTURES) {
             for (int64_t k = 0; k < n; k++) {
                 images += pictures++ ? ",{\"file\":" : "{\"file\":";
-                put_string(images, name);
+                parquet_put_string(images, name);
                 images += ",\"row\":" + std::to_string(at) + ",\"column\":";
-                put_string(images, c.name);
+                parquet_put_string(images, c.name);
                 images += ",\"index\":" + std::to_string(k) + "}";
             }
         } else if (c.use == TURNS || c.use == TEXTS) {
             turns.clear();
             key = lower(c.name) == "messages" ? "messages" : "conversations";
-            c.use == TURNS ? put_json(turns, *a, i, 0) : put_texts(turns, *values, from, n);
+            c.use == TURNS ? parquet_put_json(turns, *a, i, 0) : parquet_put_texts(turns, *values, from, n);
         } else if (c.use == QUESTION || c.use == ANSWER) {
-            put_json(c.use == QUESTION ? question : answer, *a, i, 0);
+            parquet_put_json(c.use == QUESTION ? question : answer, *a, i, 0);
         } else if (c.use == ID && id.empty()) {
-            put_json(id, *a, i, 0);
+            parquet_put_json(id, *a, i, 0);
             if (id[0] == '"')
-                id = get_text(*a, i, &s) ? std::string(s) : "";
+                id = parquet_text(*a, i, &s) ? std::string(s) : "";
         } else if (c.use == CAPTION) {
             const int rank = (int)(std::find(std::begin(order), std::end(order), lower(c.name)) - std::begin(order));
             if (rank >= caption_rank)
@@ -329,7 +217,7 @@ bool ParquetFile::tell(const arrow::RecordBatch &b, int64_t i, int64_t at, bool 
             captions.clear();
             const Array &texts = values ? *values : *a;
             for (int64_t k = 0; k < n; k++)
-                if (get_text(texts, values ? from + k : i, &s))
+                if (parquet_text(texts, values ? from + k : i, &s))
                     captions.emplace_back(s);
         }
     }
@@ -361,7 +249,7 @@ void ParquetFile::read_rows(bool (*row)(void *, const ParquetRow *), void *ctx, 
         Batches batches = open_batches(*reader, { g }, leaves, 0);
         int64_t at = start[g];
         for (std::shared_ptr<arrow::RecordBatch> b;;) {
-            ok(batches->ReadNext(&b));
+            parquet_ok(batches->ReadNext(&b));
             if (!b)
                 break;
             for (int64_t i = 0; i < b->num_rows(); i++)
@@ -392,7 +280,7 @@ std::string_view ParquetFile::find(int64_t row, const char *column, int64_t inde
         x.first = x.end = start[g];
     }
     while (row >= x.end) {
-        ok(x.batches->ReadNext(&x.batch));
+        parquet_ok(x.batches->ReadNext(&x.batch));
         if (!x.batch)
             throw Failure{ "row group " + std::to_string(g) + " has fewer rows than it says" };
         x.first = x.end;
@@ -400,7 +288,7 @@ std::string_view ParquetFile::find(int64_t row, const char *column, int64_t inde
     }
     std::shared_ptr<Array> a = x.batch->column(0), values;
     int64_t i = row - x.first, from, n;
-    if (get_list(*a, i, &values, &from, &n)) {
+    if (parquet_list(*a, i, &values, &from, &n)) {
         if (index < 0 || index >= n)
             throw Failure{ "the row has " + std::to_string(n) + " pictures" };
         a = values, i = from + index;
@@ -410,7 +298,7 @@ std::string_view ParquetFile::find(int64_t row, const char *column, int64_t inde
     if (a->type_id() == arrow::Type::STRUCT && !a->IsNull(i))
         a = static_cast<const arrow::StructArray &>(*a).GetFieldByName("bytes");
     std::string_view s;
-    if (!a || !get_text(*a, i, &s))
+    if (!a || !parquet_text(*a, i, &s))
         throw Failure{ "the picture has no bytes, perhaps a path alone: write the data set with its pictures in it" };
     return s;
 }

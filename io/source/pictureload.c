@@ -86,18 +86,19 @@ static bool piece(Pictures *p, const PictureRef *r, Err *e)
 bool pictures_square(Pictures *p, uint8_t *out, const PictureRef *ref, int size, int fit, Err *e)
 {
     char name[500];
+    const char *path = ref->path + (strncmp(ref->path, "./", 2) ? 0 : 2);
     const uint8_t *bytes;
     size_t n = (size_t)ref->bytes;
     if (picture_whole(ref))
         return p->image->load_square(out, ref->path, size, fit, e);
     if (ref->column) {
-        snprintf(name, sizeof name, "%.380s: row %lld, %.80s", ref->path, (long long)ref->row, ref->column);
+        snprintf(name, sizeof name, "%.380s: row %lld, %.80s", path, (long long)ref->row, ref->column);
         if (!take(p, ref->path, true, e) || !parquet_picture(p->table, name, ref->row, ref->column, ref->index, &bytes, &n, e))
             return false;
         if ((int64_t)n > p->most)
             return err_set(e, EXIT_DATA, name, "", "a picture is too large");
     } else {
-        snprintf(name, sizeof name, "%.440s: byte %lld", ref->path, (long long)ref->at);
+        snprintf(name, sizeof name, "%.440s: byte %lld", path, (long long)ref->at);
         if (!piece(p, ref, e))
             return false;
         bytes = p->bytes;

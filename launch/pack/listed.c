@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/fault.h"
 #include "dist/comm.h"
 #include "io/base/life.h"
 #include "io/source/bytes.h"
@@ -123,6 +124,7 @@ static bool list_share(Listed *l, Listing *x, const Config *c, const Globs *g, i
     for (int64_t i = g->n * rank / ranks; i < g->n * (rank + 1) / ranks && !e->code; i++)
         if (!source_kinds[c->data.source].list(x, g->path[i], g->path[i] + root, e) && !e->code)
             err_set(e, EXIT_INTERNAL, g->path[i], "", "a listing failed without a word");
+    FAULT("list");
     const bool full = ferror(x->f) != 0;
     if ((fclose(x->f) != 0 || full || !file_fsync(fd)) && !e->code)
         file_error(e, part, "write the listing of the source");
@@ -226,6 +228,14 @@ bool listed_open(Listed *l, const Config *c, MPI_Comm comm, Err *e)
     return ok;
 }
 
+static int64_t count_of(const ListCount *n, const char *what)
+{
+    for (int i = 0; i < PASSED_KINDS; i++)
+        if (!strcmp(n->passed[i].what, what))
+            return n->passed[i].n;
+    return 0;
+}
+
 void listed_say(const Listed *l, const Config *c)
 {
     const ListCount *n = &l->count;
@@ -238,6 +248,8 @@ void listed_say(const Listed *l, const Config *c)
     if (n->bad)
         printf("skipped   %lld bad ones while listing\n", (long long)n->bad);
     fflush(stdout);
+    if (c->data.source == SOURCE_WEBDATASET && count_of(n, "samples without a caption") && count_of(n, "samples without a picture"))
+        fprintf(stderr, "asvr: warning: members of one sample have to stand behind each other: write the tar files with --sort=name\n");
     for (int i = 0; i < BAD_SAID && n->said[i][0]; i++)
         fprintf(stderr, "asvr: warning: skipped: %s\n", n->said[i]);
 }

@@ -39,8 +39,13 @@ static int read_record(Source *s, int split, int64_t i, LlavaRecord *r, Err *e)
 /* Says of which record e is, and how to go on. */
 static int placed(const Source *s, const LlavaRecord *r, Err *e)
 {
-    char place[sizeof e->where];
-    snprintf(place, sizeof place, "%.300s: record %lld, byte %lld", s->c->data.json, (long long)r->record, (long long)r->offset);
+    const Ctx *x = s->ctx;
+    char place[sizeof e->where], at[128];
+    if (x->listed.shown[0])                             /* a byte of the listing helps nobody */
+        snprintf(at, sizeof at, "id %.100s", r->id);
+    else
+        snprintf(at, sizeof at, "byte %lld", (long long)r->offset);
+    snprintf(place, sizeof place, "%.300s: record %lld, %s", llava_scan(x->json)->name, (long long)r->record, at);
     if (e->where[0]) {
         const size_t n = strlen(e->where);
         snprintf(e->where + n, sizeof e->where - n, " (%s)", place);
