@@ -187,6 +187,9 @@ $(SIM)/simmpi.o: tests/simulate/simmpi.cc
 	smpicxx -std=c++17 -Wall -Wextra -O2 -fPIC -I. -MMD -MP -c $< -o $@
 $(SIM)/simulate: $(patsubst %.c,$(SIM)/%.o,$(SIM_C)) $(SIM)/simmpi.o
 	smpicxx -fopenmp $^ -o $@ -lm
+$(OUT)/tests/peers/%: tests/peers/%.c $(filter-out %/launch/main.o,$(LAUNCH_O)) $(IO) $(DIST) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $(filter %.c %.o %.a,$^) -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)
 $(SIM)/describe: tests/simulate/describe.c $(filter-out %/launch/main.o,$(LAUNCH_O)) $(IO) $(DIST) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $(filter %.c %.o %.a,$^) -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)
