@@ -100,6 +100,9 @@ $(OUT)/tests/io/%: tests/io/%.c $(IO) $(CORE)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB) -lcmocka
 # What SentencePiece never does, the linker makes it do.
 $(OUT)/tests/io/text/test_refused: CFLAGS += -Wl,--wrap=sp_encode
+$(OUT)/tests/peers/%: tests/peers/%.c $(IO) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
 $(OUT)/tests/bench/%: tests/bench/%.c $(DIST) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB)

@@ -138,7 +138,7 @@ static void test_plain(void **state)
     assert_int_equal(p.n, 2);
 }
 
-static const Turn dialogue[] = { { "What is on the left?<image>", "A red cat." }, { "And on the right?", "A  big\ncat </s>" }, { "Why?", "" } };
+static const Turn dialogue[] = { { "What is on the left?\n<image>", "A red cat." }, { "And on the right?", "A  big\ncat </s>" }, { "Why?", "" } };
 
 static void test_v1(void **state)
 {
@@ -168,19 +168,66 @@ static void test_v1_without_picture(void **state)
     assert_memory_equal(p.tokens + 1, id, (size_t)n * sizeof *id);
 }
 
-/* However the marks are placed, and with none at all, the same pictures give the same prompt. */
-static void test_places_of_the_mark(void **state)
+#define V1(rest) "<s> " SYSTEM " USER: " rest " ASSISTANT: A cat.</s>"
+
+/* Marks that begin the first turn or end it on lines of their own, or none at all: the same pictures give the same prompt. */
+static void test_pictures_first(void **state)
 {
     (void)state;
-    static const char *const human[] = { "<image>\n<image>\nWhat is it?", "What is <image><image>it?", "<image>What is it?\n<image>",
+    static const char *const human[] = { "<image>\n<image>\nWhat is it?", "<image><image>What is it?", " <image> \n<image> What is it?  ",
+                                         "<image>What is it?\n<image>", "What is it?\n<image>\n<image>\n", "What is it? \n <image><image>",
                                          "What is it?", " What is it?  " };
-    for (int i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof human / sizeof *human; i++) {
         build(TEMPLATE_V1, &(Turn){ human[i], "A cat." }, 1, 2);
-        assert_string_equal(show(&p, false), "<s> " SYSTEM " USER: <image>\n<image>\nWhat is it? ASSISTANT: A cat.</s>");
+        assert_string_equal(show(&p, false), V1("<image>\n<image>\nWhat is it?"));
     }
-    const Turn late[] = { { "What?", "A cat." }, { "<image>\nAnd here?", "A cat." } };
-    build(TEMPLATE_V1, late, 2, 1);
-    assert_string_equal(show(&p, false), "<s> " SYSTEM " USER: <image>\nWhat? ASSISTANT: A cat.</s>USER: And here? ASSISTANT: A cat.</s>");
+    build(TEMPLATE_V1, &(Turn){ " <image>\n", "A cat." }, 1, 1);
+    assert_string_equal(show(&p, false), V1("<image>\n"));
+}
+
+/* All others stay where they stand, and so does the text around them. */
+static void test_interleaved(void **state)
+{
+    (void)state;
+    static const struct { const char *human, *shown; int images; } one[] = {
+        { "What is on the <image> left?", "What is on the <image> left?", 1 },
+        { "A cat\n<image>\nor <image>?", "A cat\n<image>\nor <image>?", 2 },
+        { "What is it? <image>", "What is it? <image>", 1 },
+        { "<image>\nWhat, and what <image>?\n<image>", "<image>\nWhat, and what <image>?\n<image>", 3 },
+        { "<image> and <image>", "<image>\nand <image>", 2 },
+        { "a<image><image>  b", "a<image><image>  b", 2 },
+        { "<imag<image>e>", "<imag<image>e>", 1 },
+    };
+    for (size_t i = 0; i < sizeof one / sizeof *one; i++) {
+        char all[1024];
+        build(TEMPLATE_V1, &(Turn){ one[i].human, "A cat." }, 1, one[i].images);
+        snprintf(all, sizeof all, "<s> " SYSTEM " USER: %s ASSISTANT: A cat.</s>", one[i].shown);
+        assert_string_equal(show(&p, false), all);
+    }
+    /* the pictures of later turns: at their beginning, inside, and at their end, where they stay */
+    const Turn late[] = { { "What?", "A cat." }, { "<image>\nAnd <image> here?", "A cat." }, { "Why?\n<image>", "A cat." } };
+    build(TEMPLATE_V1, late, 3, 3);
+    assert_string_equal(show(&p, false), V1("What?") "USER: <image>\nAnd <image> here? ASSISTANT: A cat.</s>"
+                        "USER: Why?\n<image> ASSISTANT: A cat.</s>");
+    build(TEMPLATE_V1, late, 1, 2);           /* no mark in these turns: first */
+    assert_string_equal(show(&p, false), V1("<image>\n<image>\nWhat?"));
+}
+
+/* Without a picture a mark is text, as it always is in an answer. */
+static void test_marks_that_are_text(void **state)
+{
+    (void)state;
+    static const char *const human[] = { "<image>\nWhat is <image>?", "What?\n<image>" };
+    for (int i = 0; i < 2; i++) {
+        char all[1024];
+        build(TEMPLATE_V1, &(Turn){ human[i], "<image>" }, 1, 0);
+        snprintf(all, sizeof all, "<s> " SYSTEM " USER: %s ASSISTANT: <image></s>", human[i]);
+        assert_string_equal(show(&p, false), all);
+        for (int j = 0; j < p.n; j++)
+            assert_true(p.tokens[j] >= 0);
+    }
+    build(TEMPLATE_V1, &(Turn){ "What?", "<image>" }, 1, 1);
+    assert_string_equal(show(&p, true), " <image></s>");
 }
 
 /* What the model is given when it has to answer is, id by id, what it was trained behind. */
@@ -217,14 +264,13 @@ static void test_refusals(void **state)
     (void)state;
     refused(TEMPLATE_V1, &(Turn){ "<image><image>What?", "A cat." }, 1, 1, "1 times", "2");
     refused(TEMPLATE_V1, &(Turn){ "<image>What?", "A cat." }, 1, 2, "2 times", "1");
-    refused(TEMPLATE_PLAIN, &(Turn){ "<image>", "A cat." }, 1, 0, "0 times", "1");
+    refused(TEMPLATE_PLAIN, &(Turn){ "<image><image>", "A cat." }, 1, 1, "1 times", "2");
+    refused(TEMPLATE_V1, (Turn[]){ { "What?", "<image>" }, { "<image>Why?", "A cat." } }, 2, 2, "2 times", "1");
     refused(TEMPLATE_PLAIN, dialogue, 3, 1, "1 question", "3");
     refused(TEMPLATE_V1, dialogue, 0, 0, "1 or more", "0");
     refused(TEMPLATE_V1, (Turn[]){ { "What?", NULL }, { "Why?", "A cat." } }, 2, 0, "", "");
-    /* "<image>" in an answer is text */
-    build(TEMPLATE_V1, &(Turn){ "What?", "<image>" }, 1, 0);
-    for (int i = 0; i < p.n; i++)
-        assert_true(p.tokens[i] >= 0);
+    build(TEMPLATE_PLAIN, &(Turn){ "<image>", "A cat." }, 1, 2);       /* the other picture's mark is in a turn that plain leaves out */
+    assert_string_equal(show(&p, false), "<s><image><image> A cat.\n");
 }
 
 static void test_long_conversation(void **state)
@@ -346,16 +392,23 @@ static void test_stops(void **state)
     for (int m = 0; m < 3; m++)
         for (int template_ = 0; template_ < TEMPLATES; template_++) {
             Err e = { 0 };
+            int32_t stop[TEMPLATE_STOPS];
             const Turn turn = { "What?", "A cat." };
             assert_true(prompt_build(&p, models[m], template_, &(Talk){ &turn, 1, 0, NULL }, &e));
             int last = p.n - 1;
             while (p.labels[last] == IGNORE)
                 last--;
-            assert_int_equal(p.labels[last], template_stop(template_, models[m]));
+            assert_true(template_stops(template_, models[m], stop) > 0);
+            assert_int_equal(p.labels[last], stop[0]);
         }
-    assert_int_equal(template_stop(TEMPLATE_CHATML, text), text_eos(text));
-    assert_int_equal(template_stop(TEMPLATE_CHATML, symbols), text_symbol(symbols, CHATML_END));
-    assert_int_equal(template_stop(TEMPLATE_PLAIN, symbols), text_newline(symbols));
+    int32_t stop[TEMPLATE_STOPS];
+    assert_int_equal(template_stops(TEMPLATE_CHATML, text, stop), 1);
+    assert_int_equal(stop[0], text_eos(text));
+    assert_int_equal(template_stops(TEMPLATE_CHATML, symbols, stop), 2);
+    assert_int_equal(stop[0], text_symbol(symbols, CHATML_END));
+    assert_int_equal(stop[1], text_eos(symbols));
+    assert_int_equal(template_stops(TEMPLATE_PLAIN, symbols, stop), 2);
+    assert_int_equal(stop[0], text_newline(symbols));
 }
 
 /* Blank answers: nothing to learn, whatever the template. */
@@ -385,7 +438,8 @@ static void test_question(void **state)
         assert_true(prompt_build(&p, t, template_, &(Talk){ &turn, 1, 1, system[k / 6 % 3] }, &e));
         text_decode(t, p.tokens, p.n, s, sizeof s);
         template_question(template_, s);
-        if (template_ == TEMPLATE_MISTRAL && system[k / 6 % 3] && system[k / 6 % 3][0])
+        const bool divided = templates[template_].place == SYSTEM_ALONE || strstr(templates[template_].close, "SYS");
+        if (!divided && system[k / 6 % 3] && system[k / 6 % 3][0])
             assert_non_null(strstr(s, turn.human));      /* nothing divides it from the system prompt */
         else
             assert_string_equal(s, turn.human);
@@ -395,11 +449,13 @@ static void test_question(void **state)
 static void test_template_names(void **state)
 {
     (void)state;
-    static const char *const names[] = { "plain", "v1", "llama2", "mistral", "chatml" };      /* data.template's order */
-    for (int i = 0; i < TEMPLATES; i++) {
-        assert_string_equal(templates[i].name, names[i]);
-        assert_int_equal(template_find(names[i]), i);
+    char names[400] = TEMPLATE_NAMES;                              /* data.template's order */
+    int i = 0;
+    for (char *name = strtok(names, "|"); name; name = strtok(NULL, "|"), i++) {
+        assert_int_equal(template_find(name), i < TEMPLATES ? i : -1);
+        assert_true(strlen(name) < 16);                            /* a shard has so much room */
     }
+    assert_int_equal(i - 1, TEMPLATE_AUTO);
     assert_int_equal(template_find("v2"), -1);
     assert_int_equal(template_find(""), -1);
 }
@@ -408,7 +464,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),               cmocka_unit_test(test_v1),
-        cmocka_unit_test(test_v1_without_picture),  cmocka_unit_test(test_places_of_the_mark),
+        cmocka_unit_test(test_v1_without_picture),  cmocka_unit_test(test_pictures_first),
+        cmocka_unit_test(test_interleaved),         cmocka_unit_test(test_marks_that_are_text),
+        
         cmocka_unit_test(test_inference_is_training), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_long_conversation),   cmocka_unit_test(test_template_names),
         cmocka_unit_test(test_golden),              cmocka_unit_test(test_marks_in_text),
