@@ -9,7 +9,7 @@
 
 /* ---- config.json ---- */
 
-enum { VISION, TEXT, DECODER };
+enum { VISION, TEXT, DECODER };       /* sections */
 
 /* ours NULL: a constant of ours. */
 static const struct { int section; const char *theirs, *ours; double constant; } NUMBER[] = {
@@ -18,7 +18,6 @@ static const struct { int section; const char *theirs, *ours; double constant; }
     { VISION,  "num_attention_heads",     "model.vision.heads",       0 },
     { VISION,  "image_size",              "model.vision.image",       0 },
     { VISION,  "patch_size",              "model.vision.patch",       0 },
-    { VISION,  "layer_norm_eps",          NULL,                       1e-6 },
     { VISION,  "num_channels",            NULL,                       3 },
     { TEXT,    "hidden_size",             "model.text.width",         0 },
     { TEXT,    "intermediate_size",       "model.text.ffn",           0 },
@@ -70,28 +69,63 @@ static json_t *section(HfNumber *number, const void *config, int which, const ch
         const bool real = strstr(NUMBER[i].theirs, "eps") || strstr(NUMBER[i].theirs, "theta");
         put(j, NUMBER[i].theirs, real ? json_real(value) : json_integer((json_int_t)value));
     }
-    put_string(j, "hidden_act", which == DECODER ? "silu" : "gelu_pytorch_tanh");
     return j;
 }
+
+/* What the two kinds of towers differ in; as values of model.vision.kind. */
+static const struct { const char *type, *act, *strategy; double eps, mean[3], std[3]; int class_rows; } TOWER[] = {
+    { "siglip_vision_model", "gelu_pytorch_tanh", "full", 1e-6, { .5, .5, .5 }, { .5, .5, .5 }, 0 },
+    { "clip_vision_model", "quick_gelu", "default", 1e-5, { 0.48145466, 0.4578275, 0.40821073 }, { 0.26862954, 0.26130258, 0.27577711 }, 1 },
+};
+
+static int tower(HfNumber *number, const void *config) { return (int)number(config, "model.vision.kind"); }
 
 static json_t *vision(HfNumber *number, const void *config, const HfExport *x)
 {
-    json_t *j = section(number, config, VISION, "siglip_vision_model");
+    const int kind = tower(number, config);
+    json_t *j = section(number, config, VISION, TOWER[kind].type);
+    put_string(j, "hidden_act", TOWER[kind].act);
+    put(j, "layer_norm_eps", json_real(TOWER[kind].eps));
     put_int(j, "num_hidden_layers", x->vision_layers);
-    put(j, "vision_use_head", json_boolean(x->pool));
+    if (kind == 0)
+        put(j, "vision_use_head", json_boolean(x->pool));
     return j;
 }
 
-static const char *decoder_type(HfNumber *number, const void *config)
+/* As values of model.decoder.qkv_bias and .qk_norm. */
+static const char *const DECODER_TYPE[2][2] = { { "llama", "qwen3" }, { "qwen2", NULL } };
+static const char *const DECODER_CLASS[2][2] = { { "LlamaForCausalLM", "Qwen3ForCausalLM" }, { "Qwen2ForCausalLM", NULL } };
+
+static const char *decoder_is(HfNumber *number, const void *config, const char *const what[2][2])
 {
-    return number(config, "model.decoder.qkv_bias") != 0 ? "qwen2" : "llama";
+    const char *name = what[number(config, "model.decoder.qkv_bias") != 0][number(config, "model.decoder.qk_norm") != 0];
+    return name ? name : what[1][0];
+}
+
+/* NULL in JSON where rotary embeddings are as they were trained first. */
+static json_t *stretch(HfNumber *number, const void *config)
+{
+    const int kind = (int)number(config, "model.decoder.rope_scaling");
+    if (kind == 0)
+        return json_null();
+    json_t *j = json_pack("{s:s, s:f}", "rope_type", kind == 1 ? "linear" : "llama3", "factor", number(config, "model.decoder.rope_factor"));
+    if (kind == 2) {
+        put(j, "low_freq_factor", json_real(number(config, "model.decoder.rope_low_freq_factor")));
+        put(j, "high_freq_factor", json_real(number(config, "model.decoder.rope_high_freq_factor")));
+        put_int(j, "original_max_position_embeddings", number(config, "model.decoder.rope_original_max_len"));
+    }
+    return j;
 }
 
 static json_t *decoder(HfNumber *number, const void *config, const HfExport *x)
 {
-    json_t *j = section(number, config, DECODER, decoder_type(number, config));
+    json_t *j = section(number, config, DECODER, decoder_is(number, config, DECODER_TYPE));
+    const double size = number(config, "model.decoder.head_dim");
+    put_string(j, "hidden_act", "silu");
+    put_int(j, "head_dim", size > 0 ? size : number(config, "model.decoder.width") / number(config, "model.decoder.heads"));
+    put(j, "rope_scaling", stretch(number, config));
     put_int(j, "vocab_size", x->vocab ? x->vocab : number(config, "model.decoder.vocab"));
-    put(j, "tie_word_embeddings", json_false());
+    put(j, "tie_word_embeddings", json_boolean(x->tied));
     put_token(j, "bos_token_id", x->bos);
     put_stops(j, x);
     put_string(j, "torch_dtype", x->dtype);
@@ -137,12 +171,12 @@ static json_t *llava(HfNumber *number, const void *config, const HfExport *x)
     put(j, "vision_config", vision(number, config, x));
     put(j, "text_config", decoder(number, config, x));
     put_int(j, "vision_feature_layer", number(config, "model.vision.select_layer") + lost);
-    put_string(j, "vision_feature_select_strategy", "full");
+    put_string(j, "vision_feature_select_strategy", TOWER[tower(number, config)].strategy);
     put_string(j, "projector_hidden_act", "gelu");
     put(j, "multimodal_projector_bias", json_true());
     put_int(j, "image_token_index", x->image_token);
     put_int(j, "image_seq_length", patches(number, config));
-    put(j, "tie_word_embeddings", json_false());
+    put(j, "tie_word_embeddings", json_boolean(x->tied));
     return j;
 }
 
@@ -153,14 +187,16 @@ char *hfwrite_config(HfNumber *number, const void *config, const HfExport *x)
         root = llava(number, config, x);
     } else if (x->layout == HF_SIGLIP && !x->text) {
         root = vision(number, config, x);
-        put(root, "architectures", json_pack("[s]", "SiglipVisionModel"));
+        put(root, "architectures", json_pack("[s]", tower(number, config) ? "CLIPVisionModel" : "SiglipVisionModel"));
     } else if (x->layout == HF_SIGLIP) {
         root = json_pack("{s:[s], s:s}", "architectures", "SiglipModel", "model_type", "siglip");
         put(root, "vision_config", vision(number, config, x));
-        put(root, "text_config", section(number, config, TEXT, "siglip_text_model"));
+        json_t *text = section(number, config, TEXT, "siglip_text_model");
+        put_string(text, "hidden_act", "gelu_pytorch_tanh");
+        put(root, "text_config", text);
     } else {
         root = decoder(number, config, x);
-        put(root, "architectures", json_pack("[s]", strcmp(decoder_type(number, config), "qwen2") ? "LlamaForCausalLM" : "Qwen2ForCausalLM"));
+        put(root, "architectures", json_pack("[s]", decoder_is(number, config, DECODER_CLASS)));
     }
     put_string(root, "torch_dtype", x->dtype);
     if (x->supervision)
@@ -173,7 +209,7 @@ char *hfwrite_generation(const HfExport *x)
     json_t *root = json_object();
     put_token(root, "bos_token_id", x->bos);
     put_stops(root, x);
-    put_token(root, "pad_token_id", x->stops ? x->stop[0] : -1);
+    put_token(root, "pad_token_id", x->pad_token);
     put(root, "do_sample", json_false());
     return text_of(root);
 }
@@ -186,6 +222,8 @@ const char *hfwrite_beyond(HfNumber *number, const void *config)
         return "it sees a picture at one scale (model.vision.scales)";
     if (number(config, "model.vision.input") != 0)
         return "it has no codes in place of features (model.vision.input)";
+    if (number(config, "model.decoder.qkv_bias") != 0 && number(config, "model.decoder.qk_norm") != 0)
+        return "no decoder of it has both biases and norms of queries and keys (model.decoder.qkv_bias, qk_norm)";
     return NULL;
 }
 
@@ -195,10 +233,10 @@ const char *hfwrite_beyond(HfNumber *number, const void *config)
 char *hfwrite_pictures(HfNumber *number, const void *config, const HfExport *x)
 {
     const int side = (int)number(config, "model.vision.image");
-    const double grey = 0.5;
+    const double *m = TOWER[tower(number, config)].mean, *d = TOWER[tower(number, config)].std;
     json_t *root = json_pack("{s:s, s:b, s:i, s:b, s:f, s:b, s:[f,f,f], s:[f,f,f], s:b}", "image_processor_type",
                              x->pad ? "LlavaImageProcessor" : "SiglipImageProcessor", "do_resize", 1, "resample", 3, "do_rescale", 1,
-                             "rescale_factor", 1 / 255.0, "do_normalize", 1, "image_mean", grey, grey, grey, "image_std", grey, grey, grey,
+                             "rescale_factor", 1 / 255.0, "do_normalize", 1, "image_mean", m[0], m[1], m[2], "image_std", d[0], d[1], d[2],
                              "do_convert_rgb", 1);
     if (x->pad) {
         put(root, "do_pad", json_true());
@@ -220,8 +258,8 @@ char *hfwrite_processor(HfNumber *number, const void *config)
 {
     json_t *root = json_pack("{s:s, s:s}", "processor_class", "LlavaProcessor", "image_token", "<image>");
     put_int(root, "patch_size", number(config, "model.vision.patch"));
-    put_int(root, "num_additional_image_tokens", 0);
-    put_string(root, "vision_feature_select_strategy", "full");
+    put_int(root, "num_additional_image_tokens", TOWER[tower(number, config)].class_rows);
+    put_string(root, "vision_feature_select_strategy", TOWER[tower(number, config)].strategy);
     return text_of(root);
 }
 

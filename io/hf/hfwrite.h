@@ -8,21 +8,23 @@
  *     tokenizer_config.json, special_tokens_map.json      the words of special tokens (tokenizer.json: launch/hf/hftokens.h)
  *
  * Each function returns the text of a file, to be freed.  The configuration is asked by its keys through HfNumber.  Local.
- * Source  transformers: configuration_{llava,llama,qwen2,siglip}.py, processing_llava.py, image_processing_llava.py
+ * Source  transformers: configuration_{llava,llama,qwen2,qwen3,siglip,clip}.py, processing_llava.py, image_processing_llava.py
  * Tests   tests/io/hf/test_hfmap.c, tests/launch/hfrun.sh, tests/peers/check_export.sh (transformers itself)
  */
 #pragma once
 #include "io/hf/hfconfig.h"
 
-enum { HF_STOPS = 4 };
+enum { HF_STOPS = 8 };
 
 typedef struct {
     HfLayout    layout;
     int         vision_layers;      /* blocks of the tower in the files */
     bool        pool, text;         /* are the pooling, the text tower there? */
+    bool        tied;               /* there is no lm_head: it is the embedding */
     int         vocab;              /* rows of the embedding in the files; 0: model.decoder.vocab */
     int         image_token, bos;   /* bos -1: none */
-    int         stop[HF_STOPS], stops;      /* ids that end an answer, the text model's own EOS first */
+    int         stop[HF_STOPS], stops;      /* ids that end an answer */
+    int         pad_token;
     bool        pad;                /* a picture is padded to a square (data.fit) */
     const char *dtype;              /* "float32", ... */
     const char *supervision;        /* NULL: no "asvr" object */

@@ -6,14 +6,14 @@
 #include "io/hf/hfwrite.h"
 #include "launch/hf/hftokens.h"
 
-/* What ends an answer: the text model's own end, and the template's. */
+/* What ends an answer. */
 static void set_stops(const Export *x, HfExport *h)
 {
-    const int own = x->r.text ? text_eos(x->r.text) : 2, mark = x->r.text ? template_stop(x->r.c->data.template, x->r.text) : -1;
-    if (own >= 0)
-        h->stop[h->stops++] = own;
-    if (mark >= 0 && mark != own)
-        h->stop[h->stops++] = mark;
+    int32_t stop[TEMPLATE_STOPS] = { 2 };
+    const int n = x->r.text ? template_stops(x->r.c->data.template, x->r.text, stop) : 1;
+    for (h->stops = 0; h->stops < n && h->stops < HF_STOPS; h->stops++)
+        h->stop[h->stops] = stop[h->stops];
+    h->pad_token = x->r.text && text_eos(x->r.text) >= 0 ? text_eos(x->r.text) : stop[0];
 }
 
 bool export_small(Export *x, const char *dir, Err *e)
@@ -25,7 +25,7 @@ bool export_small(Export *x, const char *dir, Err *e)
                      || export_find(x, FROM_RUN, "denoiser.in.w") || export_find(x, FROM_RUN, "codes.0.table");
     HfExport h = { .layout = x->layout, .vision_layers = export_count(x, "vision.%d.ln1.w"),
                    .pool = export_find(x, FROM_RUN, "pool.probe"), .text = export_find(x, FROM_RUN, "text.embed"),
-                   .vocab = x->vocab, .image_token = x->image_token, .bos = x->r.text ? text_bos(x->r.text) : 1,
+                   .tied = !export_find(x, FROM_RUN, "decoder.lm_head"), .vocab = x->vocab, .image_token = x->image_token, .bos = x->r.text ? text_bos(x->r.text) : 1,
                    .pad = c->data.fit == FIT_PAD, .dtype = DTYPE[c->export.dtype], .supervision = visual ? SUPERVISION[c->train.supervision] : NULL };
     const char *beyond = x->layout == HF_LLAVA ? hfwrite_beyond(hffiles_number, c) : NULL;
     char path[PATH_ROOM];

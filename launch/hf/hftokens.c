@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "io/text/jinja.h"
 #include "launch/hf/spjson.h"
 
 /* The word of an id, or NULL. */
@@ -67,5 +68,7 @@ bool hftokens_write(const Export *x, const char *dir, char *note, size_t cap, Er
     if (ok && path[0])
         ok = write_pieces(x, &s, path, dir, note, cap, e);
     sppieces_close(&s);
-    return ok;
+    const Config *c = x->r.c;
+    return ok && (x->layout == HF_SIGLIP ||
+                  hffiles_put(dir, "chat_template.jinja", jinja_write(c->data.template, c->data.system[0] ? c->data.system : NULL, x->r.text), e));
 }
