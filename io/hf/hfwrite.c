@@ -278,7 +278,7 @@ static void put_named(json_t *root, const HfTokens *t)
 
 char *hfwrite_tokens(const HfTokens *t)
 {
-    json_t *root = json_pack("{s:s, s:b, s:b, s:b, s:s, s:i, s:b}", "tokenizer_class", t->kind, "legacy", 0, "add_bos_token", t->bos != NULL,
+    json_t *root = json_pack("{s:s, s:b, s:b, s:b, s:s, s:i, s:b}", "tokenizer_class", t->kind, "legacy", 0, "add_bos_token", t->add_bos,
                              "add_eos_token", 0, "padding_side", "left", "model_max_length", t->max_len, "clean_up_tokenization_spaces", 0);
     put_named(root, t);
     if (t->image)

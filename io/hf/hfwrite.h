@@ -48,6 +48,7 @@ typedef struct {
 typedef struct {
     const char    *kind;            /* the library's class */
     const char    *bos, *eos, *unk, *image;     /* NULL: none */
+    bool           add_bos;         /* in front of a text that is tokenized with special tokens */
     int            max_len;
     const HfToken *token;           /* (tokens) */
     int            tokens;

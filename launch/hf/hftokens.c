@@ -31,6 +31,18 @@ static bool open_pieces(const Export *x, SpPieces *s, char path[PATH_ROOM], Err 
     return true;
 }
 
+/* Does a prompt of the run's template begin with BOS? */
+static bool begins_with_bos(const Export *x)
+{
+    Prompt p = { 0 };
+    Err none = { 0 };
+    const Turn turn = { "a", NULL };
+    const bool ok = prompt_build(&p, x->r.text, x->r.c->data.template, &(Talk){ &turn, 1, 0, NULL }, &none);
+    const bool begins = ok && p.n && p.tokens[0] == text_bos(x->r.text);
+    prompt_free(&p);
+    return begins;
+}
+
 static bool write_pieces(const Export *x, const SpPieces *s, const char *from, const char *dir, char *note, size_t cap, Err *e)
 {
     const Config *c = x->r.c;
@@ -44,7 +56,7 @@ static bool write_pieces(const Export *x, const SpPieces *s, const char *from, c
     if (image && !word(token, n, x->image_token))
         token[n++] = (HfToken){ "<image>", x->image_token, true };
     const HfTokens t = { .kind = "LlamaTokenizer", .bos = word(token, n, text_bos(x->r.text)), .eos = word(token, n, text_eos(x->r.text)),
-                         .unk = word(token, n, unk), .image = image ? "<image>" : NULL, .max_len = c->model.decoder.max_len,
+                         .unk = word(token, n, unk), .image = image ? "<image>" : NULL, .add_bos = begins_with_bos(x), .max_len = c->model.decoder.max_len,
                          .token = token, .tokens = n };
     const char *why;
     char *json = spjson_text(s, &t, &why);

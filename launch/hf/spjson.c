@@ -223,7 +223,7 @@ char *spjson_text(const SpPieces *s, const HfTokens *t, const char **why)
     json_object_set_new(root, "normalizer", t->bos && s->prefix ? behind(t->bos) : json_null());
     json_object_set_new(root, "pre_tokenizer", json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", "\xE2\x96\x81",
                                                          "prepend_scheme", s->prefix ? "first" : "never", "split", 0));
-    json_object_set_new(root, "post_processor", t->bos ? with_bos(t) : json_null());
+    json_object_set_new(root, "post_processor", t->add_bos ? with_bos(t) : json_null());
     json_object_set_new(root, "decoder", decoder(s->prefix));
     const bool whole = json_object_set_new(root, "model", model(s, unk)) == 0;
     char *text = whole ? json_dumps(root, JSON_COMPACT) : NULL;
