@@ -11,7 +11,7 @@
  *
  * Dims    D of a head
  * Source  RoPE, arXiv:2104.09864; linear: arXiv:2306.15595; llama3: config.json of Llama 3.1, docs/MATH.md
- * Tests   tests/core/test_rope.c (figures of transformers)
+ * Tests   tests/core/test_kinds.c (figures of transformers)
  */
 #pragma once
 #include "core/base.h"

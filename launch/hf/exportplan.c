@@ -143,7 +143,7 @@ static int add_identity(const Export *x, StTensor *t, int n)
 /* The file's tensors, each once. */
 static int own_tensors(const Export *x, StTensor *t)
 {
-    const unsigned modules = hf_modules(x->layout);
+    const uint64_t modules = hf_modules(x->layout);
     int n = 0, tensors;
     const CkptTensor *list = ckpt_tensors(x->ckpt[FROM_RUN], &tensors);
     for (int i = 0; i < tensors; i++) {
@@ -216,7 +216,8 @@ static bool config_fits(const Export *x, Err *e)
         { "head.0.ffn.%d.w1", "model.codes.depth" },
     };
     const Config *c = x->r.c;
-    const int side = c->model.vision.image / c->model.vision.patch;
+    const int side = c->model.vision.image / c->model.vision.patch, rows = side * side + (c->model.vision.kind == VISION_CLIP);
+    const int head = c->model.decoder.head_dim ? c->model.decoder.head_dim : c->model.decoder.width / c->model.decoder.heads;
     for (size_t i = 0; i < sizeof SIZE / sizeof *SIZE; i++) {
         const CkptTensor *t = export_find(x, FROM_RUN, SIZE[i].tensor);
         if (t && !is(x, SIZE[i].key, t->size[SIZE[i].dim], e))
@@ -228,13 +229,16 @@ static bool config_fits(const Export *x, Err *e)
             return false;
     }
     const CkptTensor *pos = export_find(x, FROM_RUN, "vision.pos"), *wk = export_find(x, FROM_RUN, "decoder.0.attn.wk");
-    if (pos && pos->size[0] != (int64_t)side * side) {
-        err_expected(e, "%d patches by model.vision.image and patch", side * side);
+    if (pos && pos->size[0] != rows) {
+        err_expected(e, "%d positions by model.vision.image, patch and kind", rows);
         err_got(e, "%lld", (long long)pos->size[0]);
         return err_set(e, EXIT_DATA, ckpt_path(x->ckpt[FROM_RUN]), "export with the configuration of the run (RUN/config.cfg)",
                        "the checkpoint is of another model");
     }
-    if (wk && !is(x, "model.decoder.kv_heads", wk->size[0] * c->model.decoder.heads / c->model.decoder.width, e))
+    if (wk && !is(x, "model.decoder.kv_heads", wk->size[0] / head, e))
+        return false;
+    if (wk && (!is(x, "model.decoder.tied", !export_find(x, FROM_RUN, "decoder.lm_head"), e) ||
+               !is(x, "model.decoder.qk_norm", export_find(x, FROM_RUN, "decoder.0.attn.q_norm") != NULL, e)))
         return false;
     return !wk || is(x, "model.decoder.qkv_bias", export_find(x, FROM_RUN, "decoder.0.attn.bq") != NULL, e);
 }
