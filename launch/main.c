@@ -6,6 +6,7 @@
 #include "io/base/log.h"
 #include "launch/config/options.h"
 #include "launch/lives.h"
+#include "launch/chattemplate.h"
 #include "launch/words.h"
 
 #include <errno.h>
@@ -53,10 +54,12 @@ static const Verb VERBS[] = {
       "  writes    RUN/eval.json  RUN/eval.png\n"
       "  keys      run.dir  data.set  eval.samples\n"
       "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false, NULL, NULL },
-    { "chat", chat_main, NULL, "answers questions about a picture",
+    { "chat", chat_main, NULL, "answers questions about pictures",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
-      "picture chat.image; without a question it reads one from each line of standard\n"
-      "input.\n"
+      "picture chat.image, several pictures (a.png,b.png), or none. <image> in a question\n"
+      "is the place of a picture; without it they come first. Without a question one is\n"
+      "read from each line of standard input; a line that cannot be answered is named on\n"
+      "stderr, and an empty line stands for its answer.\n"
       "\n"
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
@@ -238,6 +241,8 @@ static int configure(Config *c, const Words *r)
     int code = EXIT_DONE;
     if (comm_rank(MPI_COMM_WORLD) == 0)
         code = load(c, r, comm_size(MPI_COMM_WORLD));
+    if (comm_rank(MPI_COMM_WORLD) == 0 && code == EXIT_DONE)
+        code = chat_template(c, r->verb->name);
     comm_bcast(MPI_COMM_WORLD, &code, sizeof code, 0);
     comm_bcast(MPI_COMM_WORLD, c, sizeof *c, 0);
     return code;

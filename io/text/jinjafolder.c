@@ -64,6 +64,8 @@ static char *read_template(const char *folder, char path[PATH_ROOM], Err *e)
         if (text)
             return text;
     }
+    if (e->code)
+        return NULL;
     err_expected(e, "chat_template.jinja, chat_template.json or tokenizer_config.json with \"chat_template\"");
     err_set(e, EXIT_CONFIG, folder, HINT, "data.template = \"auto\", and the text model's folder has no chat template");
     return NULL;

@@ -51,6 +51,7 @@ static const struct { uint64_t hash; int template_; } JINJA_KNOWN[] = {
     { 0xc73bf79ef009816e, TEMPLATE_GEMMA },              /* unsloth: gemma3 */
     { 0xdb32b8d48ee5ee21, TEMPLATE_GEMMA },              /* unsloth: gemma3n */
     { 0x89d5aa597e296603, TEMPLATE_ZEPHYR },             /* unsloth: zephyr, but for BOS, EOS, blanks */
+    { 0x823b6a1d73a60c71, TEMPLATE_ZEPHYR },             /* zephyr-TinyLlama, but for BOS, EOS, blanks */
     { 0x9e9f7d431671b702, TEMPLATE_V1_BARE },            /* llava-1.5-hf, but for BOS, EOS, blanks */
     { 0x1a47c004f803f87f, TEMPLATE_LLAMA2_BARE },        /* unsloth: llama, but for BOS, EOS, blanks */
 };

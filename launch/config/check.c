@@ -230,7 +230,6 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "export.to", c->export.to[0]);
     } else if (!strcmp(verb, "chat")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
-        needed(errs, verb, "chat.image", c->chat.image[0]);
     }
 }
 

@@ -168,7 +168,7 @@ const Option options[] = {
     LONG  (spectrum.samples, 256, 1, LOTS, "samples whose pictures' features are looked at"),
     LONG  (spectrum.whole, 16777216, 0, LOTS, "elements of a matrix that one rank takes alone; larger ones lie on all ranks"),
 
-    STRING(chat.image, "the picture that is asked about"),
+    STRING(chat.image, "the picture that is asked about; several: a.png,b.png; empty: none"),
     STRING(chat.question, "the question; empty: lines of standard input"),
     FLOAT (chat.temperature, 0.0, 0, 100, "0: the likeliest token; 1: as learned"),
     INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),

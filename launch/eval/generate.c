@@ -65,11 +65,11 @@ bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *
 void generate_sample(Generator *g, const Sample *s, char *question, int q_cap, char *out, int cap)
 {
     char prompt[4096];
-    int n = 0;
-    while (n < s->n_tokens && s->labels[n] == IGNORE)
-        n++;
+    int n = 0, images = 0;
+    for (; n < s->n_tokens && s->labels[n] == IGNORE; n++)
+        images += s->tokens[n] == IMAGE_TOKEN;
     text_decode(g->text, s->tokens, n, prompt, sizeof prompt);
     template_question(g->template_, prompt);
     snprintf(question, (size_t)q_cap, "%s", prompt);
-    generate_prompt(g, s->tokens, n, s->pixels, s->n_images, 0, 0, out, cap);
+    generate_prompt(g, s->tokens, n, s->pixels, images, 0, 0, out, cap);
 }

@@ -1,13 +1,13 @@
 /*
  * prompts.c -- what prompt_build and jinja.h say, for tests/peers/templates.py
  *
- *     prompts FOLDER <requests    one JSON a line
+ *     prompts FOLDER [TEXT.MODEL] <requests    one JSON a line
  *         {"template", "system", "images", "turns": [[human, answer or null]...], "spelt"}
- *                                 -> {"text"}: the ids decoded, marks, BOS, EOS and pictures written out
+ *                                 -> {"text"}: the ids decoded, marks, BOS, EOS and pictures written out; {"ids"} of TEXT.MODEL
  *         {"write": template, "system", "spelt"}  -> {"jinja", "name", "system"}
  *         {"jinja": text}         -> {"template": name or null, "system": text or null, "hash"}
  *
- * Text models are trained in FOLDER: one with the marks of each template as ids, one without.
+ * Text models are trained in FOLDER: one with the marks of each template as ids, one without; or all are TEXT.MODEL.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +79,14 @@ static char *show(const Text *t, int kind, const Prompt *p)
     return out;
 }
 
+static json_t *ids_of(const Prompt *p)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < p->n; i++)
+        json_array_append_new(list, json_integer(p->tokens[i]));
+    return json_pack("{s:o}", "ids", list);
+}
+
 static json_t *render(Text *const *ids, const Text *plain, const json_t *r)
 {
     const int kind = template_find(NAMES("template"));
@@ -94,8 +102,8 @@ static json_t *render(Text *const *ids, const Text *plain, const json_t *r)
     Err e = { 0 };
     if (!prompt_build(&p, t, kind, &talk, &e))
         return json_pack("{s:s}", "error", e.what);
-    char *text = show(t, kind, &p);
-    json_t *o = json_pack("{s:s}", "text", text);
+    char *text = t == plain && ids[kind] == plain ? NULL : show(t, kind, &p);
+    json_t *o = text ? json_pack("{s:s}", "text", text) : ids_of(&p);
     free(text);
     prompt_free(&p);
     return o;
@@ -123,9 +131,14 @@ static json_t *recognised(const json_t *r)
 int main(int n, char **args)
 {
     static char line[4 << 20];
-    Text *ids[TEMPLATES], *plain = n > 1 ? model(args[1], NULL) : NULL;
-    CHECK(plain, "prompts FOLDER");
+    Err e = { 0 };
+    CHECK(n > 1, "prompts FOLDER [TEXT.MODEL]");
+    Text *ids[TEMPLATES], *plain = n > 2 ? text_open(args[2], &e) : model(args[1], NULL);
+    CHECK(plain, "%s", e.what);
     for (int i = 0; i < TEMPLATES; i++) {
+        ids[i] = plain;
+        if (n > 2)
+            continue;
         char marks[256];
         const Template *x = &templates[i];
         snprintf(marks, sizeof marks, "%s%s%s", x->marks ? x->marks : "", x->also ? "," : "", x->also ? x->also : "");

