@@ -317,18 +317,35 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
     snprintf(right, right_size, "%s%s", TYPE_NAME[o->type], o->type == STRING ? "" : range);
 }
 
+/* A text in lines of 80 columns, broken at blanks: all but the first are indented. */
+static void fold(FILE *f, int at, const char *s)
+{
+    enum { WIDTH = 80, INDENT = 4 };
+    for (; *s; s += strspn(s, " ")) {
+        const int n = (int)strcspn(s, " ");
+        if (at > INDENT && at + 1 + n > WIDTH)
+            at = fprintf(f, "\n%*s", INDENT, "") - 1;
+        else if (at > INDENT)
+            at += fprintf(f, " ");
+        at += fprintf(f, "%.*s", n, s);
+        s += n;
+    }
+    fputc('\n', f);
+}
+
 void options_help(FILE *f)
 {
     fprintf(f, "Every key of a configuration, with its default; --set KEY=VALUE overrides one.\n");
     for (int i = 0; i < n_options; i++) {
         const Option *o = &options[i];
         size_t        group = (size_t)(strrchr(o->key, '.') - o->key) + 1;
-        char          left[256], right[256];
+        char          left[512], right[512];
         option_describe(o, left, sizeof left, right, sizeof right);
         if (i == 0 || strncmp(o->key, options[i - 1].key, group) || strchr(options[i - 1].key + group, '.'))
             fputc('\n', f);
         const int column = strlen(right) < 44 ? 36 : 0;      /* a long range follows the value, so that lines fit a terminal */
-        fprintf(f, "%-*s %s\n    %s\n", column, left, right, o->help);
+        fold(f, fprintf(f, "%-*s", column, left), right);
+        fold(f, fprintf(f, "    "), o->help);
     }
 }
 
@@ -344,7 +361,7 @@ void options_markdown(FILE *f)
                "Written by `asvr help options --markdown`; the table itself is `launch/config/options.c`.\n\n"
                "| key and default | type and range | what it says |\n|---|---|---|\n");
     for (int i = 0; i < n_options; i++) {
-        char left[256], right[256];
+        char left[512], right[512];
         option_describe(&options[i], left, sizeof left, right, sizeof right);
         fprintf(f, "| `%s` | ", left);
         cell_print(f, right);
