@@ -26,7 +26,7 @@
  * Source  ASVR's released code (plain, vicuna_v1);  LLaVA, conversation.py (llava_llama_2, mistral_instruct);  the chat formats
  *         of Llama 2, 3 and 3.1, Mistral, Qwen, SmolLM2, Gemma and Zephyr.  Llama 2's has a space in front of EOS; here the
  *         answer's last token is EOS, as in all other templates.
- * Tests   tests/io/text/test_prompt.c, tests/peers/templates.py
+ * Tests   tests/io/text/test_prompt.c, test_prompt_golden.c, tests/peers/templates.py
  */
 #pragma once
 #include "io/text/text.h"

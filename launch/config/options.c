@@ -80,8 +80,7 @@ const Option options[] = {
     LONG  (data.val_samples, 0, 0, LOTS, "samples to hold out for evaluation; drawn from a JSON by kind"),
     LONG  (data.max_pixels, 100000000, 1, 4290250000, "pixels of a picture at most; a larger one is bad (pack, chat)"),
     ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
-    ENUM  (data.template, v1, TEMPLATE_NAMES,
-           "how a conversation becomes text; plain: the caption alone; auto: as the text model's folder says"),
+    ENUM  (data.template, v1, TEMPLATE_NAMES, "how a conversation becomes text; plain: the caption; auto: the text model's"),
     STRING(data.system, "system prompt; empty: the template's own"),
     ENUM  (data.store, delta, "raw|delta", "how pixels are stored: as they are, or as differences"),
     INT   (data.shard_samples, 4096, 1, MANY, "samples in a shard"),
@@ -308,7 +307,7 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
 {
     static Config c;
     static char   value[OPTION_TEXT];
-    char          range[128];
+    char          range[256];
     Err           e = { 0 };
     option_parse(o, &c, o->def, "", &e);
     option_print(o, &c, value);
