@@ -20,8 +20,8 @@
 static const Verb VERBS[] = {
     { "pack", pack_main, NULL, "pictures and conversations -> a data set",
       "Reads what people have (data.source: LLaVA-style JSON with its pictures,\n"
-      "WebDataset, COCO's captions, parquet, a folder of pictures with texts), or composes\n"
-      "scenes of photo cut-outs with known questions and answers (\"scenes\"), and writes\n"
+      "WebDataset, COCO's captions, parquet, a folder of pictures with texts), or\n"
+      "composes scenes of photo cut-outs with known questions and answers, and writes\n"
       "shards and, last, the index data.set, which names them; an older one is good\n"
       "until then. With data.codes it also stores the visual codes of every picture, so\n"
       "that training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
@@ -79,10 +79,10 @@ static const Verb VERBS[] = {
       "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
       "                 --set spectrum.parts=codes,features\n", false, true, false, NULL, NULL },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
-      "Reads the safetensors of import.from: LLaVA with a SigLIP or CLIP tower, Llama 2\n"
-      "and 3, Mistral, Qwen 2, 2.5 and 3, SmolLM2, SigLIP. Every tensor has its place or\n"
-      "is named; config.json and the model.* keys must say the same, and a key of it that\n"
-      "asvr does not know is an error (import.unknown = \"warn\": a warning). The\n"
+      "Reads the safetensors of import.from: LLaVA with a SigLIP or CLIP tower, Llama\n"
+      "2 and 3, Mistral, Qwen 2, 2.5 and 3, SmolLM2, SigLIP. Every tensor has its place\n"
+      "or is named; config.json and the model.* keys must say the same, and a key of it\n"
+      "that asvr does not know is an error (import.unknown = \"warn\": a warning). The\n"
       "checkpoint serves as train.init.\n"
       "\n"
       "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
