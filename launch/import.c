@@ -18,7 +18,8 @@ typedef struct { const StTensor *tensor; HfPiece piece; } Source;
 typedef struct {
     Run      r;
     St       files;
-    unsigned parts, modules;       /* found in the files */
+    unsigned parts;                /* found in the files */
+    uint64_t modules;
     bool    *carried;              /* by tensor: known, but not of this model */
     Source  *source;               /* by parameter of the model */
     int      tied;                 /* decoder.lm_head is filled from the embedding */
@@ -47,7 +48,7 @@ static bool find_parts(Import *m, Err *e)
             return unknown(m, &m->files.tensor[i], e);
         m->carried[i] = n == 0;
         for (int k = 0; k < n; k++) {
-            m->modules |= 1u << piece[k].module;
+            m->modules |= (uint64_t)1 << piece[k].module;
             m->parts |= piece[k].extra ? 0 : piece[k].part;
         }
     }
@@ -56,16 +57,34 @@ static bool find_parts(Import *m, Err *e)
 
 /* ---- config.json ---- */
 
-static void say(const HfDifference *d, const char *path)
+static void say(const HfDifference *d, const char *path, bool warn)
 {
     Err e = { 0 };
     char hint[128];
+    if (warn) {
+        char text[512];
+        snprintf(text, sizeof text, "%.200s: %s = %s is a key that asvr does not know: it is passed over", path, d->theirs, d->got);
+        log_warn(text);
+        return;
+    }
     err_expected(&e, "%s%s%s", d->ours, d->ours[0] ? " = " : "", d->expected);
     err_got(&e, "%s = %s", d->theirs, d->got);
-    snprintf(hint, sizeof hint, d->ours[0] ? "set %s to what the imported model has" : "asvr has no model of this kind%s", d->ours);
+    snprintf(hint, sizeof hint, d->ours[0] ? "set %s to what the imported model has"
+                              : d->unknown ? "it may change what the model computes; import.unknown = \"warn\" passes over it%s"
+                                           : "asvr has no model of this kind%s", d->ours);
     err_set(&e, EXIT_CONFIG, path, hint, d->ours[0] ? "the configuration differs from config.json: %s" : "config.json asks for something else: %s",
             d->ours[0] ? d->ours : d->theirs);
     log_error(&e);
+}
+
+/* Weights alone do not say what is computed with them. */
+static void no_config(const Config *c, const char *path, Err *e)
+{
+    if (c->import.unknown == UNKNOWN_WARN)
+        log_warn("there is no config.json: the weights are taken for the model that the configuration describes");
+    else
+        err_set(e, EXIT_DATA, path, "fetch it, too, or set import.unknown = \"warn\" where model.* says it all",
+                "there is no config.json, which says what model the weights are of");
 }
 
 /* Rank 0 compares and prints every difference.  Returns the exit code on all ranks. */
@@ -77,11 +96,16 @@ static int compare(const Import *m, Err *e)
         char path[PATH_ROOM], *text;
         size_t bytes;
         HfDifference d[HF_DIFFERENCES];
-        if (path_set(path, e, "%s/config.json", c->import.from) && access(path, F_OK) == 0 && file_read(path, 1 << 20, &text, &bytes, e)) {
+        const bool named = path_set(path, e, "%s/config.json", c->import.from);
+        if (named && access(path, F_OK))
+            no_config(c, path, e);
+        else if (named && file_read(path, 1 << 20, &text, &bytes, e)) {
             const int n = hfconfig_compare(text, bytes, path, hffiles_number, c, d, e);
-            for (int i = 0; i < n; i++)
-                say(&d[i], path);
-            code = n > 0 ? EXIT_CONFIG : EXIT_DONE;
+            for (int i = 0; i < n; i++) {
+                const bool warn = d[i].unknown && c->import.unknown == UNKNOWN_WARN;
+                say(&d[i], path, warn);
+                code = warn ? code : EXIT_CONFIG;
+            }
             free(text);
         }
     }

@@ -322,7 +322,7 @@ static void describe(Pack *p)
                            .codes_model = kinds > 0 ? run_codes_model(&p->r, SEMANTIC) : 0,
                            .appearance_model = kinds > 1 ? run_codes_model(&p->r, APPEARANCE) : 0 };
     snprintf(p->meta.template_, sizeof p->meta.template_, "%s", templates[c->data.template].name);
-    snprintf(p->meta.source, sizeof p->meta.source, "%s", c->data.source == SOURCE_SCENES ? "scenes" : "llava");
+    snprintf(p->meta.source, sizeof p->meta.source, "%s", c->data.source == SOURCE_SCENES ? "scenes" : "llava");      /* the records; where they came from, the index says */
     memcpy(p->meta.tasks, s->tasks, sizeof p->meta.tasks);
     memcpy(p->meta.baseline, s->baseline, sizeof p->meta.baseline);
 }
@@ -350,7 +350,7 @@ static bool pack(Pack *p, Err *e)
         return false;
     p->all = s->samples[SPLIT_TRAIN] + s->samples[SPLIT_VAL];
     if (p->all == 0)
-        return err_set(e, EXIT_DATA, c->data.source == SOURCE_LLAVA ? c->data.json : "data.samples", "", "the source has no samples");
+        return err_set(e, EXIT_DATA, c->data.source != SOURCE_SCENES ? c->data.json : "data.samples", "", "the source has no samples");
     if (!need_text_model(r, s, e) || !run_text(r, e) || !open_tokenizer(r, e))
         return false;
     s->text = r->text;
