@@ -88,6 +88,7 @@ static const Case cases[] = {
     R("names no file", "{\"image\": {\"path\": null, \"bytes\": null}, " TALK "}"), R("two files", "{\"image\": {\"path\": \"a.png\", \"url\": \"b.png\"}, " TALK "}"),
     R("different pictures", "{\"image\": \"a.png\", \"images\": [\"a.png\", \"a.png\"], " TALK "}"),
     R("\"image\" and \"file_name\"", "{\"image\": \"a.png\", \"file_name\": [\"a.png\", \"a.png\"], " TALK "}"),
+    R("missing", "{\"image\": \"a.png\", \"file_name\": \".png\", " TALK "}"), R("looks like", "{\"image\": \"a.png\", \"crop_image\": \"b.png\", " TALK "}"),
     R("names a video", "{\"video\": \"a.mp4\", " TALK "}"), R("names a video", "{\"Videos\": [17], " TALK "}"), R("names a video", "{\"frames\": [\"a.png\"], " TALK "}"),
     R("names a sound", "{\"image\": \"a.png\", \"audio\": {\"array\": [0.5]}, " TALK "}"), R("a picture written into", "{\"image_base64\": \"iVBORw\", " TALK "}"),
     R("looks like the name", "{\"left_image\": \"a.png\", " TALK "}"), R("looks like the name", "{\"image_1\": {\"path\": [\"a.JPG\"]}, " TALK "}"),
