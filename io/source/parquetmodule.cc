@@ -151,6 +151,7 @@ void ParquetFile::open(const char *path)
     parquet::ReaderProperties properties = parquet::default_reader_properties();
     properties.enable_buffered_stream();
     properties.set_buffer_size(BUFFER);
+    properties.set_page_checksum_verification(true);        /* where the pages have one */
     parquet::ArrowReaderProperties arrow_properties = parquet::default_arrow_reader_properties();
     arrow_properties.set_batch_size(BATCH);
     arrow_properties.set_pre_buffer(false);
