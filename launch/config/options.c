@@ -67,7 +67,7 @@ const Option options[] = {
     INT   (model.head.heads, 0, 0, 1024, "attention heads of the visual head; 0: width / 128, at least 1"),
     BOOL  (model.head.tied, false, "code logits are products with the codebook's vectors"),
 
-    STRING(text.model, "a SentencePiece .model file"),
+    STRING(text.model, "SentencePiece, tokenizer.json, vocab.json, tekken, *.tiktoken; or a folder"),
 
     ENUM  (data.source, scenes, "llava|webdataset|coco|parquet|folder|scenes", "what pack reads, or composes: docs/FORMATS.md, Sources"),
     STRING(data.set, "index file of the data set; several by weight: \"a.set:3, b.set:1\""),

@@ -48,7 +48,7 @@ static const struct { const char *key, *value, *says; } refused[] = {
     { "added_tokens", "[{\"id\": -1, \"content\": \"<x>\"}]", "without content or id" },
     { "added_tokens", "[{\"id\": 999}]", "without content or id" },
     { "added_tokens", "[{\"id\": 999, \"content\": \"\"}]", "an added token of 0 bytes" },
-    { "model", "3", "no model" },
+    { "model", "{}", "model \"(no name)\"" },
 };
 
 static json_t *changed(const char *key, const char *value)
