@@ -42,8 +42,8 @@ enum {
 
 #define CHATML_START "<|im_start|>"
 #define CHATML_END   "<|im_end|>"
-#define BOS "\1"                       /* in the texts of a Template: these ids */
-#define EOS "\2"
+#define MARK_BOS "\1"                  /* in the texts of a Template: these ids */
+#define MARK_EOS "\2"
 
 enum SystemPlace { SYSTEM_ALONE, SYSTEM_IN_FIRST, SYSTEM_IN_LAST };     /* in front of all turns; in the first; in the last one */
 
