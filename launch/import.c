@@ -17,7 +17,7 @@ static bool unknown(const Import *m, const StTensor *t, Err *e)
 {
     char where[sizeof e->where];
     snprintf(where, sizeof where, "%.300s/%.128s, byte %lld", m->r.c->import.from, m->files.file[t->file].name, (long long)t->offset);
-    return err_set(e, EXIT_DATA, where, "asvr imports LLaVA with a SigLIP tower, LLaMA, Mistral, Qwen2 and SigLIP (docs/FORMATS.md)",
+    return err_set(e, EXIT_DATA, where, "asvr imports LLaMA, Mistral, Qwen2, Qwen3, SigLIP, CLIP's tower and LLaVA of these (docs/FORMATS.md)",
                    "tensor \"%s\" is not one of a model that asvr knows", t->name);
 }
 
@@ -161,13 +161,15 @@ static void report(const Import *m)
 static int import(Import *m, Err *e)
 {
     const Config *c = m->r.c;
-    if (st_open(&m->files, c->import.from, "", e))
-        find_parts(m, e);
+    st_open(&m->files, c->import.from, "", e);
     if (!run_agree(&m->r, e))
         return e->code;
-    const int differs = compare(m, e);
+    const int differs = compare(m, e);                      /* before the tensors: it says why there are some of another kind */
     if (differs)
         return differs;
+    find_parts(m, e);
+    if (!run_agree(&m->r, e))
+        return e->code;
     measure(m, e);
     if (!e->code)
         import_match(m, e);

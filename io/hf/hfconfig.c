@@ -69,7 +69,7 @@ static const struct { int section; const char *key; } LOOKED_AT[] = {
     { DECODER, "head_dim" }, { DECODER, "rope_scaling" }, { DECODER, "rope_parameters" }, { DECODER, "sliding_window" },
     { DECODER, "use_sliding_window" }, { DECODER, "layer_types" }, { HF_ROOT, "vision_feature_layer" },
     { HF_ROOT, "vision_feature_select_strategy" }, { HF_ROOT, "projector_hidden_act" }, { HF_ROPE, "rope_type" }, { HF_ROPE, "type" },
-    { HF_ROPE, "rope_theta" },
+    { HF_ROPE, "rope_theta" }, { HF_FLAT, "mm_vision_select_layer" },
 };
 
 /* ---- reading ---- */
@@ -79,6 +79,7 @@ typedef struct {
     const void   *config;
     HfDifference *d;
     int           n, type;          /* type: LLAMA ... */
+    unsigned      beside;           /* keys of this section, too, stand among a decoder's */
 } Compare;
 
 static HfDifference *differ(Compare *c, const char *ours, const char *group, const char *theirs, const char *expected, const char *fmt, ...)
@@ -111,16 +112,16 @@ static void compare_number(Compare *c, const char *our_key, double want, const c
 static bool is_mapped(unsigned section, const char *key)
 {
     for (int i = 0; i < NUMBERS; i++)
-        if ((unsigned)NUMBER[i].section == section && !strcmp(NUMBER[i].theirs, key))
+        if (((unsigned)NUMBER[i].section & section) && !strcmp(NUMBER[i].theirs, key))
             return true;
     for (int i = 0; i < WORDS; i++)
-        if ((unsigned)WORD[i].section == section && !strcmp(WORD[i].theirs, key))
+        if (((unsigned)WORD[i].section & section) && !strcmp(WORD[i].theirs, key))
             return true;
     for (int i = 0; i < STRETCHES; i++)
         if (section == HF_ROPE && !strcmp(STRETCH[i].theirs, key))
             return true;
     for (size_t i = 0; i < sizeof LOOKED_AT / sizeof *LOOKED_AT; i++)
-        if ((unsigned)LOOKED_AT[i].section == section && !strcmp(LOOKED_AT[i].key, key))
+        if (((unsigned)LOOKED_AT[i].section & section) && !strcmp(LOOKED_AT[i].key, key))
             return true;
     return false;
 }
@@ -131,8 +132,9 @@ static void compare_keys(Compare *c, unsigned section, const char *group, const 
     const char *key;
     json_t *x;
     json_object_foreach((json_t *)j, key, x) {
-        const char *must = hfkeys_must(section, key);
-        if (json_is_null(x) || is_mapped(section, key) || hfkeys_harmless(section, key) || (must && hfkeys_is(x, must)))
+        const unsigned all = section | (section == DECODER ? c->beside : 0);
+        const char *must = hfkeys_must(all, key);
+        if (json_is_null(x) || is_mapped(all, key) || hfkeys_harmless(all, key) || (must && hfkeys_is(x, must)))
             continue;
         char *text = json_dumps(x, JSON_ENCODE_ANY | JSON_COMPACT);
         HfDifference *d = differ(c, "", group, key, must ? must : "a key that asvr knows", "%.80s", text ? text : "?");
@@ -287,6 +289,22 @@ static int decoder_type(const char *name)
     return -1;
 }
 
+/* LLaVA's own code: "llava", "llava_llama", "llava_mistral", "llava_qwen", one set of keys; the tower lies elsewhere. */
+static bool compare_flat(Compare *c, const char *type, const json_t *root)
+{
+    const char *tail = strncmp(type, "llava", 5) ? NULL : type[5] == '_' ? type + 6 : type[5] ? NULL : "llama";
+    const json_t *layer = json_object_get(root, "mm_vision_select_layer");
+    const int decoder = !tail ? -1 : !strcmp(tail, "qwen") ? QWEN2 : decoder_type(tail);
+    if (decoder < 0 || !json_object_get(root, "mm_vision_tower"))
+        return false;
+    c->type = decoder;
+    c->beside = HF_FLAT;
+    if (json_is_number(layer))
+        compare_number(c, "model.vision.select_layer", ours(c, "model.vision.select_layer"), "", "mm_vision_select_layer", json_number_value(layer));
+    compare_decoder(c, "", root);
+    return true;
+}
+
 /* Why a model that is near to one of ours is none. */
 static const char *why_not(const char *type)
 {
@@ -312,6 +330,8 @@ static bool compare_root(Compare *c, const json_t *root, const char *path, Err *
         compare_decoder(c, "", root);
         return true;
     }
+    if (compare_flat(c, type, root))
+        return true;
     if (tower_kind(type) >= 0) {
         compare_tower(c, "", root, tower_kind(type));
         return true;

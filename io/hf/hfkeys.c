@@ -28,6 +28,11 @@ static const struct { unsigned section; const char *key; } SOME[] = {
     { HF_ROOT, "asvr" }, { HF_ROOT, "text_config" }, { HF_ROOT, "vision_config" }, { HF_ROOT, "ignore_index" }, { HF_ROOT, "image_seq_length" },
     { HF_ROOT, "image_token_index" }, { HF_ROOT, "image_token_id" }, { HF_ROOT, "vocab_size" }, { HF_ROOT, "text_config_dict" },
     { HF_ROOT, "vision_config_dict" }, { HF_ROOT, "unsloth_version" },
+    { HF_FLAT, "mm_vision_tower" }, { HF_FLAT, "mm_hidden_size" }, { HF_FLAT, "use_mm_proj" }, { HF_FLAT, "freeze_mm_mlp_adapter" },
+    { HF_FLAT, "tune_mm_mlp_adapter" }, { HF_FLAT, "unfreeze_mm_vision_tower" }, { HF_FLAT, "image_aspect_ratio" },
+    { HF_FLAT, "mm_use_im_patch_token" }, { HF_FLAT, "mm_projector_lr" }, { HF_FLAT, "mm_vision_tower_lr" }, { HF_FLAT, "mm_tunable_parts" },
+    { HF_FLAT, "tokenizer_model_max_length" }, { HF_FLAT, "tokenizer_padding_side" }, { HF_FLAT, "freeze_mm_vision_resampler" },
+    { HF_FLAT, "tune_mm_vision_resampler" }, { HF_FLAT, "tune_entire_model" }, { HF_FLAT, "vision_tower_pretrained" },
     { HF_DECODER, "asvr" }, { HF_VISION, "asvr" },       /* of a language model or a tower alone, as we write it */
 };
 
@@ -38,6 +43,8 @@ static const struct { unsigned section; const char *key, *value; } MUST[] = {
     { HF_DECODER, "mlp_bias", "false" }, { HF_DECODER, "partial_rotary_factor", "1" }, { HF_DECODER, "rope_interleaved", "false" },
     { HF_DECODER, "use_mrope", "false" }, { HF_ROPE, "partial_rotary_factor", "1" },
     { HF_ROOT, "multimodal_projector_bias", "true" },
+    { HF_FLAT, "mm_projector_type", "\"mlp2x_gelu\"" }, { HF_FLAT, "mm_vision_select_feature", "\"patch\"" },
+    { HF_FLAT, "mm_use_im_start_end", "false" }, { HF_FLAT, "mm_patch_merge_type", "\"flat\"" }, { HF_FLAT, "mm_resampler_type", "null" },
 };
 
 bool hfkeys_harmless(unsigned section, const char *key)

@@ -16,7 +16,8 @@
 #include <stdbool.h>
 
 /* Sections. */
-enum { HF_VISION = 1, HF_TEXT = 2, HF_DECODER = 4, HF_CLIP = 8, HF_ROOT = 16 /* of llava and siglip */, HF_ROPE = 32 };
+enum { HF_VISION = 1, HF_TEXT = 2, HF_DECODER = 4, HF_CLIP = 8, HF_ROOT = 16 /* of llava and siglip */, HF_ROPE = 32,
+       HF_FLAT = 64 /* of LLaVA's own code: a language model's keys, and mm_... among them */ };
 
 bool hfkeys_harmless(unsigned section, const char *key);
 

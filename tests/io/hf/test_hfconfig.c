@@ -49,6 +49,8 @@ static int compare(const char *text, const char *ours, HfDifference d[HF_DIFFERE
 #define LLAVA15 "vision.kind=1 vision.image=336 vision.patch=14 vision.width=1024 vision.layers=24 vision.heads=16 vision.ffn=4096 " \
     "vision.select_layer=-2 decoder.width=4096 decoder.ffn=11008 decoder.layers=32 decoder.heads=32 decoder.kv_heads=32 " \
     "decoder.vocab=32064 decoder.rope_theta=10000 decoder.eps=1e-5 decoder.max_len=2048"
+#define VICUNA "vision.select_layer=-2 decoder.width=4096 decoder.ffn=11008 decoder.layers=32 decoder.heads=32 decoder.kv_heads=32 " \
+    "decoder.vocab=32000 decoder.rope_theta=10000 decoder.eps=1e-5 decoder.max_len=2048"
 #define SIGLIP2 "vision.image=384 vision.patch=14 vision.width=1152 vision.layers=27 vision.heads=16 vision.ffn=4304 text.width=1152 " \
     "text.layers=27 text.heads=16 text.ffn=4304 text.max_len=64 decoder.vocab=256000"
 
@@ -96,6 +98,16 @@ static const struct { const char *name, *text, *ours; } PUBLISHED[] = {
       "\"intermediate_size\": 4096, \"model_type\": \"clip_vision_model\", \"num_attention_heads\": 16, \"num_hidden_layers\": 24, "
       "\"patch_size\": 14, \"projection_dim\": 768, \"vocab_size\": 32000}, \"vision_feature_layer\": -2, "
       "\"vision_feature_select_strategy\": \"default\", \"vocab_size\": 32064}", LLAVA15 },
+    { "llava-v1.5-7b of LLaVA's own code", "{\"_name_or_path\": \"llava-v1.5-7b\", \"architectures\": [\"LlavaLlamaForCausalLM\"], \"bos_token_id\": 1, "
+      "\"eos_token_id\": 2, \"freeze_mm_mlp_adapter\": false, \"freeze_mm_vision_resampler\": false, \"hidden_act\": \"silu\", "
+      "\"hidden_size\": 4096, \"image_aspect_ratio\": \"pad\", \"initializer_range\": 0.02, \"intermediate_size\": 11008, \"max_length\": 4096, "
+      "\"max_position_embeddings\": 4096, \"mm_hidden_size\": 1024, \"mm_projector_type\": \"mlp2x_gelu\", \"mm_resampler_type\": null, "
+      "\"mm_use_im_patch_token\": false, \"mm_use_im_start_end\": false, \"mm_vision_select_feature\": \"patch\", "
+      "\"mm_vision_select_layer\": -2, \"mm_vision_tower\": \"openai/clip-vit-large-patch14-336\", \"model_type\": \"llava\", "
+      "\"num_attention_heads\": 32, \"num_hidden_layers\": 32, \"num_key_value_heads\": 32, \"pad_token_id\": 0, \"pretraining_tp\": 1, "
+      "\"rms_norm_eps\": 1e-05, \"rope_scaling\": null, \"tie_word_embeddings\": false, \"torch_dtype\": \"float16\", "
+      "\"transformers_version\": \"4.31.0\", \"tune_mm_mlp_adapter\": false, \"tune_mm_vision_resampler\": false, "
+      "\"unfreeze_mm_vision_tower\": false, \"use_cache\": true, \"use_mm_proj\": true, \"vocab_size\": 32000}", VICUNA },
     { "siglip2-so400m-patch14-384", "{\"architectures\": [\"SiglipModel\"], \"initializer_factor\": 1.0, \"model_type\": \"siglip\", \"text_config\": "
       "{\"hidden_size\": 1152, \"intermediate_size\": 4304, \"model_type\": \"siglip_text_model\", \"num_attention_heads\": 16, "
       "\"num_hidden_layers\": 27, \"projection_size\": 1152, \"vocab_size\": 256000}, \"torch_dtype\": \"float32\", \"transformers_version\": "
