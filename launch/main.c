@@ -56,10 +56,10 @@ static const Verb VERBS[] = {
       "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false, NULL, NULL },
     { "chat", chat_main, NULL, "answers questions about pictures",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
-      "picture chat.image, several pictures (a.png,b.png), or none. <image> in a question\n"
-      "is the place of a picture; without it they come first. Without a question one is\n"
-      "read from each line of standard input; a line that cannot be answered is named on\n"
-      "stderr, and an empty line stands for its answer.\n"
+      "picture chat.image, about several (a.png,b.png), or about none. <image> in it is\n"
+      "the place of a picture; without it they come first. Without a question one is\n"
+      "read from each line of standard input; a line that cannot be answered is named\n"
+      "on stderr, and an empty line stands for its answer.\n"
       "\n"
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"

@@ -44,7 +44,7 @@ static bool need_text_model(Run *r, Source *s, Err *e)
     const Config *c = r->c;
     char corpus[PATH_ROOM];
     struct stat st;
-    if (r->grid.rank != 0 || stat(c->text.model, &st) == 0)
+    if (r->grid.rank != 0 || stat(c->text.model, &st) == 0 || !text_trainable(c->text.model))
         return run_agree(r, e);
     if (!path_set(corpus, e, "%s.corpus", c->text.model))
         return run_agree(r, e);

@@ -19,7 +19,7 @@ struct Added {
     AddedToken *token;
     int         n;
     Set         set[2][2];        /* normalized, marked */
-    Bpe        *names;
+    Bpe        *names;            /* id: the token's number */
 };
 
 Added *added_new(void)
@@ -82,7 +82,7 @@ bool added_put(Added *a, const AddedToken *t, const Words *normal, Err *e)
     CHECK(a->token, "no memory for a tokenizer");
     a->token[a->n] = *t;
     a->token[a->n].content = (Span){ 0 };
-    bpe_piece(a->names, t->id, t->content.s, t->content.n, PIECE_WORD);
+    bpe_piece(a->names, a->n, t->content.s, t->content.n, PIECE_WORD);
     if (s.n > 0)
         put(&a->set[t->normalized][1], a->n, s.s, s.n);
     if (s.n > 0 && !t->special && blank(t->content))
@@ -94,7 +94,8 @@ bool added_put(Added *a, const AddedToken *t, const Words *normal, Err *e)
 
 int added_find(const Added *a, const char *content, size_t n)
 {
-    return bpe_find(a->names, content, n);
+    const int number = bpe_find(a->names, content, n);
+    return number < 0 ? -1 : a->token[number].id;
 }
 
 /* A character of words: letters, marks, digits and letter numbers, connectors. */

@@ -12,7 +12,7 @@
  * Tests   tests/io/text/test_bpe.c, tests/peers/tokenizers_ids.py
  */
 #pragma once
-#include "io/text/words.h"
+#include "io/text/wordcut.h"
 
 typedef struct Added Added;
 

@@ -109,7 +109,7 @@ static bool byte_level(Reader *r, const json_t *o)
     r->last = true;
     if (true_at(o, "add_prefix_space", true)) {
         r->t->lead = true;
-        if (!at_file(r, words_space(r->t->words, r->e)))
+        if (!at_file(r, words_space(r->t->words, (Span){ " ", 1 }, true, r->e)))
             return false;
     }
     return !true_at(o, "use_regex", true) || cut_at(r, GRAMMAR_ONIGURUMA, GPT2_PATTERN, CUT_ISOLATED);
@@ -120,15 +120,13 @@ static bool metaspace(Reader *r, const json_t *o)
     const json_t *with = json_object_get(o, "replacement");
     const Span line = { json_is_string(with) ? json_string_value(with) : "\xE2\x96\x81", json_is_string(with) ? json_string_length(with) : 3 };
     const char *scheme = text_at(o, "prepend_scheme");
-    if (scheme ? strcmp(scheme, "never") != 0 : true_at(o, "add_prefix_space", true)) {
-        if (scheme && strcmp(scheme, "first") != 0 && strcmp(scheme, "always") != 0)
-            return refuse(r, "prepend_scheme", scheme);
-        r->t->lead = true;
-        r->t->first = scheme && strcmp(scheme, "first") == 0;
-    }
+    const bool front = scheme ? strcmp(scheme, "never") != 0 : true_at(o, "add_prefix_space", true);
+    if (scheme && front && strcmp(scheme, "first") != 0 && strcmp(scheme, "always") != 0)
+        return refuse(r, "prepend_scheme", scheme);
+    r->t->first = front && scheme && strcmp(scheme, "first") == 0;
+    r->t->lead |= front;
     Words *w = r->t->words;
-    return at_file(r, words_normal(w, NORMAL_REPLACE, GRAMMAR_LITERAL, (Span){ " ", 1 }, line, r->e) &&
-                      (!r->t->lead || words_normal(w, NORMAL_BEGIN, GRAMMAR_LITERAL, (Span){ 0 }, line, r->e)) &&
+    return at_file(r, words_space(w, line, front, r->e) &&
                       (!true_at(o, "split", true) || words_cut(w, GRAMMAR_LITERAL, line, CUT_WITH_NEXT, false, r->e)));
 }
 

@@ -17,7 +17,7 @@ static const char O200K_PATTERN[] = NO_WORD UPPER "*" LOWER "+" CONTRACTIONS "?|
 
 /* Special tokens of a family: `n` from `id` on, their names numbered from `from` where the name has a %d. */
 typedef struct { int id; const char *name; int n, from; } Special;
-enum { SPECIALS = 24 };
+enum { SPECIALS = 24, PIECE_BYTES = 1024 /* of a piece in base64; every cut of a piece is looked up */ };
 typedef struct {
     const char *name;             /* the stem of the file's name */
     int         ranks;
@@ -88,13 +88,11 @@ static bool put_specials(BpeText *t, const Family *f, const char *path, Err *e)
 /* One piece of a file of ranks; false where the id is impossible or taken. */
 static bool put_rank(BpeText *t, int64_t id, const char *code, size_t n, const char *path, int64_t number, Err *e)
 {
-    uint8_t *bytes = malloc(n + 4);
-    CHECK(bytes, "no memory for a piece of %zu bytes", n);
-    const int64_t m = build_base64(code, n, bytes);
+    uint8_t bytes[PIECE_BYTES];
+    const int64_t m = n <= PIECE_BYTES ? build_base64(code, n, bytes) : -1;
     const bool ok = m > 0 && id >= 0 && id < BPE_IDS && bpe_kind(t->bpe, (int)id) == PIECE_NONE;
     if (ok)
         bpe_piece(t->bpe, (int)id, bytes, (size_t)m, PIECE_WORD);
-    free(bytes);
     return ok || err_set(e, EXIT_DATA, path, "", "the piece %lld has no base64 and rank of its own (%lld)", (long long)number, (long long)id);
 }
 

@@ -74,7 +74,7 @@ bool build_vocab(BpeText *t, const json_t *root, const Beside *b, const char *pa
     t->bytes = true;
     if (true_at(b->config, "add_prefix_space", false)) {
         t->lead = true;
-        if (!words_space(t->words, e))
+        if (!words_space(t->words, (Span){ " ", 1 }, true, e))
             return false;
     }
     json_t *list = json_array(), *k;

@@ -48,10 +48,10 @@ static void put_quoted(const Out *o, const char *s, size_t n)
 static void put_form(const Out *o, const char *s)
 {
     for (size_t n; *s; s += n) {
-        n = strcspn(s, BOS EOS);
+        n = strcspn(s, MARK_BOS MARK_EOS);
         if (n == 0) {
             n = 1;
-            fputs(*s == EOS[0] ? "{{ eos_token }}" : o->bos ? "{{ bos_token }}" : "", o->f);
+            fputs(*s == MARK_EOS[0] ? "{{ eos_token }}" : o->bos ? "{{ bos_token }}" : "", o->f);
         } else {
             fputs("{{ '", o->f);
             put_quoted(o, s, n);
@@ -99,7 +99,7 @@ static void put_system(const Out *o, const Template *x)
 static void put_turns(const Out *o, const Template *x)
 {
     const bool spelt = x->marks && !o->ids;
-    put_form(o, spelt && !x->begin[0] ? BOS : x->begin);
+    put_form(o, spelt && !x->begin[0] ? MARK_BOS : x->begin);
     fputs(x->always ? "" : "\n", o->f);
     if (x->place == SYSTEM_ALONE)
         put_system(o, x);
@@ -120,7 +120,7 @@ static void put_turns(const Out *o, const Template *x)
     }
     put_form(o, x->lead);
     fputs("{{ words(message['content']) }}", o->f);
-    put_form(o, spelt && x->end[0] != EOS[0] ? EOS : x->end);
+    put_form(o, spelt && x->end[0] != MARK_EOS[0] ? MARK_EOS : x->end);
     put_form(o, x->after);
     fputs("\n{%- endif -%}\n{%- endfor -%}\n{%- if add_generation_prompt -%}", o->f);
     put_form(o, x->ask);
@@ -131,7 +131,7 @@ static void put_turns(const Out *o, const Template *x)
 /* The caption alone, behind the pictures. */
 static void put_plain(const Out *o)
 {
-    put_form(o, BOS);
+    put_form(o, MARK_BOS);
     fputs("\n{%- for message in turns -%}\n"
           "{%- if message['role'] == 'user' -%}{{ '<image>' * (words(message['content']).split('<image>')|length - 1) }}\n"
           "{%- elif message['role'] == 'assistant' -%}{{ words(message['content']) + '\\n' }}\n"

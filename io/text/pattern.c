@@ -6,9 +6,9 @@
 #include <string.h>
 
 struct Pattern { pcre2_code *code; };
-struct Match   { pcre2_match_data *data; };
+struct Match   { pcre2_match_data *data; pcre2_match_context *limits; };
 
-enum { PATTERN_BYTES = 1 << 16 };
+enum { PATTERN_BYTES = 1 << 16, HEAP_KIB = 256 << 10 };
 
 #define SPACES "\\t-\\r\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 
@@ -25,11 +25,10 @@ static bool escape(char c, bool class, const char **as, Err *e)
         *as = class ? SPACES : "[" SPACES "]";
     if (c == 'S' && !class)
         *as = "[^" SPACES "]";
-    if ((c == 'S' && class) || strchr("wWbBhHRXKQGC", c)) {
-        const char what[] = { '\\', c, class ? ' ' : 0, '[', ']', 0 };
-        return c == 0 || refused(e, what);
-    }
-    return true;
+    if (c == 'S' && class)
+        return refused(e, "\\S in a class");
+    const char what[] = { '\\', c, 0 };
+    return !c || !strchr("wWbBhHRXKQGC", c) || refused(e, what);
 }
 
 /* \p{Lu}, \pL: general categories mean the same everywhere; scripts do not (PCRE2 takes their extensions, too). */
@@ -137,21 +136,23 @@ void pattern_free(Pattern *p)
 Match *match_new(void)
 {
     Match *m = malloc(sizeof *m);
-    CHECK(m && (m->data = pcre2_match_data_create(1, NULL)), "no memory for a match");
+    CHECK(m && (m->data = pcre2_match_data_create(1, NULL)) && (m->limits = pcre2_match_context_create(NULL)), "no memory for a match");
+    pcre2_set_heap_limit(m->limits, HEAP_KIB);
     return m;
 }
 
 void match_free(Match *m)
 {
     pcre2_match_data_free(m->data);
+    pcre2_match_context_free(m->limits);
     free(m);
 }
 
 int pattern_find(const Pattern *p, Match *m, const uint8_t *text, size_t n, size_t from, size_t *begin, size_t *end)
 {
-    int rc = pcre2_match(p->code, text, n, from, PCRE2_NO_UTF_CHECK, m->data, NULL);
+    int rc = pcre2_match(p->code, text, n, from, PCRE2_NO_UTF_CHECK, m->data, m->limits);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(p->code, text, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, m->data, NULL);
+        rc = pcre2_match(p->code, text, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, m->data, m->limits);
     if (rc == PCRE2_ERROR_NOMATCH)
         return 0;
     if (rc < 0)

@@ -82,11 +82,12 @@ static int mark_id(const Writer *w, const char *s, int *n)
     return text_symbol(w->t, word);
 }
 
-/* Up to and with the first byte of the first mark: a model may take a mark for its id wherever it is written whole. */
+/* Up to and with the first byte of the first mark: a model may take a mark for its id wherever it is written whole.  Marks begin with
+   "<" or "[". */
 static size_t before_mark(const Writer *w, const char *s, size_t n)
 {
     int len;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = strcspn(s, "<["); i < n; i += 1 + strcspn(s + i + 1, "<["))
         if (mark_id(w, s + i, &len) >= 0)
             return i + 1;
     return n;
@@ -106,8 +107,8 @@ static void encode_piece(Writer *w, enum Learn learn)
 static void put_form(Writer *w, const char *s)
 {
     for (int n; *s; s += n) {
-        const int id = *s == BOS[0] ? text_bos(w->t) : *s == EOS[0] ? text_eos(w->t) : mark_id(w, s, &n);
-        if (*s == BOS[0] || *s == EOS[0])
+        const int id = *s == MARK_BOS[0] ? text_bos(w->t) : *s == MARK_EOS[0] ? text_eos(w->t) : mark_id(w, s, &n);
+        if (*s == MARK_BOS[0] || *s == MARK_EOS[0])
             n = 1;
         else if (id < 0)
             put_text(w, s, n = 1);
@@ -115,7 +116,7 @@ static void put_form(Writer *w, const char *s)
             continue;
         encode_piece(w, GIVEN);
         put_id(w, id, GIVEN);
-        w->begun = *s != BOS[0];
+        w->begun = *s != MARK_BOS[0];
     }
 }
 
@@ -185,7 +186,7 @@ static void put_answer(Writer *w, const char *answer)
 {
     const enum Learn learn = says_something(answer) ? LEARNED : GIVEN;
     int n;
-    const int end = w->x->end[0] == EOS[0] ? -1 : mark_id(w, w->x->end, &n);
+    const int end = w->x->end[0] == MARK_EOS[0] ? -1 : mark_id(w, w->x->end, &n);
     encode_piece(w, GIVEN);
     put(w, w->x->lead);
     put(w, answer);
@@ -197,7 +198,7 @@ static void put_answer(Writer *w, const char *answer)
 /* The line break has an id of its own, for it stops the answer: some text models have one for ".\n". */
 static void build_plain(Writer *w, const Talk *k)
 {
-    put_form(w, BOS);
+    put_form(w, MARK_BOS);
     for (int i = 0; i < k->images; i++)
         put_id(w, IMAGE_TOKEN, GIVEN);
     const char *answer = k->turns[0].answer;
@@ -221,7 +222,7 @@ static void build_turns(Writer *w, const Talk *k)
 {
     const Template *x = w->x;
     const int at = x->place == SYSTEM_IN_LAST ? k->n - 1 : 0;
-    put_form(w, x->marks && !w->ids && !x->begin[0] ? BOS : x->begin);
+    put_form(w, x->marks && !w->ids && !x->begin[0] ? MARK_BOS : x->begin);
     for (int i = 0; i < k->n; i++) {
         if (x->place == SYSTEM_ALONE && i == 0)
             put_system(w, k->system);

@@ -15,37 +15,37 @@
 
 /* What templates of one writing share. */
 #define AS_V1 \
-    .human = "USER:", .answer = "ASSISTANT:", .begin = BOS, .open = "", .close = " ", .turn = "USER: ", .ask = " ASSISTANT:", \
-    .last = "", .lead = " ", .end = EOS, .after = ""
+    .human = "USER:", .answer = "ASSISTANT:", .begin = MARK_BOS, .open = "", .close = " ", .turn = "USER: ", .ask = " ASSISTANT:", \
+    .last = "", .lead = " ", .end = MARK_EOS, .after = ""
 #define AS_LLAMA2 \
-    .human = "[INST]", .answer = "[/INST]", .begin = "", .open = "<<SYS>>\n", .close = "\n<</SYS>>\n\n", .turn = BOS "[INST] ", \
-    .ask = " [/INST]", .last = "", .lead = " ", .end = EOS, .after = "", .place = SYSTEM_IN_FIRST
+    .human = "[INST]", .answer = "[/INST]", .begin = "", .open = "<<SYS>>\n", .close = "\n<</SYS>>\n\n", .turn = MARK_BOS "[INST] ", \
+    .ask = " [/INST]", .last = "", .lead = " ", .end = MARK_EOS, .after = "", .place = SYSTEM_IN_FIRST
 #define AS_CHATML \
     .human = "user", .answer = "assistant", .symbols = CHATML_START "," CHATML_END, .marks = CHATML_START "," CHATML_END, \
     .begin = "", .open = CHATML_START "system\n", .close = CHATML_END "\n", .turn = CHATML_START "user\n", \
     .ask = CHATML_END "\n" CHATML_START "assistant\n", .lead = "", .end = CHATML_END, .after = "\n", .stops = "<|endoftext|>"
 #define AS_LLAMA3(head) \
     .human = "user", .answer = "assistant", .symbols = "<|start_header_id|>,<|end_header_id|>,<|eot_id|>", \
-    .marks = "<|start_header_id|>,<|end_header_id|>,<|eot_id|>", .begin = BOS, .open = HEADER("system") head, \
+    .marks = "<|start_header_id|>,<|end_header_id|>,<|eot_id|>", .begin = MARK_BOS, .open = HEADER("system") head, \
     .close = "<|eot_id|>", .turn = HEADER("user"), .ask = "<|eot_id|>" HEADER("assistant"), .last = "", .lead = "", \
     .end = "<|eot_id|>", .after = "", .stops = "<|end_of_text|>,<|eom_id|>"
 
 const Template templates[TEMPLATES] = {
-    [TEMPLATE_PLAIN] = { .name = "plain", .system = "", .human = "USER:", .answer = "ASSISTANT:", .begin = BOS, .open = "",
+    [TEMPLATE_PLAIN] = { .name = "plain", .system = "", .human = "USER:", .answer = "ASSISTANT:", .begin = MARK_BOS, .open = "",
                          .close = "", .turn = "", .ask = "", .last = "", .lead = "", .end = "\n", .after = "" },
     [TEMPLATE_V1] = { .name = "v1", .system = V1_SYSTEM, AS_V1 },
     [TEMPLATE_V1_BARE] = { .name = "v1-bare", .system = "", AS_V1 },
     [TEMPLATE_LLAMA2] = { .name = "llama2", .system = LLAVA_SYSTEM, AS_LLAMA2 },
     [TEMPLATE_LLAMA2_BARE] = { .name = "llama2-bare", .system = "", AS_LLAMA2 },
-    [TEMPLATE_MISTRAL] = { .name = "mistral", .system = "", .human = "[INST]", .answer = "[/INST]", .begin = BOS, .open = "",
-                           .close = "\n\n", .turn = "[INST] ", .ask = " [/INST]", .last = "", .lead = " ", .end = EOS,
+    [TEMPLATE_MISTRAL] = { .name = "mistral", .system = "", .human = "[INST]", .answer = "[/INST]", .begin = MARK_BOS, .open = "",
+                           .close = "\n\n", .turn = "[INST] ", .ask = " [/INST]", .last = "", .lead = " ", .end = MARK_EOS,
                            .after = "", .place = SYSTEM_IN_FIRST },
     [TEMPLATE_MISTRAL3] = { .name = "mistral3", .system = "", .human = "[INST]", .answer = "[/INST]", .symbols = "[INST],[/INST]",
-                            .marks = "[INST],[/INST]", .begin = BOS, .open = "", .close = "\n\n", .turn = "[INST] ",
-                            .ask = "[/INST]", .last = "", .lead = " ", .end = EOS, .after = "", .place = SYSTEM_IN_LAST },
+                            .marks = "[INST],[/INST]", .begin = MARK_BOS, .open = "", .close = "\n\n", .turn = "[INST] ",
+                            .ask = "[/INST]", .last = "", .lead = " ", .end = MARK_EOS, .after = "", .place = SYSTEM_IN_LAST },
     [TEMPLATE_TEKKEN] = { .name = "tekken", .system = "", .human = "[INST]", .answer = "[/INST]", .symbols = "[INST],[/INST]",
-                          .marks = "[INST],[/INST]", .begin = BOS, .open = "", .close = "\n\n", .turn = "[INST]",
-                          .ask = "[/INST]", .last = "", .lead = "", .end = EOS, .after = "", .place = SYSTEM_IN_LAST },
+                          .marks = "[INST],[/INST]", .begin = MARK_BOS, .open = "", .close = "\n\n", .turn = "[INST]",
+                          .ask = "[/INST]", .last = "", .lead = "", .end = MARK_EOS, .after = "", .place = SYSTEM_IN_LAST },
     [TEMPLATE_CHATML] = { .name = "chatml", .system = "You are a helpful assistant.", .last = "", AS_CHATML },
     [TEMPLATE_CHATML_BARE] = { .name = "chatml-bare", .system = "", .last = "", AS_CHATML },
     [TEMPLATE_QWEN25] = { .name = "qwen25", .last = "", AS_CHATML,
@@ -56,13 +56,13 @@ const Template templates[TEMPLATES] = {
     [TEMPLATE_LLAMA3] = { .name = "llama3", .system = "", AS_LLAMA3("") },
     [TEMPLATE_LLAMA31] = { .name = "llama31", .system = "", AS_LLAMA3(DATES), .always = true },
     [TEMPLATE_GEMMA] = { .name = "gemma", .system = "", .human = "user", .answer = "model",
-                         .symbols = "<start_of_turn>,<end_of_turn>", .marks = "<start_of_turn>,<end_of_turn>", .begin = BOS,
+                         .symbols = "<start_of_turn>,<end_of_turn>", .marks = "<start_of_turn>,<end_of_turn>", .begin = MARK_BOS,
                          .open = "", .close = "\n\n", .turn = "<start_of_turn>user\n",
                          .ask = "<end_of_turn>\n<start_of_turn>model\n", .last = "", .lead = "", .end = "<end_of_turn>",
                          .after = "\n", .place = SYSTEM_IN_FIRST },
-    [TEMPLATE_ZEPHYR] = { .name = "zephyr", .system = "", .human = "<|user|>", .answer = "<|assistant|>", .begin = BOS,
-                          .open = "<|system|>\n", .close = EOS "\n", .turn = "<|user|>\n", .ask = EOS "\n<|assistant|>\n",
-                          .last = "", .lead = "", .end = EOS, .after = "\n" },
+    [TEMPLATE_ZEPHYR] = { .name = "zephyr", .system = "", .human = "<|user|>", .answer = "<|assistant|>", .begin = MARK_BOS,
+                          .open = "<|system|>\n", .close = MARK_EOS "\n", .turn = "<|user|>\n", .ask = MARK_EOS "\n<|assistant|>\n",
+                          .last = "", .lead = "", .end = MARK_EOS, .after = "\n" },
 };
 
 int template_find(const char *name)
@@ -119,7 +119,7 @@ int template_stops(int template_, const Text *t, int32_t stop[TEMPLATE_STOPS])
     int n = 0;
     if (template_ == TEMPLATE_PLAIN)
         n = add_stop(stop, n, text_newline(t));
-    else if (x->end[0] != EOS[0] && template_marks(template_, t))
+    else if (x->end[0] != MARK_EOS[0] && template_marks(template_, t))
         n = add_stop(stop, n, text_symbol(t, x->end));
     n = add_stop(stop, n, text_eos(t));
     for (const char *list = template_marks(template_, t) ? x->stops : NULL; (list = next_mark(list, word)); )
@@ -133,7 +133,7 @@ static void unmark(int template_, char *text)
     char *to = text;
     for (const char *s = text; *s; ) {
         const Template *x = &templates[template_];
-        const int n = *s == BOS[0] || *s == EOS[0] ? 1 : template_mark(x->marks, s) + template_mark(x->also, s);
+        const int n = *s == MARK_BOS[0] || *s == MARK_EOS[0] ? 1 : template_mark(x->marks, s) + template_mark(x->also, s);
         if (n > 0)
             s += n;
         else

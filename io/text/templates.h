@@ -26,7 +26,7 @@
  * Source  ASVR's released code (plain, vicuna_v1);  LLaVA, conversation.py (llava_llama_2, mistral_instruct);  the chat formats
  *         of Llama 2, 3 and 3.1, Mistral, Qwen, SmolLM2, Gemma and Zephyr.  Llama 2's has a space in front of EOS; here the
  *         answer's last token is EOS, as in all other templates.
- * Tests   tests/io/text/test_prompt.c, tests/peers/templates.py
+ * Tests   tests/io/text/test_prompt.c, test_prompt_golden.c, tests/peers/templates.py
  */
 #pragma once
 #include "io/text/text.h"
@@ -42,8 +42,8 @@ enum {
 
 #define CHATML_START "<|im_start|>"
 #define CHATML_END   "<|im_end|>"
-#define BOS "\1"                       /* in the texts of a Template: these ids */
-#define EOS "\2"
+#define MARK_BOS "\1"                  /* in the texts of a Template: these ids */
+#define MARK_EOS "\2"
 
 enum SystemPlace { SYSTEM_ALONE, SYSTEM_IN_FIRST, SYSTEM_IN_LAST };     /* in front of all turns; in the first; in the last one */
 

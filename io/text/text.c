@@ -23,6 +23,7 @@ struct Text {
     Sp      *first, *more;      /* the same model; `more` puts no space in front and drops none */
     int      newline;
     uint64_t hash;
+    char     file[PATH_ROOM];
 };
 
 /* A protobuf message followed by another is their union, the later value winning.  This one says
@@ -97,6 +98,7 @@ static Text *open_file(const char *path, Err *e)
         return NULL;
     Text *t = calloc(1, sizeof *t);
     CHECK(t, "no memory for a text model");
+    snprintf(t->file, sizeof t->file, "%s", path);
     if (!bpetext_is(model, n))
         return open_sentencepiece(t, path, model, n, e);
     t->bpe = bpetext_open(path, model, n, e);
@@ -145,6 +147,7 @@ void text_close(Text *t)
     free(t);
 }
 
+const char *text_file(const Text *t) { return t->file; }
 int      text_size(const Text *t)    { return t->bpe ? bpe_size(t->bpe->bpe) : sp_size(t->first); }
 int      text_bos(const Text *t)     { return t->bpe ? t->bpe->bos : sp_bos(t->first); }
 int      text_eos(const Text *t)     { return t->bpe ? t->bpe->eos : sp_eos(t->first); }
@@ -188,6 +191,16 @@ int text_decode(const Text *t, const int32_t *ids, int n, char *out, int cap)
     const int len = t->bpe ? bpetext_decode(t->bpe, ids, n, out, cap) : sp_decode(t->first, ids, n, out, cap);
     CHECK(len >= 0, "no memory to decode %d ids", n);
     return len;
+}
+
+bool text_trainable(const char *model_path)
+{
+    static const char *const others[] = { ".json", ".tiktoken", ".txt", "/" };
+    const size_t n = strlen(model_path);
+    for (int i = 0; i < 4; i++)
+        if (n >= strlen(others[i]) && strcmp(model_path + n - strlen(others[i]), others[i]) == 0)
+            return false;
+    return true;
 }
 
 bool text_train(const char *corpus_path, int vocab, const char *symbols, const char *model_path, Err *e)

@@ -30,6 +30,7 @@ typedef struct Text Text;
 Text    *text_open(const char *path, Err *e);
 void     text_close(Text *t);
 
+const char *text_file(const Text *t);    /* the file that was opened: of a folder, the one in it */
 int      text_size(const Text *t);       /* ids are 0 <= id < size */
 int      text_bos(const Text *t);        /* -1 where the model has none; so text_eos */
 int      text_eos(const Text *t);
@@ -57,4 +58,6 @@ int text_decode(const Text *t, const int32_t *ids, int n, char *out, int cap);
  * corpus gives the same file: one thread, no sampling.  Written aside and renamed.
  * EXIT_DATA: the corpus has no text, or its characters alone exceed `vocab`;  EXIT_IO: a file cannot be read or written.
  */
+/* Whether text_train may write a file of this name: not where it is one of another kind of text model. */
+bool text_trainable(const char *model_path);
 bool text_train(const char *corpus_path, int vocab, const char *symbols, const char *model_path, Err *e);

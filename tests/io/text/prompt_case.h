@@ -19,8 +19,9 @@
 #define SYSTEM "A chat between a curious user and an artificial intelligence assistant. " \
                "The assistant gives helpful, detailed, and polite answers to the user's questions."
 
-static Text  *text, *symbols, *marks, *defined;      /* of the same corpus: without marks; with ChatML's, with all as control symbols;
-                                                        with ChatML's as user-defined ones */
+static Text  *text, *symbols, *marks, *defined, *bare;      /* of the same corpus: without marks; with ChatML's, with all as control symbols;
+                                                        with ChatML's as user-defined ones;
+                                                        with ChatML's and neither BOS nor EOS */
 #define MARKS "<|im_start|>,<|im_end|>,<|start_header_id|>,<|end_header_id|>,<|eot_id|>,[INST],[/INST],<start_of_turn>,<end_of_turn>," \
               "<think>,</think>,<|endoftext|>,<|end_of_text|>"
 static Prompt p, q;
@@ -34,11 +35,8 @@ static Text *train(const char *corpus, const char *model, const char *control)
     return t;
 }
 
-/* As published models have the marks: text that spells one becomes its id. */
-static Text *train_defined(const char *corpus, const char *model)
+static Text *train_with(const char *corpus, const char *model, const char *const *options)
 {
-    static const char *const options[] = { "model_type", "bpe", "byte_fallback", "true", "normalization_rule_name", "identity",
-        "remove_extra_whitespaces", "false", "user_defined_symbols", CHATML_START "," CHATML_END, NULL };
     char why[256];
     size_t n;
     void *bytes = sp_train(corpus, 400, options, &n, why, sizeof why);
@@ -52,6 +50,13 @@ static Text *train_defined(const char *corpus, const char *model)
     unlink(model);
     return t;
 }
+
+#define PLAIN_BPE "model_type", "bpe", "byte_fallback", "true", "normalization_rule_name", "identity", "remove_extra_whitespaces", "false"
+
+/* As published models have the marks: text that spells one becomes its id. */
+static const char *const DEFINED[] = { PLAIN_BPE, "user_defined_symbols", CHATML_START "," CHATML_END, NULL };
+/* As Qwen's has them: no BOS, no EOS, marks alone. */
+static const char *const BARE[] = { PLAIN_BPE, "bos_id", "-1", "eos_id", "-1", "control_symbols", CHATML_START "," CHATML_END, NULL };
 
 static int setup(void **state)
 {
@@ -67,10 +72,11 @@ static int setup(void **state)
     text = train(corpus, model, NULL);
     symbols = train(corpus, model, templates[TEMPLATE_CHATML].symbols);
     marks = train(corpus, model, MARKS);
-    defined = train_defined(corpus, model);
+    defined = train_with(corpus, model, DEFINED);
+    bare = train_with(corpus, model, BARE);
     unlink(corpus);
     rmdir(dir);
-    return text && symbols && marks && defined ? 0 : -1;
+    return text && symbols && marks && defined && bare ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -82,5 +88,6 @@ static int teardown(void **state)
     text_close(symbols);
     text_close(marks);
     text_close(defined);
+    text_close(bare);
     return 0;
 }

@@ -265,6 +265,23 @@ static void test_marks_in_text(void **state)
     assert_int_equal(text_symbol(text, CHATML_END), -1);
 }
 
+/* A text model without BOS and EOS: templates whose answers end with one of its marks, and plain, are written, without BOS. */
+static void test_without_bos(void **state)
+{
+    (void)state;
+    const Turn turn = { "What?", "A cat." };
+    const Talk talk = { &turn, 1, 1, NULL };
+    for (int kind = 0; kind < TEMPLATES; kind++) {
+        Err e = { 0 };
+        const bool can = kind == TEMPLATE_PLAIN || template_marks(kind, bare);
+        assert_int_equal(prompt_build(&p, bare, kind, &talk, &e), can);
+        assert_int_equal(e.code, can ? 0 : EXIT_DATA);
+        for (int i = 0; can && i < p.n; i++)
+            assert_true(p.tokens[i] >= 0 || p.tokens[i] == IMAGE_TOKEN);
+    }
+    assert_int_equal(template_marks(TEMPLATE_CHATML, bare), true);
+}
+
 /* The token that an answer ends with in training is the one that stops it. */
 static void test_stops(void **state)
 {
@@ -356,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_inference_is_training), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_long_conversation),   cmocka_unit_test(test_template_names),
         cmocka_unit_test(test_marks_in_text),       cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_without_bos),
         cmocka_unit_test(test_blank_answers),       cmocka_unit_test(test_question),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

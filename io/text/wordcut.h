@@ -1,8 +1,8 @@
 /*
- * words.h -- text -> words: what a tokenizer does to text before any merge
+ * wordcut.h -- text -> words: what a tokenizer does to text before any merge
  *
- *     normalizers   NFC NFD NFKC NFKD, lower case, literal or pattern -> text, text put in front (PREPEND; BEGIN: unless it is there)
- *     cuts          a pattern and what becomes of its matches, one cut inside the pieces of the cut before
+ *     normalizers   NFC NFD NFKC NFKD, lower case, literal or pattern -> text, text put in front
+ *     cuts          a pattern and what becomes of its matches, one cut inside the pieces of the cut before; spaces written otherwise
  *
  * Patterns are Perl's, by PCRE2, with Unicode classes.  They were written for Oniguruma (tokenizer.json) or Rust's regex (files of
  * ranks): \s is Unicode's White_Space, as there; what those read otherwise than Perl is refused by name (words_cut).
@@ -17,7 +17,7 @@
 
 typedef struct Words Words;
 
-enum Normal { NORMAL_NFC, NORMAL_NFD, NORMAL_NFKC, NORMAL_NFKD, NORMAL_LOWER, NORMAL_REPLACE, NORMAL_PREPEND, NORMAL_BEGIN };
+enum Normal { NORMAL_NFC, NORMAL_NFD, NORMAL_NFKC, NORMAL_NFKD, NORMAL_LOWER, NORMAL_REPLACE, NORMAL_PREPEND };
 /* What becomes of a match: a piece; nothing; joined with matches beside it, with the text in front, with the text behind. */
 enum Cut { CUT_ISOLATED, CUT_REMOVED, CUT_CONTIGUOUS, CUT_WITH_PREVIOUS, CUT_WITH_NEXT };
 
@@ -29,8 +29,8 @@ void   words_free(Words *w);
 /* Each adds one step behind those there are; at most 16 of each kind.  EXIT_DATA, `where` left empty: the pattern is refused. */
 bool words_normal(Words *w, enum Normal what, enum Grammar grammar, Span pattern, Span content, Err *e);
 bool words_cut(Words *w, enum Grammar grammar, Span pattern, enum Cut cut, bool invert, Err *e);
-/* A space in front of each piece that has none; text that goes on (`more`) gets none. */
-bool words_space(Words *w, Err *e);
+/* Each space is written `as` something; front: one of them in front of each piece that has none, but of text that goes on (`more`). */
+bool words_space(Words *w, Span as, bool front, Err *e);
 
 /* What a word is given to. */
 typedef void WordSink(void *ctx, const uint8_t *word, size_t n);

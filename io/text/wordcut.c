@@ -1,14 +1,14 @@
-#include "io/text/words.h"
+#include "io/text/wordcut.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <utf8proc.h>
 
-enum { STEPS = 16, TEXT_BYTES = 1 << 30 };
+enum { STEPS = 16, CONTENT = 4096, TEXT_BYTES = 1 << 26 };
 
 typedef struct { enum Normal what; Pattern *pattern; char *content; size_t n; } Normaliser;
-typedef struct { Pattern *pattern; enum Cut cut; bool invert; } Step;       /* no pattern: a space in front */
+typedef struct { Pattern *pattern; enum Cut cut; bool invert; char space[8]; size_t n; bool front; } Step;       /* no pattern: spaces */
 
 struct Words {
     Normaliser normal[STEPS];
@@ -44,6 +44,8 @@ static bool room(int n, Err *e)
 bool words_normal(Words *w, enum Normal what, enum Grammar grammar, Span pattern, Span content, Err *e)
 {
     Normaliser k = { .what = what, .n = content.n };
+    if (content.n > CONTENT)
+        return err_set(e, EXIT_DATA, "", "", "a normalizer writes %zu bytes at once", content.n);
     if (!room(w->normals, e) || (what == NORMAL_REPLACE && !(k.pattern = pattern_new(grammar, pattern.s, pattern.n, e))))
         return false;
     k.content = malloc(content.n + 1);
@@ -58,15 +60,17 @@ bool words_cut(Words *w, enum Grammar grammar, Span pattern, enum Cut cut, bool 
 {
     Pattern *p = room(w->steps, e) ? pattern_new(grammar, pattern.s, pattern.n, e) : NULL;
     if (p)
-        w->step[w->steps++] = (Step){ p, cut, invert };
+        w->step[w->steps++] = (Step){ .pattern = p, .cut = cut, .invert = invert };
     return p;
 }
 
-bool words_space(Words *w, Err *e)
+bool words_space(Words *w, Span as, bool front, Err *e)
 {
-    if (!room(w->steps, e))
-        return false;
-    w->step[w->steps++] = (Step){ 0 };
+    Step k = { .n = as.n, .front = front };
+    if (!room(w->steps, e) || as.n == 0 || as.n > sizeof k.space)
+        return err_set(e, EXIT_DATA, "", "", "a space is written with %zu bytes", as.n);
+    memcpy(k.space, as.s, as.n);
+    w->step[w->steps++] = k;
     return true;
 }
 
@@ -111,6 +115,11 @@ static void add(Buffer *b, const void *s, size_t n)
 static bool gave_up(Err *e)
 {
     return err_set(e, EXIT_DATA, "", "leave this text out", "a pattern of the text model gave up on a text: too many steps");
+}
+
+static bool too_long(Err *e)
+{
+    return err_set(e, EXIT_DATA, "", "leave this text out", "a text of over 64 MiB cannot be normalised");
 }
 
 /* No character below U+0300 is changed by NFC. */
@@ -158,6 +167,8 @@ static bool replace(Buffer *out, const Normaliser *k, const uint8_t *s, size_t n
     size_t from = 0, at = 0, begin, end;
     int found = 0;
     while (at <= n && (found = pattern_find(k->pattern, m, s, n, at, &begin, &end)) == 1) {
+        if (out->n + begin - from + k->n > TEXT_BYTES)
+            break;
         add(out, s + from, begin - from);
         add(out, k->content, k->n);
         from = end;
@@ -165,7 +176,7 @@ static bool replace(Buffer *out, const Normaliser *k, const uint8_t *s, size_t n
     }
     match_free(m);
     add(out, s + from, n - from);
-    return found >= 0 || gave_up(e);
+    return found >= 0 ? found == 0 || at > n || too_long(e) : gave_up(e);
 }
 
 static bool normalise_run(const Words *w, const uint8_t *s, size_t n, bool more, Buffer *out, Err *e)
@@ -178,14 +189,13 @@ static bool normalise_run(const Words *w, const uint8_t *s, size_t n, bool more,
         const uint8_t *t = (const uint8_t *)now.s;
         Buffer next = { 0 };
         if (now.n > TEXT_BYTES)
-            ok = err_set(e, EXIT_DATA, "", "leave this text out", "a text grows over 1 GiB when it is normalised");
+            ok = too_long(e);
         else if (k->what == NORMAL_LOWER)
             lower(&next, t, now.n);
         else if (k->what == NORMAL_REPLACE)
             ok = replace(&next, k, t, now.n, e);
-        else if (k->what == NORMAL_PREPEND || k->what == NORMAL_BEGIN) {
-            const bool there = k->what == NORMAL_BEGIN && now.n >= k->n && memcmp(t, k->content, k->n) == 0;
-            if (now.n > 0 && !more && !there)
+        else if (k->what == NORMAL_PREPEND) {
+            if (now.n > 0 && !more)
                 add(&next, k->content, k->n);
             add(&next, t, now.n);
         } else
@@ -236,16 +246,21 @@ static void cut(Cutter *c, int k, const uint8_t *s, size_t n);
 
 static void cut_space(Cutter *c, int k, const uint8_t *s, size_t n)
 {
-    if (c->more || s[0] == ' ') {
-        cut(c, k + 1, s, n);
-        return;
+    const Step *step = c->w->step + k;
+    const bool there = s[0] == ' ' || (n >= step->n && memcmp(s, step->space, step->n) == 0);
+    Buffer b = { 0 };
+    if (step->front && !c->more && !there)
+        add(&b, step->space, step->n);
+    for (size_t i = 0; i < n;) {
+        const uint8_t *space = step->n == 1 && step->space[0] == ' ' ? NULL : memchr(s + i, ' ', n - i);
+        const size_t run = space ? (size_t)(space - s) - i : n - i;
+        add(&b, s + i, run);
+        if (space)
+            add(&b, step->space, step->n);
+        i += run + (space != NULL);
     }
-    uint8_t *t = malloc(n + 1);
-    CHECK(t, "no memory for %zu bytes of text", n);
-    t[0] = ' ';
-    memcpy(t + 1, s, n);
-    cut(c, k + 1, t, n + 1);
-    free(t);
+    cut(c, k + 1, (const uint8_t *)b.s, b.n);
+    free(b.s);
 }
 
 /* Pieces as they are found; those that wait for what follows them are held back in one range. */
