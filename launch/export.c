@@ -266,7 +266,7 @@ static bool export_both(Export *x, Err *e)
         return false;
     bool ok = target(x, final, temp, e) && write_tensors(x, temp, e);
     if (ok && x->r.grid.rank == 0) {
-        if ((x->hf[0] ? hffiles_copy(x->hf, temp, e) : export_small(x, temp, e)) && file_sync(temp, e))
+        if ((x->hf[0] ? export_base_small(x, temp, e) : export_small(x, temp, e)) && file_sync(temp, e))
             file_commit(temp, final, e);
     }
     ok = ok && run_agree(&x->r, e);

@@ -122,7 +122,8 @@ static json_t *decoder(HfNumber *number, const void *config, const HfExport *x)
     json_t *j = section(number, config, DECODER, decoder_is(number, config, DECODER_TYPE));
     const double size = number(config, "model.decoder.head_dim");
     put_string(j, "hidden_act", "silu");
-    put_int(j, "head_dim", size > 0 ? size : number(config, "model.decoder.width") / number(config, "model.decoder.heads"));
+    if (size > 0 || number(config, "model.decoder.qk_norm") != 0)           /* Qwen3 has another default */
+        put_int(j, "head_dim", size > 0 ? size : number(config, "model.decoder.width") / number(config, "model.decoder.heads"));
     put(j, "rope_scaling", stretch(number, config));
     put_int(j, "vocab_size", x->vocab ? x->vocab : number(config, "model.decoder.vocab"));
     put(j, "tie_word_embeddings", json_boolean(x->tied));

@@ -36,6 +36,7 @@ typedef struct {
     St          plan, unused;
     ExportItem *item;
     int         items, cap;
+    bool        files_embed, files_head, two;     /* with a base: what its files hold; the run's are two different tensors */
     int         image_token, vocab;       /* without a base: the id of <image>, or -1; rows of the embedding in the files */
     char        note[EXPORT_NOTES][256];  /* what a reader of the files may miss, or "" */
 } Export;
@@ -46,8 +47,10 @@ const CkptTensor *export_find(const Export *x, int from, const char *ours);
 int  export_count(const Export *x, const char *form);
 bool plan_from_base(Export *x, Err *e);
 /* Where the base ties lm_head to the embedding, the run's must be equal, too. */
-bool plan_tied(const Export *x, Err *e);
+bool plan_tied(Export *x, Err *e);
 bool plan_own(Export *x, Err *e);
 /* What lies beside the weights without a base (exportsmall.c): config.json and others, the tokenizer's.  Local, rank 0. */
 bool export_small(Export *x, const char *dir, Err *e);
+/* The base's, config.json made to say of lm_head what the files hold.  Local, rank 0. */
+bool export_base_small(Export *x, const char *dir, Err *e);
 void plan_forget(Export *x);                  /* items.  Local */

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dist/comm.h"
+
 static const char WEIGHTS[] = "weights/";
 
 const CkptTensor *export_find(const Export *x, int from, const char *ours)
@@ -64,14 +66,21 @@ static bool fits(const StTensor *to, const HfPiece *p, const CkptTensor *t, int 
 
 /* ---- as the base's files were ---- */
 
+/* Where lm_head is the embedding, the embedding. */
+static const CkptTensor *find_tied(const Export *x, int from, const char *ours)
+{
+    const CkptTensor *t = export_find(x, from, ours);
+    return t || strcmp(ours, "decoder.lm_head") ? t : export_find(x, from, "decoder.embed");
+}
+
 static bool plan_tensor(Export *x, const StTensor *to, Err *e)
 {
     HfPiece piece[HF_PIECES];
     const int n = hf_pieces(to->name, x->r.c->model.codes.depth, piece);
     int found = 0;
     for (int k = 0; k < n; k++) {
-        const CkptTensor *own = export_find(x, FROM_RUN, piece[k].ours);
-        const CkptTensor *t = own ? own : export_find(x, FROM_BASE, piece[k].ours);
+        const CkptTensor *own = find_tied(x, FROM_RUN, piece[k].ours);
+        const CkptTensor *t = own ? own : find_tied(x, FROM_BASE, piece[k].ours);
         if (!t)
             continue;
         if (!fits(to, &piece[k], t, 0, ckpt_path(x->ckpt[own ? FROM_RUN : FROM_BASE]), e))
@@ -101,26 +110,40 @@ bool plan_from_base(Export *x, Err *e)
     return ok;
 }
 
-bool plan_tied(const Export *x, Err *e)
+/* Does lm_head of the run differ from its embedding?  A few MiB of each at a time. */
+static bool compare_tied(const Export *x, const CkptTensor *a, const CkptTensor *b, int *differ, Err *e)
 {
-    const CkptTensor *pair[] = { export_find(x, FROM_RUN, "decoder.embed"), export_find(x, FROM_RUN, "decoder.lm_head") };
+    enum { COMPARED = 1 << 20 };
     const int rank = x->r.grid.rank, size = x->r.grid.size;
-    for (int i = 0; i < x->items; i++)
-        if (x->item[i].tensor == pair[1])
-            return true;
-    if (!pair[0] || !pair[1] || pair[0]->size[0] != pair[1]->size[0] || pair[0]->size[1] != pair[1]->size[1])
-        return true;
-    const int64_t rows = pair[0]->size[0], cols = pair[0]->size[1], first = rows * rank / size, n = rows * (rank + 1) / size - first;
-    float *a = malloc((size_t)(2 * n * cols + 1) * sizeof *a), *b = a + n * cols;
-    CHECK(a, "no memory to compare two embeddings");
-    const Slice here = slice_range(slice_whole(2, pair[0]->size), 0, first, n);
-    const Piece p[] = { { pair[0]->name, here, n ? a : NULL, false }, { pair[1]->name, here, n ? b : NULL, false } };
-    bool ok = ckpt_fill(x->ckpt[FROM_RUN], p, 2, CKPT_WANTED, e);
-    if (ok && n && memcmp(a, b, (size_t)(n * cols) * sizeof *a))
-        err_set(e, EXIT_CONFIG, x->hf, "export without export.base",
-                "the base's lm_head is its embedding, and the run's is not any more");
-    free(a);
-    return run_agree(&x->r, e);
+    const int64_t rows = a->size[0], cols = a->size[1], step = max64(1, COMPARED / cols), at_once = step * size;
+    float *p = malloc((size_t)(2 * step * cols) * sizeof *p), *q = p + step * cols;
+    bool ok = true;
+    CHECK(p, "no memory to compare two embeddings");
+    for (int64_t row = 0; row < rows && ok && !*differ; row += at_once) {
+        const int64_t n = min64(at_once, rows - row), first = row + n * rank / size, mine = row + n * (rank + 1) / size - first;
+        const Slice here = slice_range(slice_whole(2, a->size), 0, first, mine);
+        const Piece two[] = { { a->name, here, mine ? p : NULL, false }, { b->name, here, mine ? q : NULL, false } };
+        ok = ckpt_fill(x->ckpt[FROM_RUN], two, 2, CKPT_WANTED, e);
+        *differ = comm_agree(x->r.grid.world, ok && mine && memcmp(p, q, (size_t)(mine * cols) * sizeof *p));
+    }
+    free(p);
+    return ok;
+}
+
+bool plan_tied(Export *x, Err *e)
+{
+    const CkptTensor *embed = export_find(x, FROM_RUN, "decoder.embed"), *head = export_find(x, FROM_RUN, "decoder.lm_head");
+    int differ = 0;
+    x->files_embed = x->files_head = false;
+    for (int i = 0; i < x->items; i++) {
+        x->files_embed |= !strcmp(x->item[i].piece.ours, "decoder.embed");
+        x->files_head |= !strcmp(x->item[i].piece.ours, "decoder.lm_head");
+    }
+    if (embed && head && embed->size[0] == head->size[0] && embed->size[1] == head->size[1] && !compare_tied(x, embed, head, &differ, e))
+        return false;
+    x->two = differ;
+    return !differ || x->files_head || !x->files_embed
+        || err_set(e, EXIT_CONFIG, x->hf, "export without export.base", "the base's lm_head is its embedding, and the run's is not any more");
 }
 
 /* ---- as we lay it out ---- */

@@ -2,6 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
 
 #include "io/hf/hfwrite.h"
 #include "launch/hf/hftokens.h"
@@ -44,3 +47,36 @@ bool export_small(Export *x, const char *dir, Err *e)
     return ok && (!x->r.text || hftokens_write(x, dir, x->note[1], sizeof x->note[1], e));
 }
 
+
+/* ---- with a base ---- */
+
+/* What decides is what the files hold.  The key is set where the folder's other keys of the decoder are. */
+static bool say_tied(Export *x, const char *dir, const char *text, size_t bytes, bool tied, Err *e)
+{
+    json_t *root = json_loadb(text, bytes, 0, NULL), *inner = json_object_get(root, "text_config");
+    if (inner)
+        json_object_set_new(inner, "tie_word_embeddings", json_boolean(tied));
+    if (!inner || json_object_get(root, "tie_word_embeddings"))
+        json_object_set_new(root, "tie_word_embeddings", json_boolean(tied));
+    char *out = json_dumps(root, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+    json_decref(root);
+    CHECK(out, "no memory for a config.json");
+    snprintf(x->note[0], sizeof x->note[0], "config.json of the base says otherwise than the files: tie_word_embeddings is %s now", tied ? "true" : "false");
+    return hffiles_put(dir, "config.json", out, e);
+}
+
+bool export_base_small(Export *x, const char *dir, Err *e)
+{
+    char path[PATH_ROOM], *text;
+    size_t bytes;
+    if (!hffiles_copy(x->hf, dir, e) || !path_set(path, e, "%s/config.json", dir))
+        return false;
+    if (access(path, F_OK) || !x->files_embed)
+        return true;
+    if (!file_read(path, 1 << 20, &text, &bytes, e))
+        return false;
+    const bool says = hfconfig_says_tied(text, bytes), tied = !x->files_head || (says && !x->two);
+    const bool ok = says == tied || say_tied(x, dir, text, bytes, tied, e);
+    free(text);
+    return ok;
+}
