@@ -185,11 +185,12 @@ static bool utf8(const char *text)
     return ok;
 }
 
-/* Several sets, or a weight: "a.set, b.set", "a.set:3".  A comma elsewhere belongs to a name; a colon never does, for MPI-IO takes
-   what stands in front of it for the kind of a file system. */
+/* Several sets, or a weight: "a, b", "a.set:3".  A comma in the folder's name belongs to it; a colon never does, for MPI-IO takes what
+   stands in front of it for the kind of a file system. */
 static bool names_sets(const char *set)
 {
-    return strstr(set, ".set,") || strstr(set, ".set ,") || strchr(set, ':');
+    const char *slash = strrchr(set, '/');
+    return strchr(slash ? slash : set, ',') || strstr(set, ".set,") || strstr(set, ".set ,") || strchr(set, ':');
 }
 
 static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
