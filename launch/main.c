@@ -19,12 +19,13 @@
 
 static const Verb VERBS[] = {
     { "pack", pack_main, NULL, "pictures and conversations -> a data set",
-      "Reads what people have (data.source: LLaVA-style JSON with its pictures,\n"
-      "WebDataset, COCO's captions, parquet, a folder of pictures with texts), or\n"
-      "composes scenes of photo cut-outs with known questions and answers, and writes\n"
-      "shards and, last, the index data.set, which names them; an older one is good\n"
-      "until then. With data.codes it also stores the visual codes of every picture, so\n"
-      "that training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
+      "Reads LLaVA-style JSON with its pictures (data.source = \"llava\"), tar files of\n"
+      "WebDataset (\"webdataset\"), COCO's captions (\"coco\"), parquet files (\"parquet\")\n"
+      "or a folder of pictures with texts (\"folder\"), or composes scenes of photo\n"
+      "cut-outs with known questions and answers (\"scenes\"), and writes shards and,\n"
+      "last, the index data.set, which names them; an older one is good until then.\n"
+      "With data.codes it also stores the visual codes of every picture, so that\n"
+      "training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
       "or XCPU (75), it goes on where it was when the same command is started again.\n"
       "\n"
       "  writes    data.set and, beside it, train-NNNNN-HASH.h5 and val-NNNNN-HASH.h5;\n"

@@ -3,11 +3,13 @@
    { "images": [{"id": 9, "file_name": "9.jpg"}, ...], "annotations": [{"id": 1, "image_id": 9, "caption": "A cat."}, ...] }
 
    Nothing of the file stays in memory but a table of the images' names.  Where annotations come before images, it is read twice. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
+#include "io/source/jsonplain.h"
 #include "io/source/jsonpull.h"
 #include "io/source/sources.h"
 
@@ -35,15 +37,35 @@ static void *grow(void *at, int64_t *cap, int64_t need, size_t elem)
     return at;
 }
 
+static bool reads(const char *key, int64_t n)
+{
+    static const char *const keys[] = { "id", "image_id", "file_name", "caption" };
+    for (int k = 0; k < 4; k++)
+        if ((int64_t)strlen(keys[k]) == n && !memcmp(keys[k], key, (size_t)n))
+            return true;
+    return false;
+}
+
+/* An integer, or its text. */
+static bool get_id(const json_t *o, const char *key, int64_t *id)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    char *end;
+    errno = 0;
+    *id = s ? strtoll(s, &end, 10) : 0;
+    return s && end != s && !*end && !errno;
+}
+
 static bool add_image(Names *x, const JsonPull *p, const json_t *o, Err *e)
 {
-    const json_t *id = json_object_get(o, "id"), *name = json_object_get(o, "file_name");
-    if (!json_is_integer(id) || !json_is_string(name))
+    const json_t *name = json_object_get(o, "file_name");
+    int64_t id;
+    if (!get_id(o, "id", &id) || !json_is_string(name))
         return bad(p, e, "an image without an integer \"id\" and a string \"file_name\"");
     const int64_t n = (int64_t)json_string_length(name) + 1;
     x->image = grow(x->image, &x->cap, x->n + 1, sizeof *x->image);
     x->names = grow(x->names, &x->room, x->bytes + n, 1);
-    x->image[x->n++] = (Named){ json_integer_value(id), x->bytes };
+    x->image[x->n++] = (Named){ id, x->bytes };
     memcpy(x->names + x->bytes, json_string_value(name), (size_t)n);
     x->bytes += n;
     return true;
@@ -74,17 +96,18 @@ static const char *find(Names *x, int64_t id)
 
 static bool add_caption(Listing *l, Names *x, const JsonPull *p, const json_t *o, Err *e)
 {
-    const json_t *id = json_object_get(o, "id"), *image = json_object_get(o, "image_id"), *caption = json_object_get(o, "caption");
-    char text[32], *list;
+    const json_t *caption = json_object_get(o, "caption");
+    int64_t id, image;
+    char text[32] = "", *list;
     if (!caption) {
         list_passed(l, "annotations without a caption");
         return true;
     }
-    if (!json_is_integer(image) || !json_is_string(caption))
+    if (!get_id(o, "image_id", &image) || !json_is_string(caption))
         return bad(p, e, "an annotation without an integer \"image_id\" and a string \"caption\"");
-    const char *name = find(x, json_integer_value(image));
+    const char *name = find(x, image);
     if (!name) {
-        err_got(e, "image_id %lld", (long long)json_integer_value(image));
+        err_got(e, "image_id %lld", (long long)image);
         return bad(p, e, "an annotation of an image that the file does not have");
     }
     size_t n;
@@ -92,8 +115,9 @@ static bool add_caption(Listing *l, Names *x, const JsonPull *p, const json_t *o
     CHECK(f, "no memory for a record");
     list_string(f, name, (int64_t)strlen(name));
     fclose(f);
-    snprintf(text, sizeof text, "%lld", (long long)json_integer_value(id));
-    list_caption(l, json_is_integer(id) ? text : "", list, 1, json_string_value(caption), (int64_t)json_string_length(caption));
+    if (get_id(o, "id", &id))
+        snprintf(text, sizeof text, "%lld", (long long)id);
+    list_caption(l, text, list, 1, json_string_value(caption), (int64_t)json_string_length(caption));
     free(list);
     return true;
 }
@@ -104,13 +128,16 @@ static bool each(Listing *l, Names *x, JsonPull *p, bool images, Err *e)
     if (pull_peek(p) != '[')
         return pull_fail(p, pull_tell(p), e, images ? "\"images\" is no list" : "\"annotations\" is no list", "");
     pull_enter(p);
+    JsonPlain plain = { 0 };
     bool ok = true;
     for (bool first = true; ok && pull_element(p, first); first = false) {
         const int got = pull_value(p);
         json_error_t why;
-        json_t *o = got == 1 ? json_loadb(p->text, (size_t)p->len, 0, &why) : NULL;
         if (got < 0)
             break;
+        if (got == 1)
+            json_plain(&plain, p->text, p->len, reads);
+        json_t *o = got == 1 ? json_loadb(plain.text, (size_t)plain.n, 0, &why) : NULL;
         if (!o) {
             err_got(e, "%s", got ? why.text : "more than 16 MiB");
             bad(p, e, "this is no JSON");
@@ -122,6 +149,7 @@ static bool each(Listing *l, Names *x, JsonPull *p, bool images, Err *e)
         json_decref(o);
         ok = !e->code || list_bad(l, e);
     }
+    json_plain_free(&plain);
     if (p->broken.code && ok)
         *e = p->broken;
     return ok && !e->code;

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "io/source/jsonplain.h"
 #include "io/source/sources.h"
 #include "io/source/tar.h"
 
@@ -105,18 +106,44 @@ static char *take(const Sample *s, const Tar *t, Place p, const char *file, Err 
     return text;
 }
 
+static bool reads(const char *key, int64_t n)
+{
+    static const char *const keys[] = { "conversations", "messages", "caption" };
+    for (int k = 0; k < 3; k++)
+        if ((int64_t)strlen(keys[k]) == n && !memcmp(keys[k], key, (size_t)n))
+            return true;
+    return false;
+}
+
+/* What is read of the sample's JSON; Python writes NaN into the rest.  NULL with e set, or where there is none. */
+static json_t *read_json(const Sample *s, const Tar *t, const char *file, Err *e)
+{
+    JsonPlain plain = { 0 };
+    json_error_t why;
+    json_t *o = NULL;
+    char *text = s->json.at ? take(s, t, s->json, file, e) : NULL;
+    if (text) {
+        json_plain(&plain, text, s->json.bytes, reads);
+        o = json_loadb(plain.text, (size_t)plain.n, 0, &why);
+        if (!o) {
+            err_got(e, "%s", why.text);
+            bad(s, file, e, "the sample's .json is no JSON");
+        }
+    }
+    json_plain_free(&plain);
+    free(text);
+    return o;
+}
+
 /* The JSON's conversation, else the text, else the JSON's caption. */
 static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *file, Err *e)
 {
-    json_error_t why;
-    char *text = s->json.at ? take(s, t, s->json, file, e) : NULL;
-    json_t *o = text ? json_loadb(text, (size_t)s->json.bytes, 0, &why) : NULL;
-    free(text);
-    if (s->json.at && !o)
-        return e->code ? false : (err_got(e, "%s", why.text), bad(s, file, e, "the sample's .json is no JSON"));
+    json_t *o = read_json(s, t, file, e);
+    if (e->code)
+        return false;
     const char *key = json_object_get(o, "conversations") ? "conversations" : "messages", *caption = json_string_value(json_object_get(o, "caption"));
     char *turns = json_is_array(json_object_get(o, key)) ? json_dumps(json_object_get(o, key), JSON_COMPACT) : NULL;
-    text = !turns && s->text.at ? take(s, t, s->text, file, e) : NULL;
+    char *text = !turns && s->text.at ? take(s, t, s->text, file, e) : NULL;
     if (turns)
         list_turns(l, s->key, s->list, key, turns);
     else if (!e->code && !s->pictures)

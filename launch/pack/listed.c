@@ -116,19 +116,25 @@ static int create(const char *path, Err *e)
 }
 
 /* This rank's share of the files, into fd. */
-static bool list_share(Listed *l, Listing *x, const Config *c, const Globs *g, int64_t root, int rank, int ranks, int fd, const char *part, Err *e)
+static bool list_share(Listing *x, const Config *c, const Globs *g, int64_t root, int rank, int ranks, int fd, const char *part, Err *e)
 {
     x->f = fdopen(dup(fd), "w");
     if (!x->f)
         return file_error(e, part, "write the listing of the source");
-    for (int64_t i = g->n * rank / ranks; i < g->n * (rank + 1) / ranks && !e->code; i++)
+    double said = now();
+    for (int64_t i = g->n * rank / ranks, n = g->n * (rank + 1) / ranks; i < n && !e->code; i++) {
+        if (rank == 0 && now() - said > 10) {
+            printf("source    %lld of %lld files listed\n", (long long)(i * ranks), (long long)g->n);
+            fflush(stdout);
+            said = now();
+        }
         if (!source_kinds[c->data.source].list(x, g->path[i], g->path[i] + root, e) && !e->code)
             err_set(e, EXIT_INTERNAL, g->path[i], "", "a listing failed without a word");
+    }
     FAULT("list");
     const bool full = ferror(x->f) != 0;
     if ((fclose(x->f) != 0 || full || !file_fsync(fd)) && !e->code)
         file_error(e, part, "write the listing of the source");
-    (void)l;
     return !e->code;
 }
 
@@ -176,7 +182,7 @@ static bool list_all(Listed *l, const Config *c, const Globs *g, int64_t root, M
     x->follow = c->data.follow_links;
     int fd = -1;
     if (rank < ranks && (rank ? path_set(part, e, "%s.%d", l->path, rank) : path_set(part, e, "%s", l->path)) && (fd = create(part, e)) >= 0)
-        list_share(l, x, c, g, root, rank, ranks, fd, part, e);
+        list_share(x, c, g, root, rank, ranks, fd, part, e);
     if (rank == 0)
         l->fd = fd;
     bool ok = comm_agree(comm, e->code) == 0;
