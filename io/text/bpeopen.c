@@ -83,8 +83,8 @@ static void close_beside(Beside *b)
     free(b->merges);
 }
 
-/* A token by its name, as the first file that names the key has it: null is none.  Else by its id. */
-static int token_of(const BpeText *t, const Beside *b, const char *key, int id)
+/* A token by its name, as the first file that names the key has it: null is none.  Else by its id; else as a text gets it. */
+static int token_of(const BpeText *t, const Beside *b, const char *key, int id, const char *around)
 {
     const json_t *files[] = { b->config, b->map };
     for (int i = 0; i < 2; i++) {
@@ -93,7 +93,7 @@ static int token_of(const BpeText *t, const Beside *b, const char *key, int id)
         if (v)
             return name ? bpetext_symbol(t, name) : -1;
     }
-    return bpe_kind(t->bpe, id) != PIECE_NONE ? id : -1;
+    return bpe_kind(t->bpe, id) != PIECE_NONE ? id : around ? bpetext_symbol(t, around) : -1;
 }
 
 static uint64_t hash_json(const json_t *root, uint64_t seed)
@@ -119,8 +119,8 @@ static bool build(BpeText *t, const char *path, const char *bytes, size_t n, Err
     bool ok = open_beside(&b, path, !whole && !tekken, e) &&
               (whole ? build_json(t, root, path, e) : tekken ? build_tekken(t, root, path, e) : build_vocab(t, root, &b, path, e));
     if (ok && !tekken) {
-        t->bos = token_of(t, &b, "bos_token", b.bos_id);
-        t->eos = token_of(t, &b, "eos_token", b.eos_id);
+        t->bos = token_of(t, &b, "bos_token", b.bos_id, build_end(root, true));
+        t->eos = token_of(t, &b, "eos_token", b.eos_id, build_end(root, false));
     }
     if (ok && b.merges)
         t->hash = hash_json(json_object_get(b.config, "added_tokens_decoder"), hash_json(b.added, XXH64(b.merges, b.merges_n, t->hash)));
