@@ -136,7 +136,7 @@ static void compare_keys(Compare *c, unsigned section, const char *group, const 
         const char *must = hfkeys_must(all, key);
         if (json_is_null(x) || is_mapped(all, key) || hfkeys_harmless(all, key) || (must && hfkeys_is(x, must)))
             continue;
-        char *text = json_dumps(x, JSON_ENCODE_ANY | JSON_COMPACT);
+        char *text = json_dumps(x, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
         HfDifference *d = differ(c, "", group, key, must ? must : "a key that asvr knows", "%.80s", text ? text : "?");
         d->unknown = !must;
         free(text);
