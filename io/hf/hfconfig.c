@@ -82,6 +82,13 @@ typedef struct {
     unsigned      beside;           /* keys of this section, too, stand among a decoder's */
 } Compare;
 
+/* What a file says goes to a terminal. */
+static void tame(char *s)
+{
+    for (; *s; s++)
+        *s = (unsigned char)*s < ' ' || *s == 127 ? '?' : *s;
+}
+
 static HfDifference *differ(Compare *c, const char *ours, const char *group, const char *theirs, const char *expected, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 static HfDifference *differ(Compare *c, const char *ours, const char *group, const char *theirs, const char *expected, const char *fmt, ...)
@@ -95,6 +102,8 @@ static HfDifference *differ(Compare *c, const char *ours, const char *group, con
     va_start(ap, fmt);
     vsnprintf(d->got, sizeof d->got, fmt, ap);
     va_end(ap);
+    tame(d->theirs);
+    tame(d->got);
     return d;
 }
 

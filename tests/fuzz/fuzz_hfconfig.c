@@ -2,7 +2,7 @@
  * fuzz_hfconfig.c -- any bytes as the config.json of a Hugging Face folder
  *
  * Laws   refused: EXIT_DATA at the file
- *        accepted: every difference names a key of theirs and both values; one of an unknown key has none of ours
+ *        accepted: every difference names a key of theirs and both values, fit for a terminal; one of an unknown key has none of ours
  *        a key more that nobody knows is a difference more, and is said to be unknown
  */
 #include "io/hf/hfconfig.h"
@@ -55,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const int n = compare(text, size, d);
     for (int i = 0; i < n; i++) {
         LAW((d[i].theirs[0] || d[i].unknown) && d[i].expected[0], "a difference without a name");
+        LAW(!strpbrk(d[i].theirs, "\033\n\t") && !strpbrk(d[i].got, "\033\n\t"), "a terminal's codes in %s", d[i].theirs);
         LAW(!d[i].unknown || !d[i].ours[0], "an unknown key is %s", d[i].ours);
     }
     if (n >= 0 && !memchr(data, 0, size))
