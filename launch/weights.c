@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/distill.h"
 #include "core/fault.h"
@@ -158,8 +159,9 @@ static int *all_from(const Run *r, int one)
 static bool load_list(Run *r, const char *names, const Piece *all, int n, int *from, Origin *o, Err *e)
 {
     char named[PATH_ROOM];
+    const char *between = access(names, F_OK) == 0 ? "" : ",";      /* a run may be called so, commas and all */
     for (const char *at = names + strspn(names, ", "); *at; at += strspn(at, ", ")) {
-        const int length = (int)strcspn(at, ",");
+        const int length = (int)strcspn(at, between);
         Parts q = { r, all, n, o->checkpoints, from };
         if (o->checkpoints == ORIGINS)
             return err_set(e, EXIT_CONFIG, names, "", "more than %d checkpoints", ORIGINS);

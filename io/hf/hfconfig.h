@@ -1,5 +1,5 @@
 /*
- * hfconfig.h -- config.json of a Hugging Face folder: what it says the model is, compared with ours; and written
+ * hfconfig.h -- config.json of a Hugging Face folder: what it says the model is, compared with ours
  *
  *     {"model_type": "llava", "vision_feature_layer": -2, ...,
  *      "text_config": {"model_type": "llama", "hidden_size": 4096, ...},           model.decoder.*
@@ -7,7 +7,7 @@
  *
  * Language models (llama, mistral, qwen2, qwen3) have the keys of text_config at the top; SigLIP has a text_config of another
  * kind (model.text.*).  A key that is not there has the library's default, which differs by model_type.  One table
- * (hfconfig.c) says which key is which of ours, and is read in both directions.  What the model cannot do (another
+ * (hfconfig.c) says which key is which of ours; hfwrite.h writes such files.  What the model cannot do (another
  * activation, other rotary embeddings, a sliding window shorter than a sequence) is a difference too, and so is every key
  * that is neither mapped nor known to be harmless (hfkeys.h): it may change the mathematics.
  *
@@ -37,15 +37,3 @@ int hfconfig_compare(const char *text, size_t bytes, const char *path, HfNumber 
 
 /* Does it say that lm_head is the embedding?  Whether it is, the files decide. */
 bool hfconfig_says_tied(const char *text, size_t bytes);
-
-typedef struct {
-    HfLayout    layout;
-    int         vision_layers;      /* blocks of the tower in the files */
-    bool        pool, text;         /* are the pooling, the text tower there? */
-    int         image_token, bos, eos;      /* bos, eos -1: none */
-    const char *dtype;              /* "float32", ... */
-    const char *supervision;        /* NULL: no "asvr" object */
-} HfExport;
-
-/* The text of a config.json, to be freed. */
-char *hfconfig_write(HfNumber *number, const void *config, const HfExport *x);

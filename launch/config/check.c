@@ -185,6 +185,13 @@ static bool utf8(const char *text)
     return ok;
 }
 
+/* Several sets, or a weight: "a.set, b.set", "a.set:3".  A comma elsewhere belongs to a name; a colon never does, for MPI-IO takes
+   what stands in front of it for the kind of a file system. */
+static bool names_sets(const char *set)
+{
+    return strstr(set, ".set,") || strstr(set, ".set ,") || strchr(set, ':');
+}
+
 static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
     if (c->data.set[0] && (c->data.shards[0] || c->data.val[0]))
@@ -201,12 +208,13 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
                   c->train.global_batch, c->train.micro_batch, replicas, replicas == 1 ? "" : "s");
     } else if (!strcmp(verb, "pack")) {
         needed(errs, verb, "data.set", c->data.set[0]);
-        if (strchr(c->data.set, ',') || strchr(c->data.set, ':'))
+        if (names_sets(c->data.set))
             wrong(errs, "pack data sets one by one; weights are for train and eval",
                   "`asvr pack` writes one data set, but data.set = \"%s\" names several, or a weight", c->data.set);
         if (!utf8(c->data.system))
             wrong(errs, "", "data.system is no UTF-8");
-        needed(errs, verb, "data.json", c->data.source != SOURCE_LLAVA || c->data.json[0]);
+        needed(errs, verb, "data.json", c->data.source == SOURCE_SCENES || c->data.source == SOURCE_FOLDER || c->data.json[0]);
+        needed(errs, verb, "data.images", (c->data.source != SOURCE_FOLDER && c->data.source != SOURCE_COCO) || c->data.images[0]);
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
@@ -223,7 +231,6 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "export.to", c->export.to[0]);
     } else if (!strcmp(verb, "chat")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
-        needed(errs, verb, "chat.image", c->chat.image[0]);
     }
 }
 

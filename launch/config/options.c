@@ -67,18 +67,20 @@ const Option options[] = {
     INT   (model.head.heads, 0, 0, 1024, "attention heads of the visual head; 0: width / 128, at least 1"),
     BOOL  (model.head.tied, false, "code logits are products with the codebook's vectors"),
 
-    STRING(text.model, "a SentencePiece .model file"),
+    STRING(text.model, "SentencePiece, tokenizer.json, vocab.json, tekken, *.tiktoken; or a folder"),
 
-    ENUM  (data.source, scenes, "llava|scenes", "what pack reads: LLaVA-style JSON with pictures, or composes scenes"),
+    ENUM  (data.source, scenes, "llava|webdataset|coco|parquet|folder|scenes", "what pack reads, or composes: docs/FORMATS.md, Sources"),
     STRING(data.set, "index file of the data set; several by weight: \"a.set:3, b.set:1\""),
-    STRING(data.json, "the JSON file (llava)"),
-    STRING(data.images, "folder that holds the JSON's pictures (llava)"),
+    STRING(data.json, "the source's files: \"x.json\", \"s/{00..99}.tar\", \"t-*.parquet\"; folder: none"),
+    STRING(data.images, "folder of the pictures that llava and coco name; folder: of all"),
+    BOOL  (data.follow_links, true, "pictures may be links that lead out of data.images"),
     STRING(data.cutouts, "folder of photo cut-outs (scenes); empty: shapes drawn by the program"),
     INT   (data.max_cutouts, 0, 0, MANY, "use so many cut-outs; 0: all"),
     LONG  (data.samples, 0, 0, LOTS, "samples to train on; 0: all of the JSON (scenes need a number)"),
     LONG  (data.val_samples, 0, 0, LOTS, "samples to hold out for evaluation; drawn from a JSON by kind"),
+    LONG  (data.max_pixels, 100000000, 1, 4290250000, "pixels of a picture at most; a larger one is bad (pack, chat)"),
     ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
-    ENUM  (data.template, v1, "plain|v1|llama2|mistral|chatml", "how a conversation becomes text; plain: the caption alone"),
+    ENUM  (data.template, v1, TEMPLATE_NAMES, "how a conversation becomes text; plain: the caption; auto: the text model's"),
     STRING(data.system, "system prompt; empty: the template's own"),
     ENUM  (data.store, delta, "raw|delta", "how pixels are stored: as they are, or as differences"),
     INT   (data.shard_samples, 4096, 1, MANY, "samples in a shard"),
@@ -167,7 +169,7 @@ const Option options[] = {
     LONG  (spectrum.samples, 256, 1, LOTS, "samples whose pictures' features are looked at"),
     LONG  (spectrum.whole, 16777216, 0, LOTS, "elements of a matrix that one rank takes alone; larger ones lie on all ranks"),
 
-    STRING(chat.image, "the picture that is asked about"),
+    STRING(chat.image, "the picture that is asked about; several: a.png,b.png; empty: none"),
     STRING(chat.question, "the question; empty: lines of standard input"),
     FLOAT (chat.temperature, 0.0, 0, 100, "0: the likeliest token; 1: as learned"),
     INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),
@@ -305,7 +307,7 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
 {
     static Config c;
     static char   value[OPTION_TEXT];
-    char          range[128];
+    char          range[256];
     Err           e = { 0 };
     option_parse(o, &c, o->def, "", &e);
     option_print(o, &c, value);
@@ -314,18 +316,35 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
     snprintf(right, right_size, "%s%s", TYPE_NAME[o->type], o->type == STRING ? "" : range);
 }
 
+/* A text in lines of 80 columns, broken at blanks: all but the first are indented. */
+static void fold(FILE *f, int at, const char *s)
+{
+    enum { WIDTH = 80, INDENT = 4 };
+    for (; *s; s += strspn(s, " ")) {
+        const int n = (int)strcspn(s, " ");
+        if (at > INDENT && at + 1 + n > WIDTH)
+            at = fprintf(f, "\n%*s", INDENT, "") - 1;
+        else if (at > INDENT)
+            at += fprintf(f, " ");
+        at += fprintf(f, "%.*s", n, s);
+        s += n;
+    }
+    fputc('\n', f);
+}
+
 void options_help(FILE *f)
 {
     fprintf(f, "Every key of a configuration, with its default; --set KEY=VALUE overrides one.\n");
     for (int i = 0; i < n_options; i++) {
         const Option *o = &options[i];
         size_t        group = (size_t)(strrchr(o->key, '.') - o->key) + 1;
-        char          left[256], right[256];
+        char          left[512], right[512];
         option_describe(o, left, sizeof left, right, sizeof right);
         if (i == 0 || strncmp(o->key, options[i - 1].key, group) || strchr(options[i - 1].key + group, '.'))
             fputc('\n', f);
         const int column = strlen(right) < 44 ? 36 : 0;      /* a long range follows the value, so that lines fit a terminal */
-        fprintf(f, "%-*s %s\n    %s\n", column, left, right, o->help);
+        fold(f, fprintf(f, "%-*s", column, left), right);
+        fold(f, fprintf(f, "    "), o->help);
     }
 }
 
@@ -341,7 +360,7 @@ void options_markdown(FILE *f)
                "Written by `asvr help options --markdown`; the table itself is `launch/config/options.c`.\n\n"
                "| key and default | type and range | what it says |\n|---|---|---|\n");
     for (int i = 0; i < n_options; i++) {
-        char left[256], right[256];
+        char left[512], right[512];
         option_describe(&options[i], left, sizeof left, right, sizeof right);
         fprintf(f, "| `%s` | ", left);
         cell_print(f, right);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "core/asvr.h"
-#include "io/hf/hfconfig.h"
+#include "io/hf/hfwrite.h"
 #include "io/hf/hfrules.h"
 
 enum { DEPTH_OF = 3, ALL = PART_VISION | PART_POOL | PART_TEXT | PART_CONTRAST | PART_TOKENIZER | PART_CODES | PART_APP_CODES
@@ -212,7 +212,7 @@ static void what_is_written_has_no_difference(void **state)
         for (int bias = 0; bias < 2; bias++) {
             const Fake same = { "model.decoder.qkv_bias", bias };
             const HfExport x = { .layout = LAYOUT[i], .vision_layers = 5, .text = true, .image_token = 3, .dtype = "float32", .supervision = "semantic" };
-            char *text = hfconfig_write(number, &same, &x);
+            char *text = hfwrite_config(number, &same, &x);
             assert_int_equal(compare(text, &same, d), 0);
             for (int k = 0; SEEN[i][k] && !bias; k++) {
                 const Fake other = { SEEN[i][k], number(&same, SEEN[i][k]) * 2 };
@@ -228,7 +228,7 @@ static void what_is_written_has_no_difference(void **state)
     /* A tower that lost its last block: the features are those of its new end. */
     const Fake none = { 0 }, shorter = { "model.vision.select_layer", -1 };
     const HfExport x = { .layout = HF_LLAVA, .vision_layers = 4, .dtype = "bfloat16" };
-    char *text = hfconfig_write(number, &none, &x);
+    char *text = hfwrite_config(number, &none, &x);
     assert_non_null(strstr(text, "\"vision_feature_layer\": -1"));
     assert_int_equal(compare(text, &shorter, d), 1);
     assert_string_equal(d[0].ours, "model.vision.layers");
