@@ -40,7 +40,7 @@ for t in $(tests core); do case_run "$t" "$build/tests/$t"; done
 for t in $(tests dist); do ranks "$t" 1 2 3 4; done
 for t in $(tests 'io/*'); do
     case $t in
-    io/set/test_shard | io/set/test_index | io/h5/* | io/set/test_loader | io/ckpt/test_ckpt | io/ckpt/test_ckptread | io/ckpt/test_ckpt_faults | io/ckpt/test_saver | io/ckpt/test_local) ranks "$t" 1 2 4 ;;
+    io/set/test_shard | io/set/test_index | io/h5/* | io/set/test_loader | io/ckpt/test_ckpt | io/ckpt/test_ckptread | io/ckpt/test_ckpt_faults | io/ckpt/test_saver | io/ckpt/test_ckptstream | io/ckpt/test_local) ranks "$t" 1 2 4 ;;
     *) later "$t" || ranks "$t" 1 ;;
     esac
 done

@@ -35,7 +35,7 @@ says 0 0 export "$config" "${keys[@]}" --set export.from=base-wide --set export.
 diff -r wide wide-again || fail "the rows for <image> are lost"
 
 # A base whose lm_head is its embedding cannot take a run that has two.
-mkdir tied; weights F32; decoder model. 64; file tied/model.safetensors
+mkdir tied; weights F32; decoder model. 64; file tied/model.safetensors; printf "{\"model_type\": \"llama\", \"hidden_size\": 64, \"intermediate_size\": 128, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"vocab_size\": 768, \"rms_norm_eps\": 1e-05, \"tie_word_embeddings\": true}" >tied/config.json
 says 0 0 import "$config" --set import.from=tied --set import.to=run-tied
 says 78 2 export "$config" --set export.from=narrow --set export.base=run-tied --set export.to=none; blames 'not any more'
 says 78 0 export "$config" "${keys[@]}" --set export.from=first --set export.base=first --set export.to=none; blames 'first was not imported'
