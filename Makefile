@@ -12,7 +12,7 @@
 #   make test-simulate  a simulated step is the program's own, message by message
 #   make simulate   dist/ under SimGrid, 1 to 256 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
 #   make peers      what we write and read beside transformers, tokenizers, h5py ...: from PyPI into build/peers (docs/TESTING.md)
-#   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build)
+#   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build)     ARROW=DIR (parquet files)
 
 VARIANT ?= release
 ARCH    ?= native
@@ -37,8 +37,8 @@ H5       = $(if $(call pkg,--modversion hdf5-openmpi),hdf5-openmpi,hdf5)
 CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -I. -MMD -MP
 CORE_INC := $(call pkg,--cflags openblas)
 CORE_LIB := $(call pkg,--libs openblas) -lm
-IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc)
-IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc) -lstdc++ -ldl
+IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
+IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc zlib) -lstdc++ -ldl
 CFG_LIB  = $(call pkg,--libs libconfig)
 # Before OpenBLAS, which serves its BLAS and LAPACK, whatever -lblas is on this machine.
 SCA_LIB  = $(filter-out -lblas -llapack,$(or $(call pkg,--libs scalapack-openmpi),$(call pkg,--libs scalapack),-lscalapack))
@@ -49,17 +49,25 @@ objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 CORE_O   := $(call objects,core core/ref core/cpu)
 DIST_O   := $(call objects,dist)
 # The picture decoders are a module of their own: libvips brings the serial HDF5 with it.
-MODULE   := io/image/vips.c io/image/bicubic.c io/image/header.c io/base/err.c
-IO_O     := $(filter-out $(OUT)/obj/io/image/vips.o $(OUT)/obj/io/image/bicubic.o,$(call objects,$(wildcard io/*))) $(OUT)/obj/io/text/sentencepiece.o
+MODULE   := io/image/vips.c io/image/bicubic.c io/image/bmp.c io/image/header.c io/base/err.c
+IO_O     := $(filter-out $(OUT)/obj/io/image/vips.o $(OUT)/obj/io/image/bicubic.o $(OUT)/obj/io/image/bmp.o,$(call objects,$(wildcard io/*))) $(OUT)/obj/io/text/sentencepiece.o
 LAUNCH_O := $(call objects,launch $(wildcard launch/*))
 
 CORE     := $(OUT)/libcore.a
 DIST     := $(OUT)/libdist.a
 IO       := $(OUT)/libio.a
 IMAGE    := $(OUT)/asvr-image.so
+# So is what reads parquet files: Arrow's C++ library is on few machines.  Where it is not found, there is no such module.
+# ARROW=DIR: a folder with include/ and libarrow.so, libparquet.so (in it, or in lib/), as the package pyarrow from PyPI has.
+ARROW    ?=
+ARROW_SO  = $(foreach l,arrow parquet,$(firstword $(sort $(wildcard $(addsuffix /lib$(l).so*,$(ARROW) $(ARROW)/lib $(ARROW)/lib64)))))
+ARROW_INC = $(if $(ARROW),-isystem $(ARROW)/include,$(call pkg,--cflags arrow parquet))
+ARROW_LIB = $(if $(ARROW),$(ARROW_SO) $(addprefix -Wl$(comma)-rpath$(comma),$(sort $(abspath $(dir $(ARROW_SO))))),$(call pkg,--libs arrow parquet))
+comma    := ,
+PARQUET  := $(if $(or $(ARROW),$(call pkg,--modversion arrow parquet)),$(OUT)/asvr-parquet.so)
 
 .PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers peer-programs docs clean
-all: $(OUT)/asvr $(IMAGE)
+all: $(OUT)/asvr $(IMAGE) $(PARQUET)
 
 $(CORE): $(CORE_O)
 $(DIST): $(DIST_O)
@@ -84,6 +92,12 @@ $(OUT)/module/%.o: %.c
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -I. -MMD -MP -fPIC -fvisibility=hidden $(call pkg,--cflags vips) -c $< -o $@
 $(IMAGE): $(patsubst %.c,$(OUT)/module/%.o,$(MODULE))
 	$(CC) $(OPT) -shared $^ -o $@ $(call pkg,--libs vips) -lm
+
+$(OUT)/module/io/source/%.o: io/source/%.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=c++20 -Wall -Wextra $(OPT) -I. -MMD -MP -fPIC -fvisibility=hidden $(ARROW_INC) -c $< -o $@
+$(OUT)/asvr-parquet.so: $(OUT)/module/io/source/parquetmodule.o $(OUT)/module/io/source/parquetvalues.o
+	$(CXX) $(OPT) -shared $^ -o $@ $(ARROW_LIB)
 
 $(OUT)/asvr: $(LAUNCH_O) $(IO) $(DIST) $(CORE)
 	$(CC) $(OPT) -fopenmp $^ -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)

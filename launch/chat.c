@@ -44,6 +44,8 @@ static void load_pictures(Chat *h, const char *const *path, Err *e)
     const ImageOps *ops = image_ops(e);
     h->pixels = malloc((size_t)h->images * bytes);
     CHECK(h->pixels, "no memory for %d pictures of %zu x %zu", h->images, size, size);
+    if (ops)
+        ops->allow(c->data.max_pixels);
     for (int i = 0; i < h->images && !e->code; i++)
         ops->load_square(h->pixels + (size_t)i * bytes, path[i], (int)size, c->data.fit, e);
 }

@@ -19,11 +19,13 @@
 
 static const Verb VERBS[] = {
     { "pack", pack_main, NULL, "pictures and conversations -> a data set",
-      "Reads LLaVA-style JSON with its pictures (data.source = \"llava\"), or composes\n"
-      "scenes of photo cut-outs with known questions and answers (\"scenes\"), and writes\n"
-      "shards and, last, the index data.set, which names them; an older one is good\n"
-      "until then. With data.codes it also stores the visual codes of every picture, so\n"
-      "that training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
+      "Reads LLaVA-style JSON with its pictures (data.source = \"llava\"), tar files of\n"
+      "WebDataset (\"webdataset\"), COCO's captions (\"coco\"), parquet files (\"parquet\")\n"
+      "or a folder of pictures with texts (\"folder\"), or composes scenes of photo\n"
+      "cut-outs with known questions and answers (\"scenes\"), and writes shards and,\n"
+      "last, the index data.set, which names them; an older one is good until then.\n"
+      "With data.codes it also stores the visual codes of every picture, so that\n"
+      "training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
       "or XCPU (75), it goes on where it was when the same command is started again.\n"
       "\n"
       "  writes    data.set and, beside it, train-NNNNN-HASH.h5 and val-NNNNN-HASH.h5;\n"
@@ -78,9 +80,11 @@ static const Verb VERBS[] = {
       "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
       "                 --set spectrum.parts=codes,features\n", false, true, false, NULL, NULL },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
-      "Reads the safetensors of import.from: LLaVA with a SigLIP tower, LLaMA, Mistral,\n"
-      "Qwen2 or SigLIP. Every tensor has its place or is named; config.json and the\n"
-      "model.* keys must say the same. The checkpoint serves as train.init.\n"
+      "Reads the safetensors of import.from: LLaVA with a SigLIP or CLIP tower, Llama\n"
+      "2 and 3, Mistral, Qwen 2, 2.5 and 3, SmolLM2, SigLIP. Every tensor has its place\n"
+      "or is named; config.json and the model.* keys must say the same, and a key of it\n"
+      "that asvr does not know is an error (import.unknown = \"warn\": a warning). The\n"
+      "checkpoint serves as train.init.\n"
       "\n"
       "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
       "  keys      import.*  model.*\n"

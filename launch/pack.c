@@ -20,7 +20,8 @@
 #include "launch/run.h"
 #include "launch/verbs.h"
 
-enum { NAMED = 5 /* samples with nothing to learn that a rank names, of each kind */ };
+/* Samples that a rank names: with nothing to learn, of each kind and shard; bad ones. */
+enum { NAMED = 5, NAMED_BAD = 100 };
 
 typedef struct {
     Run       r;
@@ -29,6 +30,7 @@ typedef struct {
     ShardMeta meta;
     int64_t   left[3];             /* bad, unlabelled, cut: of all shards so far */
     int64_t   done, all, made;     /* samples behind us, of the source, made in this start */
+    int       named;               /* bad samples that this rank has named */
     double    began, said;
 } Pack;
 
@@ -119,7 +121,10 @@ static void make_part(Pack *p, ShardBuild *b, int split, int64_t from, int64_t t
                 shardbuild_add(b, &x);
         } else if (got == 0 && s->c->data.on_bad == BAD_SKIP) {
             left->bad++;
-            fprintf(stderr, "asvr: warning: sample %lld is skipped: %s (%s)\n", (long long)i, bad.what, bad.where);
+            if (++p->named <= NAMED_BAD)
+                fprintf(stderr, "asvr: warning: sample %lld is skipped: %s (%s)\n", (long long)i, bad.what, bad.where);
+            if (p->named == NAMED_BAD)
+                fprintf(stderr, "asvr: warning: rank %d has named %d bad samples; further ones are counted\n", p->r.grid.rank, NAMED_BAD);
         } else {
             *e = bad;
         }
@@ -263,6 +268,10 @@ static void say_totals(const Pack *p)
     if (p->left[1] + p->left[2] > 0)
         printf("left out  %lld samples without an answer to learn, %lld with all answers beyond %d rows\n", (long long)p->left[1],
                (long long)p->left[2], c->model.decoder.max_len);
+    if (p->source.answer_first == 1)
+        printf("turns     1 conversation began with an answer, which was left out\n");
+    else if (p->source.answer_first)
+        printf("turns     %lld conversations began with an answer, which was left out\n", (long long)p->source.answer_first);
     printf("set       %s: %016llx, %.1f MB, %.1f s", x->path, (unsigned long long)x->hash, 1e-6 * bytes, now() - p->began);
     printf(p->set.kept ? "; %d shard%s of an earlier start kept\n" : "\n", p->set.kept, p->set.kept == 1 ? "" : "s");
     fflush(stdout);
@@ -313,7 +322,7 @@ static void describe(Pack *p)
                            .codes_model = kinds > 0 ? run_codes_model(&p->r, SEMANTIC) : 0,
                            .appearance_model = kinds > 1 ? run_codes_model(&p->r, APPEARANCE) : 0 };
     snprintf(p->meta.template_, sizeof p->meta.template_, "%s", templates[c->data.template].name);
-    snprintf(p->meta.source, sizeof p->meta.source, "%s", c->data.source == SOURCE_SCENES ? "scenes" : "llava");
+    snprintf(p->meta.source, sizeof p->meta.source, "%s", c->data.source == SOURCE_SCENES ? "scenes" : "llava");      /* the records; where they came from, the index says */
     memcpy(p->meta.tasks, s->tasks, sizeof p->meta.tasks);
     memcpy(p->meta.baseline, s->baseline, sizeof p->meta.baseline);
 }
@@ -341,7 +350,7 @@ static bool pack(Pack *p, Err *e)
         return false;
     p->all = s->samples[SPLIT_TRAIN] + s->samples[SPLIT_VAL];
     if (p->all == 0)
-        return err_set(e, EXIT_DATA, c->data.source == SOURCE_LLAVA ? c->data.json : "data.samples", "", "the source has no samples");
+        return err_set(e, EXIT_DATA, c->data.source != SOURCE_SCENES ? c->data.json : "data.samples", "", "the source has no samples");
     if (!need_text_model(r, s, e) || !run_text(r, e) || !open_tokenizer(r, e))
         return false;
     s->text = r->text;

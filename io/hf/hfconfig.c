@@ -82,6 +82,13 @@ typedef struct {
     unsigned      beside;           /* keys of this section, too, stand among a decoder's */
 } Compare;
 
+/* What a file says goes to a terminal. */
+static void tame(char *s)
+{
+    for (; *s; s++)
+        *s = (unsigned char)*s < ' ' || *s == 127 ? '?' : *s;
+}
+
 static HfDifference *differ(Compare *c, const char *ours, const char *group, const char *theirs, const char *expected, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 static HfDifference *differ(Compare *c, const char *ours, const char *group, const char *theirs, const char *expected, const char *fmt, ...)
@@ -95,6 +102,8 @@ static HfDifference *differ(Compare *c, const char *ours, const char *group, con
     va_start(ap, fmt);
     vsnprintf(d->got, sizeof d->got, fmt, ap);
     va_end(ap);
+    tame(d->theirs);
+    tame(d->got);
     return d;
 }
 
@@ -136,7 +145,7 @@ static void compare_keys(Compare *c, unsigned section, const char *group, const 
         const char *must = hfkeys_must(all, key);
         if (json_is_null(x) || is_mapped(all, key) || hfkeys_harmless(all, key) || (must && hfkeys_is(x, must)))
             continue;
-        char *text = json_dumps(x, JSON_ENCODE_ANY | JSON_COMPACT);
+        char *text = json_dumps(x, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
         HfDifference *d = differ(c, "", group, key, must ? must : "a key that asvr knows", "%.80s", text ? text : "?");
         d->unknown = !must;
         free(text);

@@ -1,4 +1,5 @@
 /* The module asvr-image.so: all that touches libvips.  Compiled apart, loaded by image_ops (io/image/image.h). */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include "io/image/image.h"
 #include "io/image/bicubic.h"
+#include "io/image/bmp.h"
 #include "io/image/header.h"
 
 #define GREY 127
@@ -37,23 +39,34 @@ static bool fail(Err *e, const char *path, const char *what)
     vips_error_clear();
     if (why[0])
         err_got(e, "%s", why);
-    return err_set(e, EXIT_DATA, path, "JPEG, PNG, WebP, GIF, TIFF and PPM are read", "%s", what);
+    return err_set(e, EXIT_DATA, path, "JPEG, PNG, WebP, GIF, TIFF, PPM, BMP, JPEG 2000, AVIF and HEIC are read", "%s", what);
 }
 
-static bool size_ok(int64_t w, int64_t h, const char *path, Err *e)
+static int64_t most_pixels = IMAGE_PIXELS;
+
+static void allow(int64_t pixels) { most_pixels = pixels; }
+
+static bool size_ok(int64_t w, int64_t h, const char *name, Err *e)
 {
-    if (w > 0 && h > 0 && w <= IMAGE_SIDE && h <= IMAGE_SIDE && w * h <= IMAGE_PIXELS)
+    if (w > 0 && h > 0 && w <= IMAGE_SIDE && h <= IMAGE_SIDE && w * h <= most_pixels)
         return true;
     vips_error_clear();
-    err_expected(e, "sides of 1 to %d, at most %d million pixels", IMAGE_SIDE, IMAGE_PIXELS / 1000000);
+    err_expected(e, "sides of 1 to %d, at most data.max_pixels = %lld pixels", IMAGE_SIDE, (long long)most_pixels);
     err_got(e, "%.0f million pixels", (double)w * (double)h / 1e6);
-    return err_set(e, EXIT_DATA, path, "", "picture is %lld x %lld", (long long)w, (long long)h);
+    return err_set(e, EXIT_DATA, name, "", "picture is %lld x %lld", (long long)w, (long long)h);
 }
+
+/* A picture's file, or its bytes. */
+typedef struct {
+    const char *name;              /* a path where there are no bytes */
+    const uint8_t *bytes;
+    size_t      n;
+} In;
 
 /* libvips knows many more; they are not made for hostile files, or take a table of numbers for a picture. */
 static bool is_known(VipsSource *source)
 {
-    static const char *const known[] = { "Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Ppm" };
+    static const char *const known[] = { "Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Ppm", "Jp2k", "Heif" };
     static const size_t skip = sizeof "VipsForeignLoad" - 1;
     const char *loader = vips_foreign_find_load_source(source);
     for (int i = 0; loader && i < (int)G_N_ELEMENTS(known); i++)
@@ -62,37 +75,86 @@ static bool is_known(VipsSource *source)
     return false;
 }
 
+static const char *kind_of(const In *in)
+{
+    uint8_t b[32];
+    if (in->bytes)
+        return picture_kind(in->bytes, in->n);
+    FILE *f = fopen(in->name, "rb");
+    const size_t n = f ? fread(b, 1, sizeof b, f) : 0;
+    if (f)
+        fclose(f);
+    return picture_kind(b, n);
+}
+
+static VipsImage *open_bmp(const In *in, Err *e)
+{
+    gsize n = in->n;
+    char *file = NULL;
+    int w, h, bands;
+    uint8_t *px = NULL;
+    const char *why = "cannot read the file";
+    struct stat st;
+    VipsImage *im = NULL;
+    if (in->bytes || (stat(in->name, &st) == 0 && st.st_size <= 8 * most_pixels + (1 << 20) && g_file_get_contents(in->name, &file, &n, NULL)))
+        bmp_decode(&px, &w, &h, &bands, in->bytes ? in->bytes : (const uint8_t *)file, n, IMAGE_SIDE, most_pixels, &why);
+    if (px && (im = vips_image_new_from_memory_copy(px, (size_t)w * (size_t)h * (size_t)bands, w, h, bands, VIPS_FORMAT_UCHAR)))
+        im->Type = VIPS_INTERPRETATION_sRGB;
+    else if (why)
+        err_set(e, EXIT_DATA, in->name, "save it again, as PNG", "this is no picture that can be read: %s", why);
+    else
+        err_set(e, EXIT_INTERNAL, in->name, "", "no memory for a picture");
+    free(px);
+    g_free(file);
+    return im;
+}
+
+static VipsImage *open_vips(const In *in, Err *e)
+{
+    VipsSource *source = in->bytes ? vips_source_new_from_memory(in->bytes, in->n) : vips_source_new_from_file(in->name);
+    VipsImage *im = NULL;
+    const char *kind = kind_of(in);
+    const bool known = source && is_known(source);
+    if (known)
+        im = vips_image_new_from_source(source, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_TRUNCATED, NULL);
+    VIPS_UNREF(source);
+    if (!im && !known && kind[0]) {
+        vips_error_clear();
+        err_set(e, EXIT_DATA, in->name, "take a libvips that was built with OpenJPEG and libheif, or save the pictures as JPEG or PNG",
+                "this libvips (%s) cannot read %s", vips_version_string(), kind);
+    } else if (!im) {
+        fail(e, in->name, "this is no picture that can be read");
+    }
+    return im;
+}
+
 /* The header, judged; nothing is decoded yet.  A source, not a name: libvips takes "[...]" in a name for options. */
-static VipsImage *open_header(const char *path, Err *e)
+static VipsImage *open_header(const In *in, Err *e)
 {
     struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
-        err_set(e, EXIT_DATA, path, "", "there is no such picture");
+    if (!in->bytes && (stat(in->name, &st) != 0 || !S_ISREG(st.st_mode))) {
+        err_set(e, EXIT_DATA, in->name, "", "there is no such picture");
         return NULL;
     }
     int64_t w, h;
-    const int claim = picture_size(path, &w, &h);
-    if (claim != SIZE_UNKNOWN && !size_ok(w, h, path, e))
+    const int claim = in->bytes ? picture_size_bytes(in->bytes, in->n, &w, &h) : picture_size(in->name, &w, &h);
+    if (claim != SIZE_UNKNOWN && !size_ok(w, h, in->name, e))
         return NULL;
     if (claim == SIZE_CUT) {
-        err_set(e, EXIT_DATA, path, "copy it again", "the picture ends before its last pixel");
+        err_set(e, EXIT_DATA, in->name, "copy it again", "the picture ends before its last pixel");
         return NULL;
     }
-    VipsSource *source = vips_source_new_from_file(path);
-    VipsImage *im = NULL;
-    if (source && is_known(source))
-        im = vips_image_new_from_source(source, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_TRUNCATED, NULL);
-    VIPS_UNREF(source);
-    if (!im) {
-        fail(e, path, "this is no picture that can be read");
+    if (claim == SIZE_SHIFTED) {
+        err_set(e, EXIT_DATA, in->name, "save it again, as JPEG or PNG", "a JPEG 2000 that does not begin at (0, 0) of its grid is not read");
         return NULL;
     }
-    if (claim == SIZE_EXACT && (im->Xsize != w || im->Ysize != h)) {
+    VipsImage *im = strcmp(kind_of(in), "BMP") == 0 ? open_bmp(in, e) : open_vips(in, e);
+    if (im && claim == SIZE_EXACT && (im->Xsize != w || im->Ysize != h)) {
         err_expected(e, "%lld x %lld, as its header says", (long long)w, (long long)h);
         err_got(e, "%d x %d", im->Xsize, im->Ysize);
-        err_set(e, EXIT_DATA, path, "save it again, as PNG", "libvips finds another size than the picture's header says");
+        err_set(e, EXIT_DATA, in->name, "save it again, as PNG", "libvips finds another size than the picture's header says");
         VIPS_UNREF(im);
-    } else if (!size_ok(im->Xsize, im->Ysize, path, e)) {
+    } else if (im && !size_ok(im->Xsize, im->Ysize, in->name, e)) {
         VIPS_UNREF(im);
     }
     return im;
@@ -137,6 +199,48 @@ static bool whole_range(VipsImage **im)
     return become(im, vips_linear1(*im, &x, white / most, 0.5, NULL), &x) && become(im, vips_cast(*im, &x, format, NULL), &x);
 }
 
+/* Of numbers in memory: is one below 0, beyond 1, or none at all?  Then *odd is the first. */
+static bool all_in_0_1(const VipsImage *im, double *odd)
+{
+    const int64_t n = (int64_t)im->Xsize * im->Ysize * im->Bands;
+    const float *f = (const float *)(const void *)im->data;
+    const double *d = (const double *)(const void *)im->data;
+    for (int64_t i = 0; i < n; i++) {
+        *odd = im->BandFmt == VIPS_FORMAT_FLOAT ? (double)f[i] : d[i];
+        if (!(*odd >= 0 && *odd <= 1))
+            return false;
+    }
+    return true;
+}
+
+/* Where numbers have a point, white is 1; where nobody knows what is white, the picture is refused rather than black. */
+static bool has_white(VipsImage **im, const char *name, Err *e)
+{
+    const VipsBandFormat format = (*im)->BandFmt;
+    const VipsInterpretation means = (*im)->Type;
+    VipsImage *x = NULL;
+    double odd;
+    if (format == VIPS_FORMAT_UCHAR || format == VIPS_FORMAT_USHORT)
+        return true;
+    if (format != VIPS_FORMAT_FLOAT && format != VIPS_FORMAT_DOUBLE) {
+        err_got(e, "%s", vips_enum_nick(VIPS_TYPE_BAND_FORMAT, format));
+        return err_set(e, EXIT_DATA, name, "save it with 8 or 16 bits a colour", "a picture whose numbers have a sign, or more than 16 bits");
+    }
+    if (means == VIPS_INTERPRETATION_XYZ || means == VIPS_INTERPRETATION_LAB || means == VIPS_INTERPRETATION_scRGB)
+        return true;                                /* these say what is white */
+    x = vips_image_copy_memory(*im);
+    if (!become(im, x == NULL, &x))
+        return false;
+    if (!all_in_0_1(*im, &odd)) {
+        err_expected(e, "numbers from 0 (black) to 1 (white)");
+        err_got(e, "%g", odd);
+        return err_set(e, EXIT_DATA, name, "scale it, or save it with 8 bits a colour", "a picture of floating-point numbers beyond 0 to 1");
+    }
+    if (!become(im, vips_linear1(*im, &x, 255, 0.5, NULL), &x) || !become(im, vips_cast_uchar(*im, &x, NULL), &x))
+        return false;
+    return become(im, vips_copy(*im, &x, "interpretation", (*im)->Bands < 3 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB, NULL), &x);
+}
+
 /* Any colour, any depth -> 8-bit sRGB with 3 bands, or 4 with alpha; whole in memory; upright; at most max_side. */
 static bool normalise(VipsImage **im, int max_side)
 {
@@ -178,17 +282,19 @@ static bool hand_over(Image *out, VipsImage *im, Err *e)
     return out->px || no_memory(out->w, out->h, e);
 }
 
-static bool load(Image *out, const char *path, int max_side, Err *e)
+static bool load_in(Image *out, const In *in, int max_side, Err *e)
 {
-    VipsImage *im = start(e) ? open_header(path, e) : NULL;
+    VipsImage *im = start(e) ? open_header(in, e) : NULL;
     if (!im)
         return false;
-    if (!normalise(&im, max_side) || im->Bands < 3) {
+    if (!has_white(&im, in->name, e) || !normalise(&im, max_side) || im->Bands < 3) {
         VIPS_UNREF(im);
-        return fail(e, path, "this picture is damaged or of an unknown kind");
+        return e->code ? false : fail(e, in->name, "this picture is damaged or of an unknown kind");
     }
     return hand_over(out, im, e);
 }
+
+static bool load(Image *out, const char *path, int max_side, Err *e) { return load_in(out, &(In){ .name = path }, max_side, e); }
 
 /* (h, w, 4) -> (h, w, 3), in place */
 static void flatten(Image *im)
@@ -202,10 +308,10 @@ static void flatten(Image *im)
     im->bands = 3;
 }
 
-static bool load_square(uint8_t *out, const char *path, int size, int fit, Err *e)
+static bool square(uint8_t *out, const In *in, int size, int fit, Err *e)
 {
     Image im;
-    if (!load(&im, path, 0, e))
+    if (!load_in(&im, in, 0, e))
         return false;
     if (im.bands == 4)
         flatten(&im);
@@ -215,6 +321,13 @@ static bool load_square(uint8_t *out, const char *path, int size, int fit, Err *
     const bool ok = bicubic(out, size, size, &c);
     free(im.px);
     return ok || no_memory(im.w, im.h, e);
+}
+
+static bool load_square(uint8_t *out, const char *path, int size, int fit, Err *e) { return square(out, &(In){ .name = path }, size, fit, e); }
+
+static bool load_square_bytes(uint8_t *out, const void *bytes, size_t n, const char *name, int size, int fit, Err *e)
+{
+    return square(out, &(In){ .name = name, .bytes = bytes, .n = n }, size, fit, e);
 }
 
 static bool png(char **bytes, size_t *n, const uint8_t *px, int w, int h, int bands, Err *e)
@@ -286,4 +399,4 @@ static bool label(Image *out, const char *text, int width_px, int font_px, Err *
 
 __attribute__((visibility("default"))) extern const ImageOps asvr_image_ops;
 const ImageOps asvr_image_ops = { .version = IMAGE_VERSION, .size = sizeof(ImageOps), .load = load, .load_square = load_square,
-                                  .png = png, .label = label };
+                                  .load_square_bytes = load_square_bytes, .allow = allow, .png = png, .label = label };

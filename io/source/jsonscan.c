@@ -89,18 +89,43 @@ static int step(Nest *k, int c)
     }
 }
 
-static void keep_byte(JsonScan *s, int c)
+static void keep(JsonScan *s, const void *bytes, int64_t n)
 {
-    if (s->len == s->cap) {
-        s->cap  = s->cap ? 2 * s->cap : WINDOW;
+    if (s->len + n > s->cap) {
+        s->cap  = s->cap ? 2 * s->cap + n : WINDOW + n;
         s->text = realloc(s->text, (size_t)s->cap);
         CHECK(s->text, "no memory for a JSON record of %lld bytes", (long long)s->cap);
     }
-    s->text[s->len++] = (char)c;
+    memcpy(s->text + s->len, bytes, (size_t)n);
+    s->len += n;
+}
+
+static void keep_byte(JsonScan *s, int c) { keep(s, &(char){ (char)c }, 1); }
+
+static int line_value(JsonScan *s)
+{
+    int64_t n = 0;
+    s->len = 0;
+    for (int c; (c = peek(s)) != END && c != '\n';) {
+        const uint8_t *from = s->window + s->at, *end = memchr(from, '\n', (size_t)(s->have - s->at));
+        const int64_t k = end ? end - from : s->have - s->at;
+        keep(s, from, min64(k, max64(JSON_BYTES - n, 0)));
+        n += k;
+        s->at += (int)k;
+    }
+    if (s->broken.code)
+        return -1;
+    while (s->len > 0 && is_blank(s->text[s->len - 1]))
+        s->len--;
+    s->records++;
+    s->found = false;
+    return n <= JSON_BYTES;
 }
 
 int json_scan_value(JsonScan *s)
 {
+    if (s->lines)
+        return line_value(s);
     Nest k = { 0 };
     int64_t n = 0;
     s->len = 0;
@@ -166,6 +191,15 @@ int json_scan_find(JsonScan *s)
     return found;
 }
 
+/* One record a line, unless the first one is whole and goes over several. */
+static bool has_lines(JsonScan *s)
+{
+    const int64_t first = json_scan_tell(s);
+    const bool values = json_scan_value(s) >= 0 && memchr(s->text, '\n', (size_t)s->len);
+    json_scan_seek(s, first, 0);
+    return !values;
+}
+
 static bool begin(JsonScan *s, const char *path, Err *e)
 {
     static const uint8_t mark[] = { 0xEF, 0xBB, 0xBF };      /* UTF-8's byte order mark; some editors write it */
@@ -182,10 +216,13 @@ static bool begin(JsonScan *s, const char *path, Err *e)
         return err_set(e, EXIT_DATA, path, hint, "the file ends in the middle, byte %lld", (long long)json_scan_tell(s));
     else if (c == END || (s->array && c == ']'))
         return err_set(e, EXIT_DATA, path, hint, "no records");
+    else if (c == 0xFF || c == 0xFE)
+        return err_set(e, EXIT_DATA, path, "`iconv -f UTF-16 -t UTF-8` writes it anew", "this is UTF-16, and JSON is UTF-8");
     else if (!s->array && c != '{')
         return err_set(e, EXIT_DATA, path, hint, "this is no JSON");
     s->found = !s->broken.code;
     s->first = json_scan_tell(s);
+    s->lines = s->found && !s->array && has_lines(s);
     return s->found;
 }
 

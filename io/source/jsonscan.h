@@ -1,13 +1,17 @@
 /*
  * jsonscan.h -- where the values of a long JSON array (or of JSON Lines) begin and end, without holding the file
  *
- * A scanner that knows strings, escapes and matching brackets, no more; whoever parses a value finds the rest.
- * It recurses nowhere and keeps a value only up to JSON_DEPTH and JSON_BYTES, but finds the end of any.
+ *     array     [ , ]
+ *     lines     a value is a line that is not blank, whatever stands in it: a line that is no JSON harms no other
+ *     values    one behind the other, over several lines each: where the first one is
  *
- * A file that is cut off, cannot be read, or has brackets that do not match is `broken`: it is said once in s->broken
- * (EXIT_DATA or EXIT_IO, "FILE: record 12, byte 3456") and stays so.  Local.
+ * Of an array and of values the scanner knows strings, escapes and matching brackets, no more; whoever parses a value finds the
+ * rest.  It recurses nowhere and keeps a value only up to JSON_DEPTH (not of lines) and JSON_BYTES, but finds the end of any.
  *
- * Tests   tests/io/source/test_llava.c
+ * A file that cannot be read, an array or values that are cut off or whose brackets do not match are `broken`: it is said once
+ * in s->broken (EXIT_DATA or EXIT_IO, "FILE: record 12, byte 3456") and stays so.  Local.
+ *
+ * Tests   tests/io/source/{test_llava,test_slices}.c
  */
 #pragma once
 #include "io/base/err.h"
@@ -20,7 +24,8 @@ typedef struct {
     int64_t  len, cap;
     Err      broken;
 
-    bool     array, done;       /* [ , ] or one value after the other; the end was seen */
+    bool     array, lines;      /* neither: values */
+    bool     done;              /* the end was seen */
     bool     found;             /* stands at a value */
     int64_t  first, size;       /* the byte at which the first value begins; the file's size */
     int      fd, at, have;      /* the window: at <= have bytes, from `base` in the file */

@@ -6,6 +6,8 @@
 
 enum { BLOCK = 1 << 18 };
 
+static bool is_blank(uint8_t c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
 static bool inside(const JsonState *k) { return k->string || k->depth > 0; }
 
 /* Bytes that change nothing, in a string and outside. */
@@ -79,6 +81,9 @@ static bool escaped(uint8_t *block, const JsonScan *s, int64_t from, bool *out, 
 
 bool json_slice_read(JsonSlice *out, const JsonScan *s, int64_t from, int64_t to, Err *e)
 {
+    *out = (JsonSlice){ 0 };
+    if (s->lines)
+        return true;
     uint8_t *block = new_block();
     bool escape, ok = escaped(block, s, from, &escape, e);
     *out = (JsonSlice){ { { .string = false }, { .string = true, .escape = escape } } };
@@ -101,8 +106,6 @@ JsonState json_slice_state(const JsonSlice *slice, int r)
     }
     return at;
 }
-
-static bool is_blank(uint8_t c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
 /* Outside of all: is the byte in front of this one part of a bare word or number that may go on? */
 static bool in_word(uint8_t before)
@@ -131,9 +134,45 @@ static int64_t to_value(JsonState *k, bool *word, const uint8_t *p, int64_t n)
     return n;
 }
 
+/* Is there something in front of `from` on its line? */
+static bool begun(uint8_t *block, const JsonScan *s, int64_t from, bool *out, Err *e)
+{
+    int64_t n = 0;
+    *out = false;
+    for (int64_t at = from; at > s->first && n == 0;) {
+        n = min64(64, at - s->first);
+        if (!fetch(block, s, at -= n, n, e))
+            return false;
+        while (n > 0 && block[n - 1] != '\n' && is_blank(block[n - 1]))
+            n--;
+        *out = n > 0 && block[n - 1] != '\n';
+    }
+    return true;
+}
+
+static bool line_first(int64_t *first, const JsonScan *s, int64_t from, int64_t to, Err *e)
+{
+    uint8_t *block = new_block();
+    bool inside_line, ok = begun(block, s, from, &inside_line, e);
+    for (int64_t n; ok && from < to && *first < 0; from += n) {
+        n = min64(BLOCK, to - from);
+        ok = fetch(block, s, from, n, e);
+        for (int64_t i = 0; ok && i < n && *first < 0; i++) {
+            if (inside_line)
+                inside_line = block[i] != '\n';
+            else if (!is_blank(block[i]))
+                *first = from + i;
+        }
+    }
+    free(block);
+    return ok;
+}
+
 bool json_slice_first(int64_t *first, const JsonScan *s, JsonState at, int64_t from, int64_t to, Err *e)
 {
     *first = -1;
+    if (s->lines)
+        return from >= to || line_first(first, s, from, to, e);
     if (at.lost || at.depth < 0 || from >= to)
         return true;
     uint8_t *block = new_block();

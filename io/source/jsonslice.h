@@ -11,6 +11,8 @@
  * An escape at the beginning follows from the backslashes before it.  A control character in a string is no JSON: it
  * refutes the case, which is then given up (`lost`), so that most files are read little more than once.
  *
+ * Where each line is a record nothing of this is needed: a slice's first record is the first line that begins in it.
+ *
  * This is a guess, exact for a file that is JSON and of no value for one that is not.  Who starts from it has to check that
  * his predecessor's last value ends where his first begins (llavaindex.h does).
  *

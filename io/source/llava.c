@@ -1,22 +1,23 @@
 #include "io/source/llava.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <jansson.h>
 
+#include "io/source/jsonplain.h"
+#include "io/source/media.h"
+#include "io/source/turns.h"
+
 struct Llava {
-    JsonScan scan;
-    json_t  *json;                      /* the record in hand, and what it needs */
-    Turn    *turns;
-    int      turns_cap;
-    char    *image[LLAVA_IMAGES];
-    char     id[32];
-    char     root[PATH_MAX];            /* resolved; "" where no picture may be named */
+    JsonScan  scan;
+    Root      root;
+    JsonPlain plain;                    /* the record in hand, and what it needs */
+    json_t   *json;
+    Turns     turns;
+    Media     media;
 };
 
 static const char hint_bad[] = "data.on_bad = \"skip\" passes over bad records";
@@ -32,117 +33,38 @@ void llava_seek(Llava *l, int64_t offset, int64_t record) { json_scan_seek(&l->s
 
 JsonScan *llava_scan(Llava *l) { return &l->scan; }
 
+/* Says where e happened, and how to go on.  turn: -1, not in one. */
+static int placed(const Llava *l, const LlavaRecord *r, int turn, Err *e)
+{
+    char own[sizeof e->hint];
+    snprintf(own, sizeof own, "%s", e->hint);
+    snprintf(e->hint, sizeof e->hint, "%.150s%s%s", own, own[0] ? "; " : "", hint_bad);
+    snprintf(e->where, sizeof e->where, "%.400s: record %lld, byte %lld", l->scan.name, (long long)r->record, (long long)r->offset);
+    if (turn >= 0)
+        snprintf(e->where + strlen(e->where), sizeof e->where - strlen(e->where), ", turn %d", turn);
+    return -1;
+}
+
 static int bad(const Llava *l, const LlavaRecord *r, Err *e, const char *what)
 {
     return json_scan_fail(&l->scan, r->record, r->offset, e, what, hint_bad);
 }
 
-/* rel below the root -> the real path of a regular file; what is wrong, or NULL. */
-static const char *resolve(const Llava *l, const char *rel, char **out)
-{
-    char path[2 * PATH_MAX];
-    if (!l->root[0])
-        return "a picture is named, but there is no folder of pictures (data.images)";
-    if (!rel[0] || rel[0] == '/')
-        return "a picture's path is empty or absolute";
-    for (const char *s = rel; s; s = strchr(s, '/'), s = s ? s + 1 : NULL)
-        if (strncmp(s, "..", 2) == 0 && (s[2] == '/' || !s[2]))
-            return "a picture's path leaves the folder of pictures by \"..\"";
-    if (snprintf(path, sizeof path, "%s/%s", l->root, rel) >= PATH_MAX)
-        return "a picture's path is too long";
-    *out = realpath(path, NULL);
-    if (!*out)
-        return "a picture is missing";
-    const size_t n = strlen(l->root);
-    struct stat st;
-    if (strncmp(*out, l->root, n) != 0 || ((*out)[n] && (*out)[n] != '/' && n > 1))
-        return "a picture's path leaves the folder of pictures by a symbolic link";
-    return stat(*out, &st) == 0 && S_ISREG(st.st_mode) ? NULL : "a picture is not a file";
-}
+/* What the parser reads of a record; all else may be what it likes (jsonplain.h). */
+static bool reads(const char *key, int64_t n) { return turns_key(key, n) || media_key(key, n); }
 
-static int add_image(Llava *l, LlavaRecord *r, const json_t *j, Err *e)
+/* The text in front of byte `at` of the record. */
+static void show(const LlavaRecord *r, int64_t at, Err *e)
 {
-    if (!json_is_string(j))
-        return bad(l, r, e, "\"image\" is neither a path nor a list of paths");
-    const char *wrong = resolve(l, json_string_value(j), &l->image[r->images]);
-    if (wrong) {
-        err_got(e, "%s", json_string_value(j));
-        return bad(l, r, e, wrong);
-    }
-    r->image[r->images] = l->image[r->images];
-    r->images++;
-    return 1;
-}
-
-static int read_images(Llava *l, LlavaRecord *r, const json_t *j, Err *e)
-{
-    if (!j || json_is_null(j))
-        return 1;
-    if (!json_is_array(j))
-        return add_image(l, r, j, e);
-    if (json_array_size(j) > LLAVA_IMAGES)
-        return bad(l, r, e, "more than 16 pictures");
-    for (size_t i = 0; i < json_array_size(j); i++)
-        if (add_image(l, r, json_array_get(j, i), e) < 0)
-            return -1;
-    return 1;
-}
-
-static int read_turns(Llava *l, LlavaRecord *r, const json_t *j, Err *e)
-{
-    const char *first = json_string_value(json_object_get(json_array_get(j, 0), "from"));
-    const int system = first && strcmp(first, "system") == 0, n = (int)json_array_size(j) - system;
-    if (n <= 0)
-        return bad(l, r, e, "no \"conversations\", or not a list of turns");
-    if (system && !(r->system = json_string_value(json_object_get(json_array_get(j, 0), "value"))))
-        return bad(l, r, e, "a turn without the strings \"from\" and \"value\"");
-    if (l->turns_cap < (n + 1) / 2) {
-        l->turns_cap = n;
-        l->turns = realloc(l->turns, (size_t)n * sizeof *l->turns);
-        CHECK(l->turns, "no memory for a conversation of %d turns", n);
-    }
-    for (int i = 0; i < n; i++) {
-        const json_t *turn = json_array_get(j, (size_t)(i + system));
-        const char *from = json_string_value(json_object_get(turn, "from"));
-        const char *value = json_string_value(json_object_get(turn, "value"));
-        if (!from || !value)
-            return bad(l, r, e, "a turn without the strings \"from\" and \"value\"");
-        if (strcmp(from, i % 2 ? "gpt" : "human") != 0) {
-            err_expected(e, "%s in turn %d", i % 2 ? "gpt" : "human", i + system);
-            err_got(e, "%s", from);
-            return bad(l, r, e, "human and gpt do not take turns");
-        }
-        if (i % 2)
-            l->turns[i / 2].answer = value;
-        else
-            l->turns[i / 2] = (Turn){ .human = value };
-    }
-    r->turns = l->turns;
-    r->n = (n + 1) / 2;
-    return 1;
-}
-
-static int read_id(Llava *l, LlavaRecord *r, const json_t *j, Err *e)
-{
-    if (json_is_integer(j)) {
-        snprintf(l->id, sizeof l->id, "%lld", (long long)json_integer_value(j));
-        r->id = l->id;
-    } else if (json_is_string(j)) {
-        r->id = json_string_value(j);
-    } else if (j && !json_is_null(j)) {
-        return bad(l, r, e, "\"id\" is neither a string nor an integer");
-    }
-    return 1;
-}
-
-static void forget(Llava *l)
-{
-    json_decref(l->json);
-    l->json = NULL;
-    for (int i = 0; i < LLAVA_IMAGES; i++) {
-        free(l->image[i]);
-        l->image[i] = NULL;
-    }
+    char text[41];
+    int64_t from = max64(at - 40, 0);
+    while (from > 0 && from < at && (r->text[from] & 0xC0) == 0x80)         /* not in the middle of a letter */
+        from++;
+    const int n = snprintf(text, sizeof text, "%.*s", (int)(at - from), r->text + from);
+    for (int i = 0; i < n; i++)
+        if ((uint8_t)text[i] < ' ')
+            text[i] = ' ';
+    err_got(e, "%s%s", from ? "..." : "", text);
 }
 
 /* jansson's verdict: either this record is bad, or the file is not JSON from here on. */
@@ -152,11 +74,51 @@ static int refuse(Llava *l, const LlavaRecord *r, const json_error_t *why, Err *
     const enum json_error_code code = json_error_code(why);
     const bool syntax = (code == json_error_invalid_syntax && strncmp(why->text, surrogate, sizeof surrogate - 1) != 0) ||
                         code == json_error_premature_end_of_input || code == json_error_end_of_input_expected;
-    const int64_t byte = r->offset + why->position;
-    if (!syntax)
-        return json_scan_fail(&l->scan, r->record, byte, e, why->text, hint_bad);
-    json_scan_fail(&l->scan, r->record, byte, &l->scan.broken, why->text, "`python3 -m json.tool` says more");
+    const int64_t byte = r->offset + json_plain_source(r->text, r->bytes, reads, why->position);
+    const char *what = why->text, *near = strstr(why->text, " near '");
+    char short_[sizeof why->text];
+    snprintf(short_, sizeof short_, "%.*s", near ? (int)(near - what) : (int)sizeof short_ - 1, what);     /* what it is near is jsonplain's */
+    what = short_;
+    show(r, byte - r->offset, l->scan.lines || !syntax ? e : &l->scan.broken);
+    if (code == json_error_null_character || code == json_error_null_byte_in_key)
+        what = "a \\u0000 in a text or key";
+    else if (l->scan.lines && code == json_error_premature_end_of_input)
+        what = "the line ends in the middle of its record";
+    else if (l->scan.lines && code == json_error_end_of_input_expected)
+        what = "something stands behind the record on its line";
+    if (!syntax || l->scan.lines)
+        return json_scan_fail(&l->scan, r->record, byte, e, what, hint_bad);
+    json_scan_fail(&l->scan, r->record, byte, &l->scan.broken, what, "`python3 -m json.tool` says more");
     return say_broken(l, e);
+}
+
+static void forget(Llava *l)
+{
+    json_decref(l->json);
+    json_decref(l->media.kept);
+    l->json = NULL;
+    l->media = (Media){ .root = &l->root, .kept = json_array() };
+    CHECK(l->media.kept, "no memory for a record");
+}
+
+/* The record of l->json. */
+static bool understand(Llava *l, LlavaRecord *out, Err *e)
+{
+    if (!json_is_object(l->json))
+        return err_set(e, EXIT_DATA, "", "", "a record is not an object");
+    if (!turns_read(&l->turns, l->json, &l->media, e) || !media_record(&l->media, l->json, e))
+        return false;
+    if (l->turns.caption && l->media.n == 0)
+        return err_set(e, EXIT_DATA, "", "", "a caption without a picture");
+    const char *id = json_string_value(json_object_get(l->json, "id"));
+    out->id     = id ? id : "";
+    out->image  = l->media.ref;
+    out->images = l->media.n;
+    out->turns  = l->turns.turn;
+    out->n      = l->turns.n;
+    out->system = l->turns.system;
+    out->answer_first = l->turns.answer_first;
+    return true;
 }
 
 int llava_next(Llava *l, LlavaRecord *out, Err *e)
@@ -169,30 +131,25 @@ int llava_next(Llava *l, LlavaRecord *out, Err *e)
     const int whole = json_scan_value(&l->scan);
     out->text  = l->scan.text;
     out->bytes = l->scan.len;
-    switch (whole) {
-    case -1: return say_broken(l, e);
-    case  0: return bad(l, out, e, "a record nests more than 64 deep or is longer than 16 MiB");
-    }
+    if (whole < 0)
+        return say_broken(l, e);
+    json_plain(&l->plain, out->text, out->bytes, reads);
+    if (!whole || l->plain.depth > JSON_DEPTH)
+        return bad(l, out, e, "a record nests more than 64 deep or is longer than 16 MiB");
     json_error_t why;
-    l->json = json_loadb(l->scan.text, (size_t)l->scan.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    l->json = json_loadb(l->plain.text, (size_t)l->plain.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (!l->json)
         return refuse(l, out, &why, e);
-    if (!json_is_object(l->json))
-        return bad(l, out, e, "a record is not an object");
-    if (read_id(l, out, json_object_get(l->json, "id"), e) < 0 ||
-        read_turns(l, out, json_object_get(l->json, "conversations"), e) < 0)
-        return -1;
-    return read_images(l, out, json_object_get(l->json, "image"), e);
+    l->turns.at = -1;
+    return understand(l, out, e) ? 1 : placed(l, out, l->turns.at, e);
 }
 
-Llava *llava_open(const char *json, const char *images_root, Err *e)
+Llava *llava_open(const char *json, const char *images_root, bool follow_links, Err *e)
 {
     Llava *l = calloc(1, sizeof *l);
     CHECK(l, "no memory to read JSON");
     l->scan.fd = -1;
-    if (images_root && !realpath(images_root, l->root))
-        err_set(e, EXIT_DATA, images_root, "", "cannot read the folder of pictures: %s", strerror(errno));
-    else if (json_scan_open(&l->scan, json, e))
+    if (root_open(&l->root, images_root, follow_links, e) && json_scan_open(&l->scan, json, e))
         return l;
     llava_close(l);
     return NULL;
@@ -202,8 +159,10 @@ void llava_close(Llava *l)
 {
     if (!l)
         return;
-    forget(l);
+    json_decref(l->json);
+    json_decref(l->media.kept);
     json_scan_close(&l->scan);
-    free(l->turns);
+    json_plain_free(&l->plain);
+    turns_free(&l->turns);
     free(l);
 }

@@ -1,36 +1,35 @@
 /*
- * llava.h -- LLaVA-style conversations: a JSON array, or one JSON object a line, read record by record
+ * llava.h -- conversations about pictures: a JSON array, or one JSON object a line, read record by record
  *
  *     [ { "id": "17", "image": "cat/17.jpg",
  *         "conversations": [ {"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A cat."} ] }, ... ]
  *
- * "image" may be absent, null, a path below images_root, or a list of up to 16.  "id" may be a string, an integer or
- * absent.  A conversation may begin with a turn from "system"; then human and gpt take turns.  A last question without
- * an answer has answer NULL.  Other keys are ignored.
+ * and the other forms that people have: media.h says how a record names pictures, root.h which paths it may name, turns.h who
+ * says what, jsonplain.h what JSON may look like.  "id" is for messages; keys that nobody reads may hold anything.
+ * "<image>" stays where it stands in the turns.
  *
  * The file never lies in memory whole: jsonscan.h finds where a record ends, then jansson parses that record.
  * Records nest at most 64 deep and hold at most 16 MiB (JSON_DEPTH, JSON_BYTES).
  *
- *     bad record    wrong types, nothing to learn from, twice the same key, bad Unicode, too deep or too long, a picture
- *                   that is missing or outside images_root (absolute, "..", symbolic link)
+ *     bad record    no conversation that we know, a picture that is missing or may not be read, another medium, twice the same key
+ *                   or bad Unicode in what is read, too deep or too long; in JSON Lines also a line that is no JSON
  *                       -> -1; the next call goes on with the next record
- *     broken file   no JSON, or cut off        -> -1; so does every later call, until llava_seek
+ *     broken file   an array that is no JSON, or cut off        -> -1; so does every later call, until llava_seek
  *
- * Both are EXIT_DATA with "FILE: record 12, byte 3456" (counted from 0) in e->where.  Local.
- * Tests   tests/io/source/test_llava.c
+ * Both are EXIT_DATA with "FILE: record 12, byte 3456" (counted from 0) in e->where, and ", turn 3" where it is one's fault.  Local.
+ * Tests   tests/io/source/{test_llava,test_hostile_record,test_turns,test_lines}.c
  */
 #pragma once
 #include "io/base/err.h"
 #include "io/source/jsonscan.h"
+#include "io/source/picture.h"
 #include "io/text/prompt.h"
-
-enum { LLAVA_IMAGES = 16 };
 
 typedef struct Llava Llava;
 
 /* All pointers are valid until the next call. */
 typedef struct {
-    const char *image[LLAVA_IMAGES];   /* resolved paths of regular files */
+    const PictureRef *image;           /* (images) */
     int         images;
     Turn       *turns;                 /* (n) */
     int         n;
@@ -38,11 +37,13 @@ typedef struct {
     const char *text;                  /* (bytes) its JSON; of a bad one as much as was kept */
     int64_t     bytes;
     const char *id;                    /* "" where absent */
-    const char *system;                /* of a first turn from "system"; NULL where absent */
+    const char *system;                /* NULL where absent */
+    bool        answer_first;          /* it began with an answer, which was left out */
 } LlavaRecord;
 
-/* images_root NULL: no picture may be named.  NULL with EXIT_DATA where there is no file, no folder, or no record. */
-Llava *llava_open(const char *json, const char *images_root, Err *e);
+/* images_root NULL or "": no picture may be named; it and follow_links as in root.h.  NULL with EXIT_DATA where there is no file,
+   no folder, or no record. */
+Llava *llava_open(const char *json, const char *images_root, bool follow_links, Err *e);
 void   llava_close(Llava *l);
 
 int    llava_next(Llava *l, LlavaRecord *out, Err *e);       /* 1: a record, 0: the end, -1: see above */

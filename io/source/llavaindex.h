@@ -15,11 +15,12 @@
 #include "io/source/llava.h"
 
 enum { KIND_TEXT, KIND_PICTURE, KIND_PICTURES, KINDS, KIND_BAD = KINDS };     /* no picture, one, several */
+enum { KIND_MASK = 3, KIND_ANSWER_FIRST = 4 };                                /* added to it where LlavaRecord has answer_first */
 
 typedef struct {
     int64_t  n, cap;
     int64_t *offset;               /* (n) ascending: the byte where each begins */
-    uint8_t *kind;                 /* (n) KIND_ */
+    uint8_t *kind;                 /* (n) KIND_, perhaps + KIND_ANSWER_FIRST */
 } LlavaIndex;
 
 /* What the others have to know of a part; it travels as bytes. */

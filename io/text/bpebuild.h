@@ -43,6 +43,8 @@ bool  build_added(BpeText *t, const AddedToken *a, const char *path, Err *e);
 bool  build_added_json(BpeText *t, const json_t *a, json_int_t id, const char *path, Err *e);
 /* Base64 -> bytes, in place of out (3 bytes for 4 characters); -1: it is none. */
 int64_t build_base64(const char *s, size_t n, uint8_t *out);
+/* The token that a tokenizer.json's post-processor puts in front of a text, or behind it; NULL. */
+const char *build_end(const json_t *root, bool begin);
 bool  build_cut(BpeText *t, enum Grammar grammar, const char *pattern, Err *e);
 
 const char *text_at(const json_t *o, const char *key);        /* NULL where it is no string */

@@ -256,3 +256,25 @@ bool build_json(BpeText *t, const json_t *root, const char *path, Err *e)
     bpe_ready(t->bpe, true_at(m, "ignore_merges", false));
     return true;
 }
+
+/* ---- the ends that a post-processor puts around a text ---- */
+
+static const char *end_of(const json_t *o, bool begin, int depth)
+{
+    const json_t *single = json_object_get(o, "single"), *k;
+    const char *found = NULL;
+    size_t i;
+    json_array_foreach(json_object_get(o, "processors"), i, k)
+        if (depth < DEEP && !found)
+            found = end_of(k, begin, depth + 1);
+    bool behind = false;
+    json_array_foreach(single, i, k) {
+        const char *name = text_at(json_object_get(k, "SpecialToken"), "id");
+        behind |= json_object_get(k, "Sequence") != NULL;
+        if (name && behind != begin && !found)
+            found = name;
+    }
+    return found;
+}
+
+const char *build_end(const json_t *root, bool begin) { return end_of(json_object_get(root, "post_processor"), begin, 0); }

@@ -49,6 +49,8 @@ static bool beside_json(const char *folder, const char *name, json_t **root, Err
     if (!beside(folder, name, &bytes, &n, e) || !bytes)
         return !e->code;
     *root = json_loadb(bytes, n, JSON_ALLOW_NUL, &why);
+    if (!*root && json_error_code(&why) == json_error_numeric_overflow)        /* "model_max_length" may be 1e30, digit by digit */
+        *root = json_loadb(bytes, n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
     free(bytes);
     return *root || (path_set(where, e, "%s/%s", folder, name) && err_set(e, EXIT_DATA, where, "", "this is no JSON: %.120s (line %d)", why.text, why.line));
 }
@@ -56,7 +58,8 @@ static bool beside_json(const char *folder, const char *name, json_t **root, Err
 static int first_id(const json_t *v)
 {
     v = json_is_array(v) ? json_array_get(v, 0) : v;
-    return json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) < BPE_IDS ? (int)json_integer_value(v) : -1;
+    const double id = json_is_number(v) ? json_number_value(v) : -1;
+    return id >= 0 && id < BPE_IDS && id == (int)id ? (int)id : -1;
 }
 
 static bool open_beside(Beside *b, const char *path, bool merges, Err *e)
@@ -80,8 +83,8 @@ static void close_beside(Beside *b)
     free(b->merges);
 }
 
-/* A token by its name, as the first file that names the key has it: null is none.  Else by its id. */
-static int token_of(const BpeText *t, const Beside *b, const char *key, int id)
+/* A token by its name, as the first file that names the key has it: null is none.  Else by its id; else as a text gets it. */
+static int token_of(const BpeText *t, const Beside *b, const char *key, int id, const char *around)
 {
     const json_t *files[] = { b->config, b->map };
     for (int i = 0; i < 2; i++) {
@@ -90,7 +93,7 @@ static int token_of(const BpeText *t, const Beside *b, const char *key, int id)
         if (v)
             return name ? bpetext_symbol(t, name) : -1;
     }
-    return bpe_kind(t->bpe, id) != PIECE_NONE ? id : -1;
+    return bpe_kind(t->bpe, id) != PIECE_NONE ? id : around ? bpetext_symbol(t, around) : -1;
 }
 
 static uint64_t hash_json(const json_t *root, uint64_t seed)
@@ -116,8 +119,8 @@ static bool build(BpeText *t, const char *path, const char *bytes, size_t n, Err
     bool ok = open_beside(&b, path, !whole && !tekken, e) &&
               (whole ? build_json(t, root, path, e) : tekken ? build_tekken(t, root, path, e) : build_vocab(t, root, &b, path, e));
     if (ok && !tekken) {
-        t->bos = token_of(t, &b, "bos_token", b.bos_id);
-        t->eos = token_of(t, &b, "eos_token", b.eos_id);
+        t->bos = token_of(t, &b, "bos_token", b.bos_id, build_end(root, true));
+        t->eos = token_of(t, &b, "eos_token", b.eos_id, build_end(root, false));
     }
     if (ok && b.merges)
         t->hash = hash_json(json_object_get(b.config, "added_tokens_decoder"), hash_json(b.added, XXH64(b.merges, b.merges_n, t->hash)));

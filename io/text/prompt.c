@@ -106,7 +106,7 @@ static void encode_piece(Writer *w, enum Learn learn)
 /* A text of the template: words, marks, BOS and EOS.  Text behind BOS begins anew, behind a mark it goes on. */
 static void put_form(Writer *w, const char *s)
 {
-    for (int n; *s; s += n) {
+    for (int n = 1; *s; s += n) {
         const int id = *s == MARK_BOS[0] ? text_bos(w->t) : *s == MARK_EOS[0] ? text_eos(w->t) : mark_id(w, s, &n);
         if (*s == MARK_BOS[0] || *s == MARK_EOS[0])
             n = 1;

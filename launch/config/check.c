@@ -185,11 +185,12 @@ static bool utf8(const char *text)
     return ok;
 }
 
-/* Several sets, or a weight: "a.set, b.set", "a.set:3".  A comma elsewhere belongs to a name; a colon never does, for MPI-IO takes
-   what stands in front of it for the kind of a file system. */
+/* Several sets, or a weight: "a, b", "a.set:3".  A comma in the folder's name belongs to it; a colon never does, for MPI-IO takes what
+   stands in front of it for the kind of a file system. */
 static bool names_sets(const char *set)
 {
-    return strstr(set, ".set,") || strstr(set, ".set ,") || strchr(set, ':');
+    const char *slash = strrchr(set, '/');
+    return strchr(slash ? slash : set, ',') || strstr(set, ".set,") || strstr(set, ".set ,") || strchr(set, ':');
 }
 
 static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
@@ -213,7 +214,8 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
                   "`asvr pack` writes one data set, but data.set = \"%s\" names several, or a weight", c->data.set);
         if (!utf8(c->data.system))
             wrong(errs, "", "data.system is no UTF-8");
-        needed(errs, verb, "data.json", c->data.source != SOURCE_LLAVA || c->data.json[0]);
+        needed(errs, verb, "data.json", c->data.source == SOURCE_SCENES || c->data.source == SOURCE_FOLDER || c->data.json[0]);
+        needed(errs, verb, "data.images", (c->data.source != SOURCE_FOLDER && c->data.source != SOURCE_COCO) || c->data.images[0]);
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);

@@ -22,7 +22,7 @@ enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32, CONFIG_KEYS = 192, CONFIG_PLACE
 
 /* Values of ENUM keys; data.fit, data.template, train.stage, model.vision.kind and model.decoder.rope_scaling are FIT_* of
    io/image/image.h, TEMPLATE_* of io/text/templates.h, Stage, VISION_* of core/siglip.h and ROPE_* of core/llama.h. */
-enum { SOURCE_LLAVA, SOURCE_SCENES };                                       /* data.source */
+enum { SOURCE_LLAVA, SOURCE_WEBDATASET, SOURCE_COCO, SOURCE_PARQUET, SOURCE_FOLDER, SOURCE_SCENES };    /* data.source */
 enum { BAD_FAIL, BAD_SKIP };                                                /* data.on_bad */
 enum { LAST_DROP, LAST_WRAP };                                              /* data.last */
 enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON };                                    /* train.optimizer; as OPTIM_* */
@@ -54,7 +54,8 @@ typedef struct Config {
     struct { ConfigString model; } text;
     struct {
         int source, max_cutouts, fit, template, store, shard_samples, level, on_bad, last, threads;
-        int64_t samples, val_samples;
+        bool follow_links;
+        int64_t samples, val_samples, max_pixels;
         ConfigString set, json, images, cutouts, system, codes, shards, val;
     } data;
     struct {

@@ -69,14 +69,16 @@ const Option options[] = {
 
     STRING(text.model, "SentencePiece, tokenizer.json, vocab.json, tekken, *.tiktoken; or a folder"),
 
-    ENUM  (data.source, scenes, "llava|scenes", "what pack reads: LLaVA-style JSON with pictures, or composes scenes"),
+    ENUM  (data.source, scenes, "llava|webdataset|coco|parquet|folder|scenes", "what pack reads, or composes: docs/FORMATS.md, Sources"),
     STRING(data.set, "index file of the data set; several by weight: \"a.set:3, b.set:1\""),
-    STRING(data.json, "the JSON file (llava)"),
-    STRING(data.images, "folder that holds the JSON's pictures (llava)"),
+    STRING(data.json, "the source's files: \"x.json\", \"s/{00..99}.tar\", \"t-*.parquet\"; folder: none"),
+    STRING(data.images, "folder of the pictures that llava and coco name; folder: of all"),
+    BOOL  (data.follow_links, true, "pictures may be links that lead out of data.images"),
     STRING(data.cutouts, "folder of photo cut-outs (scenes); empty: shapes drawn by the program"),
     INT   (data.max_cutouts, 0, 0, MANY, "use so many cut-outs; 0: all"),
     LONG  (data.samples, 0, 0, LOTS, "samples to train on; 0: all of the JSON (scenes need a number)"),
     LONG  (data.val_samples, 0, 0, LOTS, "samples to hold out for evaluation; drawn from a JSON by kind"),
+    LONG  (data.max_pixels, 100000000, 1, 4290250000, "pixels of a picture at most; a larger one is bad (pack, chat)"),
     ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
     ENUM  (data.template, v1, TEMPLATE_NAMES, "how a conversation becomes text; plain: the caption; auto: the text model's"),
     STRING(data.system, "system prompt; empty: the template's own"),
@@ -314,20 +316,20 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
     snprintf(right, right_size, "%s%s", TYPE_NAME[o->type], o->type == STRING ? "" : range);
 }
 
-/* Goes on behind `at` columns; what does not fit a terminal goes on in the next line, in front of a "|". */
-static void print_range(FILE *f, size_t at, const char *s)
+/* A text in lines of 80 columns, broken at blanks: all but the first are indented. */
+static void fold(FILE *f, int at, const char *s)
 {
-    while (at + strlen(s) > 80) {
-        size_t n = 0;
-        for (const char *bar = s; (bar = strstr(bar, " | ")) && at + (size_t)(bar - s) <= 80; bar++)
-            n = (size_t)(bar - s);
-        if (n == 0)
-            break;
-        fprintf(f, "%.*s\n    ", (int)n, s);
-        s += n + 1;
-        at = 4;
+    enum { WIDTH = 80, INDENT = 4 };
+    for (; *s; s += strspn(s, " ")) {
+        const int n = (int)strcspn(s, " ");
+        if (at > INDENT && at + 1 + n > WIDTH)
+            at = fprintf(f, "\n%*s", INDENT, "") - 1;
+        else if (at > INDENT)
+            at += fprintf(f, " ");
+        at += fprintf(f, "%.*s", n, s);
+        s += n;
     }
-    fprintf(f, "%s\n", s);
+    fputc('\n', f);
 }
 
 void options_help(FILE *f)
@@ -336,13 +338,13 @@ void options_help(FILE *f)
     for (int i = 0; i < n_options; i++) {
         const Option *o = &options[i];
         size_t        group = (size_t)(strrchr(o->key, '.') - o->key) + 1;
-        char          left[256], right[272];
+        char          left[512], right[512];
         option_describe(o, left, sizeof left, right, sizeof right);
         if (i == 0 || strncmp(o->key, options[i - 1].key, group) || strchr(options[i - 1].key + group, '.'))
             fputc('\n', f);
         const int column = strlen(right) < 44 ? 36 : 0;      /* a long range follows the value, so that lines fit a terminal */
-        print_range(f, (size_t)fprintf(f, "%-*s ", column, left), right);
-        fprintf(f, "    %s\n", o->help);
+        fold(f, fprintf(f, "%-*s", column, left), right);
+        fold(f, fprintf(f, "    "), o->help);
     }
 }
 
@@ -358,7 +360,7 @@ void options_markdown(FILE *f)
                "Written by `asvr help options --markdown`; the table itself is `launch/config/options.c`.\n\n"
                "| key and default | type and range | what it says |\n|---|---|---|\n");
     for (int i = 0; i < n_options; i++) {
-        char left[256], right[272];
+        char left[512], right[512];
         option_describe(&options[i], left, sizeof left, right, sizeof right);
         fprintf(f, "| `%s` | ", left);
         cell_print(f, right);

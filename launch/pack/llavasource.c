@@ -5,8 +5,10 @@
 
 #include <xxhash.h>
 
+#include "core/rng.h"
 #include "dist/comm.h"
-#include "io/image/image.h"
+#include "io/source/pictureload.h"
+#include "launch/pack/listed.h"
 #include "launch/pack/records.h"
 #include "launch/pack/source.h"
 
@@ -14,9 +16,10 @@
 enum { CORPUS_BYTES = 200000000 };
 
 typedef struct {
-    Llava          *json;
-    const ImageOps *image;
-    Records         records;
+    Listed    listed;
+    Llava    *json;
+    Pictures *pictures;
+    Records   records;
 } Ctx;
 
 static int64_t record_of(const Ctx *x, int split, int64_t i)
@@ -33,6 +36,29 @@ static int read_record(Source *s, int split, int64_t i, LlavaRecord *r, Err *e)
     return llava_next(x->json, r, e);
 }
 
+/* Says of which record e is, and how to go on. */
+static int placed(const Source *s, const LlavaRecord *r, Err *e)
+{
+    const Ctx *x = s->ctx;
+    char place[sizeof e->where], at[128];
+    if (x->listed.shown[0])                             /* a byte of the listing helps nobody */
+        snprintf(at, sizeof at, "id %.100s", r->id);
+    else
+        snprintf(at, sizeof at, "byte %lld", (long long)r->offset);
+    snprintf(place, sizeof place, "%.300s: record %lld, %s", llava_scan(x->json)->name, (long long)r->record, at);
+    if (e->where[0]) {
+        const size_t n = strlen(e->where);
+        snprintf(e->where + n, sizeof e->where - n, " (%s)", place);
+    } else {
+        snprintf(e->where, sizeof e->where, "%s", place);
+    }
+    if (e->code == EXIT_DATA && s->c->data.on_bad == BAD_FAIL) {
+        const size_t n = strlen(e->hint);
+        snprintf(e->hint + n, sizeof e->hint - n, "%sdata.on_bad = \"skip\" passes over bad records", n ? "; " : "");
+    }
+    return 0;
+}
+
 static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
 {
     Ctx *x = s->ctx;
@@ -44,16 +70,11 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
     pack_sample_room(out, r.images, size);
     out->images = r.images;
     for (int k = 0; k < r.images; k++)
-        if (!x->image->load_square(out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, r.image[k], size, s->c->data.fit, e))
-            return 0;
+        if (!pictures_square(x->pictures, out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, &r.image[k], size, s->c->data.fit, e))
+            return placed(s, &r, e);
     const int n = s->c->data.template == TEMPLATE_PLAIN ? 1 : r.n;
     const Talk talk = { r.turns, n, r.images, r.system ? r.system : source_system(s) };
-    if (prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e))
-        return 1;
-    if (!e->where[0])
-        snprintf(e->where, sizeof e->where, "%.400s: record %lld, byte %lld", s->c->data.json, (long long)r.record,
-                 (long long)r.offset);
-    return 0;
+    return prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e) ? 1 : placed(s, &r, e);
 }
 
 /* Writes s without its line breaks. */
@@ -108,7 +129,7 @@ static uint64_t stamp(Source *s, int split, int64_t first, int64_t n)
         XXH64_update(h, r.text, (size_t)r.bytes);
         for (int k = 0; good && k < r.images; k++) {
             struct stat st = { .st_size = -1 };
-            stat(r.image[k], &st);
+            stat(r.image[k].path, &st);
             XXH64_update(h, (int64_t[]){ st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec }, 3 * sizeof(int64_t));
         }
     }
@@ -121,18 +142,22 @@ static void close_llava(Source *s)
 {
     Ctx *x = s->ctx;
     llava_close(x->json);
+    listed_close(&x->listed);
+    pictures_close(x->pictures);
     records_free(&x->records);
     free(x);
 }
 
-/* How many of each kind the splits have. */
+/* How many of each kind the splits have, and how many records began with an answer. */
 static void count_kinds(Source *s, const Ctx *x)
 {
     for (int split = 0; split < SPLITS; split++)
         for (int64_t i = 0; i < s->samples[split]; i++) {
             const int kind = x->records.kind[record_of(x, split, i)];
-            if (kind != KIND_BAD)
-                s->kinds[split][kind]++;
+            if (kind == KIND_BAD)
+                continue;
+            s->kinds[split][kind & KIND_MASK]++;
+            s->answer_first += (kind & KIND_ANSWER_FIRST) != 0;
         }
 }
 
@@ -141,11 +166,18 @@ bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e)
     Ctx *x = calloc(1, sizeof *x);
     CHECK(x, "no memory for the source");
     *s = (Source){ .make = make, .corpus = corpus, .stamp = stamp, .close = close_llava, .c = c, .ctx = x };
-    x->image = image_ops(e);
-    x->json = x->image ? llava_open(c->data.json, c->data.images, e) : NULL;
+    x->listed.fd = -1;
+    x->pictures = pictures_open(c->data.max_pixels, e);
+    if (comm_agree(comm, e->code) != 0 || !listed_open(&x->listed, c, comm, e))
+        return false;
+    x->json = llava_open(x->listed.path, x->listed.root, c->data.follow_links, e);
+    if (x->json && x->listed.shown[0])
+        snprintf(llava_scan(x->json)->name, sizeof llava_scan(x->json)->name, "%s", x->listed.shown);
     if (comm_agree(comm, e->code) != 0 || !records_find(&x->records, x->json, c->data.on_bad == BAD_FAIL, comm, e) ||
         !records_hash(&s->identity, x->json, comm, e))
         return false;
+    if (c->data.max_pixels != IMAGE_PIXELS)             /* which pictures are bad depends on it */
+        s->identity = rng_bits(s->identity, rng_stream("pack.pixels"), (uint64_t)c->data.max_pixels);
     records_draw(&x->records, c->data.val_samples, (uint64_t)c->run.seed);
     const int64_t train = x->records.n - x->records.n_held;
     s->held = x->records.held;

@@ -176,7 +176,7 @@ void records_draw(Records *x, int64_t wanted, uint64_t seed)
 {
     int64_t count[KINDS + 1] = { 0 }, share[KINDS];
     for (int64_t r = 0; r < x->n; r++)
-        count[x->kind[r]]++;
+        count[x->kind[r] & KIND_MASK]++;
     wanted = min64(wanted, (x->n - count[KIND_BAD]) / 2);
     shares(share, count, wanted);
     uint8_t *out = room(x->n, sizeof *out);
@@ -185,7 +185,7 @@ void records_draw(Records *x, int64_t wanted, uint64_t seed)
         const uint64_t key = rng_bits(seed, rng_stream("pack.held"), (uint64_t)k);
         int64_t m = 0;
         for (int64_t r = 0; r < x->n; r++)
-            if (x->kind[r] == k)
+            if ((x->kind[r] & KIND_MASK) == k)
                 of[m++] = r;
         for (int64_t i = 0; i < share[k]; i++)
             out[of[order_sample(m, key, i)]] = 1;

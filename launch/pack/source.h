@@ -34,6 +34,7 @@ struct Source {
     const int64_t *held;
     int64_t n_held;
     int64_t kinds[SPLITS][KINDS];  /* records of each KIND_: no picture, one, several; 0 of scenes */
+    int64_t answer_first;          /* records that began with an answer, which is left out; 0 of scenes */
     uint64_t identity;             /* of all that is read or composed, pictures named in a JSON excepted; equal on all ranks */
     /* Of what samples [first, first + n) of a split are made of: XXH64 of each record's bytes and of the size and time of
        change of each picture that it names.  Reads no picture.  NULL of scenes. */

@@ -3,18 +3,23 @@
  *
  * Laws   refused: EXIT_DATA, and the place is the file, its record and a byte inside the file; a file without a record: the file
  *        records are counted from 0 and begin one behind the other
- *        accepted: a question first, pictures below their folder, no more than 16 of them
+ *        accepted: a question first, pictures below their folder (by their real paths, too, where links are not followed), no more
+ *        than 16 of them, pieces inside their files
+ *        JSON Lines are never broken: a line that is no JSON costs itself
  *        read again from its byte, a record is the same, or as bad
  *        a whole file gives the same records when three ranks find them, wherever the slices are cut
  */
 #include <sys/stat.h>
 
 #include "io/source/llavaindex.h"
+#include "io/source/media.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { RECORDS = 64 };
 
 static char root[64];
+static char real_root[PATH_MAX];
+static bool follow;
 
 static void clean(void)
 {
@@ -30,6 +35,7 @@ static void make_root(void)
     snprintf(base, sizeof base, "%.40s/fuzz-record-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     CHECK(mkdtemp(base), "no folder %s", base);
     strcpy(root, base);
+    CHECK(realpath(root, real_root), "no folder %s", root);
     atexit(clean);
     snprintf(path, sizeof path, "%s/sub", root);
     CHECK(mkdir(path, 0777) == 0, "no folder %s", path);
@@ -51,12 +57,20 @@ static void well_placed(const Err *e, const char *path, size_t size)
 
 static void well_formed(const LlavaRecord *r)
 {
-    LAW(r->n >= 1 && r->images >= 0 && r->images <= LLAVA_IMAGES && r->id, "a record of %d turns and %d pictures", r->n, r->images);
+    LAW(r->n >= 1 && r->images >= 0 && r->images <= MEDIA_PICTURES && r->id, "a record of %d turns and %d pictures", r->n, r->images);
     for (int i = 0; i < r->n; i++)
         LAW(r->turns[i].human && (r->turns[i].answer || i == r->n - 1), "turn %d is not whole", i);
-    for (int i = 0; i < r->images; i++)
-        LAW(!strncmp(r->image[i], root, strlen(root)) && r->image[i][strlen(root)] == '/' && !strstr(r->image[i], ".."),
-            "%s is not below %s", r->image[i], root);
+    for (int i = 0; i < r->images; i++) {
+        const PictureRef *p = &r->image[i];
+        char real[PATH_MAX];
+        struct stat st;
+        LAW(stat(p->path, &st) == 0 && S_ISREG(st.st_mode), "%s is no file", p->path);
+        LAW(p->at >= 0 && p->bytes >= 0 && p->at <= st.st_size && p->bytes <= st.st_size - p->at, "%s has no byte %lld", p->path, (long long)(p->at + p->bytes));
+        LAW((p->row < 0) == !p->column && p->index >= 0 && (p->row < 0 || picture_whole(p) == false), "row %lld without a column", (long long)p->row);
+        LAW(follow || (realpath(p->path, real) && !strncmp(real, real_root, strlen(real_root))), "%s leads out of %s", p->path, root);
+        LAW(!strncmp(r->image[i].path, root, strlen(root)) && r->image[i].path[strlen(root)] == '/' && !strstr(r->image[i].path, "/../"),
+            "%s is not below %s", r->image[i].path, root);
+    }
 }
 
 static void again(Llava *l, int64_t record, int64_t offset, int verdict, const char *text, int64_t bytes)
@@ -81,8 +95,10 @@ static int64_t read_all(Llava *l, Llava *second, const char *path, size_t size, 
             return n;
         if (verdict < 0)
             well_placed(&e, path, size);
-        if (llava_scan(l)->broken.code)
+        if (llava_scan(l)->broken.code) {
+            LAW(!llava_scan(l)->lines, "JSON Lines are broken: %s", e.what);
             return -1;
+        }
         LAW(r.record == n && r.offset > before, "record %lld at byte %lld, behind %lld", (long long)r.record, (long long)r.offset, (long long)before);
         before = r.offset;
         if (verdict > 0)
@@ -125,7 +141,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!root[0])
         make_root();
     const int fd = fuzz_file(data, size, path);
-    Llava *l = llava_open(path, root, &e), *second = l ? llava_open(path, root, &e) : NULL;
+    follow = size % 2;
+    Llava *l = llava_open(path, root, follow, &e), *second = l ? llava_open(path, root, follow, &e) : NULL;
     if (l) {
         const int64_t n = read_all(l, second, path, size, offset), cut = (int64_t)size * (1 + (data[size / 2] & 63)) / 65;
         if (n >= 0)

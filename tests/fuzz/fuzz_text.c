@@ -4,9 +4,10 @@
  * Laws   refused: EXIT_DATA at the file; never an exception, never a crash of the library
  *        accepted: ids lie in [0, size), as do BOS, EOS and what is found by name (or -1)
  *        the same text gets the same ids; a buffer that is too small is filled and no more, and the number is the same
+ *        a conversation is refused, or its ids exist, with each picture, and the prompt begins the sample
  *        decoding stops at the buffer's end, ids of nowhere write nothing; one line break comes back from its id
  */
-#include "io/text/text.h"
+#include "io/text/prompt.h"
 #include "tests/fuzz/fuzz.h"
 
 static const char *const TEXT[] = { "", "a", " the  cat\n sat", "<s></s><unk>", "\xE6\xBC\xA2\xE5\xAD\x97 \xF0\x9F\x90\xB1", "\xFF\xC0\x80", "<|im_end|>" };
@@ -40,6 +41,34 @@ static void encode(const Text *t, const char *s, bool more)
     LAW(text_decode(t, a, n + 2, few, sizeof few) == length && memchr(few, 0, sizeof few), "a small buffer gives another length");
 }
 
+/* A conversation in each template: refused, or its ids exist, pictures are where the marks are, the prompt begins the sample. */
+static void converse(const Text *t)
+{
+    static Prompt whole, asked;
+    const Turn turns[] = { { "is <image> <|im_start|>\n<image>", "yes </s>" }, { "why?", "so ." } };
+    Turn open[] = { turns[0], { "why?", NULL } };
+    for (int kind = 0; kind < TEMPLATES; kind++) {
+        const int n = kind == TEMPLATE_PLAIN ? 1 : 2;
+        Err e = { 0 }, same = { 0 };
+        int images = 0;
+        open[0].answer = n > 1 ? turns[0].answer : NULL;
+        const bool made = prompt_build(&whole, t, kind, &(Talk){ turns, n, 2, "[INST]" }, &e);
+        if (!made) {
+            fuzz_refused(&e, EXIT_DATA, "");
+            continue;
+        }
+        LAW(prompt_build(&asked, t, kind, &(Talk){ open, n, 2, "[INST]" }, &same), "refused without its answer: %s", same.what);
+        LAW(asked.n <= whole.n && !memcmp(asked.tokens, whole.tokens, (size_t)asked.n * sizeof *asked.tokens), "another prompt");
+        for (int i = 0; i < whole.n; i++) {
+            const int id = whole.tokens[i];
+            images += id == IMAGE_TOKEN;
+            LAW(id == IMAGE_TOKEN || (id >= 0 && id < text_size(t)), "id %d of %d", id, text_size(t));
+            LAW(whole.labels[i] == IGNORE || (whole.labels[i] == id && i >= (n > 1 ? 0 : asked.n)), "label %d of %d", whole.labels[i], id);
+        }
+        LAW(images == 2, "%d pictures of 2", images);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[32];
@@ -56,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             encode(t, TEXT[i], false);
             encode(t, TEXT[i], true);
         }
+        converse(t);
         text_close(t);
     } else {
         LAW(e.code == EXIT_DATA && e.what[0], "refused with %d: %s", e.code, e.what);

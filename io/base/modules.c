@@ -1,0 +1,46 @@
+#include "io/base/modules.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "io/base/files.h"
+
+typedef struct { int version; size_t size; } Head;
+
+/* Beside the executable, else in $ASVR_MODULES. */
+static bool find(char path[PATH_ROOM], const char *file)
+{
+    char exe[PATH_ROOM], folder[PATH_ROOM];
+    Err no = { 0 };
+    const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    const char *dir = getenv("ASVR_MODULES");
+    exe[n > 0 ? n : 0] = 0;
+    if (n > 0 && path_folder(folder, exe, &no) && path_set(path, &no, "%s/%s", folder, file) && access(path, R_OK) == 0)
+        return true;
+    return dir && path_set(path, &no, "%s/%s", dir, file) && access(path, R_OK) == 0;
+}
+
+const void *module_load(const Module *m, Err *e)
+{
+    char path[PATH_ROOM];
+    if (!find(path, m->file)) {
+        err_set(e, EXIT_CONFIG, "", m->none, "there is no %s", m->file);
+        return NULL;
+    }
+    void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const Head *found = so ? dlsym(so, m->symbol) : NULL;
+    if (!found) {
+        const char *why = dlerror();
+        err_got(e, "%s", why ? why : "its table is not in it");
+        err_set(e, EXIT_CONFIG, path, m->libraries, "cannot load %s", m->what);
+        return NULL;
+    }
+    if (found->version == m->version && found->size == m->size)
+        return found;
+    err_expected(e, "version %d, %zu bytes", m->version, m->size);
+    err_got(e, "version %d, %zu bytes", found->version, found->size);
+    err_set(e, EXIT_CONFIG, path, "take the module that was built with this program: `make` builds both", "%s are those of another version of asvr",
+            m->what);
+    return NULL;
+}

@@ -1,0 +1,94 @@
+/* folder.c -- a folder of pictures with a .txt beside each, a record a picture (sources.h)
+
+   a/cat.jpg, a/cat.txt: the picture and its caption.  Folders are gone through in the order of bytes, links to folders followed
+   but for those that lead back.  Memory is the names of one folder and of those above it. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io/base/files.h"
+#include "io/source/sources.h"
+
+enum { DEEP = 64, CAPTION = 1 << 20 };
+
+typedef struct { dev_t dev; ino_t ino; } Seen;
+
+static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int is_visible(const struct dirent *d) { return d->d_name[0] != '.'; }
+
+/* root/name is a picture. */
+static bool add_picture(Listing *l, const char *root, const char *name, Err *e)
+{
+    char text[PATH_ROOM], *caption = NULL, *list;
+    size_t n = 0, bytes;
+    struct stat st;
+    if (!path_set(text, e, "%s/%.*s.txt", root, (int)(strrchr(name, '.') - name), name))
+        return false;
+    if (stat(text, &st) != 0) {
+        list_passed(l, "pictures without a .txt");
+        return true;
+    }
+    if (!file_read(text, CAPTION, &caption, &n, e)) {
+        err_got(e, "%lld bytes", (long long)st.st_size);
+        return list_bad(l, e);
+    }
+    FILE *f = open_memstream(&list, &bytes);
+    CHECK(f, "no memory for a record");
+    list_string(f, name, (int64_t)strlen(name));
+    fclose(f);
+    list_caption(l, name, list, 1, caption, (int64_t)n);
+    free(list);
+    free(caption);
+    return true;
+}
+
+static bool go_through(Listing *l, const char *root, const char *below, Seen *seen, int deep, Err *e)
+{
+    char path[PATH_ROOM], name[PATH_ROOM];
+    struct dirent **entry = NULL;
+    struct stat st;
+    if (!path_set(path, e, "%s%s%s", root, below[0] ? "/" : "", below))
+        return false;
+    if (stat(path, &st) != 0)
+        return file_error(e, path, "read the folder");
+    for (int i = 0; i < deep; i++)
+        if (seen[i].dev == st.st_dev && seen[i].ino == st.st_ino) {
+            list_passed(l, "links that lead back");
+            return true;
+        }
+    if (deep == DEEP)
+        return err_set(e, EXIT_DATA, path, "", "folders nest more than %d deep", DEEP);
+    seen[deep] = (Seen){ st.st_dev, st.st_ino };
+    const int n = scandir(path, &entry, is_visible, by_bytes);
+    if (n < 0)
+        return file_error(e, path, "read the folder");
+    bool ok = true;
+    for (int i = 0; i < n && ok; i++) {
+        ok = path_set(name, e, "%s%s%s", below, below[0] ? "/" : "", entry[i]->d_name) && path_set(path, e, "%s/%s", root, name);
+        if (!ok)
+            break;
+        struct stat own;
+        const bool link = lstat(path, &own) == 0 && S_ISLNK(own.st_mode);
+        if (stat(path, &st) != 0)
+            list_passed(l, "links to nothing");
+        else if (link && !l->follow)
+            list_passed(l, "links (data.follow_links = false)");
+        else if (S_ISDIR(st.st_mode))
+            ok = go_through(l, root, name, seen, deep + 1, e);
+        else if (S_ISREG(st.st_mode) && source_is_picture(name))
+            ok = add_picture(l, root, name, e);
+    }
+    for (int i = 0; i < n; i++)
+        free(entry[i]);
+    free(entry);
+    return ok;
+}
+
+bool list_folder(Listing *l, const char *path, const char *name, Err *e)
+{
+    Seen seen[DEEP];
+    (void)name;
+    return go_through(l, path, "", seen, 0, e);
+}
