@@ -4,21 +4,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 config=$here/../../configs/tiny.cfg
 cd "$TMP"
-pictures() {
-    "$NEW" - <<'PY'
-import os
-import numpy as np
-from PIL import Image
-rng = np.random.default_rng(7)
-sizes = [(32, 32), (48, 31), (31, 57), (100, 80), (17, 90), (640, 480), (333, 500), (64, 64), (9, 5), (200, 199)]
-with open("pictures", "w") as f:
-    for i, (w, h) in enumerate(sizes):
-        few = rng.integers(0, 256, (h // 4 + 1, w // 4 + 1, 3), dtype=np.uint8)
-        Image.fromarray(few).resize((w, h), Image.BILINEAR if i % 2 else Image.NEAREST).save("%d.png" % i)
-        f.write(os.path.abspath("%d.png" % i) + "\n")
-PY
-}
-pictures
+. "$here/pictures.inc"
 question="How many things are there, and where?"
 bad=0
 # export NAME WHICH CONTEXT KEYS...: CONTEXT names the data set and the text model that runs of one template share
@@ -26,7 +12,7 @@ export_() {
     local name=$1 which=$2 context=$3 keys=() sets set
     shift 3
     sets=("text.model=$context.model" "data.set=$context/index.set" data.samples=96 data.val_samples=14 data.shard_samples=96 \
-          parallel.bind=none parallel.threads=2 "run.dir=$name" ckpt.every=0 train.steps=12 "$@")
+          parallel.bind=none parallel.threads=1 "run.dir=$name" ckpt.every=0 train.steps=12 "$@")
     for set in "${sets[@]}"; do keys+=(--set "$set"); done
     { [ -e "$context/index.set" ] || "$ASVR" pack "$config" "${keys[@]}"; "$ASVR" train "$config" "${keys[@]}"
       "$ASVR" export "$config" "${keys[@]}" --set export.from="$name" --set export.to="$name-hf"

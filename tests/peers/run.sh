@@ -14,7 +14,7 @@ export NEW=${NEW:-$PWD/build/peers/bin/python} OLD=${OLD:-$PWD/build/peers/old/b
 export ASVR=$PWD/build/asvr ANSWERS=$PWD/build/tests/peers/answers ASVR_MODULES=$PWD/build
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMPI_MCA_btl_vader_single_copy_mechanism=none HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TOKENIZERS_PARALLELISM=false
-export PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+export PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=passive
 
 programs=(tests/peers/check_*.py tests/peers/check_*.sh "tests/peers/templates.py build" tests/peers/tokenizers_ids.py)
 work=$(mktemp -d "${TMPDIR:-$PWD/build}/peers.XXXXXX") || exit 1
@@ -36,9 +36,8 @@ for line in "${programs[@]}"; do
     export TMP=$work/$name
     mkdir "$TMP"
     case $name in *.sh) with=bash ;; *) with=$NEW ;; esac
-    "$with" "$program" $args >"$work/out" 2>"$work/err"
-    code=$?
-    grep -aE '^(ok|FAIL|skip)' "$work/out"
+    "$with" "$program" $args 2>"$work/err" | tee "$work/out" | grep --line-buffered -aE '^(ok|FAIL|skip)'
+    code=${PIPESTATUS[0]}
     n=$(grep -acE '^FAIL' "$work/out")
     ok=$((ok + $(grep -acE '^ok' "$work/out"))) skipped=$((skipped + $(grep -acE '^skip' "$work/out")))
     if [ $code != 0 ] && [ "$n" = 0 ]; then
