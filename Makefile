@@ -11,7 +11,7 @@
 #   make fuzz       each parser against libFuzzer, T=600 seconds each (clang); `make test` replays the corpora
 #   make test-simulate  a simulated step is the program's own, message by message
 #   make simulate   dist/ under SimGrid, 1 to 256 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
-#   make peers      build/peers: Python with h5py, WebDataset, MDS, to compare with by hand (docs/TESTING.md)
+#   make peers      what we write and read beside transformers, tokenizers, h5py ...: from PyPI into build/peers (docs/TESTING.md)
 #   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build)     ARROW=DIR (parquet files)
 
 VARIANT ?= release
@@ -37,8 +37,8 @@ H5       = $(if $(call pkg,--modversion hdf5-openmpi),hdf5-openmpi,hdf5)
 CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -I. -MMD -MP
 CORE_INC := $(call pkg,--cflags openblas)
 CORE_LIB := $(call pkg,--libs openblas) -lm
-IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson zlib)
-IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece zlib) -lstdc++ -ldl
+IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
+IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc zlib) -lstdc++ -ldl
 CFG_LIB  = $(call pkg,--libs libconfig)
 # Before OpenBLAS, which serves its BLAS and LAPACK, whatever -lblas is on this machine.
 SCA_LIB  = $(filter-out -lblas -llapack,$(or $(call pkg,--libs scalapack-openmpi),$(call pkg,--libs scalapack),-lscalapack))
@@ -66,7 +66,7 @@ ARROW_LIB = $(if $(ARROW),$(ARROW_SO) $(addprefix -Wl$(comma)-rpath$(comma),$(so
 comma    := ,
 PARQUET  := $(if $(or $(ARROW),$(call pkg,--modversion arrow parquet)),$(OUT)/asvr-parquet.so)
 
-.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers docs clean
+.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers peer-programs docs clean
 all: $(OUT)/asvr $(IMAGE) $(PARQUET)
 
 $(CORE): $(CORE_O)
@@ -114,10 +114,16 @@ $(OUT)/tests/io/%: tests/io/%.c $(IO) $(CORE)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB) -lcmocka
 # What SentencePiece never does, the linker makes it do.
 $(OUT)/tests/io/text/test_refused: CFLAGS += -Wl,--wrap=sp_encode
+$(OUT)/tests/peers/%: tests/peers/%.c $(filter-out %/launch/main.o,$(LAUNCH_O)) $(IO) $(DIST) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $(filter %.c %.o %.a,$^) -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)
 $(OUT)/tests/bench/%: tests/bench/%.c $(DIST) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB)
 $(OUT)/tests/bench/bench_ckpt: tests/bench/bench_ckpt.c $(IO) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
+$(OUT)/tests/bench/bench_text: tests/bench/bench_text.c $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(IO) $(CORE) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
 $(OUT)/tests/bench/bench_store: tests/bench/bench_store.c $(IO) $(CORE)
@@ -215,12 +221,23 @@ reproduce:
 	@+$(MAKE) --no-print-directory -j2 all
 	@launch/scripts/reproduce.sh
 
-# By hand only: nothing else needs Python.  PYTHON=python3.12 for another one.
+# Nothing else needs Python.  NAMES="export import" for some programs; PYTHON=python3.12 for another one; NEW and OLD (run.sh) for
+# environments that are there already: then nothing is installed.
 PYTHON ?= python3
-peers: build/peers/stamp
+PEERS  := build/peers/stamp build/peers/old/stamp
+peers: $(if $(NEW),,$(PEERS))
+	@launch/scripts/setup.sh build
+	@+$(MAKE) --no-print-directory -j2 all peer-programs
+	@tests/peers/run.sh $(NAMES)
+peer-programs: $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/peers/*.c tests/bench/bench_text.c))
+NO_PEERS = { echo "make peers: nothing was compared: $< could not be installed (is there a network, and $(PYTHON) -m venv?)" >&2; exit 1; }
 build/peers/stamp: tests/peers/requirements.txt
-	$(PYTHON) -m venv --clear $(@D)
-	$(@D)/bin/pip install --quiet --no-deps -r $<
+	@echo "peers: installing $< into build/peers: 5 GB, minutes"
+	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $< || $(NO_PEERS)
+	@touch $@
+build/peers/old/stamp: tests/peers/requirements-old.txt build/peers/stamp
+	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $< || $(NO_PEERS)
+	@lib='import sysconfig; print(sysconfig.get_path("purelib"))'; build/peers/bin/python -c "$$lib" >"$$($(@D)/bin/python -c "$$lib")/newest.pth"
 	@touch $@
 
 docs: all

@@ -100,7 +100,7 @@ static void set_dims(Model *m, Modules *w)
     const int Cv = c->vision.C, side = c->image / c->patch;
     int vision, tower;
     set_depths(m, &vision, &tower);
-    w->vision = (Vision){ .part = "vision", .image = c->image, .patch = c->patch, .P = side * side, .enc.d = c->vision };
+    w->vision = (Vision){ .part = "vision", .kind = c->vision_kind, .image = c->image, .patch = c->patch, .P = side * side, .enc.d = c->vision };
     w->tower = w->vision;
     w->tower.part = "tokenizer";
     w->vision.enc.d.L = vision;

@@ -32,6 +32,7 @@ typedef struct {
     int         codes_given;                   /* codes a patch that batches carry: Q semantic, then Q appearance; 0: none */
     const char *trainable;                     /* parts, e.g. "projector,head" */
     int         image, patch, scales;          /* pictures are scales * image wide (scales.h) */
+    int         vision_kind;                   /* VISION_... of siglip.h */
     EncoderDims vision, text;                  /* vision.L: all layers of the tower */
     int         select_layer;                  /* from the end of the hidden states: -1 = after all, -2 = last but one */
     bool        discrete;                      /* the decoder sees quantized features */

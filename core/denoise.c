@@ -4,6 +4,7 @@
 
 #include "core/ops.h"
 #include "core/rng.h"
+#include "core/rope.h"
 
 static double cosine(int t)
 {
@@ -51,7 +52,7 @@ void denoise_tape(DenoiseTape *t, Arena *a, const Denoiser *w, int64_t M, int im
     t->time   = TAKE(a, int32_t, S);         t->start    = TAKE(a, int32_t, S + 1);
     t->source = TAKE(a, int32_t, R);         t->sequence = TAKE(a, int32_t, R);
     t->key    = TAKE(a, int64_t, R);         t->stream   = TAKE(a, uint64_t, R);
-    t->kept   = TAKE(a, double, R);
+    t->kept   = TAKE(a, double, R);          t->freq  = TAKE(a, double, d->E / 2);
     t->one    = TAKE(a, float, d->Cv);       t->x0    = TAKE(a, float, M * d->Cv);
     t->mean   = TAKE(a, float, M);           t->rstd  = TAKE(a, float, M);
     t->noise  = TAKE(a, float, R * d->Cv);   t->noisy = TAKE(a, float, R * d->Cv);
@@ -96,7 +97,8 @@ static void time_forward(DenoiseTape *t, const Denoiser *w, int S)
     op.zero(t->wave, (int64_t)S * E);
     for (int s = 0; s < S; s++)
         op.fill(t->wave + (int64_t)s * E, E / 2, 1);
-    op.rope(t->wave, t->time, S, 1, E, 10000, 1);
+    rope_freq(t->freq, E, 10000, NULL);
+    op.rope(t->wave, t->time, S, 1, E, t->freq, 1);
     op.linear_fwd(t->pre, t->wave, w->time1, w->time1_b, S, E, E);
     op.gelu_fwd(t->act, t->pre, (int64_t)S * E, GELU_ERF);
     op.linear_fwd(t->emb, t->act, w->time2, w->time2_b, S, E, E);

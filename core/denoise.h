@@ -49,7 +49,7 @@ typedef struct {
     int32_t  *source, *sequence;                   /* (R) the row of g, the sequence, of each row */
     int64_t  *key;                                 /* (R) */
     uint64_t *stream;                              /* (R) of the noise */
-    double   *kept;                                /* (R) abar of each row */
+    double   *kept, *freq;                         /* (R) abar of each row; (E/2) of the waves */
     float    *one, *mean, *rstd, *x0;              /* (Cv) (M) (M) (M,Cv) */
     float    *noise, *noisy, *hat;                 /* (R,Cv) eps, x_t, its estimate and then the loss's gradient */
     float    *cond;                                /* (M,E) */

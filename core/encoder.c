@@ -75,7 +75,7 @@ float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, int64
 
         op.layernorm_fwd(t->norm, s->mean2, s->rstd2, s->mid, k->ln2_w, k->ln2_b, N, C, w->d.eps);
         op.linear_fwd(s->pre, t->norm, k->w1, k->b1, N, C, Fl);
-        op.gelu_fwd(t->act, s->pre, N * Fl, GELU_TANH);
+        op.gelu_fwd(t->act, s->pre, N * Fl, w->d.gelu);
         op.linear_fwd(s->out, t->act, k->w2, tp->rank ? NULL : k->b2, N, Fl, C);
         tp->sum(tp, s->out, N * C);
         op.add_fwd(s->out, s->out, s->mid, N * C);
@@ -90,10 +90,10 @@ static void ffn_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const Enco
 {
     const int C = d->C, Fl = d->F / tp->size;
     float *dact = t->act, *dnorm = t->part;
-    op.gelu_fwd(t->act, s->pre, N * Fl, GELU_TANH);
+    op.gelu_fwd(t->act, s->pre, N * Fl, d->gelu);
     op.linear_bwd(NULL, dk->w2, dk->b2, dx, t->act, k->w2, N, Fl, C);
     op.linear_bwd(dact, NULL, NULL, dx, t->act, k->w2, N, Fl, C);
-    op.gelu_bwd(dact, dact, s->pre, N * Fl, GELU_TANH);
+    op.gelu_bwd(dact, dact, s->pre, N * Fl, d->gelu);
     op.layernorm_fwd(t->norm, s->mean2, s->rstd2, s->mid, k->ln2_w, k->ln2_b, N, C, d->eps);
     op.linear_bwd(dnorm, dk->w1, dk->b1, dact, t->norm, k->w1, N, C, Fl);
     tp->sum(tp, dnorm, N * C);                            /* w1 is split by output: each rank knows a part of dnorm */

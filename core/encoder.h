@@ -1,8 +1,8 @@
 /*
- * encoder.h -- a stack of pre-norm transformer blocks that see everything: both SigLIP towers
+ * encoder.h -- a stack of pre-norm transformer blocks that see everything: the towers of SigLIP and CLIP
  *
  *     x += wo attention(LN1(x)) + bo          bidirectional, H heads of C/H
- *     x += w2 gelu_tanh(w1 LN2(x) + b1) + b2
+ *     x += w2 gelu(w1 LN2(x) + b1) + b2       gelu: one of core/ops.h's kinds
  *
  * Distributed over tp: q, k, v, w1 column-parallel (heads, ffn), wo and w2 row-parallel: two tp->sum a block.
  *
@@ -16,7 +16,7 @@
 
 enum { MAX_LAYERS = 128 };
 
-typedef struct { int C, F, H, L; float eps; } EncoderDims;
+typedef struct { int C, F, H, L; float eps; int gelu; } EncoderDims;      /* gelu: GELU_... */
 
 typedef struct {
     float *ln1_w, *ln1_b, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *bo, *ln2_w, *ln2_b, *w1, *b1, *w2, *b2;

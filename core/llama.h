@@ -2,36 +2,54 @@
  * llama.h -- the decoder: embedding rows in, final-norm hidden rows out
  *
  *     x += wo attention(rope(wq n), rope(wk n), wv n),   n = RMSNorm(x)      causal, H query and K kv heads of D
+ *                                                        qk_norm: rope(RMSNorm(wq n)), each head by itself, of k alike
  *     x += down (silu(gate n) * up n),                   n = RMSNorm(x)
- *     h  = RMSNorm(x)
+ *     h  = RMSNorm(x)                                    logits = lm_head h; tied: lm_head is the embedding
+ *
+ * A tied embedding is one tensor with one gradient, to which the loss and the embedding both add: it is final after the latter.
  *
  * Distributed over tp: q, k, v, gate, up column-parallel, wo and down row-parallel (two tp->sum a block);
  * embedding and LM head split by vocabulary.  With fewer kv heads than ranks each lies on size / K neighbours, whose
- * query heads share it; in backward they sum what they send it (one tp->sum more).  The LM head's loss is xent.h's.
+ * query heads share it; in backward they sum what they send it (one tp->sum more).  The weights of the q/k norms are all heads':
+ * each rank's gradient of them is a part of the sum (one tp->sum of 2 D a block).  The LM head's loss is xent.h's.
  *
- * Dims    C width  F ffn  H heads  K kv heads  D = C/H  L layers  V vocabulary  N packed rows of B sequences
- * Source  LLaMA, arXiv:2302.13971; GQA, arXiv:2305.13245; RoPE, arXiv:2104.09864
- * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch)
+ * Dims    C width  F ffn  H heads  K kv heads  D of a head (C/H, or given)  L layers  V vocabulary  N packed rows of B sequences
+ * Source  LLaMA, arXiv:2302.13971; GQA, arXiv:2305.13245; Qwen3, arXiv:2505.09388 (q/k norms);
+ *         tied: arXiv:1608.05859
+ * Tests   tests/core/test_model.c (finite differences), tests/golden (PyTorch, transformers)
  */
 #pragma once
 #include "core/encoder.h"
+#include "core/rope.h"
 
-typedef struct { int C, F, H, K, L, V; float theta, eps; bool qkv_bias; } LlamaDims;
+enum { MAX_HEAD = 1024 };                          /* D at most */
 
 typedef struct {
-    float *attn_norm, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *ffn_norm, *gate, *up, *down;
+    int   C, F, H, K, L, V, D;                     /* D 0: C / H */
+    float theta, eps;
+    Rope  rope;
+    bool  qkv_bias, qk_norm, tied;
+} LlamaDims;
+
+/* Size of a head. */
+static inline int llama_head(const LlamaDims *d) { return d->D ? d->D : d->C / d->H; }
+
+typedef struct {
+    float *attn_norm, *wq, *bq, *wk, *bk, *wv, *bv, *q_norm, *k_norm, *wo, *ffn_norm, *gate, *up, *down;
     int first, last;                               /* its params in the table */
 } LlamaBlock;
 
 typedef struct {
     LlamaDims  d;
-    float     *embed, *norm, *lm_head;             /* (V,C) (C) (V,C) */
+    float     *embed, *norm, *lm_head;             /* (V,C) (C) (V,C); tied: lm_head is embed */
     int        p_embed, p_norm, p_lm_head;         /* the three in the table */
+    double     freq[MAX_HEAD / 2];                 /* (D/2) of rope */
     LlamaBlock block[MAX_LAYERS];
 } Llama;
 
 typedef struct {
     float *rstd1, *q, *k, *v, *att, *lse;          /* (N) (N,Hl D) (N,Kl D) (N,Kl D) (N,Hl D) (N,Hl) */
+    float *qin, *kin, *rstdq, *rstdk;              /* (N,Hl D) (N,Kl D) (N,Hl) (N,Kl) before the q/k norms, or NULL */
     float *mid, *rstd2, *gate, *up;                /* (N,C) (N) (N,Fl) (N,Fl) */
     float *out;                                    /* (N,C) */
 } LlamaLayerTape;
@@ -41,6 +59,7 @@ typedef struct {
     float *rstd, *h;                               /* (N) (N,C) hidden rows after the final norm */
     LlamaLayerTape layer[MAX_LAYERS];
     float *norm, *act, *dgate, *dup, *dq, *dk, *dv, *datt, *part, *dx;     /* shared by all layers */
+    float *dqin, *dkin, *dqk;                      /* (N,Hl D) (N,Kl D) (2,D) of the q/k norms, or NULL */
     float *held;                                   /* (2,K,N,D) dk and dv of all heads; NULL: none lies on two ranks */
 } LlamaTape;
 

@@ -15,8 +15,9 @@
 #pragma once
 #include "core/base.h"
 
-enum { GELU_TANH, GELU_ERF };       /* kinds of gelu: tanh approximation (SigLIP), exact erf (projector, head) */
+enum { GELU_TANH, GELU_ERF, GELU_QUICK };   /* kinds of gelu: tanh approximation (SigLIP), exact erf (projector, head), x sigmoid(1.702 x) (CLIP) */
 enum { FULL = 0, CAUSAL = 1 };      /* attention masks */
+typedef struct { float div[3], sub[3]; } Colours;       /* a value v of a picture becomes v / div - sub, by colour */
 typedef struct { int m; const int32_t *id; const float *p; } XentSoft;      /* (V,m): what each class stands for */
 
 typedef struct {
@@ -27,11 +28,10 @@ typedef struct {
     /* c (M,N) = alpha op(a) op(b) + beta c (ignored if beta is 0);  op(a) (M,K), op(b) (K,N): ta, tb: transposed; ld: floats a row. */
     void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
     /* ---- normalisation ---- */
-    void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
+    void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);   /* out may be x */
     void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);
     void (*layernorm_fwd)(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C, float eps);
-    void (*layernorm_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
-                          const float *rstd, const float *w, int64_t N, int C);
+    void (*layernorm_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean, const float *rstd, const float *w, int64_t N, int C);
     /* out = x / max(|x|, eps) per row; norm = |x|; dx may be dout */
     void (*l2norm_fwd)(float *out, float *norm /*(N)*/, const float *x, int64_t N, int C, float eps);
     void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
@@ -66,11 +66,11 @@ typedef struct {
     void (*depth_attention_fwd)(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
     void (*depth_attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q,
                                 const float *k, const float *v, int Q, int64_t N, int H, int D);
-    /* Rotary embedding in place (pairs as Hugging Face's: d with d + D/2), angle pos * theta^(-2d/D); sign +1 forward, -1 backward */
-    void (*rope)(float *x /*(N,H,D)*/, const int32_t *pos /*(N)*/, int64_t N, int H, int D, float theta, int sign);
+    /* Rotary embedding in place (pairs as Hugging Face's: d with d + D/2), angle pos * freq[d]; sign +1 forward, -1 backward */
+    void (*rope)(float *x /*(N,H,D)*/, const int32_t *pos /*(N)*/, int64_t N, int H, int D, const double *freq /*(D/2)*/, int sign);
     /* ---- pictures, uint8 (.,size,size,3), resized and cut into s x s tiles: [tile0, tile0+tiles) of them (resize.h) ---- */
-    /* -> patches (tiles*P, 3*patch*patch), channel-major (c,y,x), v/127.5 - 1; P = (tile/patch)^2, row-major */
-    void (*patches)(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind);
+    /* -> patches (tiles*P, 3*patch*patch), (c,y,x), in `colours`; P = (tile/patch)^2, row-major */
+    void (*patches)(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind, const Colours *colours);
     /* Stitches the tiles' rows x (tiles, side*side, C) to (s side)^2 a picture; out (.,wide)[at, at+C) += means of s x s blocks */
     void (*area_mean)(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at);
     /* ---- losses ----  xent: vocabulary-parallel softmax cross-entropy (xent.h); this rank holds columns [v0, v0+Vl). */

@@ -166,14 +166,15 @@ static void depth_attention_bwd(float *dq, float *dk, float *dv, const float *da
     SPAN("depth_attention_bwd", was.depth_attention_bwd(dq, dk, dv, datt, prob, q, k, v, Q, N, H, D));
 }
 
-static void rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta, int sign)
+static void rope(float *x, const int32_t *pos, int64_t N, int H, int D, const double *freq, int sign)
 {
-    SPAN("rope", was.rope(x, pos, N, H, D, theta, sign));
+    SPAN("rope", was.rope(x, pos, N, H, D, freq, sign));
 }
 
-static void patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind)
+static void patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind,
+                    const Colours *colours)
 {
-    SPAN("patches", was.patches(out, pixels, tile0, tiles, size, scaled, tile, patch, kind));
+    SPAN("patches", was.patches(out, pixels, tile0, tiles, size, scaled, tile, patch, kind, colours));
 }
 
 static void area_mean(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at)

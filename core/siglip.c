@@ -1,41 +1,91 @@
 #include "core/siglip.h"
 
-#include "core/ops.h"
 #include "core/resize.h"
+
+/* (v / 255 - mean) / deviation, by colour; SigLIP's mean and deviation are 1/2. */
+const Colours VISION_COLOURS[VISION_KINDS] = {
+    [VISION_SIGLIP] = { { 127.5f, 127.5f, 127.5f }, { 1, 1, 1 } },
+    [VISION_CLIP]   = { { 255 * 0.26862954f, 255 * 0.26130258f, 255 * 0.27577711f },
+                        { 0.48145466f / 0.26862954f, 0.4578275f / 0.26130258f, 0.40821073f / 0.27577711f } },
+};
+
+EncoderDims vision_dims(int kind, int C, int F, int H, int L)
+{
+    const bool clip = kind == VISION_CLIP;
+    return (EncoderDims){ .C = C, .F = F, .H = H, .L = L, .eps = clip ? 1e-5f : 1e-6f, .gelu = clip ? GELU_QUICK : GELU_TANH };
+}
+
+static bool has_class(const Vision *w) { return w->kind == VISION_CLIP; }
+
+int vision_rows(const Vision *w) { return w->P + has_class(w); }
 
 void vision_params(Vision *w, Binder *b)
 {
     const int C = w->enc.d.C, side = w->image / w->patch;
     w->P = side * side;
     w->first = b->next;
+    if (has_class(w))
+        w->class = param(b, C, 1, -1, INIT_NORMAL, "%s.class", w->part);
     w->wp  = param(b, C, 3 * w->patch * w->patch, -1, INIT_FAN_IN | DECAY, "%s.patch.w", w->part);
-    w->bp  = param(b, C, 1, -1, INIT_ZERO, "%s.patch.b", w->part);
-    w->pos = param(b, w->P, C, -1, INIT_NORMAL, "%s.pos", w->part);
+    if (!has_class(w))
+        w->bp = param(b, C, 1, -1, INIT_ZERO, "%s.patch.b", w->part);
+    w->pos = param(b, vision_rows(w), C, -1, INIT_NORMAL, "%s.pos", w->part);
+    if (has_class(w)) {
+        w->pre_w = param(b, C, 1, -1, INIT_ONE, "%s.pre.w", w->part);
+        w->pre_b = param(b, C, 1, -1, INIT_ZERO, "%s.pre.b", w->part);
+    }
     w->last = b->next;
     encoder_params(&w->enc, b, w->part);
 }
 
 void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, const Tp *tp)
 {
-    const int64_t N = (int64_t)I * w->P;
-    t->patches = TAKE(a, float, N * 3 * w->patch * w->patch);
+    const int64_t C = w->enc.d.C, IP = (int64_t)I * w->P, N = (int64_t)I * vision_rows(w);
+    t->patches = TAKE(a, float, IP * 3 * w->patch * w->patch);
     t->start   = TAKE(a, int32_t, I + 1);
     t->pos     = TAKE(a, int32_t, N);
+    if (has_class(w)) {
+        t->front = TAKE(a, int32_t, N);      t->row  = TAKE(a, int32_t, IP);
+        t->embedded = TAKE(a, float, N * C); t->seen = TAKE(a, float, IP * C);
+        t->mean = TAKE(a, float, N);         t->rstd = TAKE(a, float, N);
+        t->flow = keep ? TAKE(a, float, N * C) : NULL;
+    }
     encoder_tape(&t->enc, a, &w->enc.d, N, keep, tp);
+}
+
+/* Where the rows of I pictures begin, and what each is. */
+static void lay_rows(VisionTape *t, const Vision *w, int I)
+{
+    const int R = vision_rows(w);
+    for (int i = 0; i <= I; i++)
+        t->start[i] = i * R;
+    for (int64_t n = 0; n < (int64_t)I * R; n++)
+        t->pos[n] = (int32_t)(n % R);
+    for (int64_t n = 0; has_class(w) && n < (int64_t)I * R; n++) {
+        t->front[n] = n % R ? -1 : 0;
+        if (n % R)
+            t->row[n / R * w->P + n % R - 1] = (int32_t)n;
+    }
 }
 
 void vision_embed_tiles(VisionTape *t, const Vision *w, const uint8_t *pixels, int tile0, int tiles, int size, int scaled,
                         int kind, Tp *tp)
 {
-    const int64_t N = (int64_t)tiles * w->P;
+    const int C = w->enc.d.C;
+    const int64_t IP = (int64_t)tiles * w->P, N = (int64_t)tiles * vision_rows(w);
     tp->need(tp, w->first, w->last);
-    for (int i = 0; i <= tiles; i++)
-        t->start[i] = i * w->P;
-    for (int64_t n = 0; n < N; n++)
-        t->pos[n] = (int32_t)(n % w->P);
-    op.patches(t->patches, pixels, tile0, tiles, size, scaled, w->image, w->patch, kind);
-    op.linear_fwd(t->enc.x, t->patches, w->wp, w->bp, N, 3 * w->patch * w->patch, w->enc.d.C);
-    op.add_rows_fwd(t->enc.x, w->pos, t->pos, N, w->enc.d.C);
+    lay_rows(t, w, tiles);
+    op.patches(t->patches, pixels, tile0, tiles, size, scaled, w->image, w->patch, kind, &VISION_COLOURS[w->kind]);
+    float *x = has_class(w) ? t->embedded : t->enc.x;
+    op.linear_fwd(has_class(w) ? t->seen : x, t->patches, w->wp, w->bp, IP, 3 * w->patch * w->patch, C);
+    if (has_class(w)) {
+        op.embed_fwd(x, w->class, t->front, N, C, 1);
+        op.scatter(x, t->seen, t->row, IP, C);
+    }
+    op.add_rows_fwd(x, w->pos, t->pos, N, C);
+    if (has_class(w))
+        op.layernorm_fwd(t->enc.x, t->mean, t->rstd, x, w->pre_w, w->pre_b, N, C, w->enc.d.eps);
+    t->at = -1;
 }
 
 void vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I, Tp *tp)
@@ -45,22 +95,46 @@ void vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I, 
 
 float *vision_forward(VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp)
 {
-    return encoder_forward(&t->enc, &w->enc, from, to, (int64_t)I * w->P, I, t->start, tp);
+    float *x = encoder_forward(&t->enc, &w->enc, from, to, (int64_t)I * vision_rows(w), I, t->start, tp);
+    if (!has_class(w))
+        return x;
+    op.gather(t->seen, x, t->row, (int64_t)I * w->P, w->enc.d.C);
+    return t->seen;
 }
 
 void vision_backward_part(float *dx, Vision *dw, VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp,
                           const OnGrad *g)
 {
-    encoder_backward_part(dx, &dw->enc, &t->enc, &w->enc, from, to, (int64_t)I * w->P, I, t->start, tp, g);
+    const int C = w->enc.d.C;
+    const int64_t IP = (int64_t)I * w->P, N = (int64_t)I * vision_rows(w);
+    float *flow = has_class(w) ? t->flow : dx;
+    if (has_class(w)) {
+        if (t->at != to)
+            op.zero(flow, N * C);                         /* nobody sees the class rows that come out on top */
+        op.scatter(flow, dx, t->row, IP, C);
+    }
+    encoder_backward_part(flow, &dw->enc, &t->enc, &w->enc, from, to, N, I, t->start, tp, g);
+    if (has_class(w))
+        op.gather(dx, flow, t->row, IP, C);
+    t->at = from;
 }
 
 void vision_backward(float *dx, Vision *dw, VisionTape *t, const Vision *w, int layers, int I, Tp *tp, const OnGrad *g)
 {
-    const int64_t N = (int64_t)I * w->P;
-    encoder_backward(dx, &dw->enc, &t->enc, &w->enc, layers, N, I, t->start, tp, g);
+    const int C = w->enc.d.C;
+    const int64_t IP = (int64_t)I * w->P, N = (int64_t)I * vision_rows(w);
+    vision_backward_part(dx, dw, t, w, 0, layers, I, tp, g);
+    float *dembedded = dx;
+    if (has_class(w)) {
+        dembedded = t->enc.part;                          /* the blocks are done with it */
+        op.layernorm_bwd(dembedded, dw->pre_w, dw->pre_b, t->flow, t->embedded, t->mean, t->rstd, w->pre_w, N, C);
+        op.embed_bwd(dw->class, dembedded, t->front, N, C, 1);
+        op.gather(dx, dembedded, t->row, IP, C);
+    }
     if (dw->pos)
-        op.add_rows_bwd(dw->pos, dx, t->pos, N, w->enc.d.C);
-    op.linear_bwd(NULL, dw->wp, dw->bp, dx, t->patches, w->wp, N, 3 * w->patch * w->patch, w->enc.d.C);
+        op.add_rows_bwd(dw->pos, dembedded, t->pos, N, C);
+    op.linear_bwd(NULL, dw->wp, dw->bp, dx, t->patches, w->wp, IP, 3 * w->patch * w->patch, C);
+    t->at = -1;
     if (g)
         g->final(g->ctx, w->first, w->last);
 }

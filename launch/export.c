@@ -1,6 +1,7 @@
 #include "launch/hf/export.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,31 @@ static bool target(const Export *x, char final[PATH_ROOM], char temp[PATH_ROOM],
 
 /* ---- the tensors ---- */
 
+/* In fixed point: the same sum for any number of ranks.  |x| < 2048 in 2^20 rows is what 63 bits hold. */
+static const double FIXED = 1 << 30;
+
+static void add_rows(int64_t *sum, const float *x, int64_t rows, int64_t cols)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            sum[j] += fabsf(x[i * cols + j]) < 2048 ? (int64_t)llrint((double)x[i * cols + j] * FIXED) : 0;
+}
+
+/* Rows behind the checkpoint's: the mean of its own.  Collective. */
+static bool send_more(const Stream *s, const ExportItem *it, Err *e)
+{
+    const int64_t rows = it->tensor->size[0], cols = it->tensor->size[1];
+    float *x = malloc((size_t)cols * sizeof *x);
+    CHECK(x, "no memory for a row of %lld numbers", (long long)cols);
+    comm_sum_i64(s->x->r.grid.world, it->sum, cols);
+    for (int64_t j = 0; j < cols; j++)
+        x[j] = (float)((double)it->sum[j] / FIXED / (double)rows);
+    for (int64_t i = rows; i < it->to->rows && s->x->r.grid.rank == 0 && !e->code; i++)
+        st_write(&s->x->plan, it->to, s->fd[it->to->file], i, 1, 0, cols, x, cols, e);
+    free(x);
+    return run_agree(&s->x->r, e);
+}
+
 static bool flush(Stream *s, Err *e)
 {
     const Export *x = s->x;
@@ -70,6 +96,8 @@ static bool flush(Stream *s, Err *e)
     for (int i = 0; i < s->n; i++) {
         const ExportItem *it = s->part[i].item;
         const HfPiece *p = &it->piece;
+        if (it->sum)
+            add_rows(it->sum, s->part[i].at, s->part[i].rows, it->tensor->size[1]);
         const int64_t rows = it->tensor->size[0], cols = it->tensor->dims == 1 ? 1 : it->tensor->size[1];
         if (s->part[i].rows && !st_write(&x->plan, it->to, s->fd[it->to->file], p->row_block * rows + s->part[i].row,
                                          s->part[i].rows, p->col_block * cols, cols, s->part[i].at, cols, e))
@@ -143,6 +171,9 @@ static bool send_all(Stream *s, Err *e)
     }
     if (!flush(s, e))
         return false;
+    for (int i = 0; i < x->items; i++)
+        if (x->item[i].sum && !send_more(s, &x->item[i], e))
+            return false;
     for (int i = 0; i < x->items && x->r.grid.rank == 0; i++)
         if (x->item[i].from > FROM_BASE && !send_small(s, &x->item[i], e))
             break;
@@ -178,35 +209,7 @@ static bool write_tensors(Export *x, const char *dir, Err *e)
     return run_agree(&x->r, e);
 }
 
-/* ---- what lies beside them, rank 0 ---- */
-
-static int image_token(const Export *x)
-{
-    /* A row of the embedding that is no piece of the text model; without one, "unknown". */
-    return x->r.text && text_size(x->r.text) < x->r.c->model.decoder.vocab ? text_size(x->r.text) : 0;
-}
-
-static bool write_config(const Export *x, const char *dir, Err *e)
-{
-    static const char *const DTYPE[] = { "float32", "float16", "bfloat16" };
-    static const char *const SUPERVISION[] = { "none", "semantic", "appearance", "both", "denoising" };
-    const Config *c = x->r.c;
-    const bool visual = export_find(x, FROM_RUN, "head.norm") || export_find(x, FROM_RUN, "app_head.norm")
-                     || export_find(x, FROM_RUN, "denoiser.in.w") || export_find(x, FROM_RUN, "codes.0.table");
-    const HfExport h = { .layout = x->layout, .vision_layers = export_count(x, "vision.%d.ln1.w"),
-                         .pool = export_find(x, FROM_RUN, "pool.probe"), .text = export_find(x, FROM_RUN, "text.embed"),
-                         .image_token = image_token(x), .bos = x->r.text ? text_bos(x->r.text) : 1,
-                         .eos = x->r.text ? text_eos(x->r.text) : 2, .dtype = DTYPE[c->export.dtype],
-                         .supervision = visual ? SUPERVISION[c->train.supervision] : NULL };
-    char path[PATH_ROOM], *text = hfconfig_write(hffiles_number, c, &h);
-    bool ok = path_set(path, e, "%s/config.json", dir) && file_replace(path, text, strlen(text), e);
-    free(text);
-    if (ok && x->plan.index)
-        ok = path_set(path, e, "%s/" ST_INDEX, dir) && file_replace(path, x->plan.index, x->plan.index_bytes, e);
-    if (ok && x->r.text)
-        ok = path_set(path, e, "%s/tokenizer.model", dir) && hffiles_copy_file(c->text.model, path, e);
-    return ok;
-}
+/* ---- what is told, rank 0 ---- */
 
 /* The parts, or single tensors, that the run has and the files have not. */
 static void leftover(const Export *x, char out[256])
@@ -238,6 +241,9 @@ static void report(const Export *x)
     printf("exported %d tensors of %s to %s\n", x->plan.tensors, ckpt_path(x->ckpt[FROM_RUN]), x->r.c->export.to);
     if (left[0])
         printf("not exported, since the base has no place for it: %s\n", left);
+    for (int i = 0; i < EXPORT_NOTES; i++)
+        if (x->note[i][0])
+            printf("%s\n", x->note[i]);
 }
 
 /* ---- the verb ---- */
@@ -249,7 +255,7 @@ static bool export_both(Export *x, Err *e)
     char final[PATH_ROOM], temp[PATH_ROOM];
     st_close(&x->plan);
     st_close(&x->unused);
-    x->items = 0;
+    plan_forget(x);
     if (!x->hf[0] && c->text.model[0] && !x->r.text && !run_text(&x->r, e))
         return false;
     if (x->hf[0])
@@ -260,7 +266,7 @@ static bool export_both(Export *x, Err *e)
         return false;
     bool ok = target(x, final, temp, e) && write_tensors(x, temp, e);
     if (ok && x->r.grid.rank == 0) {
-        if ((x->hf[0] ? hffiles_copy(x->hf, temp, e) : write_config(x, temp, e)) && file_sync(temp, e))
+        if ((x->hf[0] ? export_base_small(x, temp, e) : export_small(x, temp, e)) && file_sync(temp, e))
             file_commit(temp, final, e);
     }
     ok = ok && run_agree(&x->r, e);
@@ -308,6 +314,7 @@ int export_main(const Config *c)
     st_close(&x->plan);
     st_close(&x->unused);
     ckpt_close(from);
+    plan_forget(x);
     free(x->item);
     run_close(&x->r);
     free(x);

@@ -6,6 +6,7 @@
 #include "io/base/log.h"
 #include "launch/config/options.h"
 #include "launch/lives.h"
+#include "launch/chattemplate.h"
 #include "launch/words.h"
 
 #include <errno.h>
@@ -18,13 +19,12 @@
 
 static const Verb VERBS[] = {
     { "pack", pack_main, NULL, "pictures and conversations -> a data set",
-      "Reads LLaVA-style JSON with its pictures (data.source = \"llava\"), tar files of\n"
-      "WebDataset (\"webdataset\"), COCO's captions (\"coco\"), parquet files (\"parquet\")\n"
-      "or a folder of pictures with texts (\"folder\"), or composes scenes of photo\n"
-      "cut-outs with known questions and answers (\"scenes\"), and writes shards and,\n"
-      "last, the index data.set, which names them; an older one is good until then.\n"
-      "With data.codes it also stores the visual codes of every picture, so that\n"
-      "training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
+      "Reads what people have (data.source: LLaVA-style JSON with its pictures,\n"
+      "WebDataset, COCO's captions, parquet, a folder of pictures with texts), or\n"
+      "composes scenes of photo cut-outs with known questions and answers, and writes\n"
+      "shards and, last, the index data.set, which names them; an older one is good\n"
+      "until then. With data.codes it also stores the visual codes of every picture, so\n"
+      "that training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
       "or XCPU (75), it goes on where it was when the same command is started again.\n"
       "\n"
       "  writes    data.set and, beside it, train-NNNNN-HASH.h5 and val-NNNNN-HASH.h5;\n"
@@ -55,10 +55,12 @@ static const Verb VERBS[] = {
       "  writes    RUN/eval.json  RUN/eval.png\n"
       "  keys      run.dir  data.set  eval.samples\n"
       "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false, NULL, NULL },
-    { "chat", chat_main, NULL, "answers questions about a picture",
+    { "chat", chat_main, NULL, "answers questions about pictures",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
-      "picture chat.image; without a question it reads one from each line of standard\n"
-      "input.\n"
+      "picture chat.image, about several (a.png,b.png), or about none. <image> in it is\n"
+      "the place of a picture; without it they come first. Without a question one is\n"
+      "read from each line of standard input; a line that cannot be answered is named\n"
+      "on stderr, and an empty line stands for its answer.\n"
       "\n"
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
@@ -77,9 +79,11 @@ static const Verb VERBS[] = {
       "  example   mpirun -n 4 asvr spectrum configs/tiny.cfg \\\n"
       "                 --set spectrum.parts=codes,features\n", false, true, false, NULL, NULL },
     { "import", import_main, NULL, "a Hugging Face folder -> a checkpoint",
-      "Reads the safetensors of import.from: LLaVA with a SigLIP tower, LLaMA, Mistral,\n"
-      "Qwen2 or SigLIP. Every tensor has its place or is named; config.json and the\n"
-      "model.* keys must say the same. The checkpoint serves as train.init.\n"
+      "Reads the safetensors of import.from: LLaVA with a SigLIP or CLIP tower, Llama\n"
+      "2 and 3, Mistral, Qwen 2, 2.5 and 3, SmolLM2, SigLIP. Every tensor has its place\n"
+      "or is named; config.json and the model.* keys must say the same, and a key of it\n"
+      "that asvr does not know is an error (import.unknown = \"warn\": a warning). The\n"
+      "checkpoint serves as train.init.\n"
       "\n"
       "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
       "  keys      import.*  model.*\n"
@@ -240,6 +244,8 @@ static int configure(Config *c, const Words *r)
     int code = EXIT_DONE;
     if (comm_rank(MPI_COMM_WORLD) == 0)
         code = load(c, r, comm_size(MPI_COMM_WORLD));
+    if (comm_rank(MPI_COMM_WORLD) == 0 && code == EXIT_DONE)
+        code = chat_template(c, r->verb->name);
     comm_bcast(MPI_COMM_WORLD, &code, sizeof code, 0);
     comm_bcast(MPI_COMM_WORLD, c, sizeof *c, 0);
     return code;

@@ -20,7 +20,8 @@
 #include "launch/run.h"
 #include "launch/verbs.h"
 
-enum { NAMED = 5 /* samples with nothing to learn that a rank names, of each kind */ };
+/* Samples that a rank names: with nothing to learn, of each kind and shard; bad ones. */
+enum { NAMED = 5, NAMED_BAD = 100 };
 
 typedef struct {
     Run       r;
@@ -29,6 +30,7 @@ typedef struct {
     ShardMeta meta;
     int64_t   left[3];             /* bad, unlabelled, cut: of all shards so far */
     int64_t   done, all, made;     /* samples behind us, of the source, made in this start */
+    int       named;               /* bad samples that this rank has named */
     double    began, said;
 } Pack;
 
@@ -44,7 +46,7 @@ static bool need_text_model(Run *r, Source *s, Err *e)
     const Config *c = r->c;
     char corpus[PATH_ROOM];
     struct stat st;
-    if (r->grid.rank != 0 || stat(c->text.model, &st) == 0)
+    if (r->grid.rank != 0 || stat(c->text.model, &st) == 0 || !text_trainable(c->text.model))
         return run_agree(r, e);
     if (!path_set(corpus, e, "%s.corpus", c->text.model))
         return run_agree(r, e);
@@ -119,7 +121,10 @@ static void make_part(Pack *p, ShardBuild *b, int split, int64_t from, int64_t t
                 shardbuild_add(b, &x);
         } else if (got == 0 && s->c->data.on_bad == BAD_SKIP) {
             left->bad++;
-            fprintf(stderr, "asvr: warning: sample %lld is skipped: %s (%s)\n", (long long)i, bad.what, bad.where);
+            if (++p->named <= NAMED_BAD)
+                fprintf(stderr, "asvr: warning: sample %lld is skipped: %s (%s)\n", (long long)i, bad.what, bad.where);
+            if (p->named == NAMED_BAD)
+                fprintf(stderr, "asvr: warning: rank %d has named %d bad samples; further ones are counted\n", p->r.grid.rank, NAMED_BAD);
         } else {
             *e = bad;
         }

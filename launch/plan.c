@@ -139,15 +139,16 @@ static void notes_print(Model *m)
     if (m->w.vision.enc.d.L < m->c.vision.L) {
         Model whole;
         ModelConf c = m->c;
-        int64_t n = 0;
-        c.parts = PART_VISION | PART_POOL;
+        const bool clip = c.vision_kind == VISION_CLIP;
+        int64_t n = clip ? 2 * c.vision.C : 0;              /* a last norm, which a model of ours does not have */
+        c.parts = clip ? PART_VISION : PART_VISION | PART_POOL;
         c.bare = true;
         model_measure(&whole, &c, m->tp);
         for (int i = 0; i < whole.table.n; i++)
             n += whole.table.p[i].count;
         model_close(&whole);
-        printf("The vision tower runs %d of its %d blocks; whole, with final norm and pooling, it has %s parameters.\n",
-               m->w.vision.enc.d.L, m->c.vision.L, commas(n, a));
+        printf("The vision tower runs %d of its %d blocks; whole, with %s, it has %s parameters.\n", m->w.vision.enc.d.L, m->c.vision.L,
+               clip ? "its last norm" : "final norm and pooling", commas(n, a));
     }
     if (model_has(m, PART_HEAD) && !d->tied) {
         int64_t n = 0;

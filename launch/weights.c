@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/distill.h"
 #include "core/fault.h"
@@ -85,6 +86,21 @@ static bool parts_there(const Params *t, const Ckpt *c, bool *there, Err *e)
     return true;
 }
 
+/* Of the decoder a model reads every tensor: one that it has no place for (an LM head of its own, norms, a block) is of another. */
+static bool decoder_whole(const Params *t, const Ckpt *c, Err *e)
+{
+    static const char part[] = "weights/decoder.";
+    int n, embed = params_find(t, "decoder.embed");
+    const CkptTensor *list = ckpt_tensors(c, &n);
+    for (int i = 0; i < n && embed >= 0; i++)
+        if (!strncmp(list[i].name, part, sizeof part - 1) && params_find(t, strchr(list[i].name, '/') + 1) < 0) {
+            err_got(e, "\"%s\"", strchr(list[i].name, '/') + 1);
+            return err_set(e, EXIT_DATA, ckpt_path(c), "the model.decoder.* keys differ from the checkpoint's",
+                           "the checkpoint's decoder has a tensor for which the model has no place");
+        }
+    return true;
+}
+
 /* One checkpoint of the list. */
 typedef struct { Run *r; const Piece *all; int n, this, *from; } Parts;
 
@@ -96,7 +112,8 @@ static bool use_parts(void *with, Ckpt *c, Err *e)
     bool *there = calloc((size_t)q->n + 1, sizeof *there);
     int kept = 0;
     CHECK(mine && there, "no memory for a list of %d tensors", q->n);
-    parts_there(&q->r->model.table, c, there, e);
+    if (parts_there(&q->r->model.table, c, there, e))
+        decoder_whole(&q->r->model.table, c, e);
     bool ok = run_agree(q->r, e);
     for (int i = 0; ok && i < q->n; i++) {
         if (q->from[i] == q->this)                          /* what a damaged one before would have filled */
@@ -142,8 +159,9 @@ static int *all_from(const Run *r, int one)
 static bool load_list(Run *r, const char *names, const Piece *all, int n, int *from, Origin *o, Err *e)
 {
     char named[PATH_ROOM];
+    const char *between = access(names, F_OK) == 0 ? "" : ",";      /* a run may be called so, commas and all */
     for (const char *at = names + strspn(names, ", "); *at; at += strspn(at, ", ")) {
-        const int length = (int)strcspn(at, ",");
+        const int length = (int)strcspn(at, between);
         Parts q = { r, all, n, o->checkpoints, from };
         if (o->checkpoints == ORIGINS)
             return err_set(e, EXIT_CONFIG, names, "", "more than %d checkpoints", ORIGINS);
@@ -188,7 +206,7 @@ typedef struct { Run *r; Piece *p; int n; } Whole;
 static bool use_weights(void *with, Ckpt *c, Err *e)
 {
     const Whole *w = with;
-    return ckpt_fill(c, w->p, w->n, CKPT_WANTED, e);
+    return decoder_whole(&w->r->model.table, c, e) && ckpt_fill(c, w->p, w->n, CKPT_WANTED, e);
 }
 
 bool run_weights(Run *r, int64_t *step, Err *e)

@@ -60,8 +60,9 @@ void cpu_embed_bwd(float *dtable, const float *dout, const int32_t *id, int64_t 
 void cpu_gather(float *out, const float *x, const int32_t *row, int64_t n, int C);
 void cpu_scatter(float *x, const float *in, const int32_t *row, int64_t n, int C);
 void cpu_scatter_add(float *x, const float *in, const int32_t *row, int64_t n, int C);
-void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta, int sign);
-void cpu_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind);
+void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, const double *freq, int sign);
+void cpu_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind,
+                 const Colours *colours);
 void cpu_area_mean(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at);
 
 /* cpu_attention.c */

@@ -30,12 +30,22 @@ static inline float gelu_erf_slope(float x)
     return madd(x, pdf, cdf);
 }
 
+static inline float gelu_quick_slope(float x)
+{
+    const float s = simd_sigmoid(1.702f * x);
+    return madd(1.702f * x * s, 1.f - s, s);
+}
+
 void cpu_gelu_fwd(float *out, const float *x, int64_t n, int kind)
 {
     if (kind == GELU_TANH) {
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
         for (int64_t i = 0; i < n; i++)
             out[i] = x[i] * gelu_gate(x[i]);
+    } else if (kind == GELU_QUICK) {
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+        for (int64_t i = 0; i < n; i++)
+            out[i] = x[i] * simd_sigmoid(1.702f * x[i]);
     } else {
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
         for (int64_t i = 0; i < n; i++)
@@ -51,6 +61,10 @@ void cpu_gelu_bwd(float *dx, const float *dout, const float *x, int64_t n, int k
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
         for (int64_t i = 0; i < n; i++)
             dx[i] = dout[i] * gelu_tanh_slope(x[i]);
+    } else if (kind == GELU_QUICK) {
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+        for (int64_t i = 0; i < n; i++)
+            dx[i] = dout[i] * gelu_quick_slope(x[i]);
     } else {
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
         for (int64_t i = 0; i < n; i++)

@@ -82,7 +82,7 @@ void cpu_scatter_add(float *x, const float *in, const int32_t *row, int64_t n, i
 }
 
 /* sine and cosine once per row, then all heads of the row; CHUNK pairs at a time. */
-void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta, int sign)
+void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, const double *freq, int sign)
 {
     enum { CHUNK = 128 };
     const int half = D / 2;
@@ -91,7 +91,7 @@ void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta
         const int wide = (int)min64(CHUNK, half - d0);
         double turns[CHUNK];                            /* per unit of position */
         for (int d = 0; d < wide; d++)
-            turns[d] = sign * pow(theta, -2.0 * (d0 + d) / D) / two_pi;
+            turns[d] = sign * freq[d0 + d] / two_pi;
 #pragma omp parallel for if (N * H * D >= PARALLEL)
         for (int64_t n = 0; n < N; n++) {
             float s[CHUNK], c[CHUNK];
@@ -113,22 +113,24 @@ void cpu_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta
 }
 
 /* One patch of the picture as it is, from its corner; to (3, patch, patch). */
-static void plain_patch(float *to, const uint8_t *corner, int size, int patch)
+static void plain_patch(float *to, const uint8_t *corner, int size, int patch, const Colours *k)
 {
     const int square = patch * patch;
+    const float d0 = k->div[0], d1 = k->div[1], d2 = k->div[2], s0 = k->sub[0], s1 = k->sub[1], s2 = k->sub[2];
     for (int y = 0; y < patch; y++) {
         const uint8_t *from = corner + (int64_t)y * size * 3;
 #pragma omp simd
         for (int j = 0; j < patch; j++) {
-            to[y * patch + j] = from[3 * j] / 127.5f - 1.f;
-            to[y * patch + j + square] = from[3 * j + 1] / 127.5f - 1.f;
-            to[y * patch + j + 2 * square] = from[3 * j + 2] / 127.5f - 1.f;
+            to[y * patch + j] = from[3 * j] / d0 - s0;
+            to[y * patch + j + square] = from[3 * j + 1] / d1 - s1;
+            to[y * patch + j + 2 * square] = from[3 * j + 2] / d2 - s2;
         }
     }
 }
 
 /* One patch of the resized picture, (y0, x0) is its corner there; CHUNK columns at a time, whose taps serve all rows. */
-static void resized_patch(float *to, const uint8_t *picture, int size, int scaled, int patch, int y0, int x0, int kind)
+static void resized_patch(float *to, const uint8_t *picture, int size, int scaled, int patch, int y0, int x0, int kind,
+                          const Colours *k)
 {
     enum { CHUNK = 16 };
     for (int first = 0; first < patch; first += CHUNK) {
@@ -153,12 +155,13 @@ static void resized_patch(float *to, const uint8_t *picture, int size, int scale
             }
             for (int c = 0; c < 3; c++)
                 for (int x = 0; x < wide; x++)
-                    to[(c * patch + y) * patch + first + x] = sum[x][c] / 127.5f - 1.f;
+                    to[(c * patch + y) * patch + first + x] = sum[x][c] / k->div[c] - k->sub[c];
         }
     }
 }
 
-void cpu_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind)
+void cpu_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind,
+                 const Colours *colours)
 {
     const int s = scaled / tile, side = tile / patch;
 #pragma omp parallel for collapse(2) if ((int64_t)tiles * tile * tile >= PARALLEL)
@@ -169,9 +172,9 @@ void cpu_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int si
             const uint8_t *picture = pixels + (int64_t)((tile0 + k) / (s * s)) * size * size * 3;
             float *to = out + ((int64_t)k * side * side + p) * 3 * patch * patch;
             if (scaled == size)
-                plain_patch(to, picture + ((int64_t)y * size + x) * 3, size, patch);
+                plain_patch(to, picture + ((int64_t)y * size + x) * 3, size, patch, colours);
             else
-                resized_patch(to, picture, size, scaled, patch, y, x, kind);
+                resized_patch(to, picture, size, scaled, patch, y, x, kind, colours);
         }
 }
 

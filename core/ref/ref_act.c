@@ -7,8 +7,17 @@ static const double SQRT_2_PI = 0.79788456080286535588;        /* sqrt(2 / pi) *
 static const double SQRT_1_2  = 0.70710678118654752440;
 static const double CUBIC     = 0.044715;
 
+static const double QUICK     = 1.702;
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
 static double gelu(double x, int kind)
 {
+    if (kind == GELU_QUICK)
+        return x * sigmoid(QUICK * x);
     if (kind == GELU_ERF)
         return 0.5 * x * (1 + erf(x * SQRT_1_2));
     return 0.5 * x * (1 + tanh(SQRT_2_PI * (x + CUBIC * x * x * x)));
@@ -16,6 +25,8 @@ static double gelu(double x, int kind)
 
 static double gelu_slope(double x, int kind)
 {
+    if (kind == GELU_QUICK)
+        return sigmoid(QUICK * x) * (1 + QUICK * x * (1 - sigmoid(QUICK * x)));
     if (kind == GELU_ERF)
         return 0.5 * (1 + erf(x * SQRT_1_2)) + 0.5 * SQRT_2_PI * x * exp(-0.5 * x * x);
     double t = tanh(SQRT_2_PI * (x + CUBIC * x * x * x));
@@ -32,11 +43,6 @@ void ref_gelu_bwd(float *dx, const float *dout, const float *x, int64_t n, int k
 {
     for (int64_t i = 0; dx && i < n; i++)
         dx[i] = (float)(dout[i] * gelu_slope(x[i], kind));
-}
-
-static double sigmoid(double x)
-{
-    return 1 / (1 + exp(-x));
 }
 
 void ref_swiglu_fwd(float *out, const float *gate, const float *up, int64_t n)

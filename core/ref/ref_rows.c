@@ -62,14 +62,14 @@ void ref_scatter_add(float *x, const float *in, const int32_t *row, int64_t n, i
         add(x + (int64_t)row[i] * C, in + i * C, C);
 }
 
-/* Rotates the pair (d, d + D/2) by pos * theta^(-2d/D). */
-void ref_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta, int sign)
+/* Rotates the pair (d, d + D/2) by pos * freq[d]. */
+void ref_rope(float *x, const int32_t *pos, int64_t N, int H, int D, const double *freq, int sign)
 {
     for (int64_t n = 0; n < N; n++)
         for (int h = 0; h < H; h++)
             for (int d = 0; d < D / 2; d++) {
                 float *a = x + (n * H + h) * D + d, *b = a + D / 2;
-                double angle = sign * pos[n] * pow(theta, -2.0 * d / D), c = cos(angle), s = sin(angle);
+                double angle = sign * pos[n] * freq[d], c = cos(angle), s = sin(angle);
                 double u = *a, v = *b;
                 *a = (float)(u * c - v * s);
                 *b = (float)(v * c + u * s);
@@ -77,7 +77,8 @@ void ref_rope(float *x, const int32_t *pos, int64_t N, int H, int D, float theta
 }
 
 /* One patch of the resized picture: (y0, x0) is its corner there, out (3, patch, patch). */
-static void one_patch(float *out, const uint8_t *picture, int size, int scaled, int patch, int y0, int x0, int kind)
+static void one_patch(float *out, const uint8_t *picture, int size, int scaled, int patch, int y0, int x0, int kind,
+                      const Colours *colours)
 {
     for (int c = 0; c < 3; c++)
         for (int y = 0; y < patch; y++)
@@ -86,17 +87,18 @@ static void one_patch(float *out, const uint8_t *picture, int size, int scaled, 
                 double value = 0;
                 for (int j = 0; j < 16; j++)
                     value += v.w[j / 4] * h.w[j % 4] * picture[((int64_t)v.at[j / 4] * size + h.at[j % 4]) * 3 + c];
-                *out++ = (float)(value / 127.5 - 1);
+                *out++ = (float)(value / colours->div[c] - colours->sub[c]);
             }
 }
 
-void ref_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind)
+void ref_patches(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind,
+                 const Colours *colours)
 {
     const int s = scaled / tile, side = tile / patch;       /* what is left over at a tile's right and below is not seen */
     for (int k = tile0; k < tile0 + tiles; k++)
         for (int p = 0; p < side * side; p++, out += 3 * patch * patch)
             one_patch(out, pixels + (int64_t)(k / (s * s)) * size * size * 3, size, scaled, patch,
-                      k % (s * s) / s * tile + p / side * patch, k % s * tile + p % side * patch, kind);
+                      k % (s * s) / s * tile + p / side * patch, k % s * tile + p % side * patch, kind, colours);
 }
 
 /* Tile after tile in float: any partition of the tiles into calls gives equal bits. */

@@ -3,9 +3,9 @@
 #include "core/fault.h"
 #include "io/base/agree.h"
 #include "io/base/files.h"
-#include "io/ckpt/commit.h"
 #include "io/ckpt/local.h"
 #include "io/ckpt/recover.h"
+#include "io/ckpt/saveparts.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-void (*ckpt_phase_hook)(int phase);
 
 typedef enum { IDLE, MAKE, WRITE, CARRY, HASH, COMMIT, KEEP } Phase;
 
@@ -56,27 +54,13 @@ struct Saver {
     Lane      lane[SAVER_LANES];
 };
 
-static int64_t blocks_of(const Saver *s) { return ceil_div(s->layout.bytes, HASH_BLOCK); }
+static int64_t blocks_of(const Saver *s) { return save_blocks(&s->layout); }
 
 /* ---- the phases: on the thread ---- */
 
-static void hook(int phase)
-{
-    if (ckpt_phase_hook)
-        ckpt_phase_hook(phase);
-}
-
 static bool make(Lane *l, Err *e)
 {
-    if (l->s->rank)
-        return true;
-    if (!commit_begin(&l->commit, e))
-        return false;
-    hook(CKPT_MKDIR);
-    FAULT("mkdir");
-    if (FAILS("mkdir", e))
-        return false;
-    return layout_write(&l->s->layout, l->commit.file, &l->sums.words, e);
+    return l->s->rank || save_make(&l->commit, &l->s->layout, &l->sums.words, e);
 }
 
 /* Opens tensors.h5, writes, and syncs: on a parallel file system each rank has a cache of its own. */
@@ -133,29 +117,7 @@ static bool hash(Lane *l, Err *e)
 
 static bool commit(Lane *l, Err *e)
 {
-    const Saver *s = l->s;
-    const Manifest m = { .meta = l->meta, .tensor = s->layout.tensor, .tensors = s->layout.tensors, .bytes = s->layout.bytes,
-                         .blocks = blocks_of(s), .block = s->block };
-    if (s->rank)
-        return true;
-    if (!commit_manifest(&l->commit, &m, e))
-        return false;
-    hook(CKPT_MANIFEST);
-    FAULT("manifest");
-    if (FAILS("manifest", e))
-        return false;
-    if (!commit_publish(&l->commit, e))
-        return false;
-    hook(CKPT_RENAME);
-    FAULT("rename");
-    if (FAILS("rename", e))
-        return false;
-    commit_clear(&l->commit);               /* after an exchange: the older checkpoint of the same step */
-    commit_latest(&l->commit);
-    hook(CKPT_LATEST);
-    FAULT("latest");
-    commit_prune(&l->commit, l->meta.step);
-    return true;
+    return l->s->rank || save_commit(&l->commit, &l->meta, &l->s->layout, l->s->block, e);
 }
 
 /* What all have kept makes older steps useless, but one that is being carried. */
@@ -209,25 +171,14 @@ static void end(Lane *l, bool ok)
     l->phase = IDLE;
 }
 
-/* Whether the sum of what all ranks wrote is the sum of what they read back; rank 0 gets all hashes. */
 static bool collect(Lane *l, Err *e)
 {
     const Saver *s = l->s;
-    uint64_t mine[4] = { l->sums.words, l->read, l->sums.weights, l->sums.moments }, all[4];
-    int *count = calloc((size_t)s->size * 2, sizeof *count), *first = count + s->size;
-    CHECK(count, "no memory for a list of %d ranks", s->size);
-    for (int r = 0; r < s->size; r++) {
-        first[r] = (int)tensors_share(blocks_of(s), r, s->size);
-        count[r] = (int)tensors_share(blocks_of(s), r + 1, s->size) - first[r];
-    }
-    MPI_Gatherv(s->rank ? s->block : MPI_IN_PLACE, count[s->rank], MPI_UINT64_T, s->block, count, first, MPI_UINT64_T, 0, s->comm);
-    free(count);
-    MPI_Allreduce(mine, all, 4, MPI_UINT64_T, MPI_SUM, s->comm);
+    const bool ok = save_collect(s->comm, &s->layout, &l->sums, l->read, s->block, l->commit.file, e);
     MPI_Allreduce(MPI_IN_PLACE, &l->seconds, 1, MPI_DOUBLE, MPI_MAX, s->comm);          /* all wait for the slowest disk */
-    l->meta.fingerprint = all[2];
-    l->meta.moments = all[3];
-    return all[0] == all[1] || err_set(e, EXIT_IO, l->commit.file, "the file system, or how several nodes share a file on it, is not to be trusted",
-                                       "what lies on the disk is not what was written");
+    l->meta.fingerprint = l->sums.weights;
+    l->meta.moments = l->sums.moments;
+    return ok;
 }
 
 bool saver_advance(Saver *s, int lane, Err *e)
@@ -239,7 +190,7 @@ bool saver_advance(Saver *s, int lane, Err *e)
     if (ok && l->phase == HASH)
         ok = collect(l, &l->err);
     if (ok && l->phase != KEEP)
-        hook(LAST[l->phase]);
+        save_hook(LAST[l->phase]);
     if (ok && l->phase < COMMIT) {
         begin(l, l->phase == MAKE ? l->carry ? CARRY : WRITE : l->phase == HASH ? COMMIT : HASH);
         return true;
@@ -322,23 +273,6 @@ static int64_t staged(const Saver *s) { return s->conf.async ? s->plan.floats : 
 
 /* ---- opening ---- */
 
-/* Rank 0 lays the file out and tells where each tensor lies. */
-static bool share_layout(Saver *s, const Piece *p, int n, Err *e)
-{
-    bool ok = true;
-    if (s->rank == 0)
-        ok = layout_make(&s->layout, p, n, e);
-    if (!err_agree(s->comm, ok, e))
-        return false;
-    s->layout.tensors = n;
-    if (s->rank)
-        s->layout.tensor = calloc((size_t)n + 1, sizeof *s->layout.tensor);
-    CHECK(s->layout.tensor, "no memory for a table of %d tensors", n);
-    MPI_Bcast(&s->layout.bytes, 1, MPI_INT64_T, 0, s->comm);
-    MPI_Bcast(s->layout.tensor, n * (int)sizeof *s->layout.tensor, MPI_BYTE, 0, s->comm);
-    return true;
-}
-
 static float *memory(int64_t floats, const char *what)
 {
     float *p = malloc((size_t)(floats + 1) * sizeof *p);
@@ -361,10 +295,9 @@ static Saver *new_saver(MPI_Comm comm, const char *dir, const SaverConf *c)
 
 static void take_memory(Saver *s, const int *old, int olds)
 {
-    const int64_t mine = s->rank ? tensors_share(blocks_of(s), s->rank + 1, s->size) - tensors_share(blocks_of(s), s->rank, s->size) : blocks_of(s);
-    s->block = calloc((size_t)mine + 1, sizeof *s->block);
+    s->block = save_hashes(&s->layout, s->rank, s->size);
     s->old = malloc((size_t)(olds + 1) * sizeof *s->old);
-    CHECK(s->block && s->old, "no memory for %" PRId64 " hashes", mine);
+    CHECK(s->old, "no memory for a list of %d ranks", olds);
     if (olds)
         memcpy(s->old, old, (size_t)olds * sizeof *old);
     s->olds = olds;
@@ -375,7 +308,7 @@ static void take_memory(Saver *s, const int *old, int olds)
 Saver *saver_open(MPI_Comm comm, const char *dir, const Piece *p, int n, const SaverConf *c, Err *e)
 {
     Saver *s = new_saver(comm, dir, c);
-    if (!saveplan_open(&s->plan, comm, p, n, e) || !share_layout(s, p, n, e)) {
+    if (!saveplan_open(&s->plan, comm, p, n, e) || !save_layout(&s->layout, comm, p, n, e)) {
         saver_close(s);
         return NULL;
     }

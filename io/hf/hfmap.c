@@ -143,7 +143,7 @@ static bool name_by(const char *ours, int depth, int m, char name[ST_NAME], HfPi
     return false;
 }
 
-bool hf_name(const char *ours, int depth, unsigned modules, char name[ST_NAME], HfPiece *piece)
+bool hf_name(const char *ours, int depth, uint64_t modules, char name[ST_NAME], HfPiece *piece)
 {
     for (int pass = 0; pass < 2; pass++)
         for (int m = 0; m < HF_MODULES; m++)
@@ -152,12 +152,12 @@ bool hf_name(const char *ours, int depth, unsigned modules, char name[ST_NAME], 
     return false;
 }
 
-unsigned hf_modules(HfLayout layout)
+uint64_t hf_modules(HfLayout layout)
 {
-    unsigned mask = 0;
+    uint64_t mask = 0;
     for (int m = 0; m < HF_MODULES; m++)
         if (HF_MODULE[m].layouts & layout)
-            mask |= 1u << m;
+            mask |= (uint64_t)1 << m;
     return mask;
 }
 

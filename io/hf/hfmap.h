@@ -10,10 +10,10 @@
  * col_block of col_blocks), blocks of equal size.  So a tensor's pieces tile it, by construction.
  *
  * Which prefix a part's names have depends on who wrote the files: LLaVA of the transformers library (old and new),
- * a language model alone, SigLIP, the flat names of LLaVA's and ASVR's own code.  A line of the list of modules
+ * a language model alone, SigLIP, CLIP, the flat names of LLaVA's and ASVR's own code.  A line of the list of modules
  * (part, prefix, rules) says one of them; a bit mask of modules says which a folder uses.
  *
- * Source  transformers: modeling_{llava,llama,mistral,qwen2,siglip}.py; ASVR's released code; docs/FORMATS.md
+ * Source  transformers: modeling_{llava,llama,mistral,qwen2,qwen3,siglip,clip}.py; ASVR's released code; docs/FORMATS.md
  * Tests   tests/io/hf/test_hfmap.c
  */
 #pragma once
@@ -41,10 +41,10 @@ int hf_pieces(const char *name, int depth, HfPiece piece[HF_PIECES]);
 
 /* Where our tensor goes: name of the file's tensor, and the piece.  modules: bit mask, those to look in first; then the
    first that knows it.  False if files do not hold it (the codebooks' averages). */
-bool hf_name(const char *ours, int depth, unsigned modules, char name[ST_NAME], HfPiece *piece);
+bool hf_name(const char *ours, int depth, uint64_t modules, char name[ST_NAME], HfPiece *piece);
 
 /* The modules of a layout that we write. */
-unsigned hf_modules(HfLayout layout);
+uint64_t hf_modules(HfLayout layout);
 
 /* Shape of the file's tensor that (rows, cols) of ours is a piece of; returns its dims.  cols 1: a vector. */
 int hf_shape(const HfPiece *p, int rows, int cols, int64_t shape[ST_DIMS]);

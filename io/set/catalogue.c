@@ -171,13 +171,14 @@ static bool open_sets(Shards *s, char *list, double *weight, Err *e)
 {
     int weighed = 0;
     char *save = NULL;
-    for (char *item = strtok_r(list, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+    const char *between = access(list, F_OK) == 0 ? "" : ",";       /* a file may be called so, commas and all */
+    for (char *item = strtok_r(list, between, &save); item; item = strtok_r(NULL, between, &save)) {
         item += strspn(item, " \t");
         for (size_t n = strlen(item); n && strchr(" \t", item[n - 1]); n--)
             item[n - 1] = 0;
         if (s->sets == SETS_MOST)
             return err_set(e, EXIT_CONFIG, "data.set", "", "more than %d data sets", SETS_MOST);
-        weight[s->sets] = weight_of(item);
+        weight[s->sets] = access(item, F_OK) == 0 ? 0 : weight_of(item);
         weighed += weight[s->sets] > 0;
         if (!(s->set[s->sets] = index_open(item, e)))
             return false;
@@ -217,10 +218,31 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* A pattern that names a file is that file; the folder of a pattern, one that is there of that name: brackets, braces and all. */
+static bool literal_folder(char out[PATH_ROOM], const char *pattern, Err *e)
+{
+    char folder[PATH_ROOM];
+    struct stat st;
+    size_t n = 0;
+    if (!path_folder(folder, pattern, e))
+        return false;
+    const size_t known = access(pattern, F_OK) == 0 ? strlen(pattern) : strchr(pattern, '/') && stat(folder, &st) == 0 ? strlen(folder) : 0;
+    for (const char *s = pattern; *s && n + 2 < PATH_ROOM; s++) {
+        if (s < pattern + known && strchr("[]{}*?\\,~", *s))
+            out[n++] = '\\';
+        out[n++] = *s;
+    }
+    out[n] = 0;
+    return true;
+}
+
 Shards *shards_glob(const char *pattern, int split, Err *e)
 {
+    char name[PATH_ROOM];
     glob_t g = { 0 };
-    int rc = glob(pattern, GLOB_BRACE | GLOB_TILDE | GLOB_NOSORT, NULL, &g);
+    if (!literal_folder(name, pattern, e))
+        return NULL;
+    int rc = glob(name, GLOB_BRACE | GLOB_TILDE | GLOB_NOSORT, NULL, &g);
     Shards *s = NULL;
     if (rc == GLOB_NOMATCH || (rc == 0 && g.gl_pathc == 0)) {
         err_set(e, EXIT_DATA, pattern, "make a data set with `asvr pack`", "no shard has this name");

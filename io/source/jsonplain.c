@@ -76,20 +76,32 @@ static int64_t word_end(const char *s, int64_t n)
     return i;
 }
 
-static void put_count(Pass *p)
+/* name: behind it, where it is plain. */
+static void put_count(Pass *p, const char *name, int64_t n)
 {
     char count[32];
-    put(p->out, count, snprintf(count, sizeof count, "\"%lld\"", (long long)p->count++));
+    put(p->out, count, snprintf(count, sizeof count, "\"%lld%s", (long long)p->count++, n ? " " : ""));
+    put(p->out, name, n);
+    put(p->out, "\"", 1);
+}
+
+static bool is_plain(const char *s, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (s[i] < ' ' || s[i] > '~' || s[i] == '\\')
+            return false;
+    return true;
 }
 
 static void put_string(Pass *p, const char *s, int64_t n)
 {
     const bool whole = n > 1 && s[n - 1] == '"';
-    if (p->key && whole)
+    const bool key = p->key;
+    if (key && whole)
         p->quiet = !p->reads(s + 1, n - 2) && !memchr(s, '\\', (size_t)n);
     p->key = false;
     if (p->quiet && whole)
-        put_count(p);
+        put_count(p, s + 1, key && is_plain(s + 1, n - 2) ? n - 2 : 0);
     else
         put(p->out, s, n);
 }
@@ -107,7 +119,7 @@ static int64_t put_word(Pass *p, const char *s, int64_t left)
     } else if (key || !is_number(s, n)) {
         put(p->out, s, n);
     } else if (p->quiet) {
-        put_count(p);
+        put_count(p, "", 0);
     } else {
         put(p->out, "\"", 1);
         put(p->out, s, n);

@@ -53,6 +53,20 @@ static int bad(const Llava *l, const LlavaRecord *r, Err *e, const char *what)
 /* What the parser reads of a record; all else may be what it likes (jsonplain.h). */
 static bool reads(const char *key, int64_t n) { return turns_key(key, n) || media_key(key, n); }
 
+/* The text in front of byte `at` of the record. */
+static void show(const LlavaRecord *r, int64_t at, Err *e)
+{
+    char text[41];
+    int64_t from = max64(at - 40, 0);
+    while (from > 0 && from < at && (r->text[from] & 0xC0) == 0x80)         /* not in the middle of a letter */
+        from++;
+    const int n = snprintf(text, sizeof text, "%.*s", (int)(at - from), r->text + from);
+    for (int i = 0; i < n; i++)
+        if ((uint8_t)text[i] < ' ')
+            text[i] = ' ';
+    err_got(e, "%s%s", from ? "..." : "", text);
+}
+
 /* jansson's verdict: either this record is bad, or the file is not JSON from here on. */
 static int refuse(Llava *l, const LlavaRecord *r, const json_error_t *why, Err *e)
 {
@@ -61,8 +75,14 @@ static int refuse(Llava *l, const LlavaRecord *r, const json_error_t *why, Err *
     const bool syntax = (code == json_error_invalid_syntax && strncmp(why->text, surrogate, sizeof surrogate - 1) != 0) ||
                         code == json_error_premature_end_of_input || code == json_error_end_of_input_expected;
     const int64_t byte = r->offset + json_plain_source(r->text, r->bytes, reads, why->position);
-    const char *what = why->text;
-    if (l->scan.lines && code == json_error_premature_end_of_input)
+    const char *what = why->text, *near = strstr(why->text, " near '");
+    char short_[sizeof why->text];
+    snprintf(short_, sizeof short_, "%.*s", near ? (int)(near - what) : (int)sizeof short_ - 1, what);     /* what it is near is jsonplain's */
+    what = short_;
+    show(r, byte - r->offset, l->scan.lines || !syntax ? e : &l->scan.broken);
+    if (code == json_error_null_character || code == json_error_null_byte_in_key)
+        what = "a \\u0000 in a text or key";
+    else if (l->scan.lines && code == json_error_premature_end_of_input)
         what = "the line ends in the middle of its record";
     else if (l->scan.lines && code == json_error_end_of_input_expected)
         what = "something stands behind the record on its line";

@@ -124,6 +124,21 @@ static bool add_key(Media *m, const char **first, const char *key, const json_t 
     return true;
 }
 
+/* Is it the end of a longer path under a key that is read, "1.jpg" beside "train2017/1.jpg"; with `equal`, also all of it? */
+static bool is_tail(const json_t *j, const json_t *record, bool equal)
+{
+    const char *s = json_string_value(j), *key;
+    json_t *other;
+    json_object_foreach((json_t *)record, key, other) {
+        const char *whole = json_string_value(other);
+        const size_t n = s ? strlen(s) : 0, m = whole ? strlen(whole) : 0;
+        const bool end = n > 0 && (m > n ? whole[m - n - 1] == '/' : equal && m == n);
+        if (end && !strcmp(whole + m - n, s) && kind_of(key, (int64_t)strlen(key)) == PICTURE)
+            return true;
+    }
+    return false;
+}
+
 bool media_record(Media *m, const json_t *record, Err *e)
 {
     const char *first = m->n ? "content" : NULL, *key, *address = NULL;
@@ -132,7 +147,7 @@ bool media_record(Media *m, const json_t *record, Err *e)
         return err_set(e, EXIT_DATA, "", "", "some parts of the turns name their pictures and others do not");
     json_object_foreach((json_t *)record, key, value) {
         const Kind kind = kind_of(key, (int64_t)strlen(key));
-        if (kind == NOTHING || picture_none(value))
+        if (kind == NOTHING || picture_none(value) || ((kind == PICTURE || kind == PERHAPS) && is_tail(value, record, kind == PERHAPS)))
             continue;
         if (kind == ADDRESS && is_address(value))
             address = key;
@@ -142,7 +157,8 @@ bool media_record(Media *m, const json_t *record, Err *e)
     if (address && !first && !add_key(m, &first, address, json_object_get(record, address), e))
         return false;
     if (m->parts > m->n) {
-        err_got(e, "%d parts, %d pictures", m->parts, m->n);
+        err_expected(e, "%d, one for each part of type image", m->parts);
+        err_got(e, "%d", m->n);
         return err_set(e, EXIT_DATA, "", "", "parts of the turns are pictures that the record does not name");
     }
     return true;

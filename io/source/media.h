@@ -6,6 +6,8 @@
  *     not read     video, audio, frames, image_base64, ...: bad, unless they are empty
  *     looks so     any other key with "image", "video", "audio", ... in its name: bad where its value looks like a file's name
  *
+ * A text that is the end of a longer path under a key that is read says nothing new: "file_name": "1.jpg" beside
+ * "image": "train2017/1.jpg".
  * Empty is what picture_none says.  Addresses under image_url are passed over where another key names the picture.
  * Nothing that a record says about a medium is dropped without a word.
  *

@@ -44,9 +44,9 @@ bool root_open(Root *r, const char *folder, bool follow_links, Err *e)
         return true;
     struct stat st;
     if (strlen(folder) >= PATH_MAX || !realpath(folder, r->real) || stat(folder, &st) || (folder[0] != '/' && !getcwd(here, sizeof here)))
-        return err_set(e, EXIT_DATA, folder, "", "cannot read the folder of pictures: %s", strerror(errno));
+        return err_set(e, EXIT_DATA, folder, "data.images names it", "cannot read the folder of pictures: %s", strerror(errno));
     if (!S_ISDIR(st.st_mode))
-        return err_set(e, EXIT_DATA, folder, "", "cannot read the folder of pictures: not a folder");
+        return err_set(e, EXIT_DATA, folder, "data.images names it", "cannot read the folder of pictures: not a folder");
     snprintf(whole, sizeof whole, "%s/%s", here, folder);
     if (strlen(whole) >= PATH_MAX || !tidy(r->full, whole))
         snprintf(r->full, sizeof r->full, "%s", r->real);

@@ -286,7 +286,7 @@ static bool no_turns(const json_t *record, Err *e)
     json_t *value;
     char keys[200] = "";
     json_object_foreach((json_t *)record, key, value)
-        snprintf(keys + strlen(keys), sizeof keys - strlen(keys), "%s%.40s", keys[0] ? ", " : "", key);
+        snprintf(keys + strlen(keys), sizeof keys - strlen(keys), "%s%.40s", keys[0] ? ", " : "", json_plain_key(key));
     err_expected(e, "\"conversations\" or \"messages\"; \"question\" and \"answer\"; \"prompt\" and \"response\"; \"instruction\" and \"output\"; \"caption\"");
     err_got(e, "%s", keys);
     return err_set(e, EXIT_DATA, "", "", "a record without a conversation");

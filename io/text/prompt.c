@@ -1,5 +1,6 @@
 #include "io/text/prompt.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,15 +9,17 @@ enum { MARK = sizeof image_mark - 1 };
 
 enum Learn { GIVEN, LEARNED };
 
-/* Text is collected in `piece` until it has to be encoded: in front of a picture, an answer, EOS, the end. */
+/* Text is collected in `piece` until it has to be encoded: in front of a picture, an answer, an id, the end. */
 typedef struct {
     Prompt     *p;
     const Text *t;
+    const Template *x;
     char       *piece;
     size_t      len;
     Err        *e;          /* once set, nothing is written any more */
     bool        begun;      /* there is text already: go on, do not begin again */
-    int         start, end; /* ids of <|im_start|> and <|im_end|>; -1: they are spelt */
+    bool        ids;        /* the template's marks are ids; else they are spelt */
+    bool        marks;      /* "<image>" in a human turn is a picture; else it is text */
 } Writer;
 
 static void reserve(Prompt *p, int64_t n)
@@ -47,26 +50,6 @@ static void put_text(Writer *w, const char *s, size_t len)
 
 static void put(Writer *w, const char *s) { put_text(w, s, strlen(s)); }
 
-static bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
-
-/* A human turn without its image marks and without blanks at either end. */
-static void put_human(Writer *w, const char *s)
-{
-    const size_t begin = w->len;
-    for (const char *mark; (mark = strstr(s, image_mark)); s = mark + MARK)
-        put_text(w, s, (size_t)(mark - s));
-    put(w, s);
-
-    char *text = w->piece + begin;
-    size_t n = w->len - begin, blanks = 0;
-    while (n > 0 && is_blank(text[n - 1]))
-        n--;
-    while (blanks < n && is_blank(text[blanks]))
-        blanks++;
-    memmove(text, text + blanks, n - blanks);
-    w->len = begin + n - blanks;
-}
-
 /* The ids of n bytes; their labels are made here and never again. */
 static void encode(Writer *w, const char *s, size_t n, enum Learn learn)
 {
@@ -86,21 +69,55 @@ static void encode(Writer *w, const char *s, size_t n, enum Learn learn)
     w->begun |= n > 0;
 }
 
-/* Up to and with the '<' of the first "<|im_": a model may take the mark for its id wherever it is written whole. */
-static size_t before_mark(const char *s, size_t n)
+/* The id of the mark that s begins with (its length is *n), or -1. */
+static int mark_id(const Writer *w, const char *s, int *n)
 {
-    const char *mark = memmem(s, n, "<|im_", 5);
-    return mark ? (size_t)(mark + 1 - s) : n;
+    char word[64];
+    *n = w->ids ? template_mark(w->x->marks, s) : 0;
+    if (*n == 0)
+        *n = template_mark(w->x->also, s);
+    if (*n == 0)
+        return -1;
+    snprintf(word, sizeof word, "%.*s", *n, s);
+    return text_symbol(w->t, word);
+}
+
+/* Up to and with the first byte of the first mark: a model may take a mark for its id wherever it is written whole.  Marks begin with
+   "<" or "[". */
+static size_t before_mark(const Writer *w, const char *s, size_t n)
+{
+    int len;
+    for (size_t i = strcspn(s, "<["); i < n; i += 1 + strcspn(s + i + 1, "<["))
+        if (mark_id(w, s + i, &len) >= 0)
+            return i + 1;
+    return n;
 }
 
 static void encode_piece(Writer *w, enum Learn learn)
 {
     const char *s = w->piece;
     size_t n = w->len;
-    for (size_t k; w->start >= 0 && n > 0; s += k, n -= k)
-        encode(w, s, k = before_mark(s, n), learn);
-    encode(w, s, n, learn);
+    w->piece[n] = '\0';
+    for (size_t k; n > 0; s += k, n -= k)
+        encode(w, s, k = before_mark(w, s, n), learn);
     w->len = 0;
+}
+
+/* A text of the template: words, marks, BOS and EOS.  Text behind BOS begins anew, behind a mark it goes on. */
+static void put_form(Writer *w, const char *s)
+{
+    for (int n = 1; *s; s += n) {
+        const int id = *s == MARK_BOS[0] ? text_bos(w->t) : *s == MARK_EOS[0] ? text_eos(w->t) : mark_id(w, s, &n);
+        if (*s == MARK_BOS[0] || *s == MARK_EOS[0])
+            n = 1;
+        else if (id < 0)
+            put_text(w, s, n = 1);
+        if (id < 0)
+            continue;
+        encode_piece(w, GIVEN);
+        put_id(w, id, GIVEN);
+        w->begun = *s != MARK_BOS[0];
+    }
 }
 
 static void put_images(Writer *w, int images)
@@ -112,172 +129,183 @@ static void put_images(Writer *w, int images)
     }
 }
 
-/* What is in front of the answer has been put; blank answers are written, not learned. */
-static void put_answer(Writer *w, const char *space, const char *answer, int end)
+static bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+
+static bool is_mark(const char *s, const char *end) { return end - s >= MARK && memcmp(s, image_mark, MARK) == 0; }
+
+static const char *skip_blanks(const char *s, const char *end)
 {
-    const enum Learn learn = answer[strspn(answer, " \t\r\n")] ? LEARNED : GIVEN;
-    encode_piece(w, GIVEN);
-    put(w, space);
-    put(w, answer);
-    encode_piece(w, learn);
-    put_id(w, end, learn);
+    while (s < end && is_blank(*s))
+        s++;
+    return s;
 }
 
+static const char *drop_blanks(const char *s, const char *end)
+{
+    while (end > s && is_blank(end[-1]))
+        end--;
+    return end;
+}
+
+/* Marks that stand behind all text of a turn, on lines of their own: how many, and where the text in front of them ends. */
+static int marks_behind(const char *s, const char **end)
+{
+    const char *text = *end;
+    int n = 0;
+    for (const char *t = text; t - s >= MARK && is_mark(t - MARK, t); n++)
+        text = t = drop_blanks(s, t - MARK);
+    if (n == 0 || !memchr(text, '\n', (size_t)(strstr(text, image_mark) - text)) || memmem(s, (size_t)(text - s), image_mark, MARK))
+        return 0;
+    *end = text;
+    return n;
+}
+
+/* A human turn without blanks at either end.  Marks that begin it, or end the first turn, are pictures on lines of their own in front
+   of its text, behind the `images` that have no mark; all others stay where they are. */
+static void put_human(Writer *w, const char *s, int images, bool first)
+{
+    const char *end = drop_blanks(s, s + strlen(s));
+    s = skip_blanks(s, end);
+    for (; w->marks && is_mark(s, end); images++)
+        s = skip_blanks(s + MARK, end);
+    if (w->marks && first)
+        images += marks_behind(s, &end);
+    put_images(w, images);
+    for (const char *mark; w->marks && (mark = memmem(s, (size_t)(end - s), image_mark, MARK)); s = mark + MARK) {
+        put_text(w, s, (size_t)(mark - s));
+        encode_piece(w, GIVEN);
+        put_id(w, IMAGE_TOKEN, GIVEN);
+    }
+    put_text(w, s, (size_t)(end - s));
+}
+
+static bool says_something(const char *answer) { return answer[strspn(answer, " \t\r\n")] != '\0'; }
+
+/* What is in front of the answer has been put; blank answers are written, not learned. */
+static void put_answer(Writer *w, const char *answer)
+{
+    const enum Learn learn = says_something(answer) ? LEARNED : GIVEN;
+    int n;
+    const int end = w->x->end[0] == MARK_EOS[0] ? -1 : mark_id(w, w->x->end, &n);
+    encode_piece(w, GIVEN);
+    put(w, w->x->lead);
+    put(w, answer);
+    encode_piece(w, learn);
+    put_id(w, end >= 0 ? end : text_eos(w->t), learn);
+    put_form(w, w->x->after);
+}
+
+/* The line break has an id of its own, for it stops the answer: some text models have one for ".\n". */
 static void build_plain(Writer *w, const Talk *k)
 {
-    put_id(w, text_bos(w->t), GIVEN);
+    put_form(w, MARK_BOS);
     for (int i = 0; i < k->images; i++)
         put_id(w, IMAGE_TOKEN, GIVEN);
     const char *answer = k->turns[0].answer;
     if (!answer)
         return;
     put(w, answer);
-    put(w, "\n");
-    encode_piece(w, answer[strspn(answer, " \t\r\n")] ? LEARNED : GIVEN);
+    encode_piece(w, says_something(answer) ? LEARNED : GIVEN);
+    put_id(w, text_newline(w->t), says_something(answer) ? LEARNED : GIVEN);
 }
 
-static void build_v1(Writer *w, const Talk *k)
+static void put_system(Writer *w, const char *system)
 {
-    put_id(w, text_bos(w->t), GIVEN);
-    put(w, k->system);
-    put(w, k->system[0] ? " " : "");
+    if (!system[0] && !w->x->always)
+        return;
+    put_form(w, w->x->open);
+    put(w, system);
+    put_form(w, w->x->close);
+}
+
+static void build_turns(Writer *w, const Talk *k)
+{
+    const Template *x = w->x;
+    const int at = x->place == SYSTEM_IN_LAST ? k->n - 1 : 0;
+    put_form(w, x->marks && !w->ids && !x->begin[0] ? MARK_BOS : x->begin);
     for (int i = 0; i < k->n; i++) {
-        put(w, "USER: ");
-        put_images(w, i == 0 ? k->images : 0);
-        put_human(w, k->turns[i].human);
-        put(w, " ASSISTANT:");
+        if (x->place == SYSTEM_ALONE && i == 0)
+            put_system(w, k->system);
+        put_form(w, x->turn);
+        if (x->place != SYSTEM_ALONE && i == at)
+            put_system(w, k->system);
+        put_human(w, k->turns[i].human, i == 0 && !w->marks ? k->images : 0, i == 0);
+        put_form(w, x->ask);
+        if (i == k->n - 1)
+            put_form(w, x->last);
         if (!k->turns[i].answer)
             break;
-        put_answer(w, " ", k->turns[i].answer, text_eos(w->t));
+        put_answer(w, k->turns[i].answer);
     }
     encode_piece(w, GIVEN);
 }
 
-/* llama2 and mistral: they differ in the system prompt, and in what begins a turn. */
-static void build_inst(Writer *w, const Talk *k, bool llama2)
-{
-    for (int i = 0; i < k->n; i++) {
-        if (i == 0 || llama2) {
-            put_id(w, text_bos(w->t), GIVEN);
-            w->begun = false;
-        }
-        put(w, "[INST] ");
-        if (i == 0 && k->system[0]) {
-            put(w, llama2 ? "<<SYS>>\n" : "");
-            put(w, k->system);
-            put(w, llama2 ? "\n<</SYS>>\n\n" : "\n\n");
-        }
-        put_images(w, i == 0 ? k->images : 0);
-        put_human(w, k->turns[i].human);
-        put(w, " [/INST]");
-        if (!k->turns[i].answer)
-            break;
-        put_answer(w, " ", k->turns[i].answer, text_eos(w->t));
-    }
-    encode_piece(w, GIVEN);
-}
-
-static void put_mark(Writer *w, int id, const char *spelt)
-{
-    if (id < 0) {
-        put(w, spelt);
-    } else {
-        encode_piece(w, GIVEN);
-        put_id(w, id, GIVEN);
-        w->begun = true;
-    }
-}
-
-static void build_chatml(Writer *w, const Talk *k)
-{
-    const bool spelt = w->start < 0;
-    if (spelt)
-        put_id(w, text_bos(w->t), GIVEN);
-    if (k->system[0]) {
-        put_mark(w, w->start, CHATML_START);
-        put(w, "system\n");
-        put(w, k->system);
-        put_mark(w, w->end, CHATML_END);
-        put(w, "\n");
-    }
-    for (int i = 0; i < k->n; i++) {
-        put_mark(w, w->start, CHATML_START);
-        put(w, "user\n");
-        put_images(w, i == 0 ? k->images : 0);
-        put_human(w, k->turns[i].human);
-        put_mark(w, w->end, CHATML_END);
-        put(w, "\n");
-        put_mark(w, w->start, CHATML_START);
-        put(w, "assistant\n");
-        if (!k->turns[i].answer)
-            break;
-        put_answer(w, "", k->turns[i].answer, spelt ? text_eos(w->t) : w->end);
-        put(w, "\n");
-    }
-    encode_piece(w, GIVEN);
-}
-
+/* What the answers end with. */
 static bool model_fits(const Writer *w, Err *e)
 {
-    const Text *t = w->t;
-    if (((text_bos(t) >= 0 && text_eos(t) >= 0) || w->start >= 0) && text_newline(t) >= 0)
+    int32_t stop[TEMPLATE_STOPS];
+    const int newline = text_newline(w->t);
+    if (template_stops((int)(w->x - templates), w->t, stop) > 0 && newline >= 0)
         return true;
-    err_expected(e, "ids of BOS, EOS and a line break");
-    err_got(e, "%d, %d, %d", text_bos(t), text_eos(t), text_newline(t));
+    err_expected(e, "ids of EOS and a line break");
+    err_got(e, "%d, %d", text_eos(w->t), newline);
     return err_set(e, EXIT_DATA, "", "train it with normalization_rule_name=identity and byte_fallback=true",
                    "this text model cannot write prompts");
 }
 
-static bool turns_fit(int template_, const Turn *turns, int n, int images, Err *e)
+static bool turns_fit(int template_, const Talk *k, int *marks, Err *e)
 {
-    if (n < 1 || (template_ == TEMPLATE_PLAIN && n > 1)) {
-        err_expected(e, template_ == TEMPLATE_PLAIN ? "1 question and answer" : "1 or more");
-        err_got(e, "%d", n);
+    const bool plain = template_ == TEMPLATE_PLAIN;
+    if (k->n < 1 || (plain && k->n > 1)) {
+        err_expected(e, plain ? "1 question and answer" : "1 or more");
+        err_got(e, "%d", k->n);
         return err_set(e, EXIT_DATA, "", "", "wrong number of turns in a conversation");
     }
-    int marks = 0;
-    for (int i = 0; i < n; i++) {
-        for (const char *s = turns[i].human; (s = strstr(s, image_mark)); s += MARK)
-            marks++;
-        if (!turns[i].answer && i < n - 1)
-            return err_set(e, EXIT_DATA, "", "", "turn %d of a conversation of %d has no answer", i, n);
+    for (int i = 0; i < k->n; i++) {
+        for (const char *s = k->turns[i].human; (s = strstr(s, image_mark)); s += MARK)
+            ++*marks;
+        if (!k->turns[i].answer && i < k->n - 1)
+            return err_set(e, EXIT_DATA, "", "", "turn %d of a conversation of %d has no answer", i, k->n);
     }
-    if (marks != 0 && marks != images) {
-        err_expected(e, "%d times \"<image>\", one for each picture", images);
-        err_got(e, "%d", marks);
-        return err_set(e, EXIT_DATA, "", "leave \"<image>\" out altogether, and the pictures come first",
-                       "\"<image>\" in the human turns does not match the pictures");
-    }
-    return true;
+    if (k->images == 0 || *marks == 0 || *marks == k->images || (plain && *marks < k->images))
+        return true;
+    err_expected(e, "%d times \"<image>\", one for each picture", k->images);
+    err_got(e, "%d", *marks);
+    return err_set(e, EXIT_DATA, "", "leave \"<image>\" out altogether, and the pictures come first",
+                   "\"<image>\" in the human turns does not match the pictures");
+}
+
+/* Bytes that the pieces of a conversation can have. */
+static size_t piece_room(const Template *x, const Talk *k)
+{
+    const char *const forms[] = { x->begin, x->open, x->close, x->turn, x->ask, x->last, x->lead, x->end, x->after, "\n" };
+    size_t form = 0, room = strlen(k->system) + 1;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        form += strlen(forms[i]);
+    for (int i = 0; i < k->n; i++)
+        room += form + strlen(k->turns[i].human) + (k->turns[i].answer ? strlen(k->turns[i].answer) : 0);
+    return room;
 }
 
 bool prompt_build(Prompt *p, const Text *t, int template_, const Talk *talk, Err *e)
 {
     ASSERT(template_ >= 0 && template_ < TEMPLATES);
     Talk k = *talk;
-    Writer w = { .p = p, .t = t, .e = e, .start = -1, .end = -1 };
+    Writer w = { .p = p, .t = t, .e = e, .x = &templates[template_], .ids = template_marks(template_, t) };
+    int marks = 0;
     p->n = 0;
-    if (template_ == TEMPLATE_CHATML && text_symbol(t, CHATML_START) >= 0 && text_symbol(t, CHATML_END) >= 0) {
-        w.start = text_symbol(t, CHATML_START);
-        w.end = text_symbol(t, CHATML_END);
-    }
-    if (!model_fits(&w, e) || !turns_fit(template_, k.turns, k.n, k.images, e))
+    if (!model_fits(&w, e) || !turns_fit(template_, &k, &marks, e))
         return false;
+    w.marks = marks > 0 && k.images > 0;
     if (!k.system)
-        k.system = templates[template_].system;
-
-    size_t room = 128 + strlen(k.system);     /* 128: the words of the template around one turn */
-    for (int i = 0; i < k.n; i++)
-        room += 128 + strlen(k.turns[i].human) + (k.turns[i].answer ? strlen(k.turns[i].answer) : 0);
+        k.system = w.x->system;
+    const size_t room = piece_room(w.x, &k);
     w.piece = malloc(room);
     CHECK(w.piece, "no memory for a conversation of %zu bytes", room);
-    switch (template_) {
-    case TEMPLATE_PLAIN:   build_plain(&w, &k); break;
-    case TEMPLATE_V1:      build_v1(&w, &k); break;
-    case TEMPLATE_LLAMA2:  build_inst(&w, &k, true); break;
-    case TEMPLATE_MISTRAL: build_inst(&w, &k, false); break;
-    case TEMPLATE_CHATML:  build_chatml(&w, &k); break;
-    }
+    if (template_ == TEMPLATE_PLAIN)
+        build_plain(&w, &k);
+    else
+        build_turns(&w, &k);
     free(w.piece);
     return !e->code;
 }

@@ -58,19 +58,31 @@ static void fits(ErrList *errs, const char *what, int64_t a, int64_t b, int64_t 
         wrong(errs, "", "%s has %lld elements, more than 2147483647", what, (long long)n);
 }
 
+static void check_heads(const Config *c, ErrList *errs)
+{
+    const int given = c->model.decoder.head_dim, D = given ? given : c->model.decoder.width / c->model.decoder.heads;
+    const char *key = given ? "model.decoder.head_dim" : "model.decoder.width / model.decoder.heads";
+    if ((given || c->model.decoder.width % c->model.decoder.heads == 0) && D % 2)
+        wrong(errs, "rotary embeddings turn pairs", "the decoder's head size %s = %d is odd", key, D);
+    if (D > MAX_HEAD)
+        wrong(errs, "", "the decoder's head size %s = %d is larger than %d", key, D, MAX_HEAD);
+    if (c->model.decoder.rope_scaling == ROPE_LLAMA3 && c->model.decoder.rope_high_freq_factor <= c->model.decoder.rope_low_freq_factor)
+        wrong(errs, "Llama 3.1 has 1 and 4", "model.decoder.rope_high_freq_factor = %g is not above model.decoder.rope_low_freq_factor = %g",
+              c->model.decoder.rope_high_freq_factor, c->model.decoder.rope_low_freq_factor);
+}
+
 static void check_model(const Config *c, ErrList *errs)
 {
     const int head_heads = c->model.head.heads ? c->model.head.heads : (int)max64(1, c->model.head.width / 128);
     divides(errs, "model.vision.heads", c->model.vision.heads, "model.vision.width", c->model.vision.width);
     divides(errs, "model.text.heads", c->model.text.heads, "model.text.width", c->model.text.width);
-    divides(errs, "model.decoder.heads", c->model.decoder.heads, "model.decoder.width", c->model.decoder.width);
+    if (!c->model.decoder.head_dim)
+        divides(errs, "model.decoder.heads", c->model.decoder.heads, "model.decoder.width", c->model.decoder.width);
     divides(errs, "model.decoder.kv_heads", c->model.decoder.kv_heads, "model.decoder.heads", c->model.decoder.heads);
     divides(errs, c->model.head.heads ? "model.head.heads" : "the visual head's number of heads", head_heads,
             "model.head.width", c->model.head.width);
 
-    int D = c->model.decoder.width / c->model.decoder.heads;
-    if (c->model.decoder.width % c->model.decoder.heads == 0 && D % 2)
-        wrong(errs, "rotary embeddings turn pairs", "the decoder's head size model.decoder.width / model.decoder.heads = %d is odd", D);
+    check_heads(c, errs);
     if (c->model.vision.patch > c->model.vision.image)
         wrong(errs, "", "model.vision.patch = %d is larger than model.vision.image = %d", c->model.vision.patch,
               c->model.vision.image);
@@ -104,6 +116,11 @@ static void check_method(const Config *c, ErrList *errs)
         wrong(errs, "", "the vision tower learns with model.vision.scales = 1 only");
     if (c->train.stage == STAGE_TOKENIZER && (strstr(c->train.trainable, "vision") || strstr(c->train.trainable, "pool")))
         wrong(errs, "codes, app_codes and tokenizer may learn there", "in stage tokenizer the vision tower and the pooling are what is learned from, not what train.trainable may name");
+    if (c->model.vision.kind == VISION_CLIP && c->train.stage == STAGE_CONTRAST)
+        wrong(errs, "import CLIP's, or train SigLIP's", "stage contrast trains towers of model.vision.kind = \"siglip\" alone");
+    if (c->model.vision.kind == VISION_CLIP && c->train.stage == STAGE_TOKENIZER && c->model.codes.tower == TOWER_OWN && c->train.distill_pool > 0)
+        wrong(errs, "train.distill_pool = 0", "train.distill_pool = %g wants SigLIP's pooling, which model.vision.kind = \"clip\" has not",
+              c->train.distill_pool);
     if (c->model.vision.scales > 1 && c->train.stage == STAGE_CONTRAST)
         wrong(errs, "train the towers on pictures of one scale", "stage contrast wants model.vision.scales = 1");
 }
@@ -114,6 +131,8 @@ static void check_sizes(const Config *c, ErrList *errs)
     const int64_t Cv = c->model.vision.width, C = c->model.decoder.width, E = c->model.head.width;
     const int64_t Q = c->model.codes.depth, S = c->model.codes.size, batch = c->train.micro_batch;
     fits(errs, "the decoder's embedding (model.decoder.vocab x model.decoder.width)", c->model.decoder.vocab, C, 1);
+    fits(errs, "the decoder's queries (model.decoder.heads x model.decoder.head_dim x model.decoder.width)", c->model.decoder.heads,
+         c->model.decoder.head_dim, C);
     fits(errs, "the decoder's feed-forward layer (model.decoder.width x model.decoder.ffn)", C, c->model.decoder.ffn, 1);
     fits(errs, "the text tower's embedding (model.decoder.vocab x model.text.width)", c->model.decoder.vocab, c->model.text.width, 1);
     fits(errs, "the text tower's feed-forward layer (model.text.width x model.text.ffn)", c->model.text.width, c->model.text.ffn, 1);
@@ -166,6 +185,14 @@ static bool utf8(const char *text)
     return ok;
 }
 
+/* Several sets, or a weight: "a, b", "a.set:3".  A comma in the folder's name belongs to it; a colon never does, for MPI-IO takes what
+   stands in front of it for the kind of a file system. */
+static bool names_sets(const char *set)
+{
+    const char *slash = strrchr(set, '/');
+    return strchr(slash ? slash : set, ',') || strstr(set, ".set,") || strstr(set, ".set ,") || strchr(set, ':');
+}
+
 static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
     if (c->data.set[0] && (c->data.shards[0] || c->data.val[0]))
@@ -182,7 +209,7 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
                   c->train.global_batch, c->train.micro_batch, replicas, replicas == 1 ? "" : "s");
     } else if (!strcmp(verb, "pack")) {
         needed(errs, verb, "data.set", c->data.set[0]);
-        if (strchr(c->data.set, ',') || strchr(c->data.set, ':'))
+        if (names_sets(c->data.set))
             wrong(errs, "pack data sets one by one; weights are for train and eval",
                   "`asvr pack` writes one data set, but data.set = \"%s\" names several, or a weight", c->data.set);
         if (!utf8(c->data.system))
@@ -205,7 +232,6 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "export.to", c->export.to[0]);
     } else if (!strcmp(verb, "chat")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
-        needed(errs, verb, "chat.image", c->chat.image[0]);
     }
 }
 

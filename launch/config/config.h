@@ -20,12 +20,14 @@
 
 enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32, CONFIG_KEYS = 192, CONFIG_PLACE = 200 };
 
-/* Values of ENUM keys; data.fit, data.template and train.stage are FIT_* of io/image/image.h, TEMPLATE_* of io/text/templates.h and Stage. */
-enum { SOURCE_LLAVA, SOURCE_WEBDATASET, SOURCE_COCO, SOURCE_PARQUET, SOURCE_FOLDER, SOURCE_SCENES };                                       /* data.source */
+/* Values of ENUM keys; data.fit, data.template, train.stage, model.vision.kind and model.decoder.rope_scaling are FIT_* of
+   io/image/image.h, TEMPLATE_* of io/text/templates.h, Stage, VISION_* of core/siglip.h and ROPE_* of core/llama.h. */
+enum { SOURCE_LLAVA, SOURCE_WEBDATASET, SOURCE_COCO, SOURCE_PARQUET, SOURCE_FOLDER, SOURCE_SCENES };    /* data.source */
 enum { BAD_FAIL, BAD_SKIP };                                                /* data.on_bad */
 enum { LAST_DROP, LAST_WRAP };                                              /* data.last */
 enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON };                                    /* train.optimizer; as OPTIM_* */
 enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* export.dtype */
+enum { UNKNOWN_FAIL, UNKNOWN_WARN };                                        /* import.unknown */
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
 enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
@@ -38,10 +40,14 @@ typedef char ConfigString[CONFIG_STRING];
 typedef struct Config {
     struct { ConfigString dir; int64_t seed; bool fresh; } run;
     struct {
-        struct { int image, patch, scales, width, layers, heads, ffn, select_layer, input; } vision;
+        struct { int kind, image, patch, scales, width, layers, heads, ffn, select_layer, input; } vision;
         struct { int width, layers, heads, ffn, max_len; } text;
         struct { int layers; } projector;
-        struct { int width, layers, heads, kv_heads, ffn, vocab, max_len; double rope_theta, eps; bool qkv_bias; } decoder;
+        struct {
+            int width, layers, heads, kv_heads, head_dim, ffn, vocab, max_len, rope_scaling, rope_original_max_len;
+            double rope_theta, rope_factor, rope_low_freq_factor, rope_high_freq_factor, eps;
+            bool qkv_bias, qk_norm, tied;
+        } decoder;
         struct { int depth, size, layer, appearance_layer, tower; bool shared; } codes;
         struct { int width, layers, heads; bool tied; } head;
     } model;
@@ -74,7 +80,7 @@ typedef struct Config {
     struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
     struct { int warm, steps, repeat; bool rates, ckpt; ConfigString trace; } bench;
     struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
-    struct { ConfigString from, to; } import;
+    struct { ConfigString from, to; int unknown; } import;
     struct { ConfigString from, to, base; int dtype, shard_mb; } export;
 } Config;
 

@@ -110,6 +110,8 @@ static bool text_read(const char *path, size_t room, char **text, struct stat *s
     fclose(f);
     s[n] = 0;
     if (!bad && n <= room && strlen(s) == n) {
+        if (strncmp(s, "\xef\xbb\xbf", 3) == 0)          /* the byte order mark of some editors */
+            memmove(s, s + 3, n - 2);
         *text = s;
         return true;
     }

@@ -22,6 +22,7 @@ const Option options[] = {
     LONG  (run.seed, 1, 0, LOTS, "seed of initial values and of the order of samples"),
     BOOL  (run.fresh, false, "begin anew from step 0 where the run's checkpoints are gone"),
 
+    ENUM  (model.vision.kind, siglip, "siglip|clip", "clip: a class token, a norm in front, quick gelu, CLIP's colours"),
     INT   (model.vision.image, 64, 8, 4096, "side of the square picture, in pixels"),
     INT   (model.vision.patch, 8, 1, 256, "side of a patch, in pixels; a remainder of the picture is dropped"),
     INT   (model.vision.scales, 1, 1, 4, "S2: pictures of scales x image pixels, seen at 1 to `scales` times image"),
@@ -39,13 +40,21 @@ const Option options[] = {
     INT   (model.projector.layers, 2, 1, 4, "linear layers from the vision width to the decoder's"),
     INT   (model.decoder.width, 128, 2, 65536, "width of the decoder"),
     INT   (model.decoder.layers, 4, 1, 128, "blocks of the decoder"),
-    INT   (model.decoder.heads, 4, 1, 1024, "query heads; divides the width into heads of even size"),
+    INT   (model.decoder.heads, 4, 1, 1024, "query heads; divides the width, where head_dim is 0"),
     INT   (model.decoder.kv_heads, 4, 1, 1024, "key and value heads; divides the query heads"),
+    INT   (model.decoder.head_dim, 0, 0, 1024, "size of a head, even; 0: width / heads"),
     INT   (model.decoder.ffn, 344, 1, 262144, "width of the feed-forward layer"),
     INT   (model.decoder.vocab, 1024, 4, 1048576, "rows of the embedding; at least the text model's pieces"),
     FLOAT (model.decoder.rope_theta, 10000.0, 1, 1e12, "base of the rotary embedding's wave lengths"),
+    ENUM  (model.decoder.rope_scaling, none, "none|linear|llama3", "how wave lengths are stretched beyond a shorter training"),
+    FLOAT (model.decoder.rope_factor, 1.0, 1, 1e6, "linear, llama3: by how much they are stretched"),
+    FLOAT (model.decoder.rope_low_freq_factor, 1.0, 1e-3, 1e6, "llama3: waves longer than original_max_len / this are"),
+    FLOAT (model.decoder.rope_high_freq_factor, 4.0, 1e-3, 1e6, "llama3: waves shorter than original_max_len / this are not"),
+    INT   (model.decoder.rope_original_max_len, 8192, 1, 1048576, "llama3: positions of the first training"),
     FLOAT (model.decoder.eps, 1e-5, 1e-12, 1, "epsilon of the decoder's RMSNorm"),
     BOOL  (model.decoder.qkv_bias, false, "biases on query, key and value (Qwen)"),
+    BOOL  (model.decoder.qk_norm, false, "RMSNorm over each head of query and key (Qwen3)"),
+    BOOL  (model.decoder.tied, false, "the LM head is the embedding: one tensor, one gradient"),
     INT   (model.decoder.max_len, 512, 2, 1048576, "positions of a sequence, an image's rows included; more are cut off"),
     INT   (model.codes.depth, 4, 1, 16, "codes per patch: steps of the residual quantizer"),
     INT   (model.codes.size, 256, 2, 65536, "entries of a codebook"),
@@ -58,7 +67,7 @@ const Option options[] = {
     INT   (model.head.heads, 0, 0, 1024, "attention heads of the visual head; 0: width / 128, at least 1"),
     BOOL  (model.head.tied, false, "code logits are products with the codebook's vectors"),
 
-    STRING(text.model, "a SentencePiece .model file"),
+    STRING(text.model, "SentencePiece, tokenizer.json, vocab.json, tekken, *.tiktoken; or a folder"),
 
     ENUM  (data.source, scenes, "llava|webdataset|coco|parquet|folder|scenes", "what pack reads, or composes: docs/FORMATS.md, Sources"),
     STRING(data.set, "index file of the data set; several by weight: \"a.set:3, b.set:1\""),
@@ -71,7 +80,7 @@ const Option options[] = {
     LONG  (data.val_samples, 0, 0, LOTS, "samples to hold out for evaluation; drawn from a JSON by kind"),
     LONG  (data.max_pixels, 100000000, 1, 4290250000, "pixels of a picture at most; a larger one is bad (pack, chat)"),
     ENUM  (data.fit, pad, "pad|stretch", "how a picture becomes square: padded with grey, or stretched"),
-    ENUM  (data.template, v1, "plain|v1|llama2|mistral|chatml", "how a conversation becomes text; plain: the caption alone"),
+    ENUM  (data.template, v1, TEMPLATE_NAMES, "how a conversation becomes text; plain: the caption; auto: the text model's"),
     STRING(data.system, "system prompt; empty: the template's own"),
     ENUM  (data.store, delta, "raw|delta", "how pixels are stored: as they are, or as differences"),
     INT   (data.shard_samples, 4096, 1, MANY, "samples in a shard"),
@@ -160,7 +169,7 @@ const Option options[] = {
     LONG  (spectrum.samples, 256, 1, LOTS, "samples whose pictures' features are looked at"),
     LONG  (spectrum.whole, 16777216, 0, LOTS, "elements of a matrix that one rank takes alone; larger ones lie on all ranks"),
 
-    STRING(chat.image, "the picture that is asked about"),
+    STRING(chat.image, "the picture that is asked about; several: a.png,b.png; empty: none"),
     STRING(chat.question, "the question; empty: lines of standard input"),
     FLOAT (chat.temperature, 0.0, 0, 100, "0: the likeliest token; 1: as learned"),
     INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),
@@ -197,6 +206,7 @@ const Option options[] = {
 
     STRING(import.from, "a Hugging Face folder: safetensors, config.json"),
     STRING(import.to, "folder of the run that import makes"),
+    ENUM  (import.unknown, fail, "fail|warn", "a key of config.json that asvr does not know, or no such file"),
 
     STRING(export.from, "a checkpoint, or a run: its newest one"),
     STRING(export.to, "new folder for safetensors and config.json"),
@@ -297,7 +307,7 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
 {
     static Config c;
     static char   value[OPTION_TEXT];
-    char          range[128];
+    char          range[256];
     Err           e = { 0 };
     option_parse(o, &c, o->def, "", &e);
     option_print(o, &c, value);
@@ -306,18 +316,35 @@ static void option_describe(const Option *o, char *left, size_t size, char *righ
     snprintf(right, right_size, "%s%s", TYPE_NAME[o->type], o->type == STRING ? "" : range);
 }
 
+/* A text in lines of 80 columns, broken at blanks: all but the first are indented. */
+static void fold(FILE *f, int at, const char *s)
+{
+    enum { WIDTH = 80, INDENT = 4 };
+    for (; *s; s += strspn(s, " ")) {
+        const int n = (int)strcspn(s, " ");
+        if (at > INDENT && at + 1 + n > WIDTH)
+            at = fprintf(f, "\n%*s", INDENT, "") - 1;
+        else if (at > INDENT)
+            at += fprintf(f, " ");
+        at += fprintf(f, "%.*s", n, s);
+        s += n;
+    }
+    fputc('\n', f);
+}
+
 void options_help(FILE *f)
 {
     fprintf(f, "Every key of a configuration, with its default; --set KEY=VALUE overrides one.\n");
     for (int i = 0; i < n_options; i++) {
         const Option *o = &options[i];
         size_t        group = (size_t)(strrchr(o->key, '.') - o->key) + 1;
-        char          left[256], right[256];
+        char          left[512], right[512];
         option_describe(o, left, sizeof left, right, sizeof right);
         if (i == 0 || strncmp(o->key, options[i - 1].key, group) || strchr(options[i - 1].key + group, '.'))
             fputc('\n', f);
         const int column = strlen(right) < 44 ? 36 : 0;      /* a long range follows the value, so that lines fit a terminal */
-        fprintf(f, "%-*s %s\n    %s\n", column, left, right, o->help);
+        fold(f, fprintf(f, "%-*s", column, left), right);
+        fold(f, fprintf(f, "    "), o->help);
     }
 }
 
@@ -333,7 +360,7 @@ void options_markdown(FILE *f)
                "Written by `asvr help options --markdown`; the table itself is `launch/config/options.c`.\n\n"
                "| key and default | type and range | what it says |\n|---|---|---|\n");
     for (int i = 0; i < n_options; i++) {
-        char left[256], right[256];
+        char left[512], right[512];
         option_describe(&options[i], left, sizeof left, right, sizeof right);
         fprintf(f, "| `%s` | ", left);
         cell_print(f, right);

@@ -28,7 +28,7 @@ static bool mismatch(const Option *o, const Value *v, const char *where, Err *e,
         [INT] = "an integer, ", [LONG] = "an integer, ", [FLOAT] = "a number, ", [FLOATS] = "a list of 2 numbers, ",
         [BOOL] = "", [STRING] = "text in double quotes, at most 1023 bytes", [ENUM] = "",
     };
-    char range[128], hint[256];
+    char range[256], hint[256];
     option_range(o, range, sizeof range);
     if (what == OUT_OF_RANGE && o->max >= MANY)                     /* "not this" needs both bounds */
         snprintf(range, sizeof range, "%.16g .. %.16g", o->min, o->max);

@@ -8,8 +8,8 @@
 
 void generate_open(Generator *g, Model *m, const Text *text, int template_, int max_len, int max_new)
 {
-    *g = (Generator){ .text = text, .max_new = max_new, .template_ = template_, .stop = template_stop(template_, text),
-                      .open = true };
+    *g = (Generator){ .text = text, .max_new = max_new, .template_ = template_, .open = true };
+    g->stops = template_stops(template_, text, g->stop);
     decode_open(&g->d, m, max_len);
     g->ids = calloc((size_t)max_new, sizeof *g->ids);
     CHECK(g->ids, "no memory for %d tokens", max_new);
@@ -21,6 +21,14 @@ void generate_close(Generator *g)
         decode_close(&g->d);
     free(g->ids);
     *g = (Generator){ 0 };
+}
+
+static bool stops(const Generator *g, int32_t id)
+{
+    for (int i = 0; i < g->stops; i++)
+        if (g->stop[i] == id)
+            return true;
+    return false;
 }
 
 static void trim(char *s)
@@ -43,7 +51,7 @@ bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *
         return false;
     while (made < g->max_new) {
         const int t = decode_pick(&g->d, temperature, rng_uniform(seed, rng_stream("answer"), (uint64_t)made));
-        if (t == g->stop || t == text_eos(g->text))
+        if (stops(g, t))
             break;
         g->ids[made++] = t;
         if (!decode_token(&g->d, t))
@@ -57,11 +65,11 @@ bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *
 void generate_sample(Generator *g, const Sample *s, char *question, int q_cap, char *out, int cap)
 {
     char prompt[4096];
-    int n = 0;
-    while (n < s->n_tokens && s->labels[n] == IGNORE)
-        n++;
+    int n = 0, images = 0;
+    for (; n < s->n_tokens && s->labels[n] == IGNORE; n++)
+        images += s->tokens[n] == IMAGE_TOKEN;
     text_decode(g->text, s->tokens, n, prompt, sizeof prompt);
     template_question(g->template_, prompt);
     snprintf(question, (size_t)q_cap, "%s", prompt);
-    generate_prompt(g, s->tokens, n, s->pixels, s->n_images, 0, 0, out, cap);
+    generate_prompt(g, s->tokens, n, s->pixels, images, 0, 0, out, cap);
 }

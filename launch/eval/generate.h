@@ -11,7 +11,8 @@
 typedef struct {
     Decode      d;
     const Text *text;
-    int         max_new, template_, stop;   /* stop: the id that ends an answer, beside EOS */
+    int         max_new, template_, stops;
+    int32_t     stop[TEMPLATE_STOPS];       /* (stops) the ids that end an answer */
     int32_t    *ids;               /* (max_new) */
     bool        open;
 } Generator;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dist/comm.h"
+
 static const char WEIGHTS[] = "weights/";
 
 const CkptTensor *export_find(const Export *x, int from, const char *ours)
@@ -36,12 +38,25 @@ static void add(Export *x, ExportItem item)
     x->item[x->items++] = item;
 }
 
+void plan_forget(Export *x)
+{
+    for (int i = 0; i < x->items; i++)
+        free(x->item[i].sum);
+    x->items = 0;
+}
+
 static int cols_of(const CkptTensor *t) { return t->dims == 1 ? 1 : (int)t->size[1]; }
 
-/* The block that an item fills must have the checkpoint's shape. */
-static bool fits(const StTensor *to, const HfPiece *p, const CkptTensor *t, const char *path, Err *e)
+/* Rows that the files' tensor has behind the checkpoint's. */
+static int more_rows(const Export *x, const char *ours)
 {
-    if (to->rows == t->size[0] * p->row_blocks && to->cols == (int64_t)cols_of(t) * p->col_blocks && to->type != ST_OTHER)
+    return strcmp(ours, "decoder.embed") && strcmp(ours, "decoder.lm_head") ? 0 : (int)max64(0, x->vocab - x->r.c->model.decoder.vocab);
+}
+
+/* The block that an item fills must have the checkpoint's shape. */
+static bool fits(const StTensor *to, const HfPiece *p, const CkptTensor *t, int more, const char *path, Err *e)
+{
+    if (to->rows == t->size[0] * p->row_blocks + more && to->cols == (int64_t)cols_of(t) * p->col_blocks && to->type != ST_OTHER)
         return true;
     char text[SHAPE_TEXT];
     err_expected(e, "%s, %s", shape_text(text, 2, (int64_t[]){ to->rows / p->row_blocks, to->cols / p->col_blocks }), to->dtype);
@@ -51,17 +66,24 @@ static bool fits(const StTensor *to, const HfPiece *p, const CkptTensor *t, cons
 
 /* ---- as the base's files were ---- */
 
+/* Where lm_head is the embedding, the embedding. */
+static const CkptTensor *find_tied(const Export *x, int from, const char *ours)
+{
+    const CkptTensor *t = export_find(x, from, ours);
+    return t || strcmp(ours, "decoder.lm_head") ? t : export_find(x, from, "decoder.embed");
+}
+
 static bool plan_tensor(Export *x, const StTensor *to, Err *e)
 {
     HfPiece piece[HF_PIECES];
     const int n = hf_pieces(to->name, x->r.c->model.codes.depth, piece);
     int found = 0;
     for (int k = 0; k < n; k++) {
-        const CkptTensor *own = export_find(x, FROM_RUN, piece[k].ours);
-        const CkptTensor *t = own ? own : export_find(x, FROM_BASE, piece[k].ours);
+        const CkptTensor *own = find_tied(x, FROM_RUN, piece[k].ours);
+        const CkptTensor *t = own ? own : find_tied(x, FROM_BASE, piece[k].ours);
         if (!t)
             continue;
-        if (!fits(to, &piece[k], t, ckpt_path(x->ckpt[own ? FROM_RUN : FROM_BASE]), e))
+        if (!fits(to, &piece[k], t, 0, ckpt_path(x->ckpt[own ? FROM_RUN : FROM_BASE]), e))
             return false;
         add(x, (ExportItem){ .from = own ? FROM_RUN : FROM_BASE, .tensor = t, .to = to, .piece = piece[k] });
         found++;
@@ -88,26 +110,40 @@ bool plan_from_base(Export *x, Err *e)
     return ok;
 }
 
-bool plan_tied(const Export *x, Err *e)
+/* Does lm_head of the run differ from its embedding?  A few MiB of each at a time. */
+static bool compare_tied(const Export *x, const CkptTensor *a, const CkptTensor *b, int *differ, Err *e)
 {
-    const CkptTensor *pair[] = { export_find(x, FROM_RUN, "decoder.embed"), export_find(x, FROM_RUN, "decoder.lm_head") };
+    enum { COMPARED = 1 << 20 };
     const int rank = x->r.grid.rank, size = x->r.grid.size;
-    for (int i = 0; i < x->items; i++)
-        if (x->item[i].tensor == pair[1])
-            return true;
-    if (!pair[0] || !pair[1] || pair[0]->size[0] != pair[1]->size[0] || pair[0]->size[1] != pair[1]->size[1])
-        return true;
-    const int64_t rows = pair[0]->size[0], cols = pair[0]->size[1], first = rows * rank / size, n = rows * (rank + 1) / size - first;
-    float *a = malloc((size_t)(2 * n * cols + 1) * sizeof *a), *b = a + n * cols;
-    CHECK(a, "no memory to compare two embeddings");
-    const Slice here = slice_range(slice_whole(2, pair[0]->size), 0, first, n);
-    const Piece p[] = { { pair[0]->name, here, n ? a : NULL, false }, { pair[1]->name, here, n ? b : NULL, false } };
-    bool ok = ckpt_fill(x->ckpt[FROM_RUN], p, 2, CKPT_WANTED, e);
-    if (ok && n && memcmp(a, b, (size_t)(n * cols) * sizeof *a))
-        err_set(e, EXIT_CONFIG, x->hf, "export without export.base",
-                "the base's lm_head is its embedding, and the run's is not any more");
-    free(a);
-    return run_agree(&x->r, e);
+    const int64_t rows = a->size[0], cols = a->size[1], step = max64(1, COMPARED / cols), at_once = step * size;
+    float *p = malloc((size_t)(2 * step * cols) * sizeof *p), *q = p + step * cols;
+    bool ok = true;
+    CHECK(p, "no memory to compare two embeddings");
+    for (int64_t row = 0; row < rows && ok && !*differ; row += at_once) {
+        const int64_t n = min64(at_once, rows - row), first = row + n * rank / size, mine = row + n * (rank + 1) / size - first;
+        const Slice here = slice_range(slice_whole(2, a->size), 0, first, mine);
+        const Piece two[] = { { a->name, here, mine ? p : NULL, false }, { b->name, here, mine ? q : NULL, false } };
+        ok = ckpt_fill(x->ckpt[FROM_RUN], two, 2, CKPT_WANTED, e);
+        *differ = comm_agree(x->r.grid.world, ok && mine && memcmp(p, q, (size_t)(mine * cols) * sizeof *p));
+    }
+    free(p);
+    return ok;
+}
+
+bool plan_tied(Export *x, Err *e)
+{
+    const CkptTensor *embed = export_find(x, FROM_RUN, "decoder.embed"), *head = export_find(x, FROM_RUN, "decoder.lm_head");
+    int differ = 0;
+    x->files_embed = x->files_head = false;
+    for (int i = 0; i < x->items; i++) {
+        x->files_embed |= !strcmp(x->item[i].piece.ours, "decoder.embed");
+        x->files_head |= !strcmp(x->item[i].piece.ours, "decoder.lm_head");
+    }
+    if (embed && head && embed->size[0] == head->size[0] && embed->size[1] == head->size[1] && !compare_tied(x, embed, head, &differ, e))
+        return false;
+    x->two = differ;
+    return !differ || x->files_head || !x->files_embed
+        || err_set(e, EXIT_CONFIG, x->hf, "export without export.base", "the base's lm_head is its embedding, and the run's is not any more");
 }
 
 /* ---- as we lay it out ---- */
@@ -130,7 +166,7 @@ static int add_identity(const Export *x, StTensor *t, int n)
 /* The file's tensors, each once. */
 static int own_tensors(const Export *x, StTensor *t)
 {
-    const unsigned modules = hf_modules(x->layout);
+    const uint64_t modules = hf_modules(x->layout);
     int n = 0, tensors;
     const CkptTensor *list = ckpt_tensors(x->ckpt[FROM_RUN], &tensors);
     for (int i = 0; i < tensors; i++) {
@@ -141,7 +177,7 @@ static int own_tensors(const Export *x, StTensor *t)
         if (strncmp(c->name, WEIGHTS, sizeof WEIGHTS - 1)
             || !hf_name(c->name + sizeof WEIGHTS - 1, x->r.c->model.codes.depth, modules, name, &p) || p.row_block || p.col_block)
             continue;
-        const int dims = hf_shape(&p, (int)c->size[0], cols_of(c), shape);
+        const int dims = hf_shape(&p, (int)c->size[0] + more_rows(x, p.ours), cols_of(c), shape);
         t[n++] = st_tensor(name, (StType)x->r.c->export.dtype, dims, shape);
     }
     return n + add_identity(x, t, n);
@@ -162,9 +198,12 @@ static bool own_items(Export *x, Err *e)
             if (!t)
                 return err_set(e, EXIT_DATA, ckpt_path(x->ckpt[FROM_RUN]), "the model.* keys must be those of the run",
                                "the checkpoint has no %s, a part of tensor \"%s\"", piece[k].ours, to->name);
-            if (!fits(to, &piece[k], t, ckpt_path(x->ckpt[FROM_RUN]), e))
+            const int more = more_rows(x, piece[k].ours);
+            if (!fits(to, &piece[k], t, more, ckpt_path(x->ckpt[FROM_RUN]), e))
                 return false;
-            add(x, (ExportItem){ .from = FROM_RUN, .tensor = t, .to = to, .piece = piece[k] });
+            int64_t *sum = more ? calloc((size_t)cols_of(t), sizeof *sum) : NULL;
+            CHECK(sum || !more, "no memory for a row of %d numbers", cols_of(t));
+            add(x, (ExportItem){ .from = FROM_RUN, .tensor = t, .to = to, .piece = piece[k], .sum = sum });
         }
     }
     return true;
@@ -200,7 +239,8 @@ static bool config_fits(const Export *x, Err *e)
         { "head.0.ffn.%d.w1", "model.codes.depth" },
     };
     const Config *c = x->r.c;
-    const int side = c->model.vision.image / c->model.vision.patch;
+    const int side = c->model.vision.image / c->model.vision.patch, rows = side * side + (c->model.vision.kind == VISION_CLIP);
+    const int head = c->model.decoder.head_dim ? c->model.decoder.head_dim : c->model.decoder.width / c->model.decoder.heads;
     for (size_t i = 0; i < sizeof SIZE / sizeof *SIZE; i++) {
         const CkptTensor *t = export_find(x, FROM_RUN, SIZE[i].tensor);
         if (t && !is(x, SIZE[i].key, t->size[SIZE[i].dim], e))
@@ -212,15 +252,33 @@ static bool config_fits(const Export *x, Err *e)
             return false;
     }
     const CkptTensor *pos = export_find(x, FROM_RUN, "vision.pos"), *wk = export_find(x, FROM_RUN, "decoder.0.attn.wk");
-    if (pos && pos->size[0] != (int64_t)side * side) {
-        err_expected(e, "%d patches by model.vision.image and patch", side * side);
+    if (pos && pos->size[0] != rows) {
+        err_expected(e, "%d positions by model.vision.image, patch and kind", rows);
         err_got(e, "%lld", (long long)pos->size[0]);
         return err_set(e, EXIT_DATA, ckpt_path(x->ckpt[FROM_RUN]), "export with the configuration of the run (RUN/config.cfg)",
                        "the checkpoint is of another model");
     }
-    if (wk && !is(x, "model.decoder.kv_heads", wk->size[0] * c->model.decoder.heads / c->model.decoder.width, e))
+    if (wk && !is(x, "model.decoder.kv_heads", wk->size[0] / head, e))
+        return false;
+    if (wk && (!is(x, "model.decoder.tied", !export_find(x, FROM_RUN, "decoder.lm_head"), e) ||
+               !is(x, "model.decoder.qk_norm", export_find(x, FROM_RUN, "decoder.0.attn.q_norm") != NULL, e)))
         return false;
     return !wk || is(x, "model.decoder.qkv_bias", export_find(x, FROM_RUN, "decoder.0.attn.bq") != NULL, e);
+}
+
+/* The id of <image>: the text model's own; or a row that is no piece; or the first of rows that the files get for it. */
+static void place_image(Export *x)
+{
+    const int vocab = x->r.c->model.decoder.vocab, pieces = x->r.text ? text_size(x->r.text) : vocab;
+    x->vocab = vocab;
+    x->image_token = -1;
+    if (x->layout != HF_LLAVA)
+        return;
+    x->image_token = x->r.text ? text_symbol(x->r.text, "<image>") : -1;
+    if (x->image_token < 0)
+        x->image_token = pieces;
+    if (x->image_token >= vocab)
+        x->vocab = vocab + EXPORT_ROWS;
 }
 
 bool plan_own(Export *x, Err *e)
@@ -231,6 +289,7 @@ bool plan_own(Export *x, Err *e)
     CHECK(t, "no memory for a table of tensors");
     const bool decoder = export_find(x, FROM_RUN, "decoder.embed"), vision = export_find(x, FROM_RUN, "vision.patch.w");
     x->layout = decoder && vision ? HF_LLAVA : decoder ? HF_LLM : HF_SIGLIP;
+    place_image(x);
     const int n = own_tensors(x, t);
     const bool ok = config_fits(x, e) && st_plan(&x->plan, t, n, (int64_t)x->r.c->export.shard_mb * 1000000, e) && own_items(x, e);
     free(t);

@@ -50,6 +50,14 @@ bool hffiles_copy_file(const char *from, const char *to, Err *e)
     return ok;
 }
 
+bool hffiles_put(const char *dir, const char *name, char *text, Err *e)
+{
+    char path[PATH_ROOM];
+    const bool ok = path_set(path, e, "%s/%s", dir, name) && file_replace(path, text, strlen(text), e);
+    free(text);
+    return ok;
+}
+
 bool hffiles_copy(const char *from, const char *to, Err *e)
 {
     DIR *d = opendir(from);

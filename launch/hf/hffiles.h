@@ -21,5 +21,7 @@ double hffiles_number(const void *config, const char *key);
 /* Copies the small files of a model's folder: *.json, *.txt, *.model, *.jinja. */
 bool hffiles_copy(const char *from, const char *to, Err *e);
 bool hffiles_copy_file(const char *from, const char *to, Err *e);
+/* Writes a file of this text, and frees it. */
+bool hffiles_put(const char *dir, const char *name, char *text, Err *e);
 /* Whether a folder is not there, or empty. */
 bool hffiles_is_free(const char *dir);

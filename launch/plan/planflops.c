@@ -14,9 +14,13 @@ enum {
 static const Group GROUPS[] = {
     { "vision",    "patch",   "patches",                     FEATURES, false },
     { "vision",    "pos",     "positions",                   NONE,     false },
+    { "vision",    "class",   "class row",                   NONE,     false },
+    { "vision",    "pre",     "norm in front",               NONE,     false },
     { "vision",    "#",       "block",                       FEATURES, true  },
     { "tokenizer", "patch",   "patches",                     CODES,    false },
     { "tokenizer", "pos",     "positions",                   NONE,     false },
+    { "tokenizer", "class",   "class row",                   NONE,     false },
+    { "tokenizer", "pre",     "norm in front",               NONE,     false },
     { "tokenizer", "#",       "block",                       CODES,    true  },
     { "pool",      "",        "",                            PATCHES,  true  },
     { "text",      "embed",   "embedding",                   NONE,     false },
@@ -128,9 +132,19 @@ bool plan_vision_learns(const Model *m)
     return i >= 0 && m->table.p[i].grad >= 0;
 }
 
+/* A tied embedding's products are the LM head's. */
+static const Group *group_at_work(const Model *m, const Param *p)
+{
+    static const Param head = { .name = "decoder.lm_head" };
+    return group_of(m->c.decoder.tied && !strcmp(p->name, "decoder.embed") ? &head : p);
+}
+
+/* Rows of a picture in the tower's blocks, beside those of its patches. */
+static double class_rows(const Model *m) { return (double)vision_rows(&m->w.vision) / m->w.vision.P; }
+
 Flops plan_flops_weight(const Model *m, const Param *p)
 {
-    const Group *g = group_of(p);
+    const Group *g = group_at_work(m, p);
     const bool tower = param_in_part(p, "vision"), codes = !strcmp(g->word, "#.table"), learns = p->grad >= 0;
     bool passes = g->passes;
     if (p->cols == 1 || (tower && g->word[0] == '#' && atoi(p->name + strlen("vision.")) >= tower_layers(m)))
@@ -140,7 +154,8 @@ Flops plan_flops_weight(const Model *m, const Param *p)
     else if (!strncmp(p->name, "projector.0.", 12))
         passes = plan_vision_learns(m);
     const double shared = codes && m->c.codes_shared ? m->c.codes_depth : 1;
-    const double once = 2.0 * (double)p->count * rows_through(m, g->rows) * shared;
+    const double rows = rows_through(m, g->rows) * (g->word[0] == '#' && (tower || param_in_part(p, "tokenizer")) ? class_rows(m) : 1);
+    const double once = 2.0 * (double)p->count * rows * shared;
     const int    backward = codes ? 0 : learns + passes;   /* codebooks learn by averages */
     const bool   head = !strcmp(g->word, "lm_head") || !strcmp(g->word, "code") || !strcmp(g->word, "tie");
     return (Flops){ once, once * (1 + (head ? backward : 0)), once * (1 + backward) };
@@ -157,12 +172,12 @@ static void add(Flops *f, double forward, double backward)
 static void add_products(Flops *f, const Model *m)
 {
     const ModelConf *c = &m->c;
-    const double P = m->w.vision.P, T = c->max_len, Q = c->codes_depth, targets = P * c->visual_share;
-    const double picture = 4 * P * P * c->vision.C;
+    const double P = m->w.vision.P, R = vision_rows(&m->w.vision), T = c->max_len, Q = c->codes_depth, targets = P * c->visual_share;
+    const double picture = 4 * R * R * c->vision.C;
     add(f, picture * views(m) * tower_layers(m), plan_vision_learns(m) ? 2.5 : 0);
     if (model_has(m, PART_TOKENIZER) && computes_codes(m))
         add(f, picture * m->w.tower.enc.d.L, 0);
-    add(f, 2 * T * (T + 1) * c->decoder.C * c->decoder.L, 2.5);
+    add(f, 2 * T * (T + 1) * c->decoder.H * llama_head(&c->decoder) * c->decoder.L, 2.5);
     if (model_has(m, PART_DENOISER))
         add(f, 4 * P * P * c->head_width * c->head_layers * c->denoise_draws, 2.5);
     for (int k = 0; k < model_branches(m); k++) {

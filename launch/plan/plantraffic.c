@@ -45,17 +45,17 @@ static void tower(List *t)
 {
     const Model *m = &t->r->model;
     const ModelConf *c = &m->c;
-    const int64_t I = c->max_images, P = m->w.vision.P, rows = I * P * c->vision.C;
+    const int64_t I = c->max_images, P = m->w.vision.P, rows = I * P * c->vision.C, inside = I * vision_rows(&m->w.vision) * c->vision.C;
     const bool own = model_has(m, PART_TOKENIZER), codes = !c->codes_given;
     place(t, "vision tower", AXIS_TP);
     for (int s = 1; s <= c->scales && c->scales > 1 && !c->discrete; s++)       /* tiles, as many at a time as pictures */
-        sums(t, 2 * m->feature_layers * s * s, rows);
-    sums(t, 2 * plan_tower_layers(m, !c->discrete && c->scales == 1, codes && !own, model_has(m, PART_DENOISER)), rows);
+        sums(t, 2 * m->feature_layers * s * s, inside);
+    sums(t, 2 * plan_tower_layers(m, !c->discrete && c->scales == 1, codes && !own, model_has(m, PART_DENOISER)), inside);
     if (plan_vision_learns(m))
-        sums(t, 2 * m->feature_layers, rows);
+        sums(t, 2 * m->feature_layers, inside);
     place(t, "the codes' own tower", AXIS_TP);
     if (own && codes)
-        sums(t, 2 * plan_tower_layers(m, false, true, false), rows);
+        sums(t, 2 * plan_tower_layers(m, false, true, false), inside);
     place(t, "codes", AXIS_TP);
     for (int k = 0; k < BRANCHES && codes; k++)
         if (model_has(m, k ? PART_APP_CODES : PART_CODES)) {
@@ -86,7 +86,10 @@ static void decoder(List *t)
     place(t, "decoder", AXIS_TP);
     sums(t, 1 + 4 * d->L, N * d->C);
     if (d->K < t->ranks)
-        sums(t, d->L, 2 * d->K * N * (d->C / d->H));
+        sums(t, d->L, 2 * d->K * N * llama_head(d));
+    const int norm = params_find(&m->table, "decoder.0.attn.q_norm");
+    if (norm >= 0 && m->table.p[norm].grad >= 0)
+        sums(t, d->L, 2 * llama_head(d));
     place(t, "text loss", AXIS_TP);
     losses(t, text, d->C, m->xent.chunk);
 }

@@ -5,7 +5,7 @@
 set -eu
 
 build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libhwloc-dev
-       libzstd-dev zlib1g-dev libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev'
+       libzstd-dev zlib1g-dev libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev libpcre2-dev libutf8proc-dev'
 case ${1:-} in
 build) packages=$build ;;
 test)  packages="$build libcmocka-dev" ;;
@@ -21,7 +21,7 @@ elsewhere() {
 setup: missing: $1
 
   Debian, Ubuntu  sudo apt-get install --no-install-recommends $1
-  Spack           spack install openmpi hwloc hdf5+mpi zstd zlib libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece cmocka
+  Spack           spack install openmpi hwloc hdf5+mpi zstd zlib libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece pcre2 utf8proc cmocka
   modules         module load gcc openmpi hdf5/parallel openblas scalapack zstd     (names differ; see: module avail)
 
 Where libraries come from Spack or modules, PKG_CONFIG_PATH must name their lib/pkgconfig folders.
@@ -47,7 +47,7 @@ for tool in cc make pkg-config c++ mpicc mpirun $([ "$1" != slurm ] || echo slur
     command -v $tool >/dev/null || absent="$absent $tool"
 done
 if [ -z "$absent" ]; then
-    for name in hdf5 scalapack hwloc libzstd zlib libconfig openblas libxxhash vips jansson sentencepiece $(case $1 in test | slurm) echo cmocka ;; esac); do
+    for name in hdf5 scalapack hwloc libzstd zlib libconfig openblas libxxhash vips jansson sentencepiece libpcre2-8 libutf8proc $(case $1 in test | slurm) echo cmocka ;; esac); do
         library "$name" || absent="$absent $name"
     done
 fi

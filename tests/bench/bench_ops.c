@@ -9,6 +9,7 @@
  */
 #include "core/cpu/cpu.h"
 #include "core/prof.h"
+#include "core/rope.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ enum { N = 1024, T = 128, C = 384, F = 1024, H = 6, D = 64, V = 4096, CV = 192, 
 
 static float *a, *b, *c, *d, *e, *f, *g;        /* BIG floats each */
 static int32_t index_of[N], start[N + 1];
+static double freq[D / 2];
 static double sgemm_rate;
 static bool one_thread;
 static volatile double sink;
@@ -82,7 +84,7 @@ static void gelu_erf_bwd(void) { OPS_CPU.gelu_bwd(c, a, b, N * F, GELU_ERF); }
 static void swiglu(void) { OPS_CPU.swiglu_fwd(c, a, b, N * F); }
 static void swiglu_bwd(void) { OPS_CPU.swiglu_bwd(c, d, a, b, e, N * F); }
 static void add(void) { OPS_CPU.add_fwd(c, a, b, N * C); }
-static void rope(void) { OPS_CPU.rope(c, index_of, N, H, D, 1e4f, 1); }
+static void rope(void) { OPS_CPU.rope(c, index_of, N, H, D, freq, 1); }
 static void embed(void) { OPS_CPU.embed_fwd(c, a, index_of, N, C, N); }
 static void embed_bwd(void) { OPS_CPU.embed_bwd(c, a, index_of, N, C, N); }
 static void xent_max(void) { OPS_CPU.xent_max(c, a, N, V); }
@@ -141,6 +143,7 @@ int main(int argc, char **argv)
         CHECK(*all[i], "no memory for %d floats", BIG);
         fill(*all[i]);
     }
+    rope_freq(freq, D, 1e4, NULL);
     for (int n = 0; n < N; n++)
         index_of[n] = n % T;
 #define BENCH(fn, floats) bench(#fn, fn, floats)

@@ -29,6 +29,26 @@ static inline ModelConf case_conf(Stage stage, const char *trainable)
     };
 }
 
+/* Kinds of decoders and towers: heads of a size of their own with q/k norms (Qwen3), a tied embedding (SmolLM2), stretched
+   rotary embeddings (Llama 3), a class row (CLIP); and all at once. */
+enum { CASE_HEAD_DIM = 1, CASE_QK_NORM = 2, CASE_TIED = 4, CASE_LINEAR = 8, CASE_LLAMA3 = 16, CASE_CLIP = 32 };
+static const unsigned CASE_KINDS[] = { CASE_HEAD_DIM, CASE_QK_NORM, CASE_HEAD_DIM | CASE_QK_NORM | CASE_TIED, CASE_TIED, CASE_LINEAR,
+                                       CASE_LLAMA3, CASE_CLIP, CASE_HEAD_DIM | CASE_QK_NORM | CASE_TIED | CASE_LLAMA3 | CASE_CLIP };
+enum { N_CASE_KINDS = sizeof CASE_KINDS / sizeof *CASE_KINDS };
+
+static inline void case_kind(ModelConf *c, unsigned kind)
+{
+    const EncoderDims v = c->vision;
+    if (kind & CASE_HEAD_DIM)
+        c->decoder.D = 10, c->decoder.qkv_bias = false;
+    c->decoder.qk_norm |= (kind & CASE_QK_NORM) != 0;
+    c->decoder.tied |= (kind & CASE_TIED) != 0;
+    if (kind & (CASE_LINEAR | CASE_LLAMA3))            /* waves of 6.3 to 2915 positions: kept, in between, stretched */
+        c->decoder.rope = (Rope){ kind & CASE_LINEAR ? ROPE_LINEAR : ROPE_LLAMA3, 4, 1, 4, 160 };
+    if (kind & CASE_CLIP)
+        c->vision_kind = VISION_CLIP, c->vision = vision_dims(VISION_CLIP, v.C, v.F, v.H, v.L);
+}
+
 /* Sequence 0: text, an image, text; 1: two images, the second cut off at row 18; 2: text only.
    one_each: an image for each sequence instead (the contrast stage). */
 static inline void case_batch(BatchCase *c, bool one_each)

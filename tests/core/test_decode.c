@@ -24,11 +24,12 @@ typedef struct {
     float    *image;                                       /* (2 P, C) projected rows of two pictures */
 } Chat;
 
-static Chat *open_chat(int len)
+static Chat *open_chat_of(int len, unsigned kind)
 {
     Chat *c = calloc(1, sizeof *c);
     ModelConf conf = case_conf(STAGE_INSTRUCT, "");
     conf.train = false;
+    case_kind(&conf, kind);
     case_batch(&c->c, false);
     assert_true(model_open(&c->m, &conf, &TP_ALONE));
     case_shake(&c->m, 0.1f);
@@ -39,6 +40,8 @@ static Chat *open_chat(int len)
     decode_start(&c->d);
     return c;
 }
+
+static Chat *open_chat(int len) { return open_chat_of(len, 0); }
 
 static void close_chat(Chat *c)
 {
@@ -81,10 +84,9 @@ static void assert_logits(const float *got, const double *want)
         assert_true(fabs(got[v] - want[v]) < 1e-5);
 }
 
-static void token_by_token(void **state)
+static void one_by_one(unsigned kind)
 {
-    (void)state;
-    Chat *c = open_chat(LEN);
+    Chat *c = open_chat_of(LEN, kind);
     double *z = whole_logits(c);
     for (int round = 0; round < 2; round++) {              /* the second starts over in a used cache */
         decode_start(&c->d);
@@ -98,6 +100,14 @@ static void token_by_token(void **state)
     }
     free(z);
     close_chat(c);
+}
+
+static void token_by_token(void **state)
+{
+    (void)state;
+    one_by_one(0);
+    for (int i = 0; i < N_CASE_KINDS; i++)
+        one_by_one(CASE_KINDS[i]);
 }
 
 /* A prompt in pieces is the same prompt: a second question with a second picture. */

@@ -12,9 +12,10 @@
 #include "tests/core/model_case.h"
 
 /* What is asked of a case: blocks of the two kinds of codes (0: no appearance), the weight of the pooled term. */
-typedef struct { int semantic, appearance; float pool; bool shared; } Want;
+typedef struct { int semantic, appearance; float pool; bool shared, clip; } Want;
 
-static const Want wants[] = { { -2, -3, 1.5f, false }, { -2, 0, 1, true }, { -1, -2, 1, true }, { -2, -3, 0, false } };
+static const Want wants[] = { { -2, -3, 1.5f, false, false }, { -2, 0, 1, true, false }, { -1, -2, 1, true, false }, { -2, -3, 0, false, false },
+                              { -1, -3, 0, false, true } };
 enum { WANTS = sizeof wants / sizeof *wants, Q = 3, P = 9, CV = 12, ROWS = CASE_I * P };
 
 static void open_case(Model *m, BatchCase *c, const Want *w, const char *trainable)
@@ -25,6 +26,7 @@ static void open_case(Model *m, BatchCase *c, const Want *w, const char *trainab
     conf.codes_layer[APPEARANCE] = w->appearance;
     conf.codes_shared = w->shared;
     conf.own_tower = true;
+    case_kind(&conf, w->clip ? CASE_CLIP : 0);
     conf.distill = 5, conf.distill_pool = w->pool, conf.commit = 4;
     case_batch(c, false);
     assert_true(model_open(m, &conf, &TP_ALONE));
@@ -173,7 +175,7 @@ static void gradients(void **s)
             check_slope(&m, &c.batch, &h, p, m.grads + p->grad, n);
             checked++;
         }
-        assert_int_equal(checked, 3 + 16 * (wants[i].pool > 0 ? 3 : 2));     /* patches and positions, blocks */
+        assert_int_equal(checked, (wants[i].clip ? 5 : 3) + 16 * m.w.tower.enc.d.L);     /* patches, positions, what CLIP has; blocks */
         model_close(&m);
     }
 }

@@ -13,7 +13,7 @@
 /*
  * Central differences along a direction of each tensor: its gradient, made unit, with some noise.  The truncation
  * error grows with the step's square, the rounding error of a float forward pass (1e-6 of a loss of order 1 to 10)
- * with its inverse; a step that changes the loss by about 0.02 keeps both under 1e-2 of the derivative.  A wrong or
+ * with its inverse; a step that changes the loss by about 0.01 keeps both under 1e-2 of the derivative.  A wrong or
  * missing term in a gradient shows as an error of order 1.
  */
 static void check_gradients(Model *m, const Batch *b, const char *what)
@@ -33,7 +33,7 @@ static void check_gradients(Model *m, const Batch *b, const char *what)
         for (int64_t e = 0; e < p->count; e++)
             size += (double)grads[p->grad + e] * grads[p->grad + e];
         size = sqrt(size);
-        const double h = fmin(2e-2, 2e-2 / (size + 1e-12));
+        const double h = fmin(1e-2, 1e-2 / (size + 1e-12));
         double loss[2];
         for (int side = 0; side < 2; side++) {
             for (int64_t e = 0; e < p->count; e++) {
@@ -116,6 +116,18 @@ static void variant_gradients(void **s)
     conf.supervision = SUPERVISE_NONE;
     conf.trainable = "projector,decoder";
     check_conf(conf, "discrete alone");
+}
+
+static void kind_gradients(void **s)
+{
+    (void)s;
+    for (int i = 0; i < N_CASE_KINDS; i++) {
+        char what[32];
+        ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head,vision");
+        case_kind(&conf, CASE_KINDS[i]);
+        snprintf(what, sizeof what, "kind %#x", CASE_KINDS[i]);
+        check_conf(conf, what);
+    }
 }
 
 static void contrast_gradients(void **s) { (void)s; gradients_of(STAGE_CONTRAST, "vision,pool,text,contrast", 0, true); }
@@ -286,6 +298,11 @@ static void door(void **s)
     conf = case_conf(STAGE_INSTRUCT, "projector,decoder,denoiser");
     conf.supervision = SUPERVISE_DENOISING;
     conf_door_hears(conf, false);
+    for (int i = 0; i < N_CASE_KINDS; i++) {
+        conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head,vision");
+        case_kind(&conf, CASE_KINDS[i]);
+        conf_door_hears(conf, false);
+    }
     door_hears(STAGE_CONTRAST, "vision,pool,text,contrast", true);
 }
 
@@ -355,7 +372,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contrast_gradients), cmocka_unit_test(instruct_gradients), cmocka_unit_test(shifted_gradients),
         cmocka_unit_test(frozen_gradients),   cmocka_unit_test(accumulation),       cmocka_unit_test(door),
-        cmocka_unit_test(supervision_gradients), cmocka_unit_test(variant_gradients),
+        cmocka_unit_test(supervision_gradients), cmocka_unit_test(kind_gradients), cmocka_unit_test(variant_gradients),
         cmocka_unit_test(contrast_without_pictures),
         cmocka_unit_test(text_only),          cmocka_unit_test(overfit),            cmocka_unit_test(order),
     };

@@ -143,6 +143,18 @@ static void other_stages(void **state)
     check(&conf, &c.batch);
 }
 
+static void kinds(void **state)
+{
+    (void)state;
+    BatchCase c;
+    case_batch(&c, false);
+    for (int i = 0; i < N_CASE_KINDS; i++) {
+        ModelConf conf = supervised(SUPERVISE_SEMANTIC, "projector,decoder,head,vision");
+        case_kind(&conf, CASE_KINDS[i]);
+        check(&conf, &c.batch);
+    }
+}
+
 /* Pictures of twice the tower's size. */
 static void scales(void **state)
 {
@@ -167,10 +179,12 @@ static void generation(void **state)
     Model m;
     Decode want, got;
     case_batch(&c, false);
-    for (int discrete = 0; discrete < 2; discrete++) {
+    for (int i = -1; i <= N_CASE_KINDS; i++) {
         ModelConf conf = supervised(SUPERVISE_BOTH, "");
         conf.train = false;
-        conf.discrete = discrete;
+        conf.discrete = i < 0;
+        if (i >= 0 && i < N_CASE_KINDS)
+            case_kind(&conf, CASE_KINDS[i]);
         Poor *p = open_poor(&conf);
         assert_true(model_open(&m, &conf, &TP_ALONE));
         case_shake(&m, 0.1f);
@@ -184,8 +198,8 @@ static void generation(void **state)
         const float *rows = model_image_rows(&m, c.pixels, 1);
         take_away(p);
         const float *ours = model_image_rows(&p->m, c.pixels, 1);
-        for (int i = 0; i < m.w.vision.P * conf.decoder.C; i++)
-            assert_true(ours[i] == rows[i]);
+        for (int r = 0; r < m.w.vision.P * conf.decoder.C; r++)
+            assert_true(ours[r] == rows[r]);
 
         take_away(p), assert_true(decode_prompt(&want, prompt, 4, rows) && decode_prompt(&got, prompt, 4, ours));
         take_away(p), assert_true(decode_token(&want, 5) && decode_token(&got, 5));
@@ -201,7 +215,7 @@ static void generation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(supervisions), cmocka_unit_test(variants), cmocka_unit_test(other_stages),
+        cmocka_unit_test(supervisions), cmocka_unit_test(variants), cmocka_unit_test(kinds), cmocka_unit_test(other_stages),
         cmocka_unit_test(scales),       cmocka_unit_test(generation),
     };
     ops_use(NULL, 1);

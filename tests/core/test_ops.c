@@ -160,7 +160,8 @@ static const OpCase CASES[] = {
     { "gelu", gelu_make, gelu_fwd, gelu_bwd,
       SHAPES({ .N = 0, .kind = GELU_TANH }, { .N = 1, .kind = GELU_TANH }, { .N = 33, .kind = GELU_TANH },
              { .N = 50021, .kind = GELU_TANH }, { .N = 0, .kind = GELU_ERF }, { .N = 1, .kind = GELU_ERF },
-             { .N = 33, .kind = GELU_ERF }, { .N = 50021, .kind = GELU_ERF }) },
+             { .N = 33, .kind = GELU_ERF }, { .N = 50021, .kind = GELU_ERF }, { .N = 1, .kind = GELU_QUICK },
+             { .N = 33, .kind = GELU_QUICK }, { .N = 50021, .kind = GELU_QUICK }) },
     { "swiglu", swiglu_make, swiglu_fwd, swiglu_bwd, SHAPES({ .N = 0 }, { .N = 1 }, { .N = 33 }, { .N = 50021 }) },
     { "add_rows", add_rows_make, add_rows_fwd, add_rows_bwd,
       SHAPES({ .N = 0, .C = 3, .S = 2 }, { .N = 1, .C = 1, .S = 1 }, { .N = 33, .C = 17, .S = 5 },
@@ -192,12 +193,13 @@ static void gelu_as_torch(void **state)
     (void)state;
     ops_use(&OPS_CPU, 2);
     const float x[] = { -1.5f, 0.5f, 1, 3 };
-    const double want[2][4] = {
+    const double want[][4] = {
         { -0.1004284230, 0.3457140098, 0.8411919906, 2.9963626079 },
         { -0.1002108019, 0.3457312306, 0.8413447461, 2.9959503059 },
+        { -0.1083378016, 0.3503884366, 0.8457957659, 2.9819286903 },
     };
     float y[2][4];
-    for (int kind = GELU_TANH; kind <= GELU_ERF; kind++) {
+    for (int kind = GELU_TANH; kind <= GELU_QUICK; kind++) {
         OPS_REF.gelu_fwd(y[0], x, 4, kind);
         op.gelu_fwd(y[1], x, 4, kind);
         for (int i = 0; i < 8; i++)
@@ -212,7 +214,7 @@ static void tails(void **state)
     ops_use(&OPS_CPU, 2);
     const float x[] = { -200, -30, -12, 12, 30, 200 }, one[] = { 1, 1, 1, 1, 1, 1 };
     float y[6], dx[6], dup[6];
-    for (int kind = GELU_TANH; kind <= GELU_ERF; kind++) {
+    for (int kind = GELU_TANH; kind <= GELU_QUICK; kind++) {
         op.gelu_fwd(y, x, 6, kind);
         op.gelu_bwd(dx, one, x, 6, kind);
         for (int i = 0; i < 6; i++) {
@@ -229,19 +231,23 @@ static void tails(void **state)
     }
 }
 
-/* dx may be dout, swiglu's out may be gate: the same bits as apart. */
+/* dx may be dout, rmsnorm's out may be x, swiglu's out may be gate: the same bits as apart. */
 static void in_place(void **state)
 {
     (void)state;
     enum { N = 31, C = 33 };
     float x[N * C], apart[N * C], dx[N * C], y[N * C], norm[N];
     ops_use(&OPS_CPU, 2);
-    for (int kind = GELU_TANH; kind <= GELU_ERF; kind++) {
+    for (int kind = GELU_TANH; kind <= GELU_QUICK; kind++) {
         fill(x, N * C, 1), fill(dx, N * C, 2);
         op.gelu_bwd(apart, dx, x, N * C, kind);
         op.gelu_bwd(dx, dx, x, N * C, kind);
         assert_memory_equal(dx, apart, sizeof dx);
     }
+    op.rmsnorm_fwd(apart, norm, x, dx, N, C, 1e-6f);
+    memcpy(y, x, sizeof y);
+    op.rmsnorm_fwd(y, norm, y, dx, N, C, 1e-6f);
+    assert_memory_equal(y, apart, sizeof y);
     op.l2norm_fwd(y, norm, x, N, C, 1e-6f);
     op.l2norm_bwd(apart, dx, y, norm, N, C, 1e-6f);
     op.l2norm_bwd(dx, dx, y, norm, N, C, 1e-6f);

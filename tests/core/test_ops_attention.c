@@ -1,4 +1,5 @@
 /* Attention over packed sequences, attention over depth, rotary embedding. */
+#include "core/rope.h"
 #include "tests/core/op_slope.h"
 
 /* index 0, 1: where the sequences start in q and in k; returns the rows in all */
@@ -59,6 +60,13 @@ static void depth_bwd(const Ops *o, Job *j)
                            j->s.D);
 }
 
+static const double *freq_of(int dim)
+{
+    static double freq[64];
+    rope_freq(freq, dim, 10000, NULL);
+    return freq;
+}
+
 static void rope_make(Job *j)
 {
     input(j, j->s.N * j->s.H * j->s.D, SET);
@@ -69,7 +77,7 @@ static void rope_make(Job *j)
 static void rope_fwd(const Ops *o, Job *j)
 {
     o->copy(j->y[0], j->x[0], j->ny[0]);
-    o->rope(j->y[0], j->index[0], j->s.N, j->s.H, j->s.D, 10000, 1);
+    o->rope(j->y[0], j->index[0], j->s.N, j->s.H, j->s.D, freq_of(j->s.D), 1);
 }
 
 static void rope_bwd(const Ops *o, Job *j)
@@ -77,7 +85,7 @@ static void rope_bwd(const Ops *o, Job *j)
     if (!j->dx[0])
         return;
     o->copy(j->dx[0], j->dy, j->ny[0]);
-    o->rope(j->dx[0], j->index[0], j->s.N, j->s.H, j->s.D, 10000, -1);
+    o->rope(j->dx[0], j->index[0], j->s.N, j->s.H, j->s.D, freq_of(j->s.D), -1);
 }
 
 /* Grouped heads 4:1, lengths 0 and 1, fewer queries than keys (decoding), lengths past a tile of 64 or 128. */
@@ -205,27 +213,27 @@ static void rope_turns_back(void **state)
         pos[n] = n * 97;
     fill(x, T * H * D, 1);
     memcpy(y, x, sizeof x);
-    o->rope(y, pos, T, H, D, 10000, 1);
+    o->rope(y, pos, T, H, D, freq_of(D), 1);
     assert_memory_equal(y, x, H * D * sizeof(float));              /* position 0 is not turned */
     assert_memory_not_equal(y + H * D, x + H * D, H * D * sizeof(float));
-    o->rope(y, pos, T, H, D, 10000, -1);
+    o->rope(y, pos, T, H, D, freq_of(D), -1);
     assert_near("rope", "x turned and turned back", y, x, T * H * D);
 }
 
-/* The pair is (d, d + D/2), the angle pos * theta^(-2d/D); a dot product depends on the difference of positions only. */
+/* The pair is (d, d + D/2), the angle pos * freq[d]; a dot product depends on the difference of positions only. */
 static void rope_is_relative(void **state)
 {
     const Ops *o = *state;
     float x[4] = { 1, 0, 0, 1 };
-    o->rope(x, (int32_t[]){ 3 }, 1, 1, 4, 100, 1);
+    o->rope(x, (int32_t[]){ 3 }, 1, 1, 4, (double[]){ 1, 0.1 }, 1);
     assert_float_equal(x[0], cos(3), 1e-6), assert_float_equal(x[2], sin(3), 1e-6);
     assert_float_equal(x[1], -sin(0.3), 1e-6), assert_float_equal(x[3], cos(0.3), 1e-6);
     double want = 0;
     for (int shift = 0; shift < 200; shift += 40) {
         float q[D], k[D];
         fill(q, D, 1), fill(k, D, 2);
-        o->rope(q, (int32_t[]){ 11 + shift }, 1, 1, D, 10000, 1);
-        o->rope(k, (int32_t[]){ 4 + shift }, 1, 1, D, 10000, 1);
+        o->rope(q, (int32_t[]){ 11 + shift }, 1, 1, D, freq_of(D), 1);
+        o->rope(k, (int32_t[]){ 4 + shift }, 1, 1, D, freq_of(D), 1);
         double dot = 0;
         for (int d = 0; d < D; d++)
             dot += (double)q[d] * k[d];

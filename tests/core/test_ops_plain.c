@@ -1,5 +1,6 @@
 /* Ops without a gradient, each against what ops.h says, in the reference and in the backend of the program. */
 #include "core/resize.h"
+#include "core/siglip.h"
 #include "tests/core/op_check.h"
 
 /* Ops is a name and pointers: no member of the reference may be missing, and an overlay must leave none out. */
@@ -79,7 +80,7 @@ static void patches_are_channel_major(void **state)
                 for (int c = 0; c < 3; c++)
                     pixels[i][y][x][c] = (uint8_t)(100 * i + 40 * c + 5 * y + x);
     pixels[0][0][0][0] = 255;
-    o->patches(&out[0][0][0][0][0][0], &pixels[0][0][0][0], 0, I, SIZE, SIZE, SIZE, PATCH, RESIZE_BICUBIC);
+    o->patches(&out[0][0][0][0][0][0], &pixels[0][0][0][0], 0, I, SIZE, SIZE, SIZE, PATCH, RESIZE_BICUBIC, &VISION_COLOURS[VISION_SIGLIP]);
     assert_float_equal(out[0][0][0][0][0][0], 1, 1e-6);
     assert_float_equal(out[0][0][0][0][0][1], 1 / 127.5 - 1, 1e-6);
     for (int at = 1; at < I * SIDE * SIDE * LEN; at++) {

@@ -61,7 +61,7 @@ static void resizes_as_torch(void **state)
         float out[10 * 10 * 3];
         const int n = r->scaled * r->scaled * 3;
         pictures(pixels, r->size * r->size * 3);
-        o->patches(out, pixels, 0, 1, r->size, r->scaled, r->scaled, 1, r->kind);
+        o->patches(out, pixels, 0, 1, r->size, r->scaled, r->scaled, 1, r->kind, &VISION_COLOURS[VISION_SIGLIP]);
         assert_close("resize", (int)k, out, r->want, n);
         for (int i = 0; i < n; i++)
             beyond |= fabsf(out[i]) > 1.1f;
@@ -77,15 +77,15 @@ static void tiles_are_windows(void **state)
     uint8_t pixels[PICTURES * SIZE * SIZE * 3];
     float whole[PICTURES][SCALED][SCALED][3], tile[TILES][3][2][2], again[TILES][3][2][2];
     pictures(pixels, sizeof pixels);
-    o->patches(&whole[0][0][0][0], pixels, 0, PICTURES, SIZE, SCALED, SCALED, 1, RESIZE_BICUBIC);
-    o->patches(&tile[0][0][0][0], pixels, 0, TILES, SIZE, SCALED, TILE, 2, RESIZE_BICUBIC);
+    o->patches(&whole[0][0][0][0], pixels, 0, PICTURES, SIZE, SCALED, SCALED, 1, RESIZE_BICUBIC, &VISION_COLOURS[VISION_SIGLIP]);
+    o->patches(&tile[0][0][0][0], pixels, 0, TILES, SIZE, SCALED, TILE, 2, RESIZE_BICUBIC, &VISION_COLOURS[VISION_SIGLIP]);
     for (int i = 0; i < TILES * LEN; i++) {
         int k = i / LEN, c = i / 4 % 3, y = k % (S * S) / S * TILE + i / 2 % 2, x = k % S * TILE + i % 2;
         assert_true(same_value((&tile[0][0][0][0])[i], whole[k / (S * S)][y][x][c]));
     }
     for (int first = 0; first < TILES; first += 3)
         o->patches(&again[first][0][0][0], pixels, first, TILES - first < 3 ? TILES - first : 3, SIZE, SCALED, TILE, 2,
-                   RESIZE_BICUBIC);
+                   RESIZE_BICUBIC, &VISION_COLOURS[VISION_SIGLIP]);
     same_bits(&again[0][0][0][0], &tile[0][0][0][0], TILES * LEN);
 }
 
@@ -97,8 +97,8 @@ static void wide_patches(void **state)
     uint8_t pixels[SIZE * SIZE * 3];
     static float whole[WIDE][WIDE][3], patch[3][WIDE][WIDE];
     pictures(pixels, sizeof pixels);
-    o->patches(&whole[0][0][0], pixels, 0, 1, SIZE, WIDE, WIDE, 1, RESIZE_BICUBIC);
-    o->patches(&patch[0][0][0], pixels, 0, 1, SIZE, WIDE, WIDE, WIDE, RESIZE_BICUBIC);
+    o->patches(&whole[0][0][0], pixels, 0, 1, SIZE, WIDE, WIDE, 1, RESIZE_BICUBIC, &VISION_COLOURS[VISION_SIGLIP]);
+    o->patches(&patch[0][0][0], pixels, 0, 1, SIZE, WIDE, WIDE, WIDE, RESIZE_BICUBIC, &VISION_COLOURS[VISION_SIGLIP]);
     for (int i = 0; i < 3 * WIDE * WIDE; i++)
         assert_true(same_value(patch[i % 3][i / 3 / WIDE][i / 3 % WIDE], whole[i / 3 / WIDE][i / 3 % WIDE][i % 3]));
 }
@@ -112,10 +112,10 @@ static void not_resized_is_exact(void **state)
     float whole[SIZE * SIZE * 3], tile[4 * TILE * TILE * 3];
     pictures(pixels, sizeof pixels);
     for (int kind = RESIZE_BICUBIC; kind <= RESIZE_BILINEAR; kind++) {
-        o->patches(whole, pixels, 0, 1, SIZE, SIZE, SIZE, 1, kind);
+        o->patches(whole, pixels, 0, 1, SIZE, SIZE, SIZE, 1, kind, &VISION_COLOURS[VISION_SIGLIP]);
         for (int i = 0; i < SIZE * SIZE * 3; i++)
             assert_true(whole[i] == (o == &OPS_REF ? (float)(pixels[i] / 127.5 - 1) : pixels[i] / 127.5f - 1.f));
-        o->patches(tile, pixels, 0, 4, SIZE, SIZE, TILE, 1, kind);      /* the seventh row and column are no tile's */
+        o->patches(tile, pixels, 0, 4, SIZE, SIZE, TILE, 1, kind, &VISION_COLOURS[VISION_SIGLIP]);      /* the seventh row and column are no tile's */
         for (int i = 0; i < 4 * TILE * TILE * 3; i++) {
             int k = i / (TILE * TILE * 3), y = k / 2 * TILE + i / (TILE * 3) % TILE, x = k % 2 * TILE + i / 3 % TILE;
             assert_true(tile[i] == whole[(y * SIZE + x) * 3 + i % 3]);

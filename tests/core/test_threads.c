@@ -3,6 +3,8 @@
 
 #include "core/cpu/cpu.h"
 #include "core/resize.h"
+#include "core/rope.h"
+#include "core/siglip.h"
 #include "tests/core/op_check.h"
 
 /* Rows, width, other width, heads and head dim; all are odd or primes, and N * C is more than PARALLEL. */
@@ -44,7 +46,7 @@ static void l2norm(void)
 
 static void elementwise(void)
 {
-    for (int kind = GELU_TANH; kind <= GELU_ERF; kind++) {
+    for (int kind = GELU_TANH; kind <= GELU_QUICK; kind++) {
         op.gelu_fwd(y[0] + kind * N * C, x[0], N * C, kind);
         op.gelu_bwd(y[1] + kind * N * C, x[1], x[0], N * C, kind);
     }
@@ -68,12 +70,14 @@ static void copies(void)
 
 static void rows(void)
 {
+    double freq[D / 2];
     op.add_rows_fwd(y[0], x[0], row, N, C);
     op.add_rows_bwd(y[1], x[1], row, N, C);
     op.embed_fwd(y[2], x[0], row, N, C, 90);
     op.embed_bwd(y[3], x[1], row, N, C, 90);
     op.scatter_add(y[4], x[2], row, N, C);
-    op.rope(y[5], row, N, H, D, 1e4f, 1);
+    rope_freq(freq, D, 1e4, NULL);
+    op.rope(y[5], row, N, H, D, freq, 1);
 }
 
 static void attention(void)
@@ -126,8 +130,8 @@ static void noise(void)
 static void pictures(void)
 {
     enum { SIZE = 96, PICTURES = 5 };
-    op.patches(y[0], pixels, 0, PICTURES, SIZE, SIZE, SIZE, 12, RESIZE_BICUBIC);
-    op.patches(y[1], pixels, 1, 2 * PICTURES, SIZE, 160, 80, 16, RESIZE_BILINEAR);
+    op.patches(y[0], pixels, 0, PICTURES, SIZE, SIZE, SIZE, 12, RESIZE_BICUBIC, &VISION_COLOURS[VISION_SIGLIP]);
+    op.patches(y[1], pixels, 1, 2 * PICTURES, SIZE, 160, 80, 16, RESIZE_BILINEAR, &VISION_COLOURS[VISION_SIGLIP]);
     op.area_mean(y[2], x[0], 1, 7, 2, 6, C, C + 3, 2);
 }
 

@@ -43,6 +43,7 @@ typedef struct {
     bool        made;                          /* codes are made here, not given with the batch */
     bool        tied, shared, discrete, own, bias;
     float       soft, pooled;
+    unsigned    kind;                          /* CASE_... of model_case.h */
 } Case;
 
 #define LM     "projector,decoder"
@@ -78,6 +79,15 @@ static const Case CASES[] = {
     { "3 kv heads", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kv_heads = 3 },
     { "2 kv heads, biases", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kv_heads = 2, .bias = true },
     { "1 kv head, biases", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kv_heads = 1, .bias = true },
+    { "heads of 10", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kv_heads = 4, .kind = CASE_HEAD_DIM },
+    { "q/k norms", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kv_heads = 2, .bias = true, .kind = CASE_QK_NORM },
+    { "q/k norms, frozen", "projector", STAGE_INSTRUCT, .supervision = SUPERVISE_NONE, .kv_heads = 1, .kind = CASE_QK_NORM },
+    { "tied embedding", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kind = CASE_TIED | CASE_LLAMA3 },
+    { "as Qwen3, tied", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kv_heads = 6,
+      .kind = CASE_HEAD_DIM | CASE_QK_NORM | CASE_TIED },
+    { "CLIP", VISUAL ",vision", STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kind = CASE_CLIP },
+    { "CLIP, codes made", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .made = true, .kind = CASE_CLIP },
+    { "CLIP, own tower", "codes,app_codes,tokenizer", STAGE_TOKENIZER, .own = true, .kind = CASE_CLIP },
     { "1 kv head, frozen", "projector", STAGE_INSTRUCT, .supervision = SUPERVISE_NONE, .kv_heads = 1 },
 };
 enum { NCASES = sizeof CASES / sizeof *CASES };
@@ -99,6 +109,7 @@ static ModelConf conf_of(const Case *k)
     c.head_tied = k->tied, c.codes_shared = k->shared, c.discrete = k->discrete, c.own_tower = k->own;
     c.soft_targets = k->soft;
     c.distill = 1, c.commit = 0.5f, c.distill_pool = k->pooled;
+    case_kind(&c, k->kind);
     return c;
 }
 

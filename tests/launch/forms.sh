@@ -61,8 +61,21 @@ for ranks in 0 2; do
 done
 
 # text alone needs no folder of pictures; "<image>" in it is text
-echo "[{$sum}]" >text.json
+echo "[{$sum}, {\"image\": \"\", \"conversations\": [$(h 'what does <image> mean?' 'a picture: <image>')]}]" >text.json
 packs 0 text.json --set data.images=
+grep -q '^training .* 2 samples, 0 pictures' out || { cat out; fail "text is not text"; }
+# pictures in any question, as marks and as parts
+cat >places.jsonl <<J
+{"images": ["a.ppm", "sub/b.ppm"], "conversations": [$(h 'what is this?\n<image>' black), $(h 'and <image> here?' white)]}
+{"messages": [{"role": "user", "content": ["what is this?\n", {"type": "image", "image": "a.ppm"}]}, {"role": "assistant", "content": "black"}, {"role": "user", "content": ["and ", {"type": "image", "image": "sub/b.ppm"}, " here?"]}, {"role": "assistant", "content": "white"}]}
+J
+for i in 1 2; do
+    sed -n ${i}p places.jsonl >place.jsonl
+    packs 0 place.jsonl
+    grep -q '^training .* 1 samples, 2 pictures' out || { cat out; fail "not two pictures"; }
+    [ $i = 1 ] || [ "$print" = "$first" ] || fail "parts and marks give other samples"
+    first=$print
+done
 
 # ---- what is refused: named, and with data.on_bad = "skip" counted ----
 cat >media.jsonl <<J

@@ -42,7 +42,8 @@ make() {
     flat)    decoder model. 64; tensor lm_head.weight 768 64
              for l in 0 2; do tensor model.mm_projector.$l.weight 64 64; tensor model.mm_projector.$l.bias 64; done
              visual_head; header=${header//visual_head.projector/projector}; header=${header//visual_head./rqtransformer_semantic.}
-             tensor rqtransformer_visual.in_mlp_1.weight 64 64; file "$3/model.safetensors" ;;
+             tensor rqtransformer_visual.in_mlp_1.weight 64 64; file "$3/model.safetensors"
+             small_files "$3" "{\"model_type\": \"llava_llama\", \"mm_vision_tower\": \"siglip\", \"mm_projector_type\": \"mlp2x_gelu\", \"mm_vision_select_layer\": -1, $llm}" ;;
     esac
 }
 keys=()

@@ -41,6 +41,25 @@ counts "text tower" 449734896
 counts together 877960498
 [ $(($(parameters "vision tower") + $(parameters "attention pooling"))) = 428225600 ] || { cat out; fail "the vision model"; }
 
+# As people have them (the library's models of these sizes have as many): decoder, projector, tower whole.
+while read -r name decoder projector tower; do
+    says 0 0 plan "$configs/models/$name.cfg"
+    counts decoder "$decoder"
+    counts projector "$projector"
+    grep -q "has $(commas "$tower") parameters" out || { cat out; fail "$name: the whole tower"; }
+done <<'T'
+llama31-8b    8030261248 21504000 428225600
+qwen25-7b     7615616512 16980992 428225600
+qwen3-8b      8190735360 21504000 428225600
+qwen3-4b      4022468096  9507840 428225600
+smollm2-135m   134515008   996480 428225600
+llava15-7b-hf 6738939904 20979712 303507456
+T
+[ $((6738939904 + 20979712 + 303507456)) = 7063427072 ] || fail "llava-1.5-7b-hf"
+says 0 0 plan "$configs/models/qwen3-8b.cfg" --set train.stage=contrast --set train.init= --set model.decoder.vocab=256000
+counts "text tower" 707782896
+counts together 1136008498                                                 # SigLIP 2
+
 # Large sizes do not overflow; codes of both kinds count.
 says 0 0 plan "$configs/llava15-7b/instruct.cfg" --set model.codes.size=65536 --set model.codes.appearance_layer=-22 \
     --set train.supervision=both

@@ -2,7 +2,7 @@
 . "$(dirname "$0")/tools.inc"
 
 small+=(--set data.samples=24 --set train.steps=3 --set eval.samples=4)
-for template in llama2 mistral chatml; do
+for template in llama2 mistral chatml llama3; do
     run=(--set run.dir=$template --set data.template=$template --set data.set=$template/index.set
          --set text.model=$template.model)
     says 0 2 pack "$config" "${small[@]}" "${run[@]}" --set data.system="Say one word."
@@ -15,6 +15,7 @@ for template in llama2 mistral chatml; do
         --set chat.question="what is it?" --set chat.max_new=4
 done
 grep -aq '<|im_end|>' chatml.model && ! grep -aq '<|im_end|>' llama2.model || fail "the text models have other symbols than their templates need"
+grep -aq "<|eot_id|>" llama3.model || fail "the text model lacks the marks of llama3"
 cmp -s llama2/index.set mistral/index.set && fail "llama2 and mistral packed the same"
 says 65 0 train "$config" "${small[@]}" --set run.dir=mixed --set data.set=chatml,mistral --set text.model=chatml.model
 

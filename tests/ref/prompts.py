@@ -42,7 +42,9 @@ def spm_encode(model, line):
     return [int(x) for x in out.split()]
 
 
-MODELS = [train("plain"), train("symbols", "--control_symbols=<|im_start|>,<|im_end|>")]
+MARKS = ("<|im_start|> <|im_end|> <|start_header_id|> <|end_header_id|> <|eot_id|> [INST] [/INST] <start_of_turn> <end_of_turn> "
+         "<think> </think> <|endoftext|> <|end_of_text|>").split()
+MODELS = [train("plain"), train("symbols", "--control_symbols=<|im_start|>,<|im_end|>"), train("marks", "--control_symbols=" + ",".join(MARKS))]
 
 
 def encode(which, text, begins):
@@ -58,7 +60,7 @@ def encode(which, text, begins):
 def tokens_of(which, written):
     special = {"<s>": 1, "</s>": 2, "<image>": -200}
     if which:
-        special.update({m: MODELS[1][1][m] for m in ("<|im_start|>", "<|im_end|>")})
+        special.update({m: MODELS[which][1][m] for m in MARKS if m in MODELS[which][1]})
     ids, labels, learned, begins = [], [], False, True
     for part in re.split("(%s|[{}])" % "|".join(map(re.escape, special)), written):
         if part in ("{", "}"):
@@ -118,12 +120,73 @@ def chatml_spelt(turns, images, system):
     return chatml(turns, images, system, False)
 
 
+def smollm2(turns, images, system):
+    return chatml(turns, images, "You are a helpful AI assistant named SmolLM, trained by Hugging Face" if system is None else system)
+
+
+def qwen3(turns, images, system):
+    text = chatml(turns, images, system or "")
+    at = text.rindex("<|im_start|>assistant\n") + len("<|im_start|>assistant\n")
+    return text[:at] + "<think>\n\n</think>\n\n" + text[at:]
+
+
+def llama3(turns, images, system, dates=""):
+    def head(who):
+        return "<|start_header_id|>" + who + "<|end_header_id|>\n\n"
+    text = "<s>" + (head("system") + dates + (system or "") + "<|eot_id|>" if system or dates else "")
+    for i, (q, a) in enumerate(turns):
+        text += head("user") + "<image>\n" * (images if i == 0 else 0) + q + "<|eot_id|>" + head("assistant") + "{" + a + "<|eot_id|>}"
+    return text
+
+
+def llama31(turns, images, system):
+    return llama3(turns, images, system, "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n")
+
+
+def mistral3(turns, images, system, blank=" "):
+    text = "<s>"
+    for i, (q, a) in enumerate(turns):
+        q = "<image>\n" * (images if i == 0 else 0) + q
+        if system and i == len(turns) - 1:
+            q = system + "\n\n" + q
+        text += "[INST]" + blank + q + "[/INST]{" + blank + a + "</s>}"
+    return text
+
+
+def tekken(turns, images, system):
+    return mistral3(turns, images, system, "")
+
+
+def gemma(turns, images, system):
+    text = "<s>"
+    for i, (q, a) in enumerate(turns):
+        if i == 0:
+            q = (system + "\n\n" if system else "") + "<image>\n" * images + q
+        text += "<start_of_turn>user\n" + q + "<end_of_turn>\n<start_of_turn>model\n{" + a + "<end_of_turn>}\n"
+    return text
+
+
+def zephyr(turns, images, system):
+    text = "<s>" + ("<|system|>\n" + system + "</s>\n" if system else "")
+    for i, (q, a) in enumerate(turns):
+        text += "<|user|>\n" + "<image>\n" * (images if i == 0 else 0) + q + "</s>\n<|assistant|>\n{" + a + "</s>}\n"
+    return text
+
+
 # ---- conversations ----
 ONE = [("What is on the left?", "A red cat.")]
 MANY = [("What is on the left?", "A red cat."), ("And on the right?", "A  big\ncat, naïve."), ("Why?", "Because it is.")]
 CASES = [("one turn", ONE, 1, None, 0), ("three turns and a system prompt", MANY, 1, "Answer in one word.", 0),
          ("no system prompt", ONE, 1, "", 0), ("text alone", MANY, 0, None, 0), ("two pictures", ONE, 2, None, 0),
          ("cut in the second answer", MANY, 1, None, 1), ("cut in front of any answer", ONE, 1, None, 2)]
+# question, what is written of it, answer: pictures at their places
+PLACED = [("places inside", [("Is it the <image> left\n<image>", "Is it the <image> left\n<image>", "A cat."),
+                             ("<image> <image>\nOr on <image>\n?", "<image>\n<image>\nOr on <image>\n?", "A red cat.")]),
+          ("places at the ends", [("What is it?\n<image>\n<image>", "<image>\n<image>\nWhat is it?", "A cat."),
+                                  ("Or this?\n<image>", "Or this?\n<image>", "A red cat.")])]
+TEMPLATES = [("PLAIN", plain, 0), ("V1", v1, 0), ("LLAMA2", llama2, 0), ("MISTRAL", mistral, 0), ("CHATML", chatml, 1),
+             ("CHATML", chatml_spelt, 0), ("SMOLLM2", smollm2, 1), ("QWEN3", qwen3, 2), ("LLAMA3", llama3, 2), ("LLAMA31", llama31, 2),
+             ("MISTRAL3", mistral3, 2), ("TEKKEN", tekken, 2), ("GEMMA", gemma, 2), ("ZEPHYR", zephyr, 2)]
 
 
 def merged(ids, labels, max_len):
@@ -147,27 +210,37 @@ def numbers(values):
     return re.sub(r"(.{90,108}?,) ", r"\1\n      ", text)
 
 
+def write(out, name, function, which, what, turns, asked, images, drawn, system, cut):
+    """asked: the turns as they are given; turns: as they are written, behind `drawn` pictures of `images`."""
+    ids, labels = tokens_of(which, function(turns, drawn, system))
+    learned = [k for k, x in enumerate(labels) if x]
+    starts = [k for k in learned if k == 0 or not labels[k - 1]]
+    max_len = 1000 if cut == 0 else row_of(ids, starts[-2 if len(turns) > 1 and len(starts) > 2 else -1]) + 3
+    if cut == 2:
+        max_len = row_of(ids, starts[0])
+    targets = merged(ids, labels, max_len)
+    assert (cut == 2) == (not targets)
+    out.write('{ "%s, %s", TEMPLATE_%s, %d, %d, %s,\n' % (function.__name__, what, name, which, images,
+                                                         "NULL" if system is None else c_string(system)))
+    out.write("  %d, { %s }, %d,\n" % (len(asked), ", ".join("{ %s, %s }" % (c_string(q), c_string(a)) for q, a in asked), max_len))
+    out.write("  %d, (const int32_t[]){ %s },\n" % (len(ids), numbers(ids)))
+    mask = "".join("L" if x else "." for x in labels)
+    out.write("  %s,\n" % "\n  ".join('"%s"' % mask[k:k + 100] for k in range(0, len(mask), 100)))
+    flat = [v for pair in targets for v in pair] or [0]
+    out.write("  %d, (const int32_t[]){ %s } },\n" % (len(targets), numbers(flat)))
+
+
 with open("tests/golden/prompts.h", "w") as out:
     out.write("/* Written by tests/ref/prompts.py; %d rows a picture. */\n" % P)
-    out.write("/* what, template, model with symbols, pictures, system, turns, max_len, tokens, learned, text targets (row, id) */\n")
-    for number, (name, write, which) in enumerate((("PLAIN", plain, 0), ("V1", v1, 0), ("LLAMA2", llama2, 0), ("MISTRAL", mistral, 0),
-                                                   ("CHATML", chatml, 1), ("CHATML", chatml_spelt, 0))):
+    out.write("/* what, template, text model, pictures, system, turns, max_len, tokens, learned, text targets (row, id) */\n")
+    for name, function, which in TEMPLATES[:6]:
         for what, turns, images, system, cut in CASES:
-            if name == "PLAIN":
-                turns = turns[:1]
-            ids, labels = tokens_of(which, write(turns, images, system))
-            learned = [k for k, x in enumerate(labels) if x]
-            starts = [k for k in learned if k == 0 or not labels[k - 1]]
-            max_len = 1000 if cut == 0 else row_of(ids, starts[-2 if len(turns) > 1 and len(starts) > 2 else -1]) + 3
-            if cut == 2:
-                max_len = row_of(ids, starts[0])
-            targets = merged(ids, labels, max_len)
-            assert (cut == 2) == (not targets)
-            out.write('{ "%s, %s", TEMPLATE_%s, %d, %d, %s,\n' % (write.__name__, what, name, which, images,
-                                                                 "NULL" if system is None else c_string(system)))
-            out.write("  %d, { %s }, %d,\n" % (len(turns), ", ".join("{ %s, %s }" % (c_string(q), c_string(a)) for q, a in turns), max_len))
-            out.write("  %d, (const int32_t[]){ %s },\n" % (len(ids), numbers(ids)))
-            mask = "".join("L" if x else "." for x in labels)
-            out.write("  %s,\n" % "\n  ".join('"%s"' % mask[k:k + 100] for k in range(0, len(mask), 100)))
-            flat = [v for pair in targets for v in pair] or [0]
-            out.write("  %d, (const int32_t[]){ %s } },\n" % (len(targets), numbers(flat)))
+            turns = turns[:1] if name == "PLAIN" else turns
+            write(out, name, function, which, what, turns, turns, images, images, system, cut)
+    for name, function, which in TEMPLATES[6:]:
+        for what, turns, images, system, cut in CASES[:4]:
+            write(out, name, function, which, what, turns, turns, images, images, system, cut)
+    for name, function, which in TEMPLATES[1:]:
+        for what, turns in PLACED:
+            images = sum(q.count("<image>") for q, _, _ in turns)
+            write(out, name, function, which, what, [(w, a) for _, w, a in turns], [(q, a) for q, _, a in turns], images, 0, None, 0)

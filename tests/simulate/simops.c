@@ -140,7 +140,7 @@ static void depth_attention_bwd(UNUSED float *dq, UNUSED float *dk, UNUSED float
     depth_attention(Q, N, H, D, 2);
 }
 
-static void rope(UNUSED float *x, UNUSED const int32_t *pos, int64_t N, int H, int D, UNUSED float theta, UNUSED int sign)
+static void rope(UNUSED float *x, UNUSED const int32_t *pos, int64_t N, int H, int D, UNUSED const double *freq, UNUSED int sign)
 {
     owe_floats(2.0 * (double)N * H * D);
 }
@@ -148,7 +148,7 @@ static void rope(UNUSED float *x, UNUSED const int32_t *pos, int64_t N, int H, i
 /* ---- pictures ---- */
 
 static void patches(UNUSED float *out, UNUSED const uint8_t *pixels, UNUSED int tile0, int tiles, UNUSED int size, UNUSED int scaled, int tile,
-                    UNUSED int patch, UNUSED int kind)
+                    UNUSED int patch, UNUSED int kind, UNUSED const Colours *colours)
 {
     owe_floats(3.75 * (double)tiles * tile * tile);
 }

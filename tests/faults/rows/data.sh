@@ -152,7 +152,7 @@ row_16() {
 }
 
 row_20() { row 20 'bad configuration'; program launch/config launch/bad; }
-row_21() { row 21 'bad JSON'; cases io/source/test_llava io/source/test_slices io/base/test_json; program launch/llava; }
+row_21() { row 21 'bad JSON'; cases io/source/test_llava io/source/test_lines io/source/test_slices io/base/test_json; program launch/llava; }
 row_22() { row 22 'hostile images'; cases io/image/test_image; }
 row_23() { row 23 'hostile safetensors'; cases io/hf/test_safetensors; }
 row_24() {

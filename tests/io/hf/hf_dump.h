@@ -1,6 +1,6 @@
 /* hf_dump.h -- a case as a folder that tests/ref/hf.py reads: weights, config.json, gradients, and case.txt for the rest */
 #pragma once
-#include "io/hf/hfconfig.h"
+#include "io/hf/hfwrite.h"
 #include "tests/io/hf/hf_whole.h"
 
 /* HfNumber of a ModelConf */
@@ -43,7 +43,7 @@ static inline void dump_config(const char *dir, const Model *m)
     static const char *const WORD[] = { "none", "semantic", "appearance", "both", "denoising" };
     const HfExport x = { .layout = HF_LLAVA, .vision_layers = m->w.vision.enc.d.L, .image_token = 39, .dtype = "float32",
                          .supervision = WORD[m->c.supervision] };
-    char *text = hfconfig_write(dump_number, &m->c, &x);
+    char *text = hfwrite_config(dump_number, &m->c, &x);
     FILE *f = dump_open(dir, "config.json");
     fputs(text, f);
     assert_int_equal(fclose(f), 0);

@@ -43,7 +43,7 @@ static void test_lines(void **state)
 {
     (void)state;
     static const struct { const char *line, *what; int from, to; } bad[] = {
-        { "}", "'}'", 0, 1 },                                   { GOOD "," GOOD, "behind the record", sizeof GOOD - 1, sizeof GOOD },
+        { "}", "unexpected token", 0, 1 },                                   { GOOD "," GOOD, "behind the record", sizeof GOOD - 1, sizeof GOOD },
         { GOOD " " GOOD, "behind the record", sizeof GOOD, sizeof GOOD + 1 }, { "{\"id\": \"a", "ends in the middle", 0, 9 },
         { "{\"id\": \"a\", \"conversations\": [{", "ends in the middle", 31, 31 },
         { "{\"id\": \"a\", \"conversations\": [{]]]}}", "expected", 31, 32 }, { "[[[[", "ends in the middle", 4, 4 },

@@ -315,7 +315,7 @@ static void test_broken_files(void **state)
     broken_text("[" GOOD "] x", 1, "after the end", 3 + g);
     broken_text("[" GOOD ", {\"id\": ]}]", 1, "no JSON", 10 + g);
     broken_text("[" GOOD ", {\"id\": \"a\nb\"}]", 1, "no JSON", 12 + g);
-    broken_text("[" GOOD ", {\"id\": 1 \"x\": 2}]", 1, "expected near", -1);
+    broken_text("[" GOOD ", {\"id\": 1 \"x\": 2}]", 1, "'}' expected", 15 + g);
     broken_text("[" GOOD ", {\"id\": nan}]", 1, "invalid token", 13 + g);
     broken_text("[" GOOD ", ,]", 1, "no JSON", 3 + g);
     broken_text("\xFF\xFE[\0", -1, "UTF-16", -1);

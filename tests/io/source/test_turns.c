@@ -61,6 +61,7 @@ static const struct { const char *record, *read; } cases[] = {
     { "{\"image\": \"\", \"video\": null, \"audio\": [], \"images\": false, " TALK "}", "Q q|A a|" },
     { "{\"images\": \"a.png\", " TALK "}", "Q q|A a|P a.png|" },
     { "{\"image_path\": \"b//./c.png\", \"img\": \"b/../b/c.png\", " TALK "}", "Q q|A a|P b/c.png|" },
+    { "{\"file_name\": \"c.png\", \"image\": \"b/c.png\", \"crop_image\": \"c.png\", \"frame\": \"b/c.png\", " TALK "}", "Q q|A a|P b/c.png|" },
     { "{\"Picture\": {\"url\": \"file_a.png\", \"path\": null}, " TALK "}", "Q q|A a|P file_a.png|" },
     { "{\"image\": [{\"image\": \"a.png\"}, \"b/c.png\"], " TALK "}", "Q q|A a|P a.png|P b/c.png|" },
     { "{\"image\": \"a.png\", \"image_url\": \"https://example.org/a.png\", \"image_id\": 17, \"image_size\": [3, 4], \"photographer\": \"x\", " TALK "}", "Q q|A a|P a.png|" },
