@@ -169,7 +169,7 @@ static void test_files(void **state)
     static const char *const config[] = {
         "{\"tokenizer_class\": \"GPT2Tokenizer\", \"eos_token\": {\"content\": \"<|im_end|>\"}, \"bos_token\": null,"
         " \"added_tokens_decoder\": {\"0\": {\"content\": \"<|im_start|>\", \"special\": true}, \"1\": {\"content\": \"<|im_end|>\", \"special\": true}}}",
-        "{\"tokenizer_class\": \"Qwen2TokenizerFast\", \"bos_token\": \"<|im_start|>\"}",
+        "{\"model_max_length\": 1000000000000000019884624838656, \"tokenizer_class\": \"Qwen2TokenizerFast\", \"bos_token\": \"<|im_start|>\"}",
     };
     static const int which[] = { 0, 4 };
     uint64_t hash = 0;
