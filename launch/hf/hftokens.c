@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "io/text/jinja.h"
+#include "launch/hf/hfbytes.h"
 #include "launch/hf/spjson.h"
 
 /* The word of an id, or NULL. */
@@ -79,6 +80,8 @@ bool hftokens_write(const Export *x, const char *dir, char *note, size_t cap, Er
     bool ok = open_pieces(x, &s, path, e);
     if (ok && path[0])
         ok = write_pieces(x, &s, path, dir, note, cap, e);
+    else if (ok)
+        ok = hfbytes_write(x, dir, note, cap, e);
     sppieces_close(&s);
     const Config *c = x->r.c;
     return ok && (x->layout == HF_SIGLIP ||

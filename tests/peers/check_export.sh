@@ -5,6 +5,21 @@ here=$(cd "$(dirname "$0")" && pwd)
 config=$here/../../configs/tiny.cfg
 cd "$TMP"
 . "$here/pictures.inc"
+# A byte-level text model as SmolLM2 has one, small.
+"$NEW" - "$here/../../docs" <<'PY'
+import glob
+import sys
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+t = Tokenizer(models.BPE())
+t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
+                                           pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+t.decoder = decoders.ByteLevel()
+t.train(sorted(glob.glob(sys.argv[1] + "/*.md")), trainers.BpeTrainer(
+    vocab_size=700, special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+PreTrainedTokenizerFast(tokenizer_object=t, bos_token="<|im_start|>", eos_token="<|im_end|>", unk_token="<|endoftext|>").save_pretrained("bytes.model")
+PY
+cp -r bytes.model bytes2.model
 question="How many things are there, and where?"
 bad=0
 # export NAME WHICH CONTEXT KEYS...: CONTEXT names the data set and the text model that runs of one template share
@@ -36,5 +51,8 @@ export_ "llama 3, tied"        all v1      model.decoder.tied=true model.decoder
         model.decoder.rope_factor=8 model.decoder.rope_original_max_len=64 model.decoder.rope_theta=500000
 export_ "linear rope, last block unused" all llama2 data.template=llama2 model.decoder.rope_scaling=linear model.decoder.rope_factor=2 \
         model.vision.select_layer=-2 model.codes.layer=-2
+export_ "bytes, smollm2"       all bytes   data.template=smollm2 model.decoder.kv_heads=2 model.decoder.tied=true
+export_ "bytes, no row free"   new bytes2  data.template=chatml model.decoder.vocab=700
+export_ "CLIP tower"           all v1      model.vision.kind=clip model.vision.select_layer=-2 model.codes.layer=-2
 export_ "qwen3"                new mistral data.template=mistral model.decoder.qk_norm=true
 exit $bad

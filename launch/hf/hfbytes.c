@@ -1,0 +1,158 @@
+#include "launch/hf/hfbytes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+enum { BYTES = 64 << 20 };
+
+/* The folder that text.model is, or lies in. */
+static bool home(const Export *x, char out[PATH_ROOM], Err *e)
+{
+    struct stat st;
+    const char *named = x->r.c->text.model;
+    return stat(named, &st) == 0 && S_ISDIR(st.st_mode) ? path_set(out, e, "%s", named) : path_folder(out, named, e);
+}
+
+/* An object from a file; *root NULL where there is none. */
+static bool load(json_t **root, const char *folder, const char *name, Err *e)
+{
+    char path[PATH_ROOM], *text;
+    size_t n;
+    json_error_t why;
+    *root = NULL;
+    if (!path_set(path, e, "%s/%s", folder, name))
+        return false;
+    if (access(path, F_OK))
+        return true;
+    if (!file_read(path, BYTES, &text, &n, e))
+        return false;
+    *root = json_loadb(text, n, 0, &why);
+    free(text);
+    if (json_is_object(*root))
+        return true;
+    json_decref(*root);
+    *root = NULL;
+    return err_set(e, EXIT_DATA, path, "", "this is no object in JSON");
+}
+
+static bool store(json_t *root, const char *dir, const char *name, size_t flags, Err *e)
+{
+    char *text = json_dumps(root, flags);
+    json_decref(root);
+    CHECK(text, "no memory for %s", name);
+    return hffiles_put(dir, name, text, e);
+}
+
+static bool copy(const char *folder, const char *dir, const char *name, Err *e)
+{
+    char from[PATH_ROOM], to[PATH_ROOM];
+    if (!path_set(from, e, "%s/%s", folder, name) || !path_set(to, e, "%s/%s", dir, name))
+        return false;
+    return access(from, F_OK) != 0 || hffiles_copy_file(from, to, e);
+}
+
+static json_t *image_token(bool with_id, int id)
+{
+    json_t *j = with_id ? json_pack("{s:i}", "id", id) : json_object();
+    json_t *more = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b}", "content", "<image>", "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0,
+                             "special", 1);
+    json_object_update(j, more);
+    json_decref(more);
+    return j;
+}
+
+/* A word by its id. */
+static const char *word(const json_t *tokenizer, int id)
+{
+    const json_t *t;
+    const char *piece;
+    json_t *at;
+    size_t i;
+    json_array_foreach(json_object_get(tokenizer, "added_tokens"), i, t)
+        if (json_integer_value(json_object_get(t, "id")) == id)
+            return json_string_value(json_object_get(t, "content"));
+    json_object_foreach(json_object_get(json_object_get(tokenizer, "model"), "vocab"), piece, at)
+        if (json_is_integer(at) && json_integer_value(at) == id)
+            return piece;
+    return NULL;
+}
+
+static bool has_image(const json_t *tokenizer)
+{
+    const json_t *t;
+    size_t i;
+    json_array_foreach(json_object_get(tokenizer, "added_tokens"), i, t) {
+        const char *content = json_string_value(json_object_get(t, "content"));
+        if (content && !strcmp(content, "<image>"))
+            return true;
+    }
+    return false;
+}
+
+static bool write_tokenizer(const Export *x, json_t *root, const char *folder, const char *dir, Err *e)
+{
+    json_t *list = json_object_get(root, "added_tokens");
+    if (x->image_token < 0 || has_image(root))
+        return copy(folder, dir, "tokenizer.json", e);
+    if (!json_is_array(list)) {
+        list = json_array();
+        json_object_set_new(root, "added_tokens", list);
+    }
+    json_array_append_new(list, image_token(true, x->image_token));
+    return store(json_incref(root), dir, "tokenizer.json", JSON_COMPACT, e);
+}
+
+/* What names a token that the file does not name yet. */
+static void name_token(json_t *config, const char *key, const char *text)
+{
+    const json_t *now = json_object_get(config, key);
+    if (text && (!now || json_is_null(now)))
+        json_object_set_new(config, key, json_string(text));
+}
+
+static bool write_config(const Export *x, const json_t *tokenizer, const char *folder, const char *dir, Err *e)
+{
+    json_t *config;
+    if (!load(&config, folder, "tokenizer_config.json", e))
+        return false;
+    if (!config)
+        config = json_pack("{s:s, s:i}", "tokenizer_class", "PreTrainedTokenizerFast", "model_max_length", x->r.c->model.decoder.max_len);
+    json_object_del(config, "chat_template");
+    name_token(config, "bos_token", word(tokenizer, text_bos(x->r.text)));
+    name_token(config, "eos_token", word(tokenizer, text_eos(x->r.text)));
+    name_token(config, "pad_token", word(tokenizer, text_eos(x->r.text)));
+    if (x->image_token >= 0) {
+        char id[16];
+        snprintf(id, sizeof id, "%d", x->image_token);
+        json_t *list = json_object_get(config, "added_tokens_decoder");
+        if (json_is_object(list))
+            json_object_set_new(list, id, image_token(false, 0));
+        json_object_set_new(config, "image_token", json_string("<image>"));
+        json_object_set_new(config, "processor_class", json_string("LlavaProcessor"));
+        json_object_set_new(config, "padding_side", json_string("left"));
+    }
+    return store(config, dir, "tokenizer_config.json", JSON_INDENT(2), e);
+}
+
+bool hfbytes_write(const Export *x, const char *dir, char *note, size_t cap, Err *e)
+{
+    static const char *const SMALL[] = { "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt" };
+    char folder[PATH_ROOM];
+    json_t *tokenizer;
+    if (!home(x, folder, e) || !load(&tokenizer, folder, "tokenizer.json", e))
+        return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < sizeof SMALL / sizeof *SMALL; i++)
+        ok = copy(folder, dir, SMALL[i], e);
+    if (tokenizer)
+        ok = ok && write_tokenizer(x, tokenizer, folder, dir, e) && write_config(x, tokenizer, folder, dir, e);
+    else
+        snprintf(note, cap, "there is no tokenizer.json beside text.model, which transformers needs: save one with its own tools, and name that");
+    json_decref(tokenizer);
+    return ok;
+}

@@ -1,0 +1,15 @@
+/*
+ * hfbytes.h -- the tokenizer's files of a byte-level text model, carried into an export: as they are, and an <image> token
+ *
+ *     tokenizer.json             added_tokens gets it; where it has one, the file's very bytes
+ *     tokenizer_config.json      added_tokens_decoder, image_token, the processor's class; chat_template leaves it, since that is a file
+ *     special_tokens_map.json, added_tokens.json, vocab.json, merges.txt      as they are
+ *
+ * Local, for rank 0.  Errors  the disk's: EXIT_IO; no JSON: EXIT_DATA
+ * Tests   tests/launch/hfrun.sh, tests/peers/check_export.sh
+ */
+#pragma once
+#include "launch/hf/export.h"
+
+/* note (cap bytes): what a client may miss, or "". */
+bool hfbytes_write(const Export *x, const char *dir, char *note, size_t cap, Err *e);
