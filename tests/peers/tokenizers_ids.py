@@ -27,9 +27,11 @@ import sysconfig
 import tempfile
 import unicodedata
 
-import numpy
-import tokenizers
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+os.environ["TOKENIZERS_PARALLELISM"] = "true"      # 10 MB a vocabulary, on all cores
+
+import numpy  # noqa: E402
+import tokenizers  # noqa: E402
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers  # noqa: E402
 
 BYTES, DOC = 10_000_000, 20_000
 BENCH = os.environ.get("BENCH", "build/tests/bench/bench_text")
@@ -379,7 +381,7 @@ def main():
         if not wanted(name):
             continue
         if not model:
-            print("none %s: the package %s is not installed" % (name, package), flush=True)
+            print("skip %s: the package %s is not installed" % (name, package), flush=True)
             continue
         try:
             ok, said = check(name, model, refs, form, docs, noise)

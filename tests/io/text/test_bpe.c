@@ -317,7 +317,7 @@ static void test_merges(void **state)
         int32_t a[300], b[300];
         Bpe *m = bpe_new();
         for (int i = 0; i < 8; i++)
-            bpe_piece(m, i, "abcdefgh" + i, 1, PIECE_WORD);
+            bpe_piece(m, i, &"abcdefgh"[i], 1, PIECE_WORD);
         for (int i = 0; i < 16; i++)
             if (rng_draw(&r, 3)) {
                 const uint32_t x = rank[i / 4][i % 4] = 1 + (uint32_t)rng_draw(&r, 12);
