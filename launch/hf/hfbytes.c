@@ -18,6 +18,28 @@ static bool home(const Export *x, char out[PATH_ROOM], Err *e)
     return stat(named, &st) == 0 && S_ISDIR(st.st_mode) ? path_set(out, e, "%s", named) : path_folder(out, named, e);
 }
 
+/* A copy in which integers that 64 bits do not hold are numbers with a point: transformers writes "no limit" as 10^30, digit by digit. */
+static char *with_points(const char *s, size_t n, size_t *length)
+{
+    enum { DIGITS = 18 };
+    char *out = malloc(n + n / DIGITS * 2 + 3), *at = out;
+    CHECK(out, "no memory for %zu bytes of JSON", n);
+    bool text = false;
+    for (size_t i = 0, k; i < n; i += k) {
+        for (k = 0; !text && i + k < n && s[i + k] >= '0' && s[i + k] <= '9'; k++)
+            ;
+        const bool whole = k > DIGITS && !(i && strchr(".eE+", s[i - 1])) && !(i + k < n && strchr(".eE", s[i + k]));
+        text ^= s[i] == '"';
+        k = k ? k : text && s[i] == '\\' && i + 1 < n ? 2 : 1;
+        memcpy(at, s + i, k);
+        at += k;
+        if (whole)
+            *at++ = '.', *at++ = '0';
+    }
+    *length = (size_t)(at - out);
+    return out;
+}
+
 /* An object from a file; *root NULL where there is none. */
 static bool load(json_t **root, const char *folder, const char *name, Err *e)
 {
@@ -32,6 +54,11 @@ static bool load(json_t **root, const char *folder, const char *name, Err *e)
     if (!file_read(path, BYTES, &text, &n, e))
         return false;
     *root = json_loadb(text, n, 0, &why);
+    if (!*root && json_error_code(&why) == json_error_numeric_overflow) {
+        char *points = with_points(text, n, &n);
+        *root = json_loadb(points, n, 0, &why);
+        free(points);
+    }
     free(text);
     if (json_is_object(*root))
         return true;

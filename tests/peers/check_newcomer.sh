@@ -6,15 +6,16 @@ cd "$TMP"
 stamps=/usr/share/tuxpaint/stamps
 mkdir data runs pictures
 "$NEW" - "$stamps" <<'PY'
-import glob, json, os, shutil, sys
+import glob, json, os, sys
 import numpy as np
 from PIL import Image
 found = sorted(t for t in glob.glob(sys.argv[1] + "/**/*.txt", recursive=True) if os.path.exists(t[:-4] + ".png"))[:160]
 talks = []
 def record(picture, answer):
     talks.append({"id": len(talks), "image": picture, "conversations": [{"from": "human", "value": "<image>\nWhat is this?"}, {"from": "gpt", "value": answer}]})
-for i, t in enumerate(found):                   # other people's pictures and captions, in links
-    os.symlink(t[:-4] + ".png", "pictures/%d.png" % i)
+for i, t in enumerate(found):                   # other people's pictures and captions; on white, for transformers does not look at alpha
+    cut = Image.open(t[:-4] + ".png").convert("RGBA")
+    Image.alpha_composite(Image.new("RGBA", cut.size, "white"), cut).convert("RGB").save("pictures/%d.png" % i)
     record("%d.png" % i, open(t, encoding="utf-8", errors="replace").readline().strip())
 for i in range(0 if found else 160):            # a machine without them
     colour = [("red", (220, 30, 30)), ("green", (20, 160, 40)), ("blue", (40, 60, 220))][i % 3]
