@@ -47,7 +47,7 @@ static void load_pictures(Chat *h, const char *const *path, Err *e)
     if (ops)
         ops->allow(c->data.max_pixels);
     for (int i = 0; i < h->images && !e->code; i++)
-        ops->load_square(h->pixels + (size_t)i * bytes, path[i], (int)size, c->data.fit, e);
+        ops->load_square(h->pixels + (size_t)i * bytes, path[i], (int)size, config_fit(c), e);
 }
 
 static bool open_chat(Chat *h, const Config *c, Err *e)

@@ -5,9 +5,10 @@
 
 enum { BITS = 32 - 8 - 2 };      /* 8 for the pixel, 2 for overshoot and sign */
 
-/* Output i is bias[i] + the sum over j < n[i] of weight[i * room + j] * input[first[i] + j].  The bias is a half, to
-   round, and what the canvas around the picture adds. */
-typedef struct { int room, *first, *n, *bias, *weight; } Taps;
+/* Output i is HALF + outside[i] * fill + the sum over j < n[i] of weight[i * room + j] * input[first[i] + j]: a half, to round,
+   and what the canvas around the picture adds. */
+typedef struct { int room, *first, *n, *outside, *weight; } Taps;
+enum { HALF = 1 << (BITS - 1) };
 
 static double kernel(double x)
 {
@@ -22,7 +23,7 @@ static void taps_close(Taps *t)
 {
     free(t->first);
     free(t->n);
-    free(t->bias);
+    free(t->outside);
     free(t->weight);
 }
 
@@ -40,16 +41,16 @@ static int weigh(int *weight, double *exact, int lo, int hi, double middle, doub
 }
 
 /* The picture takes [at, at + in) of a canvas of `whole`, which becomes `out`. */
-static bool taps_open(Taps *t, int whole, int at, int in, int out, int fill)
+static bool taps_open(Taps *t, int whole, int at, int in, int out)
 {
     const double scale = (double)whole / out, wide = scale < 1 ? 1 : scale, support = 2 * wide;
     t->room   = (int)ceil(support) * 2 + 1;
     t->first  = malloc((size_t)out * sizeof *t->first);
     t->n      = malloc((size_t)out * sizeof *t->n);
-    t->bias   = malloc((size_t)out * sizeof *t->bias);
+    t->outside = malloc((size_t)out * sizeof *t->outside);
     t->weight = malloc((size_t)out * (size_t)t->room * sizeof *t->weight);
     double *exact = malloc((size_t)t->room * sizeof *exact);
-    const bool ok = t->first && t->n && t->bias && t->weight && exact;
+    const bool ok = t->first && t->n && t->outside && t->weight && exact;
     for (int i = 0; ok && i < out; i++) {
         int *k = t->weight + (int64_t)i * t->room;
         const double middle = (i + 0.5) * scale;
@@ -57,12 +58,12 @@ static bool taps_open(Taps *t, int whole, int at, int in, int out, int fill)
         const int n = weigh(k, exact, lo, hi, middle, wide);
         t->first[i] = lo < at || lo >= at + in ? 0 : lo - at;
         t->n[i] = 0;
-        t->bias[i] = 1 << (BITS - 1);
+        t->outside[i] = 0;
         for (int j = 0; j < n; j++)
             if (lo + j >= at && lo + j < at + in)
                 k[t->n[i]++] = k[j];
             else
-                t->bias[i] += k[j] * fill;
+                t->outside[i] += k[j];
     }
     free(exact);
     return ok;
@@ -75,12 +76,14 @@ static uint8_t clip(int sum)
 }
 
 /* in (w, bands) -> out (w2, bands) */
-static void across(uint8_t *out, int w2, const uint8_t *in, int bands, const Taps *t)
+static void across(uint8_t *out, int w2, const uint8_t *in, int bands, const Taps *t, const uint8_t fill[4])
 {
     for (int i = 0; i < w2; i++) {
         const int *k = t->weight + (int64_t)i * t->room;
         const uint8_t *px = in + (int64_t)t->first[i] * bands;
-        int sum[4] = { t->bias[i], t->bias[i], t->bias[i], t->bias[i] };
+        int sum[4];
+        for (int b = 0; b < bands; b++)
+            sum[b] = HALF + t->outside[i] * fill[b];
         for (int j = 0; j < t->n[i]; j++)
             for (int b = 0; b < bands; b++)
                 sum[b] += k[j] * *px++;
@@ -89,14 +92,14 @@ static void across(uint8_t *out, int w2, const uint8_t *in, int bands, const Tap
     }
 }
 
-/* in (h, len) -> out (h2, len), with room for len sums */
-static void down(uint8_t *out, int h2, const uint8_t *in, int64_t len, const Taps *t, int *sum)
+/* in (h, len) -> out (h2, len), rows of `bands`, with room for len sums */
+static void down(uint8_t *out, int h2, const uint8_t *in, int64_t len, int bands, const Taps *t, const uint8_t fill[4], int *sum)
 {
     for (int i = 0; i < h2; i++) {
         const int *k = t->weight + (int64_t)i * t->room;
         const uint8_t *px = in + t->first[i] * len;
         for (int64_t x = 0; x < len; x++)
-            sum[x] = t->bias[i];
+            sum[x] = HALF + t->outside[i] * fill[x % bands];
         for (int j = 0; j < t->n[i]; j++)
             for (int64_t x = 0; x < len; x++)
                 sum[x] += k[j] * *px++;
@@ -111,12 +114,12 @@ bool bicubic(uint8_t *out, int w2, int h2, const Canvas *c)
     Taps x = { 0 }, y = { 0 };
     uint8_t *rows = malloc((size_t)c->h * (size_t)len);
     int *sum = malloc((size_t)len * sizeof *sum);
-    const bool ok = rows && sum && taps_open(&x, c->W, (c->W - c->w) / 2, c->w, w2, c->fill) &&
-                    taps_open(&y, c->H, (c->H - c->h) / 2, c->h, h2, c->fill);
+    const bool ok = rows && sum && taps_open(&x, c->W, (c->W - c->w) / 2, c->w, w2) &&
+                    taps_open(&y, c->H, (c->H - c->h) / 2, c->h, h2);
     for (int i = 0; ok && i < c->h; i++)
-        across(rows + i * len, w2, c->px + i * row, c->bands, &x);
+        across(rows + i * len, w2, c->px + i * row, c->bands, &x, c->fill);
     if (ok)
-        down(out, h2, rows, len, &y, sum);
+        down(out, h2, rows, len, c->bands, &y, c->fill, sum);
     taps_close(&x);
     taps_close(&y);
     free(rows);

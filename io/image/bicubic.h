@@ -8,7 +8,7 @@
  * the weights that fall outside are dropped and the rest made to sum to 1.  Weights have 22 fraction bits; each pass
  * rounds and clips to 8 bits.
  *
- * The picture lies in the middle of a canvas of one grey, which is never laid out: its part of each sum is one number.
+ * The picture lies in the middle of a canvas of one colour, which is never laid out: its part of each sum is one number a band.
  * (A strip of 65500 x 1 padded to a square would take 12 GB.)
  *
  * Source  Pillow, src/libImaging/Resample.c (the arithmetic);  Keys 1981 (the kernel)
@@ -22,7 +22,7 @@ typedef struct {
     const uint8_t *px;         /* (h, w, bands) */
     int w, h, bands;           /* bands 1 to 4, each resized on its own */
     int W, H;                  /* the canvas, at least w x h; the picture's corner is ((W-w)/2, (H-h)/2) */
-    uint8_t fill;
+    uint8_t fill[4];           /* by band */
 } Canvas;
 
 /* out (h2, w2, bands).  Local; false without memory. */

@@ -6,7 +6,8 @@
  * which version of this header it was built with, and another one is refused.  JPEG, PNG, WebP, GIF (first frame), TIFF, PPM, BMP,
  * and JPEG 2000, AVIF and HEIC where this libvips has them; whatever their colour (grey, palette, CMYK, 16 bit), the result is 8-bit sRGB, turned upright by EXIF.
  *
- *     load_square   compose on grey 127 -> pad to a square of grey 127 (FIT_PAD) or not (FIT_STRETCH) -> bicubic resize
+ *     load_square   compose on grey 127 -> pad to a square of grey 127 (FIT_PAD), of CLIP's mean colour (FIT_PAD_CLIP)
+ *                   or not (FIT_STRETCH) -> bicubic resize
  *
  * CMYK becomes RGB as in Pillow, without profiles.  Numbers with a point (TIFF, PFM) are light from 0 to 1: where one is beyond,
  * and where they are whole with more than 16 bits or a sign, the picture is refused: nobody knows what is white.  The resize is Pillow's, bit for bit: separable, a = -1/2, widened
@@ -25,10 +26,10 @@
 #define IMAGE_PIXELS 100000000
 
 typedef struct { int w, h, bands; uint8_t *px; } Image;      /* (h, w, bands), bands 3, or 4 with alpha (not premultiplied) */
-enum { FIT_PAD, FIT_STRETCH };
+enum { FIT_PAD, FIT_STRETCH, FIT_PAD_CLIP /* (122, 116, 104), as LLaVA pads for CLIP */ };
 
 /* Raised with every change of ImageOps or Image. */
-enum { IMAGE_VERSION = 3 };
+enum { IMAGE_VERSION = 4 };
 
 typedef struct {
     int    version;                /* IMAGE_VERSION, and sizeof(ImageOps), where the module was built; these two stay in front */

@@ -316,8 +316,10 @@ static bool square(uint8_t *out, const In *in, int size, int fit, Err *e)
     if (im.bands == 4)
         flatten(&im);
     const int side = im.w > im.h ? im.w : im.h;
-    const Canvas c = { .px = im.px, .w = im.w, .h = im.h, .bands = 3, .fill = GREY,
-                       .W = fit == FIT_PAD ? side : im.w, .H = fit == FIT_PAD ? side : im.h };
+    Canvas c = { .px = im.px, .w = im.w, .h = im.h, .bands = 3, .fill = { GREY, GREY, GREY },
+                 .W = fit == FIT_STRETCH ? im.w : side, .H = fit == FIT_STRETCH ? im.h : side };
+    if (fit == FIT_PAD_CLIP)
+        c.fill[0] = 122, c.fill[1] = 116, c.fill[2] = 104;
     const bool ok = bicubic(out, size, size, &c);
     free(im.px);
     return ok || no_memory(im.w, im.h, e);

@@ -252,11 +252,17 @@ char *config_packs(const Config *c)
                                         "model.decoder.max_len", "data.source", "data.max_cutouts", "data.samples", "data.val_samples",
                                         "data.fit", "data.template", "data.system", "data.store", "data.shard_samples", "data.level",
                                         "data.on_bad", "train.stage", NULL };
-    char    text[OPTION_TEXT];
+    static const char *const later[] = { "model.vision.kind", NULL };       /* older sets know nothing of it: at its default it is left out */
+    char    text[OPTION_TEXT], plain[OPTION_TEXT];
     json_t *o = json_object();
+    Config  d;
+    config_default(&d);
     for (int i = 0; i < n_options; i++)
-        if (begins(options[i].key, keys)) {
+        if (begins(options[i].key, keys) || begins(options[i].key, later)) {
             option_print(&options[i], c, text);
+            option_print(&options[i], &d, plain);
+            if (begins(options[i].key, later) && !strcmp(text, plain))
+                continue;
             CHECK(json_object_set_new(o, options[i].key, json_string(text)) == 0, "%s is no UTF-8: %s", options[i].key, text);
         }
     char *json = json_dumps(o, JSON_COMPACT);

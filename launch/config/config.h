@@ -87,6 +87,9 @@ typedef struct Config {
 /* Side of the pictures in the shards: the tower's, times the scales that S2 sees. */
 static inline int config_picture(const Config *c) { return c->model.vision.image * c->model.vision.scales; }
 
+/* How a picture becomes square: padded with what the tower takes for the mean colour, as LLaVA does, or stretched. */
+static inline int config_fit(const Config *c) { return c->data.fit == FIT_PAD && c->model.vision.kind == VISION_CLIP ? FIT_PAD_CLIP : c->data.fit; }
+
 /* Every error found, in the order of the file; `lost` counts those that did not fit.  And where each key was set last: the
    rules between keys name the places of those that break them. */
 typedef struct {

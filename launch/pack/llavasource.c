@@ -70,7 +70,7 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
     pack_sample_room(out, r.images, size);
     out->images = r.images;
     for (int k = 0; k < r.images; k++)
-        if (!pictures_square(x->pictures, out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, &r.image[k], size, s->c->data.fit, e))
+        if (!pictures_square(x->pictures, out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, &r.image[k], size, config_fit(s->c), e))
             return placed(s, &r, e);
     const int n = s->c->data.template == TEMPLATE_PLAIN ? 1 : r.n;
     const Talk talk = { r.turns, n, r.images, r.system ? r.system : source_system(s) };

@@ -67,7 +67,7 @@ static void answer(Answers *a, const char *question, const char *path, bool firs
     const ImageOps *ops = image_ops(e);
     int32_t *made = calloc((size_t)a->steps, sizeof *made);
     CHECK(made, "no memory for %d tokens", a->steps);
-    if (ops && ops->load_square(a->pixels, path, a->size, c->data.fit, e) && prompt_build(&a->prompt, a->r.text, c->data.template, &talk, e)) {
+    if (ops && ops->load_square(a->pixels, path, a->size, config_fit(c), e) && prompt_build(&a->prompt, a->r.text, c->data.template, &talk, e)) {
         decode_start(&a->d);
         CHECK(decode_prompt(&a->d, a->prompt.tokens, a->prompt.n, model_image_rows(&a->r.model, a->pixels, 1)), "the question is too long");
         for (int i = 0; i < a->steps; i++) {

@@ -178,7 +178,7 @@ static void test_photos_of_pillow(void **state)
     unlink(file("photo"));
 }
 
-/* Both bars of a padded picture are grey 127, and their share is right. */
+/* Both bars of a padded picture are grey 127, or CLIP's mean colour, and their share is right. */
 static void test_colour_of_the_pad(void **state)
 {
     (void)state;
@@ -189,6 +189,10 @@ static void test_colour_of_the_pad(void **state)
     assert_true(ops->load_square(out, file("s.png"), 32, FIT_PAD, &e));
     for (int i = 0; i < 32 * 32 * 3; i++)
         assert_int_equal(out[i], i / 96 < 12 || i / 96 >= 20 ? 127 : 200);
+    const uint8_t clip[3] = { 122, 116, 104 };
+    assert_true(ops->load_square(out, file("s.png"), 32, FIT_PAD_CLIP, &e));
+    for (int i = 0; i < 32 * 32 * 3; i++)
+        assert_int_equal(out[i], i / 96 < 12 || i / 96 >= 20 ? clip[i % 3] : 200);
     unlink(file("s.png"));
 }
 
