@@ -81,6 +81,8 @@ static bool add_member(Listing *l, Sample *s, const Tar *t, const char *field, c
     } else if (is_one_of(field, jsons)) {
         s->json = here;
     } else if (source_is_picture(t->name)) {
+        if (!t->bytes)
+            return bad(s, file, e, "an empty picture");
         fprintf(s->images, "%s{\"file\":", s->pictures++ ? "," : "");
         list_string(s->images, file, (int64_t)strlen(file));
         fprintf(s->images, ",\"at\":%lld,\"bytes\":%lld}", (long long)here.at, (long long)here.bytes);

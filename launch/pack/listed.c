@@ -220,7 +220,7 @@ bool listed_open(Listed *l, const Config *c, MPI_Comm comm, Err *e)
         if (place)
             path_set(l->path, e, "%s", g.path[0]);
         else
-            snprintf(l->shown, sizeof l->shown, "%.250s", in_images ? c->data.images : c->data.json);
+            snprintf(l->shown, sizeof l->shown, "%.240s, listed", in_images ? c->data.images : c->data.json);
         ok = place || (name_it(l, c, comm, e) && list_all(l, c, &g, root, comm, e));
     }
     globs_free(&g);

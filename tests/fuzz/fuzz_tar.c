@@ -57,7 +57,7 @@ static void line_is_right(const char *line, size_t size)
     LAW(o || !is_utf8(line) || json_error_code(&why) == json_error_invalid_utf8 || json_error_code(&why) == json_error_null_character, "no JSON: %s: %s", why.text, line);
     json_array_foreach(json_object_get(o, "image"), i, image) {
         const int64_t at = json_integer_value(json_object_get(image, "at")), bytes = json_integer_value(json_object_get(image, "bytes"));
-        LAW(at >= TAR_BLOCK && bytes >= 0 && at + bytes <= (int64_t)size, "a picture at %lld, %lld bytes", (long long)at, (long long)bytes);
+        LAW(at >= TAR_BLOCK && bytes > 0 && at + bytes <= (int64_t)size, "a picture at %lld, %lld bytes", (long long)at, (long long)bytes);
     }
     json_decref(o);
 }

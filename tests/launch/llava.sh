@@ -70,3 +70,5 @@ for picture in own/grey.jpg own/two.png own/sub/17.ppm; do
     grep -q '[a-z]' out || fail "no answer about $picture"
 done
 says 0 0 chat "$config" "${small[@]}" --set run.dir=v1 --set chat.image=own/sub/0.ppm --set chat.question='<image> what colour?'
+says 65 0 chat "$config" "${small[@]}" --set run.dir=v1 --set chat.image=own/sub/0.ppm --set chat.question='what colour?' --set data.max_pixels=239
+blames 'picture is 20 x 12' 'data.max_pixels = 239'

@@ -243,11 +243,14 @@ static void test_webdataset(void **state)
     put("4.json", "{\"video\": \"4.mp4\", \"conversations\": [1]}");
     put("5.mp4", "x");
     put("5.txt", "a film");
+    put("6.jpg", "");
+    put("6.txt", "nothing");
     finish("0.tar");
     refuses(list_webdataset, "0.tar", "but not the tar, names a picture", "sample 1, byte 0");
     assert_true(list(list_webdataset, "0.tar", true, &e));
     assert_string_equal(lines, "{\"id\":\"2\",\"conversations\":[]}\n{\"id\":\"3\",\"image\":[" AT(2560, 1) "],\"conversations\":[\"1\"]}\n");
-    assert_int_equal(count.bad, 3);
+    assert_int_equal(count.bad, 4);
+    assert_non_null(strstr(count.said[3], "an empty picture (0.tar: sample 6"));
     assert_non_null(strstr(count.said[1], "names a video or a sound"));
     assert_non_null(strstr(count.said[2], "with a video or a sound"));
     for (int i = 0; i < 2; i++) {
