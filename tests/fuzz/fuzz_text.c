@@ -9,6 +9,7 @@
  *        decoding stops at the buffer's end, ids of nowhere write nothing; one line break comes back from its id
  */
 #include "io/text/prompt.h"
+#include "io/text/sppieces.h"
 #include "tests/fuzz/fuzz.h"
 
 static const char *const TEXT[] = { "", "a", " the  cat\n sat", "<s></s><unk>", "\xE6\xBC\xA2\xE5\xAD\x97 \xF0\x9F\x90\xB1", "\xFF\xC0\x80", "<|im_end|>" };
