@@ -9,8 +9,6 @@
 #include "launch/hf/import.h"
 #include "launch/verbs.h"
 
-static int depth_of(const Config *c) { return c->model.codes.depth; }
-
 /* ---- what is there ---- */
 
 static bool unknown(const Import *m, const StTensor *t, Err *e)
@@ -27,7 +25,7 @@ static bool find_parts(Import *m, Err *e)
     m->carried = calloc((size_t)m->files.tensors + 1, sizeof *m->carried);
     CHECK(m->carried, "no memory for %d tensors", m->files.tensors);
     for (int i = 0; i < m->files.tensors; i++) {
-        const int n = hf_pieces(m->files.tensor[i].name, depth_of(m->r.c), piece);
+        const int n = import_pieces(m, m->files.tensor[i].name, piece);
         if (n < 0)
             return unknown(m, &m->files.tensor[i], e);
         m->carried[i] = n == 0;

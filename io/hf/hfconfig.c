@@ -321,8 +321,6 @@ static const char *why_not(const char *type)
         return "SigLIP 2 of one resolution is model_type siglip; towers of any resolution (NaFlex) are not supported";
     if (strstr(type, "moe") || strstr(type, "mixtral"))
         return "mixtures of experts are not supported";
-    if (!strcmp(type, "clip"))
-        return "import CLIP's tower alone: CLIPVisionModel.from_pretrained(...).save_pretrained(...)";
     return "docs/FORMATS.md lists the models that can be";
 }
 
@@ -351,6 +349,11 @@ static bool compare_root(Compare *c, const json_t *root, const char *path, Err *
         compare_keys(c, HF_ROOT, "", root);
         return true;
     }
+    if (!strcmp(type, "clip")) {                    /* its text tower is not imported */
+        compare_tower(c, "vision_config.", vision, 1);
+        compare_keys(c, HF_ROOT, "", root);
+        return true;
+    }
     const bool llava = !strcmp(type, "llava");
     const int decoder = decoder_type(text_type ? text_type : "llama");
     if (llava && decoder >= 0 && tower_kind(vision_type) >= 0) {
@@ -360,7 +363,7 @@ static bool compare_root(Compare *c, const json_t *root, const char *path, Err *
         compare_decoder(c, "text_config.", text);
         return true;
     }
-    err_expected(e, "llama, mistral, qwen2, qwen3, siglip, a siglip_ or clip_vision_model, or llava with one of the first four and a tower");
+    err_expected(e, "llama, mistral, qwen2, qwen3, siglip, clip, a siglip_ or clip_vision_model, or llava with one of the first four and a tower");
     err_got(e, "%s (text_config: %s, vision_config: %s)", type, text_type ? text_type : "none", vision_type ? vision_type : "none");
     return err_set(e, EXIT_DATA, path, why_not(!llava ? type : decoder < 0 ? text_type : vision_type ? vision_type : ""),
                    "config.json is of a model that cannot be imported");

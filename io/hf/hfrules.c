@@ -15,6 +15,7 @@ const HfModule HF_MODULE[] = {
     { PART_POOL,      "vision_tower.",                                 SET_POOL,     0 },
     { PART_POOL,      "model.vision_tower.",                           SET_POOL,     0 },
     { PART_POOL,      "",                                              SET_POOL,     0 },
+    { 0,              "",                                              SET_CLIP,     0 },
     { PART_TEXT,      "text_model.",                                   SET_TEXT,     HF_SIGLIP | HF_LLAVA },
     { PART_CONTRAST,  "",                                              SET_CONTRAST, HF_SIGLIP | HF_LLAVA },
     { PART_PROJECTOR, "multi_modal_projector.",                        SET_LINEAR,   HF_LLAVA },
@@ -90,6 +91,8 @@ const HfRule HF_RULE[] = {
     { SET_TEXT,  "final_layer_norm.bias",                    "ln.b",    WHOLE, 0, 0 },
     { SET_TEXT,  "head.weight",                              "proj.w",  WHOLE, 0, 0 },
     { SET_TEXT,  "head.bias",                                "proj.b",  WHOLE, 0, 0 },
+    { SET_CLIP,  "visual_projection.weight",                 NULL,      WHOLE, 0, 0 },
+    { SET_CLIP,  "text_projection.weight",                   NULL,      WHOLE, 0, 0 },
     { SET_CONTRAST, "logit_scale",                           "scale",   WHOLE, 0, 0 },
     { SET_CONTRAST, "logit_bias",                            "bias",    WHOLE, 0, 0 },
 

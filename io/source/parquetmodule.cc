@@ -95,8 +95,13 @@ Use use_of(const std::string &name, const DataType &t)
                 throw Failure{ "column \"" + name + "\" holds media that asvr does not read" };
         return parquet_is_list(t) ? PICTURES : PICTURE;
     }
-    if (parquet_is_bytes(t))
-        return is_one_of(n, { "image", "img", "picture", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes" }) ? PICTURE : UNREAD;
+    const bool picture = is_one_of(n, { "image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes" });
+    if (picture && parquet_is_bytes(t))
+        return PICTURE;
+    if ((picture || is_one_of(n, { "images", "imgs", "pictures", "photos" })) && parquet_is_list(t) && parquet_is_bytes(element(t)))
+        return PICTURES;
+    if (is_one_of(n, { "video", "videos", "audio", "audios" }))
+        throw Failure{ "column \"" + name + "\" holds media that asvr does not read" };
     if (parquet_is_list(t) && element(t).id() == arrow::Type::STRUCT)
         return is_one_of(n, { "conversations", "conversation", "messages" }) ? TURNS : n == "texts" ? TEXTS : UNREAD;
     if (is_one_of(n, { "id", "key", "uid", "image_id" }) && (parquet_is_text(t) || arrow::is_integer(t.id())))
@@ -173,6 +178,10 @@ void ParquetFile::open(const char *path)
         leaves[metadata->schema()->GetColumnRoot(k)->name()].push_back(k);
     for (const auto &field : schema->fields())
         add_column(field->name(), *field->type(), leaves[field->name()]);
+    if (std::none_of(columns.begin(), columns.end(), [](const Column &c) { return c.use == PICTURE || c.use == PICTURES; }))
+        for (const auto &field : schema->fields())
+            if (is_one_of(lower(field->name()), { "image", "images", "img", "picture", "photo", "image_path", "image_paths", "file_name", "filename" }))
+                throw Failure{ "column \"" + field->name() + "\" names pictures, but does not hold them: write them into it, or JSON Lines" };
 }
 
 /* One row of what was read -> ParquetRow, one for each caption of a list. */

@@ -6,14 +6,14 @@
  * ARROW=DIR, a folder with include/ and the libraries (pyarrow's, for one).  This header is C and C++.
  *
  *     struct {bytes, path}; a list of those        pictures, whatever the column's name; where it says audio or video: refused
- *     image, img, picture, jpg, png ... binary     one picture
+ *     image, img, picture, jpg, png ... binary     one picture; images ... list of binary: several
  *     conversations, messages                      list of structs: the record's turns, as JSON
  *     texts                                        list of structs {user, assistant}: likewise
  *     question and answer                          strings: one turn
  *     caption, text, txt, sentences, ...           string, or list of strings: a record each
  *     id, key, uid, image_id                       string or integer
  *
- * Other columns are not read.  Pictures are found without reading them where a path stands beside their bytes.
+ * Other columns are not read, but for pictures that are only named, videos and sounds: refused by the column's name.  Pictures are found without reading them where a path stands beside their bytes.
  *
  * Memory: a batch of rows of the columns that are read, and Arrow's buffers of one row group of them.  What is wrong is said in
  * why (cap).  Local.  Tests: tests/peers/parquet.py (pyarrow writes, pack reads), tests/launch/sources.sh (no module)

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "io/source/jsonplain.h"
+#include "io/source/media.h"
 #include "io/source/sources.h"
 #include "io/source/tar.h"
 
@@ -62,7 +63,9 @@ static bool bad(const Sample *s, const char *file, Err *e, const char *what)
 
 static bool add_member(Listing *l, Sample *s, const Tar *t, const char *field, const char *file, Err *e)
 {
-    static const char *const texts[] = { "txt", "text", "caption", NULL }, *const jsons[] = { "json", NULL };
+    static const char *const texts[] = { "txt", "text", "caption", NULL }, *const jsons[] = { "json", NULL },
+        *const others[] = { "mp4", "avi", "mov", "mkv", "webm", "mpg", "mpeg", "mp3", "wav", "flac", "ogg", "opus", "m4a", NULL };
+    const char *last = strrchr(t->name, '.') + 1;
     const Place here = { t->at, t->bytes };
     char what[40];
     for (int i = 0; i < s->n && i < FIELDS; i++)
@@ -81,8 +84,10 @@ static bool add_member(Listing *l, Sample *s, const Tar *t, const char *field, c
         fprintf(s->images, "%s{\"file\":", s->pictures++ ? "," : "");
         list_string(s->images, file, (int64_t)strlen(file));
         fprintf(s->images, ",\"at\":%lld,\"bytes\":%lld}", (long long)here.at, (long long)here.bytes);
+    } else if (is_one_of(last, others)) {
+        return bad(s, file, e, "a sample with a video or a sound, which asvr does not read");
     } else {
-        snprintf(what, sizeof what, "members .%.30s", strrchr(t->name, '.') + 1);
+        snprintf(what, sizeof what, "members .%.30s", last);
         list_passed(l, what);
     }
     return true;
@@ -112,7 +117,7 @@ static bool reads(const char *key, int64_t n)
     for (int k = 0; k < 3; k++)
         if ((int64_t)strlen(keys[k]) == n && !memcmp(keys[k], key, (size_t)n))
             return true;
-    return false;
+    return media_key(key, n);
 }
 
 /* What is read of the sample's JSON; Python writes NaN into the rest.  NULL with e set, or where there is none. */
@@ -135,6 +140,16 @@ static json_t *read_json(const Sample *s, const Tar *t, const char *file, Err *e
     return o;
 }
 
+/* A picture that the JSON names is in the tar; a video or sound that it names is nowhere that we read. */
+static bool media_are_here(const Sample *s, const json_t *o, const char *file, Err *e)
+{
+    Err none = { 0 };
+    if (!s->pictures ? media_none(o, "the sample's .json, but not the tar,", &none)
+                     : picture_none(json_object_get(o, "video")) && picture_none(json_object_get(o, "audio")))
+        return true;
+    return bad(s, file, e, none.what[0] ? none.what : "the sample's .json names a video or a sound, which asvr does not read");
+}
+
 /* The JSON's conversation, else the text, else the JSON's caption. */
 static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *file, Err *e)
 {
@@ -144,7 +159,7 @@ static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *
     const char *key = json_object_get(o, "conversations") ? "conversations" : "messages", *caption = json_string_value(json_object_get(o, "caption"));
     char *turns = json_is_array(json_object_get(o, key)) ? json_dumps(json_object_get(o, key), JSON_COMPACT) : NULL;
     char *text = !turns && s->text.at ? take(s, t, s->text, file, e) : NULL;
-    if (turns)
+    if (turns && media_are_here(s, o, file, e))
         list_turns(l, s->key, s->list, key, turns);
     else if (!e->code && !s->pictures)
         list_passed(l, "samples without a picture");

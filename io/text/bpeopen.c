@@ -48,9 +48,8 @@ static bool beside_json(const char *folder, const char *name, json_t **root, Err
     *root = NULL;
     if (!beside(folder, name, &bytes, &n, e) || !bytes)
         return !e->code;
-    *root = json_loadb(bytes, n, JSON_ALLOW_NUL, &why);
-    if (!*root && json_error_code(&why) == json_error_numeric_overflow)        /* "model_max_length" may be 1e30, digit by digit */
-        *root = json_loadb(bytes, n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
+    /* model_max_length is 1e30, written out: every number is read as a real. */
+    *root = json_loadb(bytes, n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
     free(bytes);
     return *root || (path_set(where, e, "%s/%s", folder, name) && err_set(e, EXIT_DATA, where, "", "this is no JSON: %.120s (line %d)", why.text, why.line));
 }
@@ -59,7 +58,7 @@ static int first_id(const json_t *v)
 {
     v = json_is_array(v) ? json_array_get(v, 0) : v;
     const double id = json_is_number(v) ? json_number_value(v) : -1;
-    return id >= 0 && id < BPE_IDS && id == (int)id ? (int)id : -1;
+    return id >= 0 && id < BPE_IDS ? (int)id : -1;
 }
 
 static bool open_beside(Beside *b, const char *path, bool merges, Err *e)

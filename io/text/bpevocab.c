@@ -51,9 +51,9 @@ static bool added(BpeText *t, const Beside *b, const char *path, Err *e)
         if (!build_added_json(t, k, atoll(key), path, e))
             return false;
     json_object_foreach((json_t *)b->added, key, k) {
-        const json_int_t id = json_is_integer(k) ? json_integer_value(k) : -1;
+        const double id = json_is_number(k) ? json_number_value(k) : -1;
         if (added_find(t->added, key, strlen(key)) < 0 &&
-            (id < 0 || id >= BPE_IDS ? !err_set(e, EXIT_DATA, path, "", "added_tokens.json: an impossible id of \"%.60s\"", key)
+            (!(id >= 0) || id >= BPE_IDS ? !err_set(e, EXIT_DATA, path, "", "added_tokens.json: an impossible id of \"%.60s\"", key)
                                      : !build_added(t, &(AddedToken){ .content = { key, strlen(key) }, .id = (int)id, .special = true }, path, e)))
             return false;
     }

@@ -3,7 +3,8 @@
  *
  * The text with "\n" for "\r\n" and without blanks at either end.  Rows are printed by tests/peers/templates.py --rows, which
  * finds the texts in packages of PyPI, renders each with the real Jinja, and compares with prompt_build; it says which
- * conversations were rendered and how.
+ * conversations were rendered and how.  "3 of 6": it refuses system turns.  "but for BOS, EOS, blanks": in later turns; the prompt of a
+ * first question is equal, but for a BOS that the tokenizer puts.
  */
 #pragma once
 #include "io/text/templates.h"
@@ -53,5 +54,6 @@ static const struct { uint64_t hash; int template_; } JINJA_KNOWN[] = {
     { 0x89d5aa597e296603, TEMPLATE_ZEPHYR },             /* unsloth: zephyr, but for BOS, EOS, blanks */
     { 0x823b6a1d73a60c71, TEMPLATE_ZEPHYR },             /* zephyr-TinyLlama, but for BOS, EOS, blanks */
     { 0x9e9f7d431671b702, TEMPLATE_V1_BARE },            /* llava-1.5-hf, but for BOS, EOS, blanks */
+    { 0x9bc3084ee9b2cf55, TEMPLATE_LLAMA2_BARE },        /* Llama-2-chat, but for BOS, EOS, blanks */
     { 0x1a47c004f803f87f, TEMPLATE_LLAMA2_BARE },        /* unsloth: llama, but for BOS, EOS, blanks */
 };

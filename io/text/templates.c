@@ -127,6 +127,17 @@ int template_stops(int template_, const Text *t, int32_t stop[TEMPLATE_STOPS])
     return n;
 }
 
+bool template_is_mark(int template_, const Text *t, int32_t id)
+{
+    char word[64];
+    if (!template_marks(template_, t))
+        return false;
+    for (const char *list = templates[template_].marks; (list = next_mark(list, word)); )
+        if (text_symbol(t, word) == id)
+            return true;
+    return false;
+}
+
 /* Takes marks, BOS and EOS out of a text, in place. */
 static void unmark(int template_, char *text)
 {

@@ -73,5 +73,7 @@ int  template_mark(const char *list, const char *text);
    0 where the model has none. */
 enum { TEMPLATE_STOPS = 8 };
 int  template_stops(int template_, const Text *t, int32_t stop[TEMPLATE_STOPS]);
+/* Is it one of the template's marks, which are not part of what an answer says? */
+bool template_is_mark(int template_, const Text *t, int32_t id);
 /* A decoded prompt of one turn up to its answer -> its question, in place, without blanks around it. */
 void template_question(int template_, char *prompt);

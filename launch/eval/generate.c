@@ -44,7 +44,7 @@ bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *
                      uint64_t seed, char *out, int cap)
 {
     const float *rows = images ? model_image_rows(g->d.m, pixels, images) : NULL;
-    int made = 0;
+    int made = 0, said = 0;
     decode_start(&g->d);
     out[0] = '\0';
     if (!decode_prompt(&g->d, tokens, n, rows))
@@ -57,7 +57,10 @@ bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *
         if (!decode_token(&g->d, t))
             break;
     }
-    text_decode(g->text, g->ids, made, out, cap);
+    for (int i = 0; i < made; i++)                  /* some text models would write marks out */
+        if (!template_is_mark(g->template_, g->text, g->ids[i]))
+            g->ids[said++] = g->ids[i];
+    text_decode(g->text, g->ids, said, out, cap);
     trim(out);
     return true;
 }

@@ -33,6 +33,8 @@ typedef struct {
     bool      leased;               /* rank 0: there was a lease before */
 } Import;
 
+/* hf_pieces of this model: beside CLIP's tower its text tower and its scale are nobody's (0, as of all that is carried).  Local. */
+int  import_pieces(const Import *m, const char *name, HfPiece piece[HF_PIECES]);
 /* Every tensor of the files has its place, each of the model's its values.  Local, the same on all ranks. */
 bool import_match(Import *m, Err *e);
 /* Is lm_head the embedding?  The files decide; what config.json and the configuration say otherwise is noted, or refused. */

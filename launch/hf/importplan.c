@@ -46,6 +46,13 @@ static bool take(Import *m, const StTensor *t, const HfPiece *p, Err *e)
     return true;
 }
 
+int import_pieces(const Import *m, const char *name, HfPiece piece[HF_PIECES])
+{
+    const int n = hf_pieces(name, depth_of(m->r.c), piece);
+    const bool beside = n > 0 && (piece[0].part & (PART_TEXT | PART_CONTRAST));
+    return beside && m->r.c->model.vision.kind == VISION_CLIP ? 0 : n;
+}
+
 bool import_from_table(const char *name)
 {
     const char *end = strrchr(name, '.');
@@ -79,7 +86,7 @@ bool import_match(Import *m, Err *e)
     m->source = calloc((size_t)m->r.model.table.n + 1, sizeof *m->source);
     CHECK(m->source, "no memory for %d tensors", m->r.model.table.n);
     for (int i = 0; i < m->files.tensors; i++) {
-        const int n = hf_pieces(m->files.tensor[i].name, depth_of(m->r.c), piece);
+        const int n = import_pieces(m, m->files.tensor[i].name, piece);
         for (int k = 0; k < n; k++) {
             if (piece[k].extra && !(m->parts & piece[k].part))
                 m->carried[i] = true;

@@ -36,8 +36,7 @@ packs 0 json llava x.jsonl
 grep -q '^training .* 20 samples, 20 pictures' out && ! grep -q '^source' out || { cat out; fail "other numbers"; }
 n=0
 set -f
-for source in "llava x.json" "llava x.json.gz" "llava x.jsonl.gz" "llava part-{0.jsonl,1.json.gz}" "coco coco.json" "coco coco.json.gz" "folder -" \
-              "webdataset s-*.tar" "webdataset s-{00..02}.tar"; do
+for source in "llava x.json.gz" "llava part-{0.jsonl,1.json.gz}" "coco coco.json.gz" "folder -" "webdataset s-{00..02}.tar"; do
     set -- $source
     set +f
     packs $((n % 4 == 1 ? 2 : 0)) a$n $1 "$2"
@@ -110,11 +109,9 @@ blames data.images
 says 78 0 pack "$config" "${small[@]}" --set data.source=tar --set data.set=none/index.set
 blames webdataset
 
-for ranks in 0 2; do
-    packs $ranks skip$ranks webdataset '{s-00,cut,odd}.tar' --set data.on_bad=skip
-    grep -q '^skipped   2 bad ones while listing' out && grep -q 'cut.tar: byte' err || { cat out err; fail "what is passed over is not said"; }
-    diff -r skip$ranks skip0 || fail "ranks pass over others"
-done
+packs 2 skip webdataset '{s-00,cut,odd}.tar' --set data.on_bad=skip
+grep -q '^skipped   2 bad ones while listing' out && grep -q 'cut.tar: byte' err || { cat out err; fail "what is passed over is not said"; }
+grep -q '^source    webdataset: 3 files, 1[0-9] records' out || { cat out; fail "a tar that is cut off gives not what it has"; }
 
 # a picture that is none names its tar, its byte and the sample
 head -c 100 /dev/urandom >flat/011.ppm

@@ -12,6 +12,7 @@
 
 #include "core/decode.h"
 #include "io/base/log.h"
+#include "launch/chattemplate.h"
 #include "launch/run.h"
 
 enum { PATHS = 4096 };
@@ -93,7 +94,7 @@ int main(int argc, char **argv)
     CHECK(argc >= 6, "answers OUT CONFIG QUESTION PICTURES STEPS [KEY=VALUE ...]");
     MPI_Init(&argc, &argv);
     Err *e = &errs.err[0];
-    if (config_load(&c, argv[2], argv + 6, argc - 6, &errs)) {
+    if (config_load(&c, argv[2], argv + 6, argc - 6, &errs) && chat_template(&c, "chat") == EXIT_DONE) {
         a.steps = atoi(argv[5]);
         open_answers(&a, &c, argv[1], e);
         FILE *list = fopen(argv[4], "r");

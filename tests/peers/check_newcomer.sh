@@ -39,10 +39,10 @@ begin=$SECONDS
   mpirun -n 2 "$ASVR" train "$cfg" "${sets[@]}"
   "$ASVR" chat "$cfg" "${sets[@]}" --set chat.image=pictures/0.png --set chat.question="What is this?" >answer
   "$ASVR" export "$cfg" "${sets[@]}" --set export.from=runs/mine --set export.to=mine-hf
-} >said 2>&1 || { echo "FAIL a new user's way:"; tail -n 12 said; exit 1; }
+} >said 2>&1 || { echo "FAIL a new user's way: $(grep -am3 -A3 'error' said | tr '\n' ' ')"; exit 1; }
 echo "ok   a new user's way ($tower): import, pack, train ${STEPS:-6} steps of SmolLM2-135M, chat, export: 5 commands, $((SECONDS - begin)) s"
 
-"$ANSWERS" ours "$cfg" "What is this?" paths 32 "${keys[@]}" >said 2>&1 || { echo "FAIL asvr's own answers"; tail -n 5 said; exit 1; }
+"$ANSWERS" ours "$cfg" "What is this?" paths 32 "${keys[@]}" >said 2>&1 || { echo "FAIL asvr's own answers: $(grep -am1 'error' said)"; exit 1; }
 while read -r picture; do
     "$ASVR" chat "$cfg" "${sets[@]}" --set chat.image="$picture" --set chat.question="What is this?" --set chat.max_new=32 2>>said | sed -z 's/\n$//; s/\n/\\n/g'
     echo

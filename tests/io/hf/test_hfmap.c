@@ -149,6 +149,7 @@ static void names_are_known(void **state)
     assert_int_equal(pieces_of("model.layers.3.self_attn.rotary_emb.inv_freq", NULL), 0);
     assert_int_equal(pieces_of("vision_tower.vision_model.embeddings.position_ids", NULL), 0);
     assert_int_equal(pieces_of("rqtransformer_visual.whatever", NULL), 0);
+    assert_int_equal(pieces_of("visual_projection.weight", NULL), 0);
     /* unknown */
     static const char *const UNKNOWN[] = {
         "", "model", "model.layers.0.self_attn.o_proj.bias", "model.layers.00.self_attn.q_proj.weight", "model.mm_projector.1.weight",

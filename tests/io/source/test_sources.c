@@ -235,6 +235,21 @@ static void test_webdataset(void **state)
     passed(1, "samples without a caption", 1);
     passed(2, "members without a key", 1);
     passed(3, "samples without a picture", 1);
+    put("1.json", "{\"image\": \"coco/1.jpg\", \"conversations\": [{\"from\": \"human\", \"value\": \"hi\"}]}");
+    put("2.json", "{\"image\": null, \"conversations\": []}");
+    put("3.jpg", "x");
+    put("3.json", "{\"image\": \"coco/3.jpg\", \"conversations\": [1]}");
+    put("4.jpg", "x");
+    put("4.json", "{\"video\": \"4.mp4\", \"conversations\": [1]}");
+    put("5.mp4", "x");
+    put("5.txt", "a film");
+    finish("0.tar");
+    refuses(list_webdataset, "0.tar", "but not the tar, names a picture", "sample 1, byte 0");
+    assert_true(list(list_webdataset, "0.tar", true, &e));
+    assert_string_equal(lines, "{\"id\":\"2\",\"conversations\":[]}\n{\"id\":\"3\",\"image\":[" AT(2560, 1) "],\"conversations\":[\"1\"]}\n");
+    assert_int_equal(count.bad, 3);
+    assert_non_null(strstr(count.said[1], "names a video or a sound"));
+    assert_non_null(strstr(count.said[2], "with a video or a sound"));
     for (int i = 0; i < 2; i++) {
         put("1.jpg", "1");
         put("1.txt", "one");

@@ -280,6 +280,11 @@ static void test_without_bos(void **state)
             assert_true(p.tokens[i] >= 0 || p.tokens[i] == IMAGE_TOKEN);
     }
     assert_int_equal(template_marks(TEMPLATE_CHATML, bare), true);
+    for (int id = 0; id < text_size(defined); id++)
+        assert_int_equal(template_is_mark(TEMPLATE_CHATML, defined, id),
+                         id == text_symbol(defined, CHATML_START) || id == text_symbol(defined, CHATML_END));
+    assert_false(template_is_mark(TEMPLATE_CHATML, text, -1));
+    assert_false(template_is_mark(TEMPLATE_V1, defined, text_symbol(defined, CHATML_END)));
 }
 
 /* The token that an answer ends with in training is the one that stops it. */
