@@ -18,26 +18,21 @@ static bool home(const Export *x, char out[PATH_ROOM], Err *e)
     return stat(named, &st) == 0 && S_ISDIR(st.st_mode) ? path_set(out, e, "%s", named) : path_folder(out, named, e);
 }
 
-/* A copy in which integers that 64 bits do not hold are numbers with a point: transformers writes "no limit" as 10^30, digit by digit. */
-static char *with_points(const char *s, size_t n, size_t *length)
+/* "model_max_length": 1e30, written out, is more than an integer of jansson's holds: numbers keep 18 digits.  Ours takes its place. */
+static void shorten(char *text)
 {
-    enum { DIGITS = 18 };
-    char *out = malloc(n + n / DIGITS * 2 + 3), *at = out;
-    CHECK(out, "no memory for %zu bytes of JSON", n);
-    bool text = false;
-    for (size_t i = 0, k; i < n; i += k) {
-        for (k = 0; !text && i + k < n && s[i + k] >= '0' && s[i + k] <= '9'; k++)
-            ;
-        const bool whole = k > DIGITS && !(i && strchr(".eE+", s[i - 1])) && !(i + k < n && strchr(".eE", s[i + k]));
-        text ^= s[i] == '"';
-        k = k ? k : text && s[i] == '\\' && i + 1 < n ? 2 : 1;
-        memcpy(at, s + i, k);
-        at += k;
-        if (whole)
-            *at++ = '.', *at++ = '0';
+    bool inside = false;
+    int digits = 0;
+    char *to = text;
+    for (const char *c = text; *c; c++) {
+        inside ^= *c == '"';
+        digits = *c >= '0' && *c <= '9' && !inside ? digits + 1 : 0;
+        if (digits <= 18)
+            *to++ = *c;
+        if (inside && *c == '\\' && c[1])
+            *to++ = *++c;
     }
-    *length = (size_t)(at - out);
-    return out;
+    *to = 0;
 }
 
 /* An object from a file; *root NULL where there is none. */
@@ -53,12 +48,8 @@ static bool load(json_t **root, const char *folder, const char *name, Err *e)
         return true;
     if (!file_read(path, BYTES, &text, &n, e))
         return false;
-    *root = json_loadb(text, n, 0, &why);
-    if (!*root && json_error_code(&why) == json_error_numeric_overflow) {
-        char *points = with_points(text, n, &n);
-        *root = json_loadb(points, n, 0, &why);
-        free(points);
-    }
+    shorten(text);
+    *root = json_loads(text, 0, &why);
     free(text);
     if (json_is_object(*root))
         return true;
@@ -148,8 +139,12 @@ static bool write_config(const Export *x, const json_t *tokenizer, const char *f
     if (!load(&config, folder, "tokenizer_config.json", e))
         return false;
     if (!config)
-        config = json_pack("{s:s, s:i}", "tokenizer_class", "PreTrainedTokenizerFast", "model_max_length", x->r.c->model.decoder.max_len);
+        config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
+    const char *kind = json_string_value(json_object_get(config, "tokenizer_class"));
+    if (kind && !strcmp(kind, "TokenizersBackend"))         /* transformers 5's word for what all versions know */
+        json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
     json_object_del(config, "chat_template");
+    json_object_set_new(config, "model_max_length", json_integer(x->r.c->model.decoder.max_len));
     name_token(config, "bos_token", word(tokenizer, text_bos(x->r.text)));
     name_token(config, "eos_token", word(tokenizer, text_eos(x->r.text)));
     name_token(config, "pad_token", word(tokenizer, text_eos(x->r.text)));

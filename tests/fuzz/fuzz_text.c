@@ -5,9 +5,11 @@
  *        accepted: ids lie in [0, size), as do BOS, EOS and what is found by name (or -1)
  *        the same text gets the same ids; a buffer that is too small is filled and no more, and the number is the same
  *        a conversation is refused, or its ids exist, with each picture, and the prompt begins the sample
+ *        pieces (sppieces.h) lie in the file; a SentencePiece model that text_open takes has as many as it has ids
  *        decoding stops at the buffer's end, ids of nowhere write nothing; one line break comes back from its id
  */
 #include "io/text/prompt.h"
+#include "io/text/sppieces.h"
 #include "tests/fuzz/fuzz.h"
 
 static const char *const TEXT[] = { "", "a", " the  cat\n sat", "<s></s><unk>", "\xE6\xBC\xA2\xE5\xAD\x97 \xF0\x9F\x90\xB1", "\xFF\xC0\x80", "<|im_end|>" };
@@ -69,6 +71,18 @@ static void converse(const Text *t)
     }
 }
 
+static void pieces(const uint8_t *data, size_t size, const Text *t)
+{
+    SpPieces s;
+    Err e = { 0 };
+    const bool ok = sppieces_read(&s, (const char *)data, size, "", &e);
+    LAW(ok || e.code == EXIT_DATA, "refused with %d", e.code);
+    for (int i = 0; i < s.pieces; i++)
+        LAW(s.piece[i].size == 0 || (s.piece[i].text >= s.model && s.piece[i].text + s.piece[i].size <= s.model + size), "piece %d lies elsewhere", i);
+    LAW(!t || s.hash != text_hash(t) || (ok && s.pieces == text_size(t)), "%d pieces, %d ids", s.pieces, text_size(t));
+    sppieces_close(&s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[32];
@@ -86,9 +100,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             encode(t, TEXT[i], true);
         }
         converse(t);
+        pieces(data, size, t);
         text_close(t);
     } else {
         LAW(e.code == EXIT_DATA && e.what[0], "refused with %d: %s", e.code, e.what);
+        pieces(data, size, NULL);
     }
     close(fd);
     return 0;
