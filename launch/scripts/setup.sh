@@ -8,7 +8,7 @@ build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-d
        libzstd-dev zlib1g-dev libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev libpcre2-dev libutf8proc-dev'
 case ${1:-} in
 build) packages=$build ;;
-test)  packages="$build libcmocka-dev" ;;
+test)  packages="$build libcmocka-dev zstd" ;;
 slurm) packages="$build libcmocka-dev slurmctld slurmd slurm-client munge iproute2 util-linux procps jube"
        PATH=$PATH:/usr/sbin:/sbin ;;
 demo)  packages="$build tuxpaint-stamps-default" ;;
@@ -43,7 +43,7 @@ parallel_hdf5() {
 }
 plain_scalapack() { echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null -lscalapack >/dev/null 2>&1; }
 absent=
-for tool in cc make pkg-config c++ mpicc mpirun $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube); do
+for tool in cc make pkg-config c++ mpicc mpirun $([ "$1" != test ] || echo zstd) $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube); do
     command -v $tool >/dev/null || absent="$absent $tool"
 done
 if [ -z "$absent" ]; then
