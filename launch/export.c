@@ -126,24 +126,24 @@ static bool send(Stream *s, const ExportItem *it, int64_t row, int64_t n, Err *e
     return true;
 }
 
-/* What is not in a checkpoint: rank 0 writes it. */
+/* What is not in a checkpoint, rank 0 writes: bytes of the base as they are, or ones and zeros, a few MiB at a time. */
 static bool send_small(const Stream *s, const ExportItem *it, Err *e)
 {
     const Export *x = s->x;
     const int fd = s->fd[it->to->file];
-    const int64_t bytes = it->to->bytes, count = it->to->rows * it->to->cols;
-    void *data = calloc((size_t)bytes + (size_t)count * sizeof(float) + 1, 1);
-    bool ok;
-    CHECK(data, "no memory for %lld bytes", (long long)bytes);
+    const int64_t room = 4 << 20, count = it->to->rows * it->to->cols;
+    bool ok = true;
     if (it->from == FROM_FILE) {
-        ok = st_read_bytes(&x->unused, it->file, 0, bytes, data, e) && st_write_bytes(&x->plan, it->to, fd, 0, bytes, data, e);
-    } else {
-        for (int64_t i = 0; i < count; i++)
-            ((float *)data)[i] = it->from == FROM_ONES;
-        ok = st_write(&x->plan, it->to, fd, 0, it->to->rows, 0, it->to->cols, data, it->to->cols, e);
+        for (int64_t at = 0; at < it->to->bytes && ok; at += room) {
+            const int64_t n = min64(room, it->to->bytes - at);
+            ok = st_read_bytes(&x->unused, it->file, at, n, s->buffer, e) && st_write_bytes(&x->plan, it->to, fd, at, n, s->buffer, e);
+        }
+        return ok;
     }
-    free(data);
-    return ok;
+    ASSERT(count <= s->room);                               /* a norm of the tower */
+    for (int64_t i = 0; i < count; i++)
+        s->buffer[i] = it->from == FROM_ONES;
+    return st_write(&x->plan, it->to, fd, 0, it->to->rows, 0, it->to->cols, s->buffer, it->to->cols, e);
 }
 
 /* In the order of each checkpoint's file, so that it is read from end to end. */

@@ -53,6 +53,6 @@ export_ "linear rope, last block unused" all llama2 data.template=llama2 model.d
         model.vision.select_layer=-2 model.codes.layer=-2
 export_ "bytes, smollm2"       all bytes   data.template=smollm2 model.decoder.kv_heads=2 model.decoder.tied=true
 export_ "bytes, no row free"   new bytes2  data.template=chatml model.decoder.vocab=700
-export_ "CLIP tower"           all v1      model.vision.kind=clip model.vision.select_layer=-2 model.codes.layer=-2
+export_ "CLIP tower"           all stretch data.fit=stretch model.vision.kind=clip model.vision.select_layer=-2 model.codes.layer=-2
 export_ "qwen3"                new mistral data.template=mistral model.decoder.qk_norm=true
 exit $bad
