@@ -143,6 +143,8 @@ static bool write_config(const Export *x, const json_t *tokenizer, const char *f
     const char *kind = json_string_value(json_object_get(config, "tokenizer_class"));
     if (kind && !strcmp(kind, "TokenizersBackend"))         /* transformers 5's word for what all versions know */
         json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+    if (!json_object_get(config, "model_input_names"))      /* else 4.4x adds token_type_ids, which no decoder takes */
+        json_object_set_new(config, "model_input_names", json_pack("[s, s]", "input_ids", "attention_mask"));
     json_object_del(config, "chat_template");
     json_object_set_new(config, "model_max_length", json_integer(x->r.c->model.decoder.max_len));
     name_token(config, "bos_token", word(tokenizer, text_bos(x->r.text)));

@@ -6,6 +6,7 @@
 Claims of pixel values, ids, logits and tokens on all PICTURES; exit 1 on any failure."""
 import json
 import sys
+import traceback
 import warnings
 
 import numpy as np
@@ -28,6 +29,12 @@ def claim(good, text):
     print("%s transformers %s, %s: %s" % ("ok  " if good else "FAIL", transformers.__version__, name, text), flush=True)
 
 
+def broken(kind, error, trace):
+    claim(False, "%s at line %d: %s" % (kind.__name__, traceback.extract_tb(trace)[0].lineno, str(error).split("\n")[0][:300]))
+    sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = broken
 with open(stem + ".json") as f:
     ours = json.load(f)
 size, vocab, steps, n = ours["size"], ours["vocab"], ours["steps"], len(ours["pictures"])

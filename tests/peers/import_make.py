@@ -28,6 +28,9 @@ for kind in sys.argv[3:]:
                          vision_feature_select_strategy="default" if tower == "clip" else "full", image_seq_length=16,
                          tie_word_embeddings=text == "smollm2")
     model = LlavaForConditionalGeneration(config).float()
+    with torch.no_grad():                           # <image> is never the likeliest word
+        head = model.get_output_embeddings().weight
+        head[768:] = head[:768].mean(0)
     processor = AutoProcessor.from_pretrained(source)
     if tower == "clip":
         processor.num_additional_image_tokens, processor.vision_feature_select_strategy = 1, "default"
