@@ -17,7 +17,7 @@ enum { FROM_RUN, FROM_BASE, FROM_FILE /* unused.safetensors */, FROM_ONES, FROM_
 
 /* Rows of their own behind the embedding where the text model has as many pieces as it has rows, for <image>: they hold the mean of
    the others, so that no answer prefers them. */
-enum { EXPORT_ROWS = 64, EXPORT_NOTES = 3 };
+enum { EXPORT_ROWS = 64, EXPORT_NOTES = 2 };
 
 typedef struct {
     int               from;

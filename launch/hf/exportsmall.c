@@ -34,9 +34,6 @@ bool export_small(Export *x, const char *dir, Err *e)
     char path[PATH_ROOM];
     if (beyond)
         snprintf(x->note[0], sizeof x->note[0], "the weights are whole, but transformers' Llava does not compute this model: %s", beyond);
-    if (x->layout == HF_LLAVA && c->model.vision.kind == VISION_CLIP && c->data.fit == FIT_PAD)
-        snprintf(x->note[2], sizeof x->note[2], "transformers pads pictures with the mean colour of CLIP's tower, this model has seen grey 127: "
-                                                "data.fit = \"stretch\" has no such difference");
     set_stops(x, &h);
     bool ok = hffiles_put(dir, "config.json", hfwrite_config(hffiles_number, c, &h), e);
     if (ok && x->plan.index)
