@@ -91,6 +91,8 @@ static bool ask(Chat *h, const char *question, Err *e)
                        h->images ? "the question and what it is about do not fit" : "the question does not fit");
     }
     if (h->r.grid.rank == 0) {
+        for (char *s = h->answer; !c->chat.question[0] && (s = strpbrk(s, "\r\n"));)     /* the n'th line answers the n'th question */
+            *s = ' ';
         printf("%s\n", h->answer);
         fflush(stdout);
     }

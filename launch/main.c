@@ -336,9 +336,11 @@ static int help_on(int n, char **args)
 static int told(int code)
 {
     Err e = { 0 };
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    const bool late = fflush(stdout) != 0;                  /* else errno is no longer that of the write that failed */
+    const int why = errno ? errno : EIO;
+    if (!late && !ferror(stdout))
         return code;
-    err_set(&e, EXIT_IO, "standard output", "", "cannot write what was asked for: %s", strerror(errno ? errno : EIO));
+    err_set(&e, EXIT_IO, "standard output", "", "cannot write what was asked for%s%s", late ? ": " : "; is its disk full?", late ? strerror(why) : "");
     if (code == EXIT_DONE && words_speak())
         log_error(&e);
     return code == EXIT_DONE ? EXIT_IO : code;

@@ -122,7 +122,7 @@ static void make_part(Pack *p, ShardBuild *b, int split, int64_t from, int64_t t
         } else if (got == 0 && s->c->data.on_bad == BAD_SKIP) {
             left->bad++;
             if (++p->named <= NAMED_BAD)
-                fprintf(stderr, "asvr: warning: sample %lld is skipped: %s (%s)\n", (long long)i, bad.what, bad.where);
+                fprintf(stderr, "asvr: warning: sample %lld is skipped: %s%s%s (%s)\n", (long long)i, bad.what, bad.got[0] ? ": " : "", bad.got, bad.where);
             if (p->named == NAMED_BAD)
                 fprintf(stderr, "asvr: warning: rank %d has named %d bad samples; further ones are counted\n", p->r.grid.rank, NAMED_BAD);
         } else {

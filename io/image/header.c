@@ -168,16 +168,16 @@ static int jp2(FILE *f, int64_t end, int64_t *w, int64_t *h)
     return SIZE_UNKNOWN;
 }
 
-/* The largest of the sizes that the file's items have, each side on its own: meta > iprp > ipco > ispe. */
-static bool heif(FILE *f, int64_t from, int64_t end, int64_t *w, int64_t *h)
+/* The largest of the sizes that the file's items have, each side on its own: meta > iprp > ipco > ispe.  Nothing true nests deeper. */
+static bool heif(FILE *f, int64_t from, int64_t end, int deep, int64_t *w, int64_t *h)
 {
     Box x;
     uint8_t b[12];
     bool found = false;
     for (int64_t at = from, n = 0; n < 10000 && read_box(f, at, end, &x); at += x.len, n++) {
         const bool meta = !strcmp(x.type, "meta");
-        if (meta || !strcmp(x.type, "iprp") || !strcmp(x.type, "ipco"))
-            found |= heif(f, x.inner + (meta ? 4 : 0), at + x.len, w, h);
+        if (deep < 3 && (meta || !strcmp(x.type, "iprp") || !strcmp(x.type, "ipco")))
+            found |= heif(f, x.inner + (meta ? 4 : 0), at + x.len, deep + 1, w, h);
         if (!strcmp(x.type, "ispe") && fseek(f, (long)x.inner, SEEK_SET) == 0 && fread(b, 1, 12, f) == 12) {
             *w = !found || big(b + 4, 4) > *w ? big(b + 4, 4) : *w;
             *h = !found || big(b + 8, 4) > *h ? big(b + 8, 4) : *h;
@@ -243,7 +243,7 @@ static int size_of(FILE *f, int64_t *w, int64_t *h)
     }
     if (!strcmp(kind, "JPEG 2000"))
         return b[0] == 0xFF ? codestream(f, 0, w, h) : jp2(f, end, w, h);
-    return kind[0] && heif(f, 0, end, w, h) ? SIZE_LOOSE : SIZE_UNKNOWN;
+    return kind[0] && heif(f, 0, end, 0, w, h) ? SIZE_LOOSE : SIZE_UNKNOWN;
 }
 
 static int size_and_close(FILE *f, int64_t *w, int64_t *h)

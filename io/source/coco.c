@@ -13,7 +13,7 @@
 #include "io/source/jsonpull.h"
 #include "io/source/sources.h"
 
-typedef struct { int64_t id, at; } Named;
+typedef struct { int64_t id, at; bool shown; } Named;
 typedef struct {
     Named   *image;                /* (n), at: of its name in `names` */
     int64_t  n, cap;
@@ -65,7 +65,7 @@ static bool add_image(Names *x, const JsonPull *p, const json_t *o, Err *e)
     const int64_t n = (int64_t)json_string_length(name) + 1;
     x->image = grow(x->image, &x->cap, x->n + 1, sizeof *x->image);
     x->names = grow(x->names, &x->room, x->bytes + n, 1);
-    x->image[x->n++] = (Named){ id, x->bytes };
+    x->image[x->n++] = (Named){ .id = id, .at = x->bytes };
     memcpy(x->names + x->bytes, json_string_value(name), (size_t)n);
     x->bytes += n;
     return true;
@@ -77,9 +77,9 @@ static int by_id(const void *a, const void *b)
     return x->id != y->id ? (x->id > y->id) - (x->id < y->id) : (x->at > y->at) - (x->at < y->at);
 }
 
-static const char *find(Names *x, int64_t id)
+static Named *find(Names *x, int64_t id)
 {
-    const Named key = { id, 0 };
+    const Named key = { .id = id };
     if (!x->sorted && x->n)
         qsort(x->image, (size_t)x->n, sizeof *x->image, by_id);
     x->sorted = true;
@@ -91,7 +91,13 @@ static const char *find(Names *x, int64_t id)
         else
             high = mid;
     }
-    return low < x->n && x->image[low].id == id ? x->names + x->image[low].at : NULL;
+    return low < x->n && x->image[low].id == id ? &x->image[low] : NULL;
+}
+
+/* The next image has the same id and another name. */
+static bool is_double(const Names *x, const Named *i)
+{
+    return i + 1 < x->image + x->n && i[1].id == i->id && strcmp(x->names + i->at, x->names + i[1].at) != 0;
 }
 
 static bool add_caption(Listing *l, Names *x, const JsonPull *p, const json_t *o, Err *e)
@@ -105,11 +111,13 @@ static bool add_caption(Listing *l, Names *x, const JsonPull *p, const json_t *o
     }
     if (!get_id(o, "image_id", &image) || !json_is_string(caption))
         return bad(p, e, "an annotation without an integer \"image_id\" and a string \"caption\"");
-    const char *name = find(x, image);
-    if (!name) {
+    Named *of = find(x, image);
+    if (!of || is_double(x, of)) {
         err_got(e, "image_id %lld", (long long)image);
-        return bad(p, e, "an annotation of an image that the file does not have");
+        return bad(p, e, of ? "an annotation of an id that two images have" : "an annotation of an image that the file does not have");
     }
+    const char *name = x->names + of->at;
+    of->shown = true;
     size_t n;
     FILE *f = open_memstream(&list, &n);
     CHECK(f, "no memory for a record");
@@ -195,6 +203,9 @@ bool list_coco(Listing *l, const char *path, const char *name, Err *e)
     Names x = { 0 };
     (void)name;
     const bool ok = go_over(l, &x, path, true, e) && (!x.missed || go_over(l, &x, path, false, e));
+    for (int64_t i = 0; i < x.n && ok; i++)
+        if (!x.image[i].shown)
+            list_passed(l, "images without a caption");
     free(x.image);
     free(x.names);
     return ok || list_bad(l, e);

@@ -34,6 +34,12 @@ static bool add_picture(Listing *l, const char *root, const char *name, Err *e)
         err_got(e, "%lld bytes", (long long)st.st_size);
         return list_bad(l, e);
     }
+    const char *odd = list_no_text(caption, (int64_t)n);
+    if (odd) {
+        free(caption);
+        err_set(e, EXIT_DATA, text, "data.on_bad = \"skip\" passes over it", "%s", odd);
+        return list_bad(l, e);
+    }
     FILE *f = open_memstream(&list, &bytes);
     CHECK(f, "no memory for a record");
     list_string(f, name, (int64_t)strlen(name));
@@ -42,6 +48,25 @@ static bool add_picture(Listing *l, const char *root, const char *name, Err *e)
     free(list);
     free(caption);
     return true;
+}
+
+/* Of n entries in order the i'th is no picture: a caption, or what nobody reads. */
+static void pass_file(Listing *l, struct dirent *const *entry, int i, int n)
+{
+    const char *name = entry[i]->d_name, *dot = strrchr(name, '.');
+    const size_t stem = dot ? (size_t)(dot - name) + 1 : 0;
+    char what[40];
+    if (!dot || strcmp(dot, ".txt") != 0) {
+        snprintf(what, sizeof what, "files %.30s", dot ? dot : "without an ending");
+        list_passed(l, what);
+        return;
+    }
+    while (i > 0 && !strncmp(entry[i - 1]->d_name, name, stem))
+        i--;
+    for (; i < n && !strncmp(entry[i]->d_name, name, stem); i++)
+        if (source_is_picture(entry[i]->d_name) && !strchr(entry[i]->d_name + stem, '.'))
+            return;
+    list_passed(l, ".txt without a picture");
 }
 
 static bool go_through(Listing *l, const char *root, const char *below, Seen *seen, int deep, Err *e)
@@ -79,6 +104,8 @@ static bool go_through(Listing *l, const char *root, const char *below, Seen *se
             ok = go_through(l, root, name, seen, deep + 1, e);
         else if (S_ISREG(st.st_mode) && source_is_picture(name))
             ok = add_picture(l, root, name, e);
+        else
+            pass_file(l, entry, i, n);
     }
     for (int i = 0; i < n; i++)
         free(entry[i]);

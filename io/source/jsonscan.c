@@ -209,7 +209,7 @@ static bool begin(JsonScan *s, const char *path, Err *e)
     if (s->array)
         s->at++;
     const int c = peek_word(s);
-    static const char hint[] = "a JSON array of objects is wanted, or one object a line";
+    static const char hint[] = "a JSON array of objects is wanted, or one object a line; data.source names other kinds of files";
     if (s->broken.code)
         *e = s->broken;
     else if (c == END && s->array)

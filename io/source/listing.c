@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/text/wordcut.h"
+
 void list_string(FILE *f, const char *text, int64_t n)
 {
     putc_unlocked('"', f);
@@ -29,9 +31,18 @@ static void begin(Listing *l, const char *id, const char *images)
         fprintf(l->f, ",\"image\":[%s]", images);
 }
 
-/* What stands around a caption goes; the caption is the answer. */
+const char *list_no_text(const char *text, int64_t n)
+{
+    if (utf8_run((const uint8_t *)text, (size_t)n) != (size_t)n)
+        return "a text that is no UTF-8";
+    return memchr(text, 0, (size_t)n) ? "a text with a byte 0 in it" : NULL;
+}
+
+/* What stands around a caption goes, a byte order mark too; the caption is the answer. */
 void list_caption(Listing *l, const char *id, const char *images, int pictures, const char *caption, int64_t n)
 {
+    if (n >= 3 && !memcmp(caption, "\xEF\xBB\xBF", 3))
+        caption += 3, n -= 3;
     while (n > 0 && strchr(" \t\r\n", caption[n - 1]) && caption[n - 1])
         n--;
     for (; n > 0 && strchr(" \t\r\n", *caption) && *caption; n--)
@@ -78,7 +89,7 @@ bool list_bad(Listing *l, Err *e)
     if (!l->skip || e->code != EXIT_DATA)
         return false;
     char text[sizeof l->count.said[0]];
-    snprintf(text, sizeof text, "%.150s (%.160s)", e->what, e->where);
+    snprintf(text, sizeof text, "%.150s%s%.80s (%.160s)", e->what, e->got[0] ? ": " : "", e->got, e->where);
     l->count.bad++;
     add_said(&l->count, text);
     *e = (Err){ 0 };

@@ -9,7 +9,7 @@
  *     human  "<image>\nDescribe this image."        gpt  the caption         ("Describe these images." of several)
  *
  * What a source has and we do not read is passed over and counted by its name; what is bad ends the listing, or is counted
- * too.  A text that is no UTF-8 is written as it is: the record is bad, as in a JSON of the user's own.
+ * too.  A text that is no UTF-8 (list_no_text) is refused where the source can name it; else it is written as it is: the record is bad.
  *
  * Local.  Tests: tests/io/source/test_sources.c
  */
@@ -24,7 +24,7 @@ enum { PASSED_KINDS = 24, BAD_SAID = 5, LIST_TEXT = 16 << 20 /* bytes of a capti
 typedef struct {
     int64_t records, bad;
     struct { char what[48]; int64_t n; } passed[PASSED_KINDS];
-    char    said[BAD_SAID][320];   /* of the first bad ones */
+    char    said[BAD_SAID][400];   /* of the first bad ones */
 } ListCount;
 
 typedef struct {
@@ -36,6 +36,8 @@ typedef struct {
 
 /* Text as a JSON string, quotes around it. */
 void list_string(FILE *f, const char *text, int64_t n);
+/* What is wrong with n bytes as a text; NULL: nothing. */
+const char *list_no_text(const char *text, int64_t n);
 /* One record: images is a list of JSON values without its brackets, "" for none; of a caption, or of turns as they are:
    `key` is "conversations" or "messages", turns its JSON value. */
 void list_caption(Listing *l, const char *id, const char *images, int pictures, const char *caption, int64_t n);

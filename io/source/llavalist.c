@@ -59,11 +59,14 @@ bool list_llava(Listing *l, const char *path, const char *name, Err *e)
     JsonPull *p = malloc(sizeof *p);
     CHECK(p, "no memory to read JSON");
     (void)name;
+    const int64_t before = l->count.records + l->count.bad;
     bool ok = pull_open(p, path, e);
     if (ok) {
         const int c = pull_peek(p);
         ok = c == '[' ? copy_array(l, p, e) : copy_lines(l, p, e);
         pull_close(p);
+        if (ok && l->count.records + l->count.bad == before)
+            list_passed(l, "files without a record");
     }
     free(p);
     return ok;

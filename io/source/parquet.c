@@ -52,6 +52,8 @@ bool parquet_picture(ParquetFile *f, const char *place, int64_t row, const char 
 static bool add_row(void *ctx, const ParquetRow *r)
 {
     Listing *l = ctx;
+    if (r->turns && r->caption)
+        list_passed(l, "captions beside a conversation");
     if (r->turns)
         list_turns(l, r->id, r->images, r->key, r->turns);
     else if (!r->pictures)

@@ -136,6 +136,9 @@ struct ParquetFile {
 void ParquetFile::add_column(const std::string &column, const DataType &type, const std::vector<int> &leaves)
 {
     Column c{ column, use_of(column, type), leaves, -1, -1 };
+    if (c.use == TURNS || c.use == TEXTS)                   /* one conversation a row: the first */
+        for (const Column &other : columns)
+            c.use = other.use == TURNS || other.use == TEXTS ? UNREAD : c.use;
     const parquet::SchemaDescriptor *schema = reader->parquet_reader()->metadata()->schema();
     if (c.use == UNREAD) {
         unread += (unread.empty() ? "" : ",") + column;
@@ -234,6 +237,8 @@ bool ParquetFile::tell(const arrow::RecordBatch &b, int64_t i, int64_t at, bool 
     if (turns.empty() && !question.empty() && !answer.empty())
         turns = "[{\"from\":\"human\",\"value\":" + question + "},{\"from\":\"gpt\",\"value\":" + answer + "}]";
     ParquetRow r = { at, images.c_str(), pictures, turns.empty() ? nullptr : turns.c_str(), key, nullptr, 0, id.c_str() };
+    if (r.turns && !captions.empty())
+        r.caption = captions[0].data(), r.caption_bytes = (int64_t)captions[0].size();
     if (r.turns || captions.empty())
         return row(ctx, &r);
     for (const std::string &text : captions) {
@@ -290,7 +295,10 @@ std::string_view ParquetFile::find(int64_t row, const char *column, int64_t inde
         x.first = x.end = start[g];
     }
     while (row >= x.end) {
-        parquet_ok(x.batches->ReadNext(&x.batch));
+        const auto read = x.batches->ReadNext(&x.batch);
+        if (!read.ok() || !x.batch)
+            x.batches.reset();                              /* where it stands now, nobody knows */
+        parquet_ok(read);
         if (!x.batch)
             throw Failure{ "row group " + std::to_string(g) + " has fewer rows than it says" };
         x.first = x.end;

@@ -34,7 +34,7 @@ typedef struct {
     int         pictures;
     const char *turns;             /* JSON, or NULL; key: "conversations" or "messages" */
     const char *key;
-    const char *caption;           /* NULL: none */
+    const char *caption;           /* NULL: none; beside turns it is not read */
     int64_t     caption_bytes;
     const char *id;                /* "" where there is none */
 } ParquetRow;

@@ -180,6 +180,19 @@ static void set_name(Tar *t, const uint8_t *h, const Extra *x)
         memmove(t->name, t->name + 2, strlen(t->name) - 1);
 }
 
+/* Behind the end mark: is there another member, as `cat a.tar b.tar` makes it?  Zeros and rubbish are none. */
+static bool goes_on(Tar *t, int64_t at, Err *e)
+{
+    uint8_t h[TAR_BLOCK];
+    while ((at += TAR_BLOCK) + TAR_BLOCK <= t->size) {
+        if (!get(t, h, TAR_BLOCK, at, e))
+            return true;
+        if (!is_zero(h))
+            return sum_fits(h) && damaged(t, at, e, "another tar file stands behind this one's end mark", "name each by itself, or unpack and write anew");
+    }
+    return false;
+}
+
 int tar_next(Tar *t, Err *e)
 {
     uint8_t h[TAR_BLOCK];
@@ -193,7 +206,7 @@ int tar_next(Tar *t, Err *e)
         if (!get(t, h, TAR_BLOCK, at, e))
             return -1;
         if (is_zero(h))
-            return 0;
+            return goes_on(t, at, e) ? -1 : 0;
         if (!sum_fits(h))
             return damaged(t, at, e, at ? "a damaged header: its checksum is another" : "this is no tar file", at ? "copy the tar file again" : "");
         const int kind = h[156];

@@ -161,7 +161,10 @@ static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *
     const char *key = json_object_get(o, "conversations") ? "conversations" : "messages", *caption = json_string_value(json_object_get(o, "caption"));
     char *turns = json_is_array(json_object_get(o, key)) ? json_dumps(json_object_get(o, key), JSON_COMPACT) : NULL;
     char *text = !turns && s->text.at ? take(s, t, s->text, file, e) : NULL;
-    if (turns && media_are_here(s, o, file, e))
+    const char *odd = text ? list_no_text(text, s->text.bytes) : NULL;
+    if (odd)
+        bad(s, file, e, odd);
+    else if (turns && media_are_here(s, o, file, e))
         list_turns(l, s->key, s->list, key, turns);
     else if (!e->code && !s->pictures)
         list_passed(l, "samples without a picture");

@@ -101,7 +101,7 @@ refused 65 0 coco x.json 'no captions file of COCO'
 refused 65 0 llava 'nothing-*' 'no file matches'
 mkdir alone                                     # a program without its module, also where Arrow is installed
 cp "$ASVR" alone && ln -s "$(cd "$(dirname "$ASVR")" && pwd)/asvr-image.so" alone
-ASVR=alone/asvr refused 78 2 parquet x.jsonl 'there is no asvr-parquet.so' 'make ARROW='
+ASVR_MODULES= ASVR=alone/asvr refused 78 2 parquet x.jsonl 'there is no asvr-parquet.so' 'make ARROW='
 says 78 0 pack "$config" "${small[@]}" --set data.source=folder --set data.images= --set data.set=none/index.set
 blames data.images
 says 78 0 pack "$config" "${small[@]}" --set data.source=tar --set data.set=none/index.set

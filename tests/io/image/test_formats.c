@@ -130,6 +130,24 @@ static void size_is_claimed(void **state)
     }
 }
 
+/* Boxes in boxes, a hundred thousand deep. */
+static void deep_boxes_have_no_size(void **state)
+{
+    (void)state;
+    enum { DEEP = 100000, HEAD = 16 };
+    uint8_t *b = calloc(HEAD + 12 * DEEP, 1);
+    int64_t w, h;
+    assert_non_null(b);
+    memcpy(b, "\0\0\0\x10" "ftypheic", 12);
+    for (int i = 0; i < DEEP; i++) {
+        const uint32_t left = 12 * (uint32_t)(DEEP - i);
+        const uint8_t box[8] = { (uint8_t)(left >> 24), (uint8_t)(left >> 16), (uint8_t)(left >> 8), (uint8_t)left, 'm', 'e', 't', 'a' };
+        memcpy(b + HEAD + 12 * i, box, sizeof box);
+    }
+    assert_int_equal(picture_size_bytes(b, HEAD + 12 * DEEP, &w, &h), SIZE_UNKNOWN);
+    free(b);
+}
+
 /* A JPEG 2000 that begins at (2, 0) of its grid: found by fuzz_picture, other pixels each time. */
 static void shifted_is_refused(void **state)
 {
@@ -199,7 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pixels_are_pillows), cmocka_unit_test(memory_is_as_a_file), cmocka_unit_test(no_white_is_refused),
-        cmocka_unit_test(cut_off_is_refused), cmocka_unit_test(size_is_claimed), cmocka_unit_test(limit_is_the_users),
+        cmocka_unit_test(cut_off_is_refused), cmocka_unit_test(size_is_claimed), cmocka_unit_test(deep_boxes_have_no_size), cmocka_unit_test(limit_is_the_users),
         cmocka_unit_test(shifted_is_refused), cmocka_unit_test(hostile_bitmaps),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

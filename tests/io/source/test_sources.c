@@ -83,6 +83,11 @@ static void test_coco(void **state)
     Err e = { 0 };
     assert_true(list(list_coco, "coco.json", true, &e));
     assert_true(count.bad == 1 && count.records == 0 && strstr(count.said[0], "does not have"));
+    write_text("coco.json", "{\"images\": [{\"id\": 4, \"file_name\": \"a\"}, {\"id\": 4, \"file_name\": \"b\"}], \"annotations\": [{\"image_id\": 4, \"caption\": \"x\"}]}");
+    refuses(list_coco, "coco.json", "an id that two images have", "byte 87");
+    write_text("coco.json", "{\"images\": [{\"id\": 4, \"file_name\": \"a\"}], \"annotations\": []}");
+    lists(list_coco, "coco.json", "");
+    passed(0, "images without a caption", 1);
     write_text("coco.json", "{\"images\": [{\"id\": 9, \"file_name\": \"9.jpg\"}], \"annot");
     refuses(list_coco, "coco.json", "ends in the middle", "byte 52");
     write_text("coco.json", "{\"images\": []}");
@@ -103,6 +108,9 @@ static void test_llava_files(void **state)
     write_text("b.jsonl", "{\"id\": 1}\n\nbroken {\n{\"id\": 2}");
     lists(list_llava, "b.jsonl", "{\"id\": 1}\n\nbroken {\n{\"id\": 2}\n");
     assert_int_equal(count.records, 3);
+    write_text("b.jsonl", "\n \n");
+    lists(list_llava, "b.jsonl", "");
+    passed(0, "files without a record", 1);
     write_bytes("b.gz", packed, gz(packed, sizeof packed, "{\"id\": 1}\n", 10));
     lists(list_llava, "b.gz", "{\"id\": 1}\n");
     write_text("a.json", "[{\"id\": 1} {\"id\": 2}]");
@@ -132,6 +140,15 @@ static void test_folder(void **state)
                             "{\"id\":\"z.JPG\"" ASK("\"z.JPG\"", "<image>\\nDescribe this image.") "\"the last\"}]}\n");
     passed(0, "pictures without a .txt", 1);
     passed(1, "links that lead back", 1);
+    passed(2, "files .md", 1);
+    write_text("p/notes.txt", "x");
+    write_text("p/z.txt", "\xEF\xBB\xBFthe last");
+    Err e = { 0 };
+    assert_true(list(list_folder, "p", false, &e));
+    assert_non_null(strstr(lines, ":\"the last\"}"));
+    passed(3, ".txt without a picture", 1);
+    write_text("p/z.txt", "the l\xFFst");
+    refuses(list_folder, "p", "no UTF-8", "p/z.txt");
 }
 
 /* ---- webdataset ---- */

@@ -133,6 +133,27 @@ static void names(void **state)
     is_named("big");
 }
 
+/* `cat a.tar b.tar` is refused where a.tar ends; rubbish behind the end mark is not. */
+static void joined(void **state)
+{
+    (void)state;
+    Tar t;
+    Err e = { 0 };
+    for (int rubbish = 0; rubbish < 2; rubbish++) {
+        begin();
+        put("one", '0', "body", 4);
+        memset(b + n, 0, 1024);
+        n += 1024;
+        b[148 + (put("two", '0', "body", 4) - b)] ^= (uint8_t)rubbish;
+        finish();
+        assert_true(tar_open(&t, path, &e) && tar_next(&t, &e) == 1);
+        assert_int_equal(tar_next(&t, &e), rubbish ? 0 : -1);
+        assert_true(rubbish ? !e.code : e.code == EXIT_DATA && strstr(e.what, "end mark") && strstr(e.where, "byte 2048"));
+        tar_close(&t);
+        e = (Err){ 0 };
+    }
+}
+
 static void kinds(void **state)
 {
     (void)state;
@@ -273,7 +294,7 @@ static void packed_ones(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names), cmocka_unit_test(kinds), cmocka_unit_test(cut_off), cmocka_unit_test(lies),
+        cmocka_unit_test(names), cmocka_unit_test(joined), cmocka_unit_test(kinds), cmocka_unit_test(cut_off), cmocka_unit_test(lies),
         cmocka_unit_test(headers_that_speak_of_others), cmocka_unit_test(packed_ones),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
