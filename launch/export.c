@@ -224,6 +224,7 @@ static void leftover(const Export *x, char out[256])
         bool used = strncmp(t->name, "weights/", 8) != 0 || (strstr(name, "codes.") && !strstr(name, ".table"));
         for (int k = 0; k < x->items && !used; k++)
             used = x->item[k].tensor == t;
+        used |= x->files_embed && !x->files_head && !strcmp(name, "decoder.lm_head");          /* it is the embedding, or was refused */
         char part[PARAM_NAME];
         snprintf(part, sizeof part, "%.*s", strcmp(name, "decoder.lm_head") ? (int)strcspn(name, ".") : PARAM_NAME - 1, name);
         if (used || !strcmp(part, last))

@@ -14,6 +14,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The groups that a name goes through.  Nothing in the file says when it was made: the same tensors are the same bytes. */
+static bool make_groups(hid_t file, hid_t timeless, const char *name)
+{
+    char group[CKPT_NAME];
+    bool ok = true;
+    for (const char *slash = strchr(name, '/'); slash && ok; slash = strchr(slash + 1, '/')) {
+        snprintf(group, sizeof group, "%.*s", (int)(slash - name), name);
+        if (H5Lexists(file, group, H5P_DEFAULT) > 0)
+            continue;
+        hid_t made = H5Gcreate2(file, group, H5P_DEFAULT, timeless, H5P_DEFAULT);
+        ok = made >= 0 && H5Gclose(made) >= 0;
+    }
+    return ok;
+}
+
 /* Creates one dataset without elements; its place in the file becomes t->offset. */
 static bool place(hid_t file, hid_t groups, hid_t layout, CkptTensor *t)
 {
@@ -24,7 +39,7 @@ static bool place(hid_t file, hid_t groups, hid_t layout, CkptTensor *t)
         empty |= size[d] == 0;
     }
     hid_t space = H5Screate_simple(t->dims, size, NULL);
-    hid_t set = H5Dcreate2(file, t->name, H5T_IEEE_F32LE, space, groups, layout, H5P_DEFAULT);
+    hid_t set = make_groups(file, groups, t->name) ? H5Dcreate2(file, t->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, layout, H5P_DEFAULT) : -1;
     haddr_t at = set >= 0 && !empty ? H5Dget_offset(set) : 0;
     t->offset = (int64_t)at;
     if (set >= 0)
@@ -39,13 +54,15 @@ static bool lay_out(int fd, Layout *l, Err *e)
     char name[32];
     snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t how = H5Pcreate(H5P_FILE_ACCESS), groups = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t how = H5Pcreate(H5P_FILE_ACCESS), groups = H5Pcreate(H5P_GROUP_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t plain = H5Pcreate(H5P_FILE_CREATE);
     /* The stdio driver, since the default one wants the real path of what it opens, and memory has none.  1.10: the
        newest format that every reader knows, with checksums in the metadata.  Every object begins on a cache line. */
     CHECK(H5Pset_fapl_stdio(how) >= 0 && H5Pset_libver_bounds(how, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 && H5Pset_alignment(how, 1, 64) >= 0 &&
-          H5Pset_create_intermediate_group(groups, 1) >= 0 && H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY) >= 0 &&
+          H5Pset_obj_track_times(plain, false) >= 0 && H5Pset_obj_track_times(groups, false) >= 0 &&
+          H5Pset_obj_track_times(layout, false) >= 0 && H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY) >= 0 &&
           H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER) >= 0, "HDF5 1.10 or newer is needed");
-    hid_t file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, how);
+    hid_t file = H5Fcreate(name, H5F_ACC_TRUNC, plain, how);
     bool ok = file >= 0 || err_set(e, EXIT_INTERNAL, TENSORS_NAME, "", "HDF5 cannot lay the file out in memory");
     for (int i = 0; ok && i < l->tensors; i++)
         ok = place(file, groups, layout, &l->tensor[i])
@@ -53,6 +70,7 @@ static bool lay_out(int fd, Layout *l, Err *e)
     if (file >= 0 && H5Fclose(file) < 0)
         ok = err_set(e, EXIT_INTERNAL, TENSORS_NAME, "", "HDF5 cannot lay the file out in memory");
     H5Pclose(how);
+    H5Pclose(plain);
     H5Pclose(groups);
     H5Pclose(layout);
     return ok;

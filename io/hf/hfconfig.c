@@ -160,8 +160,12 @@ static void compare_section(Compare *c, int section, const char *group, const js
             continue;
         if (!x && !strcmp(NUMBER[i].theirs, "rope_theta"))
             x = json_object_get(json_object_get(j, "rope_parameters"), "rope_theta");
+        if (x && !json_is_number(x) && !json_is_null(x)) {
+            differ(c, "", group, NUMBER[i].theirs, "a number", "something else");
+            continue;
+        }
         double got = json_is_number(x) ? json_number_value(x) : NUMBER[i].by_default[c->type];
-        if (got == HUGE_VAL)
+        if (got == HUGE_VAL || (json_is_null(x) && NUMBER[i].by_default[LLAMA] == HUGE_VAL))       /* null is no default */
             got = json_is_number(json_object_get(j, "num_attention_heads"))
                 ? json_number_value(json_object_get(j, "num_attention_heads")) : 32;
         compare_number(c, NUMBER[i].ours ? NUMBER[i].ours : "", NUMBER[i].ours ? ours(c, NUMBER[i].ours) : NUMBER[i].constant, group,

@@ -15,6 +15,9 @@ says 0 2 train "$config" "${small[@]}" --set text.model=model
 [ ! -s err ] || { cat err; fail "train complained"; }
 says 0 0 eval "$config" "${small[@]}" --set text.model=model
 says 0 0 chat "$config" "${small[@]}" --set text.model=model/tokenizer.json --set chat.image=bpe/eval.png --set chat.question="what is it?" --set chat.max_new=4
+# An export keeps the file and names what transformers 4 must not add to it.
+says 0 0 export "$config" "${small[@]}" --set text.model=model --set export.from=bpe --set export.to=out-hf
+grep -q '"model_input_names"' out-hf/tokenizer_config.json && grep -q '"image_token"' out-hf/tokenizer_config.json || fail "another tokenizer_config.json"
 
 # ---- one merge less is another text model; so is another end of text ----
 mkdir less

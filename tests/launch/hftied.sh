@@ -45,6 +45,7 @@ folder none none false
 round 0 none
 contradicts 'config.json does not say that lm_head is the embedding; the files hold none'
 grep -q '"tie_word_embeddings": true' back-none/config.json || fail "the export does not say tied"
+! grep -q 'not exported' out || { cat out; fail "an lm_head that is the embedding has a place"; }
 says 0 0 import "$config" "${keys[@]}" "${tied[@]}" --set import.from=none --set import.to=one
 says 0 2 export "$config" "${keys[@]}" "${tied[@]}" --set export.from=one --set export.to=back-one
 diff -r back-none back-one || fail "one tensor or two equal ones: other files"

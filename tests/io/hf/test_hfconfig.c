@@ -155,6 +155,7 @@ static const Key LLAMA_KEYS[] = {
     { "\"hidden_act\": \"gelu\"", "hidden_act", "", false },
     { "\"head_dim\": 64", "head_dim", "model.decoder.head_dim", false },
     { "\"head_dim\": null", NULL, "", false },
+    { "\"rope_theta\": \"10000\"", "rope_theta", "", false },
     { "\"layer_types\": [\"full_attention\", \"sliding_attention\"], \"sliding_window\": 512", "sliding_window", "model.decoder.max_len", false },
     { "\"layer_types\": [\"full_attention\", \"sliding_attention\"], \"sliding_window\": 4096", NULL, "", false },
     { "\"layer_types\": [\"chunked_attention\"]", "layer_types", "", false },
@@ -194,6 +195,20 @@ static void keys_of_a_decoder(void **state)
     for (size_t i = 0; i < sizeof LLAMA_KEYS / sizeof *LLAMA_KEYS; i++) {
         one_key("llama", begin, "}", "", &LLAMA_KEYS[i], SMALL);
         one_key("llava", nested, "}}", "text_config.", &LLAMA_KEYS[i], llava);
+    }
+}
+
+/* Without a number of kv heads there are as many as heads: null says that, whatever the model_type's default. */
+static void no_kv_heads(void **state)
+{
+    (void)state;
+    HfDifference d[HF_DIFFERENCES];
+    static const char *const TYPE[] = { "llama", "mistral", "qwen2" };
+    for (size_t i = 0; i < sizeof TYPE / sizeof *TYPE; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "{\"model_type\": \"%s\", \"hidden_size\": 256, \"intermediate_size\": 512, \"num_hidden_layers\": 2, "
+                 "\"num_attention_heads\": 8, \"num_key_value_heads\": null, \"vocab_size\": 999}", TYPE[i]);
+        assert_int_equal(compare(text, i == 2 ? SMALL "decoder.qkv_bias=1" : SMALL, d), 0);
     }
 }
 
@@ -268,7 +283,7 @@ static void other_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published), cmocka_unit_test(keys_of_a_decoder), cmocka_unit_test(keys_of_a_tower),
+        cmocka_unit_test(published), cmocka_unit_test(keys_of_a_decoder), cmocka_unit_test(no_kv_heads), cmocka_unit_test(keys_of_a_tower),
         cmocka_unit_test(rope),      cmocka_unit_test(other_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
