@@ -150,8 +150,6 @@ static bool write_config(const Export *x, const json_t *tokenizer, const char *f
     name_token(config, "bos_token", word(tokenizer, text_bos(x->r.text)));
     name_token(config, "eos_token", word(tokenizer, text_eos(x->r.text)));
     name_token(config, "pad_token", word(tokenizer, text_eos(x->r.text)));
-    if (!json_object_get(config, "model_input_names"))      /* transformers 4 adds token types, which no decoder takes */
-        json_object_set_new(config, "model_input_names", json_pack("[s, s]", "input_ids", "attention_mask"));
     if (x->image_token >= 0) {
         char id[16];
         snprintf(id, sizeof id, "%d", x->image_token);
