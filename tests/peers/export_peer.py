@@ -102,7 +102,8 @@ for i in range(n):
         model.generation_config.eos_token_id = eos
     tokens += out[0, -steps:].tolist() == made
 kinds = len(set(t for p in ours["pictures"] for t in p["tokens"]))
-claim(worst < 1e-4, "logits of %d pictures, largest difference %.1e of %.1f" % (n, worst, largest))
+# 1e-4 where logits are below 10; larger ones, as a trained model's of 30 blocks, have as much less of their fp32 behind the point
+claim(worst < 1e-4 * max(1, largest / 10), "logits of %d pictures, largest difference %.1e of %.1f" % (n, worst, largest))
 claim(tokens == n, "%d greedy tokens of %d of %d pictures equal, %d kinds of them" % (steps, tokens, n, kinds))
 
 # ---- the answers, as a user gets them ----
