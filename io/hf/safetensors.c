@@ -164,6 +164,8 @@ bool st_open(St *s, const char *dir, const char *suffix, Err *e)
         return add_file(s, ST_SINGLE, suffix, e) && st_sort(s, e);
     if (access(index, F_OK) == 0)
         return open_index(s, index, suffix, e);
+    if (access(dir, F_OK) != 0)
+        return err_set(e, EXIT_DATA, dir, "", "there is no such folder");
     return err_set(e, EXIT_DATA, dir, "weights in PyTorch's own format (.bin, .pth) must be saved as safetensors first",
                    "there is neither " ST_SINGLE "%s nor " ST_INDEX, suffix);
 }

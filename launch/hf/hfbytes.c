@@ -49,13 +49,13 @@ static bool load(json_t **root, const char *folder, const char *name, Err *e)
     if (!file_read(path, BYTES, &text, &n, e))
         return false;
     shorten(text);
-    *root = json_loads(text, 0, &why);
+    *root = json_loads(text, JSON_ALLOW_NUL, &why);
     free(text);
     if (json_is_object(*root))
         return true;
     json_decref(*root);
     *root = NULL;
-    return err_set(e, EXIT_DATA, path, "", "this is no object in JSON");
+    return err_set(e, EXIT_DATA, path, "", "this is no object in JSON%s%.120s", why.text[0] ? ": " : "", why.text);
 }
 
 static bool store(json_t *root, const char *dir, const char *name, size_t flags, Err *e)

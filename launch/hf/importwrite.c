@@ -35,8 +35,8 @@ bool import_save(Import *m, Err *e)
     const Config *c = m->r.c;
     const Params *t = &m->r.model.table;
     char dir[PATH_ROOM];
-    CkptMeta meta = { .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c, CKPT_VERSION), .dp = m->r.grid.dp_size,
-                      .tp = m->r.grid.tp_size, .stage = "import", .beside = HFFILES_DIR };
+    CkptMeta meta = { .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c, CKPT_VERSION),
+                      .dp = 1, .tp = 1 /* whoever wrote it, it is of no grid */, .stage = "import", .beside = HFFILES_DIR };
     Piece *p = calloc((size_t)t->n + 1, sizeof *p);
     char (*names)[CKPT_NAME] = calloc((size_t)t->n + 1, sizeof *names);
     CHECK(p && names, "no memory for the names of %d tensors", t->n);

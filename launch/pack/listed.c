@@ -252,7 +252,7 @@ void listed_say(const Listed *l, const Config *c)
     for (int i = 0; i < PASSED_KINDS && n->passed[i].n; i++)
         printf("%-9s %s: %lld\n", i ? "" : "not read", n->passed[i].what, (long long)n->passed[i].n);
     if (n->bad)
-        printf("skipped   %lld bad ones while listing\n", (long long)n->bad);
+        printf("skipped   %lld while listing\n", (long long)n->bad);
     fflush(stdout);
     if (c->data.source == SOURCE_WEBDATASET && count_of(n, "samples without a caption") && count_of(n, "samples without a picture"))
         fprintf(stderr, "asvr: warning: members of one sample have to stand behind each other: write the tar files with --sort=name\n");

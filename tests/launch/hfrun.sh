@@ -15,6 +15,10 @@ for f in generation_config preprocessor_config processor_config tokenizer tokeni
 done
 grep -q '"image_token_index": 768' ours/config.json && grep -q '"id":768,"content":"<image>"' ours/tokenizer.json || fail "no id for <image>"
 says 0 0 import "$config" "${keys[@]}" --set import.from=ours --set import.to=base
+says 0 3 import "$config" "${keys[@]}" --set import.from=ours --set import.to=base-of-3
+diff -r -x .lease base base-of-3 || fail "the number of ranks shows in an import"
+rm -r base-of-3
+says 65 0 import "$config" "${keys[@]}" --set import.from=missing --set import.to=none; blames 'no such folder'
 says 0 0 export "$config" "${keys[@]}" --set export.from=base --set export.to=same
 diff -r ours same || fail "our own layout comes back with other bytes"
 says 0 0 export "$config" "${keys[@]}" --set export.from=first --set export.base=base --set export.to=onto

@@ -29,7 +29,7 @@ export_() {
     sets=("text.model=$context.model" "data.set=$context/index.set" data.samples=96 data.val_samples=14 data.shard_samples=96 \
           parallel.bind=none parallel.threads=1 "run.dir=$name" ckpt.every=0 train.steps=12 "$@")
     for set in "${sets[@]}"; do keys+=(--set "$set"); done
-    { [ -e "$context/index.set" ] || "$ASVR" pack "$config" "${keys[@]}"; "$ASVR" train "$config" "${keys[@]}"
+    { [ -e "$context/index.set" ] || "$ASVR" pack "$config" "${keys[@]}" && "$ASVR" train "$config" "${keys[@]}" &&
       "$ASVR" export "$config" "${keys[@]}" --set export.from="$name" --set export.to="$name-hf"
     } >said 2>&1 || { echo "FAIL $name: no export"; tail -n 20 said; bad=1; return 0; }
     "$ANSWERS" "$name-ours" "$config" "$question" pictures 32 "${sets[@]}" >said 2>&1 || { echo "FAIL $name: asvr's own answers"; bad=1; return 0; }

@@ -9,7 +9,7 @@ question="What is left of it?"
 first=(text.model=text.model data.set=set/index.set data.samples=96 data.val_samples=14 data.shard_samples=96 parallel.bind=none parallel.threads=1)
 with() { local set; keys=(); for set in "${first[@]}" "$@"; do keys+=(--set "$set"); done; }
 with run.dir=tiny train.steps=1 ckpt.every=0 data.fit=stretch
-{ "$ASVR" pack "$config" "${keys[@]}"; "$ASVR" train "$config" "${keys[@]}"
+{ "$ASVR" pack "$config" "${keys[@]}" && "$ASVR" train "$config" "${keys[@]}" &&
   "$ASVR" export "$config" "${keys[@]}" --set export.from=tiny --set export.to=tokens; } >said 2>&1 || { cat said; exit 1; }
 bad=0
 folder() {                                      # PYTHON WHICH KIND KEYS...

@@ -35,10 +35,10 @@ fi
 sets=(); for key in "${keys[@]}"; do sets+=(--set "$key"); done
 
 begin=$SECONDS
-{ "$ASVR" import "$cfg" --set import.from=data/smollm2 --set import.to=runs/smollm2
-  mpirun -n 2 "$ASVR" pack "$cfg"
-  mpirun -n 2 "$ASVR" train "$cfg" "${sets[@]}"
-  "$ASVR" chat "$cfg" "${sets[@]}" --set chat.image=pictures/0.png --set chat.question="What is this?" >answer
+{ "$ASVR" import "$cfg" --set import.from=data/smollm2 --set import.to=runs/smollm2 &&
+  mpirun -n 2 "$ASVR" pack "$cfg" &&
+  mpirun -n 2 "$ASVR" train "$cfg" "${sets[@]}" &&
+  "$ASVR" chat "$cfg" "${sets[@]}" --set chat.image=pictures/0.png --set chat.question="What is this?" >answer && [ -s answer ] &&
   "$ASVR" export "$cfg" "${sets[@]}" --set export.from=runs/mine --set export.to=mine-hf
 } >said 2>&1 || { echo "FAIL a new user's way: $(grep -am3 -A3 'error' said | tr '\n' ' ')"; exit 1; }
 echo "ok   a new user's way ($tower): import, pack, train ${STEPS:-6} steps of SmolLM2-135M, chat, export: 5 commands, $((SECONDS - begin)) s"
