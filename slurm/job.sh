@@ -95,23 +95,24 @@ job_progress() {
     esac
 }
 
-# Where lives leave word for each other, a line a job: job, progress, starts in a row that found it so.
+# Where the lives of this job leave word for each other: progress, and the starts in a row that found it so.  A file a job: two jobs of
+# one run start in the same moment.
 job_record() {
     case $1 in
-    train) echo "$(job_key run dir)/.restarts" ;;
-    pack)  echo "$(dirname "$(job_key data set)")/.restarts" ;;
+    train) echo "$(job_key run dir)/.restarts.$job_id" ;;
+    pack)  echo "$(dirname "$(job_key data set)")/.restarts.$job_id" ;;
     esac
 }
 
 # Starts of this job in a row, this one among them, that found no progress.  Others than train and pack have none to show: all count,
 # as they do where nothing can be written.
 job_starts() {
-    local file has job had n=0
+    local file has had n=0
     file=$(job_record "$1")
     has=$(job_progress "$1")
-    if [ "$job_life" -gt 0 ] && read -r job had n 2>/dev/null <<<"$(grep "^$job_id " "$file" 2>/dev/null)" && [ "$had" = "${has:--}" ]; then n=$((n + 1)); else n=0; fi
-    [ -n "$file" ] && mkdir -p "${file%/*}" &&
-        { grep -v "^$job_id " "$file" 2>/dev/null | tail -n 50; echo "$job_id ${has:--} $n"; } >"$file.$job_id" && mv "$file.$job_id" "$file" || n=$job_life
+    if [ "$job_life" -gt 0 ] && read -r had n 2>/dev/null <"$file" && [ "$had" = "${has:--}" ]; then n=$((n + 1)); else n=0; fi
+    [ -n "$file" ] && mkdir -p "${file%/*}" && echo "${has:--} $n" >"$file.new" && mv "$file.new" "$file" || n=$job_life
+    [ -z "$file" ] || find "${file%/*}" -maxdepth 1 -name '.restarts.*' -mtime +30 -delete 2>/dev/null
     echo "$n"
 }
 
