@@ -145,7 +145,7 @@ static bool each(Listing *l, Names *x, JsonPull *p, bool images, Err *e)
             break;
         if (got == 1)
             json_plain(&plain, p->text, p->len, reads);
-        json_t *o = got == 1 ? json_loadb(plain.text, (size_t)plain.n, 0, &why) : NULL;
+        json_t *o = got == 1 ? json_loadb(plain.text, (size_t)plain.n, JSON_REJECT_DUPLICATES, &why) : NULL;
         if (!o) {
             err_got(e, "%s", got ? why.text : "more than 16 MiB");
             bad(p, e, "this is no JSON");
@@ -175,9 +175,13 @@ static bool go_over(Listing *l, Names *x, const char *path, bool images, Err *e)
     if (ok)
         pull_enter(p);
     for (bool first = true; ok && pull_member(p, first, key); first = false) {
-        const bool captions = !strcmp(key, "annotations");
+        const bool captions = !strcmp(key, "annotations"), named = !strcmp(key, "images") && images;
+        if ((captions && annotations) || (named && x->seen)) {      /* the first ones, or all: who wrote it does not know */
+            ok = pull_fail(p, pull_tell(p), e, captions ? "\"annotations\" stands twice in the file" : "\"images\" stands twice in the file", "");
+            break;
+        }
         annotations |= captions;
-        if (!strcmp(key, "images") && images) {
+        if (named) {
             ok = each(l, x, p, true, e);
             x->seen = true;
         } else if (captions && x->seen) {
@@ -187,6 +191,8 @@ static bool go_over(Listing *l, Names *x, const char *path, bool images, Err *e)
             ok = pull_value(p) >= 0;
         }
     }
+    if (ok && !p->broken.code && !e->code && pull_peek(p) >= 0)
+        ok = pull_fail(p, pull_tell(p), e, "text after the end of the object", "name the files one by one: data.json = \"{a,b}.json\"");
     if (p->broken.code && !e->code)
         *e = p->broken;
     if (ok && !e->code && images && (!x->seen || !annotations))

@@ -96,6 +96,12 @@ static void test_coco(void **state)
     refuses(list_coco, "coco.json", "no captions file", "byte 0");
     write_text("coco.json", "{\"images\": [{\"id\": \"9\"}], \"annotations\": []}");
     refuses(list_coco, "coco.json", "an image without", "byte 12");
+    write_text("coco.json", "{\"images\": [], \"annotations\": []}\n{\"images\": [], \"annotations\": []}");      /* cat a.json b.json */
+    refuses(list_coco, "coco.json", "after the end", "byte 34");
+    write_text("coco.json", "{\"annotations\": [], \"images\": [], \"annotations\": []}");
+    refuses(list_coco, "coco.json", "\"annotations\" stands twice", "byte 48");
+    write_text("coco.json", "{\"images\": [{\"id\": 9, \"id\": 8, \"file_name\": \"9.jpg\"}], \"annotations\": []}");
+    refuses(list_coco, "coco.json", "this is no JSON", "byte 12");
 }
 
 static void test_llava_files(void **state)
