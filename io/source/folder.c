@@ -16,7 +16,7 @@ enum { DEEP = 64, CAPTION = 1 << 20 };
 typedef struct { dev_t dev; ino_t ino; } Seen;
 
 static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
-static int is_visible(const struct dirent *d) { return d->d_name[0] != '.'; }
+static int is_below(const struct dirent *d) { return strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0; }
 
 /* root/name is a picture. */
 static bool add_picture(Listing *l, const char *root, const char *name, Err *e)
@@ -86,7 +86,7 @@ static bool go_through(Listing *l, const char *root, const char *below, Seen *se
     if (deep == DEEP)
         return err_set(e, EXIT_DATA, path, "", "folders nest more than %d deep", DEEP);
     seen[deep] = (Seen){ st.st_dev, st.st_ino };
-    const int n = scandir(path, &entry, is_visible, by_bytes);
+    const int n = scandir(path, &entry, is_below, by_bytes);
     if (n < 0)
         return file_error(e, path, "read the folder");
     bool ok = true;
@@ -94,6 +94,10 @@ static bool go_through(Listing *l, const char *root, const char *below, Seen *se
         ok = path_set(name, e, "%s%s%s", below, below[0] ? "/" : "", entry[i]->d_name) && path_set(path, e, "%s/%s", root, name);
         if (!ok)
             break;
+        if (entry[i]->d_name[0] == '.') {
+            list_passed(l, "hidden files and folders");
+            continue;
+        }
         struct stat own;
         const bool link = lstat(path, &own) == 0 && S_ISLNK(own.st_mode);
         if (stat(path, &st) != 0)

@@ -144,15 +144,16 @@ static void test_folder(void **state)
     assert_int_equal(symlink("..", file("p/b/back")), 0);
     lists(list_folder, "p", "{\"id\":\"b/1.png\"" ASK("\"b/1.png\"", "<image>\\nDescribe this image.") "\"a\\u0009tab \\\"and\\\" a\\nbreak\"}]}\n"
                             "{\"id\":\"z.JPG\"" ASK("\"z.JPG\"", "<image>\\nDescribe this image.") "\"the last\"}]}\n");
-    passed(0, "pictures without a .txt", 1);
-    passed(1, "links that lead back", 1);
-    passed(2, "files .md", 1);
+    passed(0, "hidden files and folders", 1);
+    passed(1, "pictures without a .txt", 1);
+    passed(2, "links that lead back", 1);
+    passed(3, "files .md", 1);
     write_text("p/notes.txt", "x");
     write_text("p/z.txt", "\xEF\xBB\xBFthe last");
     Err e = { 0 };
     assert_true(list(list_folder, "p", false, &e));
     assert_non_null(strstr(lines, ":\"the last\"}"));
-    passed(3, ".txt without a picture", 1);
+    passed(4, ".txt without a picture", 1);
     write_text("p/z.txt", "the l\xFFst");
     refuses(list_folder, "p", "no UTF-8", "p/z.txt");
 }
