@@ -56,10 +56,10 @@ void list_caption(Listing *l, const char *id, const char *images, int pictures, 
     fputs("}]}\n", l->f);
 }
 
-void list_turns(Listing *l, const char *id, const char *images, const char *key, const char *turns)
+void list_turns(Listing *l, const char *id, const char *images, const char *key, const char *turns, const char *system)
 {
     begin(l, id, images);
-    fprintf(l->f, ",\"%s\":%s}\n", key, turns);
+    fprintf(l->f, ",\"%s\":%s%s%s}\n", key, turns, system ? ",\"system\":" : "", system ? system : "");
 }
 
 static void add_passed(ListCount *c, const char *what, int64_t n)

@@ -39,9 +39,9 @@ void list_string(FILE *f, const char *text, int64_t n);
 /* What is wrong with n bytes as a text; NULL: nothing. */
 const char *list_no_text(const char *text, int64_t n);
 /* One record: images is a list of JSON values without its brackets, "" for none; of a caption, or of turns as they are:
-   `key` is "conversations" or "messages", turns its JSON value. */
+   `key` is "conversations" or "messages", turns its JSON value, system the value of "system" or NULL. */
 void list_caption(Listing *l, const char *id, const char *images, int pictures, const char *caption, int64_t n);
-void list_turns(Listing *l, const char *id, const char *images, const char *key, const char *turns);
+void list_turns(Listing *l, const char *id, const char *images, const char *key, const char *turns, const char *system);
 /* One more `what` that is not read. */
 void list_passed(Listing *l, const char *what);
 /* e says what is bad: false, or with on_bad = "skip" true, counted, and e is empty again.  Other errors than EXIT_DATA stay. */

@@ -115,8 +115,8 @@ static char *take(const Sample *s, const Tar *t, Place p, const char *file, Err 
 
 static bool reads(const char *key, int64_t n)
 {
-    static const char *const keys[] = { "conversations", "messages", "caption" };
-    for (int k = 0; k < 3; k++)
+    static const char *const keys[] = { "conversations", "messages", "system", "caption" };
+    for (int k = 0; k < 4; k++)
         if ((int64_t)strlen(keys[k]) == n && !memcmp(keys[k], key, (size_t)n))
             return true;
     return media_key(key, n);
@@ -130,8 +130,9 @@ static json_t *read_json(const Sample *s, const Tar *t, const char *file, Err *e
     json_t *o = NULL;
     char *text = s->json.at ? take(s, t, s->json, file, e) : NULL;
     if (text) {
-        json_plain(&plain, text, s->json.bytes, reads);
-        o = json_loadb(plain.text, (size_t)plain.n, 0, &why);
+        const int mark = s->json.bytes >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) ? 3 : 0;      /* UTF-8's byte order mark */
+        json_plain(&plain, text + mark, s->json.bytes - mark, reads);
+        o = json_loadb(plain.text, (size_t)plain.n, JSON_REJECT_DUPLICATES, &why);
         if (!o) {
             err_got(e, "%s", why.text);
             bad(s, file, e, "the sample's .json is no JSON");
@@ -152,20 +153,33 @@ static bool media_are_here(const Sample *s, const json_t *o, const char *file, E
     return bad(s, file, e, none.what[0] ? none.what : "the sample's .json names a video or a sound, which asvr does not read");
 }
 
+/* A value as JSON, to be freed; NULL: it says nothing.  What is no list of turns is for the reader of the listing to refuse. */
+static char *value_of(const json_t *o, const char *key)
+{
+    const json_t *j = json_object_get(o, key);
+    return json_is_array(j) || !picture_none(j) ? json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+}
+
 /* The JSON's conversation, else the text, else the JSON's caption. */
 static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *file, Err *e)
 {
     json_t *o = read_json(s, t, file, e);
-    if (e->code)
+    const bool talk = !picture_none(json_object_get(o, "conversations")), chat = !picture_none(json_object_get(o, "messages"));
+    if (talk && chat)
+        bad(s, file, e, "two conversations, \"conversations\" and \"messages\"");
+    if (e->code) {
+        json_decref(o);
         return false;
-    const char *key = json_object_get(o, "conversations") ? "conversations" : "messages", *caption = json_string_value(json_object_get(o, "caption"));
-    char *turns = json_is_array(json_object_get(o, key)) ? json_dumps(json_object_get(o, key), JSON_COMPACT) : NULL;
+    }
+    const char *key = chat || !(talk || json_is_array(json_object_get(o, "conversations"))) ? "messages" : "conversations";
+    const char *caption = json_string_value(json_object_get(o, "caption"));
+    char *turns = value_of(o, key), *system = value_of(o, "system");
     char *text = !turns && s->text.at ? take(s, t, s->text, file, e) : NULL;
     const char *odd = text ? list_no_text(text, s->text.bytes) : NULL;
     if (odd)
         bad(s, file, e, odd);
     else if (turns && media_are_here(s, o, file, e))
-        list_turns(l, s->key, s->list, key, turns);
+        list_turns(l, s->key, s->list, key, turns, system);
     else if (!e->code && !s->pictures)
         list_passed(l, "samples without a picture");
     else if (text)
@@ -176,6 +190,7 @@ static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *
         list_passed(l, "samples without a caption");
     free(text);
     free(turns);
+    free(system);
     json_decref(o);
     return !e->code;
 }

@@ -217,6 +217,18 @@ static void test_webdataset(void **state)
     passed(1, "samples without a caption", 1);
     passed(2, "members without a key", 1);
     passed(3, "samples without a picture", 1);
+    /* a conversation wins over the caption wherever and however it stands; the system prompt goes with it; a byte order mark is fine */
+    put("1.json", "\xEF\xBB\xBF{\"conversations\": null, \"messages\": [1], \"system\": \"be brief\", \"caption\": \"x\"}");
+    put("2.json", "{\"conversations\": \"[2]\", \"caption\": \"x\"}");
+    finish("0.tar");
+    lists(list_webdataset, "0.tar", "{\"id\":\"1\",\"messages\":[\"1\"],\"system\":\"be brief\"}\n{\"id\":\"2\",\"conversations\":\"[2]\"}\n");
+    put("1.json", "{\"conversations\": [1], \"messages\": [1]}");
+    finish("0.tar");
+    refuses(list_webdataset, "0.tar", "two conversations", "sample 1");
+    put("1.jpg", "1");
+    put("1.json", "{\"caption\": \"one\", \"caption\": \"two\"}");
+    finish("0.tar");
+    refuses(list_webdataset, "0.tar", "no JSON", "sample 1");
     put("1.json", "{\"image\": \"coco/1.jpg\", \"conversations\": [{\"from\": \"human\", \"value\": \"hi\"}]}");
     put("2.json", "{\"image\": null, \"conversations\": []}");
     put("3.jpg", "x");
