@@ -147,6 +147,9 @@ static json_t *read_json(const Sample *s, const Tar *t, const char *file, Err *e
 static bool media_are_here(const Sample *s, const json_t *o, const char *file, Err *e)
 {
     Err none = { 0 };
+    const size_t image = json_array_size(json_object_get(o, "image")), images = json_array_size(json_object_get(o, "images"));
+    if (s->pictures && (int64_t)(image > images ? image : images) > s->pictures)
+        return bad(s, file, e, "the sample's .json names more pictures than the tar has");
     if (!s->pictures ? media_none(o, "the sample's .json, but not the tar,", &none)
                      : picture_none(json_object_get(o, "video")) && picture_none(json_object_get(o, "audio")))
         return true;

@@ -226,6 +226,10 @@ static void test_webdataset(void **state)
     finish("0.tar");
     refuses(list_webdataset, "0.tar", "two conversations", "sample 1");
     put("1.jpg", "1");
+    put("1.json", "{\"images\": [\"1.jpg\", \"2.jpg\"], \"conversations\": [1]}");
+    finish("0.tar");
+    refuses(list_webdataset, "0.tar", "more pictures than the tar has", "sample 1");
+    put("1.jpg", "1");
     put("1.json", "{\"caption\": \"one\", \"caption\": \"two\"}");
     finish("0.tar");
     refuses(list_webdataset, "0.tar", "no JSON", "sample 1");
