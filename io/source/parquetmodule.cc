@@ -102,8 +102,13 @@ Use use_of(const std::string &name, const DataType &t)
         return PICTURES;
     if (is_one_of(n, { "video", "videos", "audio", "audios" }))
         throw Failure{ "column \"" + name + "\" holds media that asvr does not read" };
+    const bool turns = is_one_of(n, { "conversations", "conversation", "messages" });
     if (parquet_is_list(t) && element(t).id() == arrow::Type::STRUCT)
-        return is_one_of(n, { "conversations", "conversation", "messages" }) ? TURNS : n == "texts" ? TEXTS : UNREAD;
+        return turns ? TURNS : n == "texts" ? TEXTS : UNREAD;
+    if (turns && parquet_is_text(t))                        /* the list as JSON */
+        return TURNS;
+    if (turns && t.id() != arrow::Type::NA)                 /* else a caption beside it would be learned in its place */
+        throw Failure{ "column \"" + name + "\" is no list of turns, but " + t.ToString() };
     if (is_one_of(n, { "id", "key", "uid", "image_id" }) && (parquet_is_text(t) || arrow::is_integer(t.id())))
         return ID;
     if (n == "question" && parquet_is_text(t))

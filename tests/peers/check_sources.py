@@ -123,6 +123,8 @@ chat = pa.array([[{"role": {"human": "user", "gpt": "assistant"}[t["from"]], "co
                 pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
 write("messages.parquet", {"id": ids, "images": pa.array(lists, pa.large_list(image)), "messages": chat}, row_group_size=11)
 same("parquet, images and messages", "parquet", "messages.parquet", several)
+write("text.parquet", {"id": ids, "images": pa.array(lists, pa.list_(image)), "conversations": [json.dumps(t) for t in talk], "caption": captions}, row_group_size=11)
+same("parquet, images and conversations as a text of JSON", "parquet", "text.parquet", several)
 
 texts = [[{"user": "What %d?" % i, "assistant": captions[i], "source": "x"}, {"user": "Sure?", "assistant": "yes", "source": "x"}] for i in range(N)]
 write("cauldron.parquet", {"images": pa.array([[l[0]] for l in lists], pa.list_(image)),
@@ -162,6 +164,10 @@ claim("rows without a picture: 1" in p.stdout and "58 samples" in p.stdout, "a r
 write("sound.parquet", {"audio": cells, "text": captions})
 p = pack("sound", "parquet", "sound.parquet", 1, code=65)
 claim(p.returncode == 65 and '"audio" holds media' in p.stderr, "a column of audio is refused by its name")
+
+write("apart.parquet", {"image": cells, "caption": captions, "conversations": [{"from": ["human"], "value": [t]} for t in captions]})
+p = pack("apart", "parquet", "apart.parquet", 1, code=65)
+claim(p.returncode == 65 and '"conversations" is no list of turns' in p.stderr, "conversations that are no list of turns are refused, not replaced by a caption")
 
 write("named.parquet", {"image": ["%d.jpg" % i for i in range(N)], "conversations": talks})
 p = pack("named", "parquet", "named.parquet", 1, code=65)
