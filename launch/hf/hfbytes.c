@@ -8,6 +8,8 @@
 
 #include <jansson.h>
 
+#include "launch/hf/spjson.h"
+
 enum { BYTES = 64 << 20 };
 
 /* The folder that text.model is, or lies in. */
@@ -112,16 +114,18 @@ static bool has_image(const json_t *tokenizer)
     return false;
 }
 
-static bool write_tokenizer(const Export *x, json_t *root, const char *folder, const char *dir, Err *e)
+static bool write_tokenizer(const Export *x, json_t *root, bool begins, const char *folder, const char *dir, Err *e)
 {
     json_t *list = json_object_get(root, "added_tokens");
-    if (x->image_token < 0 || has_image(root))
+    const bool image = x->image_token >= 0 && !has_image(root);
+    if (!begins && !image)
         return copy(folder, dir, "tokenizer.json", e);
     if (!json_is_array(list)) {
         list = json_array();
         json_object_set_new(root, "added_tokens", list);
     }
-    json_array_append_new(list, image_token(true, x->image_token));
+    if (image)
+        json_array_append_new(list, image_token(true, x->image_token));
     return store(json_incref(root), dir, "tokenizer.json", JSON_COMPACT, e);
 }
 
@@ -133,7 +137,20 @@ static void name_token(json_t *config, const char *key, const char *text)
         json_object_set_new(config, key, json_string(text));
 }
 
-static bool write_config(const Export *x, const json_t *tokenizer, const char *folder, const char *dir, Err *e)
+/* LlamaTokenizer may make blanks anew, by these keys: the class that takes tokenizer.json at its word. */
+static void take_begins(json_t *config, int bos)
+{
+    char id[16];
+    snprintf(id, sizeof id, "%d", bos);
+    json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+    json_object_del(config, "add_prefix_space");
+    json_object_del(config, "legacy");
+    json_t *t = json_object_get(json_object_get(config, "added_tokens_decoder"), id);
+    if (json_is_object(t))
+        json_object_set_new(t, "normalized", json_true());
+}
+
+static bool write_config(const Export *x, const json_t *tokenizer, bool begins, const char *folder, const char *dir, Err *e)
 {
     json_t *config;
     if (!load(&config, folder, "tokenizer_config.json", e))
@@ -143,6 +160,8 @@ static bool write_config(const Export *x, const json_t *tokenizer, const char *f
     const char *kind = json_string_value(json_object_get(config, "tokenizer_class"));
     if (kind && !strcmp(kind, "TokenizersBackend"))         /* transformers 5's word for what all versions know */
         json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+    if (begins)
+        take_begins(config, text_bos(x->r.text));
     if (!json_object_get(config, "model_input_names"))      /* else 4.4x adds token_type_ids, which no decoder takes */
         json_object_set_new(config, "model_input_names", json_pack("[s, s]", "input_ids", "attention_mask"));
     json_object_del(config, "chat_template");
@@ -170,11 +189,12 @@ bool hfbytes_write(const Export *x, const char *dir, char *note, size_t cap, Err
     json_t *tokenizer;
     if (!home(x, folder, e) || !load(&tokenizer, folder, "tokenizer.json", e))
         return false;
+    const bool begins = tokenizer && spjson_begins(tokenizer, word(tokenizer, text_bos(x->r.text)));
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof SMALL / sizeof *SMALL; i++)
         ok = copy(folder, dir, SMALL[i], e);
     if (tokenizer)
-        ok = ok && write_tokenizer(x, tokenizer, folder, dir, e) && write_config(x, tokenizer, folder, dir, e);
+        ok = ok && write_tokenizer(x, tokenizer, begins, folder, dir, e) && write_config(x, tokenizer, begins, folder, dir, e);
     else
         snprintf(note, cap, "there is no tokenizer.json beside text.model, which transformers needs: save one with its own tools, and name that");
     json_decref(tokenizer);

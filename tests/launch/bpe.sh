@@ -18,6 +18,12 @@ says 0 0 chat "$config" "${small[@]}" --set text.model=model/tokenizer.json --se
 # An export keeps the file and names what transformers 4 must not add to it.
 says 0 0 export "$config" "${small[@]}" --set text.model=model --set export.from=bpe --set export.to=out-hf
 grep -q '"model_input_names"' out-hf/tokenizer_config.json && grep -q '"image_token"' out-hf/tokenizer_config.json || fail "another tokenizer_config.json"
+# One of characters, whose blank would stand behind each added token: it stands where prompts have it.
+mkdir chars
+sed 's/"normalizers": *\[\]/"normalizers":[{"type":"Prepend","prepend":"\xE2\x96\x81"},{"type":"Replace","pattern":{"String":" "},"content":"\xE2\x96\x81"}]/' \
+    "$golden/bpe_chars.json" >chars/tokenizer.json
+says 0 0 export "$config" "${small[@]}" --set text.model=chars --set export.from=bpe --set export.to=out-chars
+grep -q '"prepend_scheme":"first"' out-chars/tokenizer.json && ! grep -q '"Prepend"' out-chars/tokenizer.json || fail "a blank behind each added token"
 
 # ---- one merge less is another text model; so is another end of text ----
 mkdir less
