@@ -114,11 +114,31 @@ static bool has_image(const json_t *tokenizer)
     return false;
 }
 
-static bool write_tokenizer(const Export *x, json_t *root, bool begins, const char *folder, const char *dir, Err *e)
+static bool is_template(const json_t *o)
+{
+    const char *type = json_string_value(json_object_get(o, "type"));
+    const json_t *k;
+    size_t i;
+    json_array_foreach(json_object_get(o, "processors"), i, k)
+        if (is_template(k))
+            return true;
+    return type && !strcmp(type, "TemplateProcessing");
+}
+
+/* What makes the library's ids those of prompts: blanks, and no BOS in front of a prompt that has none.  False: they are already. */
+static bool as_prompts(const Export *x, json_t *root, bool bos)
+{
+    const bool begins = spjson_begins(root, word(root, text_bos(x->r.text))), puts = !bos && is_template(json_object_get(root, "post_processor"));
+    if (puts)
+        json_object_set_new(root, "post_processor", json_null());
+    return begins || puts;
+}
+
+static bool write_tokenizer(const Export *x, json_t *root, bool changed, const char *folder, const char *dir, Err *e)
 {
     json_t *list = json_object_get(root, "added_tokens");
     const bool image = x->image_token >= 0 && !has_image(root);
-    if (!begins && !image)
+    if (!changed && !image)
         return copy(folder, dir, "tokenizer.json", e);
     if (!json_is_array(list)) {
         list = json_array();
@@ -137,20 +157,24 @@ static void name_token(json_t *config, const char *key, const char *text)
         json_object_set_new(config, key, json_string(text));
 }
 
-/* LlamaTokenizer may make blanks anew, by these keys: the class that takes tokenizer.json at its word. */
-static void take_begins(json_t *config, int bos)
+/* LlamaTokenizer may make blanks and BOS anew, by these keys: the class that takes tokenizer.json at its word. */
+static void at_its_word(json_t *config, const json_t *tokenizer, int bos)
 {
+    const json_t *as;
     char id[16];
+    size_t i;
     snprintf(id, sizeof id, "%d", bos);
+    json_t *t = json_object_get(json_object_get(config, "added_tokens_decoder"), id);
     json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
     json_object_del(config, "add_prefix_space");
     json_object_del(config, "legacy");
-    json_t *t = json_object_get(json_object_get(config, "added_tokens_decoder"), id);
-    if (json_is_object(t))
-        json_object_set_new(t, "normalized", json_true());
+    json_object_del(config, "add_bos_token");
+    json_array_foreach(json_object_get(tokenizer, "added_tokens"), i, as)
+        if (json_integer_value(json_object_get(as, "id")) == bos && json_is_object(t))
+            json_object_set(t, "normalized", json_object_get(as, "normalized"));
 }
 
-static bool write_config(const Export *x, const json_t *tokenizer, bool begins, const char *folder, const char *dir, Err *e)
+static bool write_config(const Export *x, const json_t *tokenizer, bool changed, const char *folder, const char *dir, Err *e)
 {
     json_t *config;
     if (!load(&config, folder, "tokenizer_config.json", e))
@@ -160,8 +184,8 @@ static bool write_config(const Export *x, const json_t *tokenizer, bool begins, 
     const char *kind = json_string_value(json_object_get(config, "tokenizer_class"));
     if (kind && !strcmp(kind, "TokenizersBackend"))         /* transformers 5's word for what all versions know */
         json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
-    if (begins)
-        take_begins(config, text_bos(x->r.text));
+    if (changed)
+        at_its_word(config, tokenizer, text_bos(x->r.text));
     if (!json_object_get(config, "model_input_names"))      /* else 4.4x adds token_type_ids, which no decoder takes */
         json_object_set_new(config, "model_input_names", json_pack("[s, s]", "input_ids", "attention_mask"));
     json_object_del(config, "chat_template");
@@ -182,19 +206,19 @@ static bool write_config(const Export *x, const json_t *tokenizer, bool begins, 
     return store(config, dir, "tokenizer_config.json", JSON_INDENT(2), e);
 }
 
-bool hfbytes_write(const Export *x, const char *dir, char *note, size_t cap, Err *e)
+bool hfbytes_write(const Export *x, bool bos, const char *dir, char *note, size_t cap, Err *e)
 {
     static const char *const SMALL[] = { "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt" };
     char folder[PATH_ROOM];
     json_t *tokenizer;
     if (!home(x, folder, e) || !load(&tokenizer, folder, "tokenizer.json", e))
         return false;
-    const bool begins = tokenizer && spjson_begins(tokenizer, word(tokenizer, text_bos(x->r.text)));
+    const bool changed = tokenizer && as_prompts(x, tokenizer, bos);
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof SMALL / sizeof *SMALL; i++)
         ok = copy(folder, dir, SMALL[i], e);
     if (tokenizer)
-        ok = ok && write_tokenizer(x, tokenizer, begins, folder, dir, e) && write_config(x, tokenizer, begins, folder, dir, e);
+        ok = ok && write_tokenizer(x, tokenizer, changed, folder, dir, e) && write_config(x, tokenizer, changed, folder, dir, e);
     else
         snprintf(note, cap, "there is no tokenizer.json beside text.model, which transformers needs: save one with its own tools, and name that");
     json_decref(tokenizer);

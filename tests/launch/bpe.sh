@@ -24,6 +24,15 @@ sed 's/"normalizers": *\[\]/"normalizers":[{"type":"Prepend","prepend":"\xE2\x96
     "$golden/bpe_chars.json" >chars/tokenizer.json
 says 0 0 export "$config" "${small[@]}" --set text.model=chars --set export.from=bpe --set export.to=out-chars
 grep -q '"prepend_scheme":"first"' out-chars/tokenizer.json && ! grep -q '"Prepend"' out-chars/tokenizer.json || fail "a blank behind each added token"
+# BOS of the file's post-processor goes where prompts begin without one.
+mkdir ends
+echo '{"eos_token": "<|im_end|>", "bos_token": "<|im_end|>"}' >ends/tokenizer_config.json
+sed 's/"post_processor": *null/"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<|im_end|>"}},{"Sequence":{"id":"A"}}]}/' \
+    "$golden/bpe.json" >ends/tokenizer.json
+for template in plain chatml; do
+    says 0 0 export "$config" "${small[@]}" --set data.template=$template --set text.model=ends --set export.from=bpe --set export.to=out-$template
+done
+grep -q TemplateProcessing out-plain/tokenizer.json && ! grep -q TemplateProcessing out-chatml/tokenizer.json || fail "BOS in front of ChatML"
 
 # ---- one merge less is another text model; so is another end of text ----
 mkdir less
