@@ -184,6 +184,11 @@ static bool write_config(const Export *x, const json_t *tokenizer, bool changed,
     const char *kind = json_string_value(json_object_get(config, "tokenizer_class"));
     if (kind && !strcmp(kind, "TokenizersBackend"))         /* transformers 5's word for what all versions know */
         json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+    json_t *extra = json_object_get(config, "extra_special_tokens");
+    if (json_is_array(extra)) {                             /* likewise: to 4.4x it is an object, and this its list */
+        json_object_set(config, "additional_special_tokens", extra);
+        json_object_del(config, "extra_special_tokens");
+    }
     if (changed)
         at_its_word(config, tokenizer, text_bos(x->r.text));
     if (!json_object_get(config, "model_input_names"))      /* else 4.4x adds token_type_ids, which no decoder takes */

@@ -26,13 +26,14 @@ says 0 0 export "$config" "${small[@]}" --set text.model=chars --set export.from
 grep -q '"prepend_scheme":"first"' out-chars/tokenizer.json && ! grep -q '"Prepend"' out-chars/tokenizer.json || fail "a blank behind each added token"
 # BOS of the file's post-processor goes where prompts begin without one.
 mkdir ends
-echo '{"eos_token": "<|im_end|>", "bos_token": "<|im_end|>"}' >ends/tokenizer_config.json
+echo '{"eos_token": "<|im_end|>", "bos_token": "<|im_end|>", "extra_special_tokens": ["<|im_start|>"]}' >ends/tokenizer_config.json
 sed 's/"post_processor": *null/"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<|im_end|>"}},{"Sequence":{"id":"A"}}]}/' \
     "$golden/bpe.json" >ends/tokenizer.json
 for template in plain chatml; do
     says 0 0 export "$config" "${small[@]}" --set data.template=$template --set text.model=ends --set export.from=bpe --set export.to=out-$template
 done
 grep -q TemplateProcessing out-plain/tokenizer.json && ! grep -q TemplateProcessing out-chatml/tokenizer.json || fail "BOS in front of ChatML"
+grep -q '"additional_special_tokens"' out-plain/tokenizer_config.json || fail "a list that transformers 4 cannot read"
 
 # ---- one merge less is another text model; so is another end of text ----
 mkdir less
