@@ -28,15 +28,16 @@ static bool escape(char c, bool class, const char **as, Err *e)
     if (c == 'S' && class)
         return refused(e, "\\S in a class");
     const char what[] = { '\\', c, 0 };
-    return !c || !strchr("wWbBhHRXKQGC", c) || refused(e, what);
+    return !c || !strchr("wWbBhHvRXKQGC", c) || refused(e, what);
 }
 
-/* \p{Lu}, \pL: general categories mean the same everywhere; scripts do not (PCRE2 takes their extensions, too). */
-static bool category(const char *s, size_t n, size_t *length, Err *e)
+/* \p{Lu}, \pL: general categories mean the same everywhere; scripts do not (PCRE2 takes their extensions, too).  Oniguruma reads \pL as
+   two letters. */
+static bool category(enum Grammar grammar, const char *s, size_t n, size_t *length, Err *e)
 {
     const char *end = n > 2 && s[2] == '{' ? memchr(s, '}', n) : NULL;
     *length = end ? (size_t)(end - s + 1) : n < 3 ? n : 3;
-    if (*length == 3 || *length == 5 || *length == 6)
+    if ((*length == 3 && grammar == GRAMMAR_RUST) || *length == 5 || *length == 6)
         return true;
     char what[24] = "";
     memcpy(what, s, *length < sizeof what ? *length : sizeof what - 1);
@@ -54,6 +55,8 @@ static bool plain(enum Grammar grammar, bool class, const char *s, size_t n, Err
         return true;
     if (n > 1 && s[0] == '}' && s[1] == '+')
         return refused(e, "an interval with + behind it");
+    if (n > 1 && s[0] == '{' && s[1] == ',')
+        return refused(e, "an interval without a lower bound");
     for (size_t i = 2; n > 2 && s[0] == '(' && s[1] == '?' && i < n && strchr("imxa-", s[i]); i++)
         if (s[i] == 'm')
             return refused(e, "(?m");
@@ -69,7 +72,7 @@ static bool translate(enum Grammar grammar, const char *s, size_t n, char *out, 
         const char *as = NULL;
         if (s[i] == '\\' && i + 1 < n) {
             size_t k = 2;
-            if (!escape(s[i + 1], class, &as, e) || (strchr("pP", s[i + 1]) && !category(s + i, n - i, &k, e)))
+            if (!escape(s[i + 1], class, &as, e) || (strchr("pP", s[i + 1]) && !category(grammar, s + i, n - i, &k, e)))
                 return false;
             const size_t said = as ? strlen(as) : k;
             memcpy(out + m, as ? as : s + i, said);

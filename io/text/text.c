@@ -13,6 +13,7 @@
 #include "io/text/bpetext.h"
 #include "io/text/sentencepiece.h"
 #include "io/text/spcheck.h"
+#include "io/text/templates.h"
 
 #define MODEL_BYTES (64 << 20)
 
@@ -106,7 +107,16 @@ static Text *open_file(const char *path, Err *e)
     return t;
 }
 
-/* A folder's tokenizer.json that spells characters is its tokenizer.model once more: the original is taken. */
+/* Has it tokens that the original lacks, and that a prompt is made of?  OpenHermes adds chatml's marks to Llama's pieces. */
+static bool adds_marks(const Text *t, const Text *original)
+{
+    bool more = text_bos(t) >= text_size(original) || text_eos(t) >= text_size(original);
+    for (int k = 0; k < TEMPLATES && !more; k++)
+        more = template_marks(k, t) && !template_marks(k, original);
+    return more;
+}
+
+/* A folder's tokenizer.json that spells characters is its tokenizer.model once more: the original is taken, if it says as much. */
 static Text *open_original(Text *t, const char *path, const char *folder, Err *e)
 {
     char original[PATH_ROOM];
@@ -114,9 +124,15 @@ static Text *open_original(Text *t, const char *path, const char *folder, Err *e
     if (!folder || (t && t->bpe && t->bpe->bytes) || !strstr(path, "/tokenizer.json") || !path_set(original, e, "%s/tokenizer.model", folder) ||
         stat(original, &st) != 0)
         return t;
+    Err none = { 0 };
+    Text *o = open_file(original, &none);
+    if (t && !e->code && o && !none.code && adds_marks(t, o)) {
+        text_close(o);
+        return t;
+    }
     text_close(t);
-    *e = (Err){ 0 };
-    return open_file(original, e);
+    *e = none;
+    return o;
 }
 
 Text *text_open(const char *path, Err *e)

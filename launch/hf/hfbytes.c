@@ -8,6 +8,8 @@
 
 #include <jansson.h>
 
+#include "launch/hf/spjson.h"
+
 enum { BYTES = 64 << 20 };
 
 /* The folder that text.model is, or lies in. */
@@ -112,16 +114,38 @@ static bool has_image(const json_t *tokenizer)
     return false;
 }
 
-static bool write_tokenizer(const Export *x, json_t *root, const char *folder, const char *dir, Err *e)
+static bool is_template(const json_t *o)
+{
+    const char *type = json_string_value(json_object_get(o, "type"));
+    const json_t *k;
+    size_t i;
+    json_array_foreach(json_object_get(o, "processors"), i, k)
+        if (is_template(k))
+            return true;
+    return type && !strcmp(type, "TemplateProcessing");
+}
+
+/* What makes the library's ids those of prompts: blanks, and no BOS in front of a prompt that has none.  False: they are already. */
+static bool as_prompts(const Export *x, json_t *root, bool bos)
+{
+    const bool begins = spjson_begins(root, word(root, text_bos(x->r.text))), puts = !bos && is_template(json_object_get(root, "post_processor"));
+    if (puts)
+        json_object_set_new(root, "post_processor", json_null());
+    return begins || puts;
+}
+
+static bool write_tokenizer(const Export *x, json_t *root, bool changed, const char *folder, const char *dir, Err *e)
 {
     json_t *list = json_object_get(root, "added_tokens");
-    if (x->image_token < 0 || has_image(root))
+    const bool image = x->image_token >= 0 && !has_image(root);
+    if (!changed && !image)
         return copy(folder, dir, "tokenizer.json", e);
     if (!json_is_array(list)) {
         list = json_array();
         json_object_set_new(root, "added_tokens", list);
     }
-    json_array_append_new(list, image_token(true, x->image_token));
+    if (image)
+        json_array_append_new(list, image_token(true, x->image_token));
     return store(json_incref(root), dir, "tokenizer.json", JSON_COMPACT, e);
 }
 
@@ -133,7 +157,24 @@ static void name_token(json_t *config, const char *key, const char *text)
         json_object_set_new(config, key, json_string(text));
 }
 
-static bool write_config(const Export *x, const json_t *tokenizer, const char *folder, const char *dir, Err *e)
+/* LlamaTokenizer may make blanks and BOS anew, by these keys: the class that takes tokenizer.json at its word. */
+static void at_its_word(json_t *config, const json_t *tokenizer, int bos)
+{
+    const json_t *as;
+    char id[16];
+    size_t i;
+    snprintf(id, sizeof id, "%d", bos);
+    json_t *t = json_object_get(json_object_get(config, "added_tokens_decoder"), id);
+    json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+    json_object_del(config, "add_prefix_space");
+    json_object_del(config, "legacy");
+    json_object_del(config, "add_bos_token");
+    json_array_foreach(json_object_get(tokenizer, "added_tokens"), i, as)
+        if (json_integer_value(json_object_get(as, "id")) == bos && json_is_object(t))
+            json_object_set(t, "normalized", json_object_get(as, "normalized"));
+}
+
+static bool write_config(const Export *x, const json_t *tokenizer, bool changed, const char *folder, const char *dir, Err *e)
 {
     json_t *config;
     if (!load(&config, folder, "tokenizer_config.json", e))
@@ -143,6 +184,13 @@ static bool write_config(const Export *x, const json_t *tokenizer, const char *f
     const char *kind = json_string_value(json_object_get(config, "tokenizer_class"));
     if (kind && !strcmp(kind, "TokenizersBackend"))         /* transformers 5's word for what all versions know */
         json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+    json_t *extra = json_object_get(config, "extra_special_tokens");
+    if (json_is_array(extra)) {                             /* likewise: to 4.4x it is an object, and this its list */
+        json_object_set(config, "additional_special_tokens", extra);
+        json_object_del(config, "extra_special_tokens");
+    }
+    if (changed)
+        at_its_word(config, tokenizer, text_bos(x->r.text));
     if (!json_object_get(config, "model_input_names"))      /* else 4.4x adds token_type_ids, which no decoder takes */
         json_object_set_new(config, "model_input_names", json_pack("[s, s]", "input_ids", "attention_mask"));
     json_object_del(config, "chat_template");
@@ -163,18 +211,19 @@ static bool write_config(const Export *x, const json_t *tokenizer, const char *f
     return store(config, dir, "tokenizer_config.json", JSON_INDENT(2), e);
 }
 
-bool hfbytes_write(const Export *x, const char *dir, char *note, size_t cap, Err *e)
+bool hfbytes_write(const Export *x, bool bos, const char *dir, char *note, size_t cap, Err *e)
 {
     static const char *const SMALL[] = { "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt" };
     char folder[PATH_ROOM];
     json_t *tokenizer;
     if (!home(x, folder, e) || !load(&tokenizer, folder, "tokenizer.json", e))
         return false;
+    const bool changed = tokenizer && as_prompts(x, tokenizer, bos);
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof SMALL / sizeof *SMALL; i++)
         ok = copy(folder, dir, SMALL[i], e);
     if (tokenizer)
-        ok = ok && write_tokenizer(x, tokenizer, folder, dir, e) && write_config(x, tokenizer, folder, dir, e);
+        ok = ok && write_tokenizer(x, tokenizer, changed, folder, dir, e) && write_config(x, tokenizer, changed, folder, dir, e);
     else
         snprintf(note, cap, "there is no tokenizer.json beside text.model, which transformers needs: save one with its own tools, and name that");
     json_decref(tokenizer);

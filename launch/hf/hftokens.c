@@ -81,7 +81,7 @@ bool hftokens_write(const Export *x, const char *dir, char *note, size_t cap, Er
     if (ok && path[0])
         ok = write_pieces(x, &s, path, dir, note, cap, e);
     else if (ok)
-        ok = hfbytes_write(x, dir, note, cap, e);
+        ok = hfbytes_write(x, begins_with_bos(x), dir, note, cap, e);
     sppieces_close(&s);
     const Config *c = x->r.c;
     return ok && (x->layout == HF_SIGLIP ||

@@ -174,8 +174,10 @@ static json_t *added(const HfTokens *t)
     return list;
 }
 
-/* "<s>" -> "<s>(?=[\s\S])", each of its characters as itself. */
-static json_t *behind(const char *bos)
+#define LINE "\xE2\x96\x81"      /* U+2581, a blank */
+
+/* "<s>" -> "<s>(?=[\s\S])", each of its characters as itself; [\s\S] is what may follow. */
+static json_t *behind(const char *bos, const char *before)
 {
     char pattern[256], content[128];
     size_t n = 0;
@@ -184,8 +186,8 @@ static json_t *behind(const char *bos)
             pattern[n++] = '\\';
         pattern[n++] = *c;
     }
-    snprintf(pattern + n, sizeof pattern - n, "(?=[\\s\\S])");
-    snprintf(content, sizeof content, "%.100s\xE2\x96\x81", bos);
+    snprintf(pattern + n, sizeof pattern - n, "(?=%s)", before);
+    snprintf(content, sizeof content, "%.100s" LINE, bos);
     return json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "Regex", pattern, "content", content);
 }
 
@@ -220,7 +222,7 @@ char *spjson_text(const SpPieces *s, const HfTokens *t, const char **why)
     const char *unk = unknown(s);
     json_t *root = json_pack("{s:s, s:n, s:n}", "version", "1.0", "truncation", "padding");
     json_object_set_new(root, "added_tokens", added(t));
-    json_object_set_new(root, "normalizer", t->bos && s->prefix ? behind(t->bos) : json_null());
+    json_object_set_new(root, "normalizer", t->bos && s->prefix ? behind(t->bos, "[\\s\\S]") : json_null());
     json_object_set_new(root, "pre_tokenizer", json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", "\xE2\x96\x81",
                                                          "prepend_scheme", s->prefix ? "first" : "never", "split", 0));
     json_object_set_new(root, "post_processor", t->add_bos ? with_bos(t) : json_null());
@@ -231,4 +233,45 @@ char *spjson_text(const SpPieces *s, const HfTokens *t, const char **why)
     if (!text)
         *why = "a piece is not UTF-8, or there twice";
     return text;
+}
+
+/* ---- a tokenizer.json of somebody else's ---- */
+
+static bool is(const json_t *o, const char *type)
+{
+    const char *said = json_string_value(json_object_get(o, "type"));
+    return said && !strcmp(said, type);
+}
+
+/* Metaspace that puts a blank in front; its key says how in either of two ways. */
+static bool leads(const json_t *o)
+{
+    const char *scheme = json_string_value(json_object_get(o, "prepend_scheme"));
+    return is(o, "Metaspace") && (scheme ? strcmp(scheme, "never") != 0 : !json_is_false(json_object_get(o, "add_prefix_space")));
+}
+
+bool spjson_begins(json_t *root, const char *bos)
+{
+    json_t *pre = json_object_get(root, "pre_tokenizer"), *normal = json_object_get(root, "normalizer"), *steps = json_object_get(normal, "normalizers"), *t;
+    const bool prepend = (!pre || json_is_null(pre)) && json_array_size(steps) == 2 && is(json_array_get(steps, 0), "Prepend") && is(json_array_get(steps, 1), "Replace");
+    size_t i;
+    if (!prepend && !leads(pre))
+        return false;
+    if (prepend) {                              /* Llama's of transformers 4.4x */
+        pre = json_pack("{s:s, s:s, s:b}", "type", "Metaspace", "replacement", LINE, "split", 0);
+        json_object_set_new(root, "pre_tokenizer", pre);
+        normal = NULL;
+    }
+    json_object_set_new(pre, "prepend_scheme", json_string("first"));
+    json_object_del(pre, "add_prefix_space");
+    json_t *list = json_array();
+    if (normal && !json_is_null(normal))
+        json_array_append(list, normal);
+    if (bos)
+        json_array_append_new(list, behind(bos, prepend ? "[\\s\\S]" : "[^ " LINE "]"));
+    json_object_set_new(root, "normalizer", json_pack("{s:s, s:o}", "type", "Sequence", "normalizers", list));
+    json_array_foreach(json_object_get(root, "added_tokens"), i, t)
+        if (bos && !strcmp(json_string_value(json_object_get(t, "content")), bos))
+            json_object_set_new(t, "normalized", json_true());
+    return true;
 }

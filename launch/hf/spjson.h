@@ -12,6 +12,8 @@
  * Tests   tests/peers/check_export.py (ids, by transformers of two versions)
  */
 #pragma once
+#include <jansson.h>
+
 #include "io/hf/hfwrite.h"
 #include "io/text/sppieces.h"
 
@@ -21,3 +23,6 @@ char *spjson_text(const SpPieces *s, const HfTokens *t, const char **why);
 /* The pieces that are no text, and what the user defined: `token` (pieces + 1); returns how many.  Their texts live in *texts,
    to be freed. */
 int   spjson_tokens(const SpPieces *s, HfToken *token, char **texts);
+/* A tokenizer.json of characters that puts a blank in front of each text, also behind an added token (Prepend, Metaspace): only at the
+   beginning and behind BOS (NULL: there is none) from now on, as above.  False: it has no such blank. */
+bool  spjson_begins(json_t *root, const char *bos);

@@ -18,6 +18,22 @@ says 0 0 chat "$config" "${small[@]}" --set text.model=model/tokenizer.json --se
 # An export keeps the file and names what transformers 4 must not add to it.
 says 0 0 export "$config" "${small[@]}" --set text.model=model --set export.from=bpe --set export.to=out-hf
 grep -q '"model_input_names"' out-hf/tokenizer_config.json && grep -q '"image_token"' out-hf/tokenizer_config.json || fail "another tokenizer_config.json"
+# One of characters, whose blank would stand behind each added token: it stands where prompts have it.
+mkdir chars
+sed 's/"normalizers": *\[\]/"normalizers":[{"type":"Prepend","prepend":"\xE2\x96\x81"},{"type":"Replace","pattern":{"String":" "},"content":"\xE2\x96\x81"}]/' \
+    "$golden/bpe_chars.json" >chars/tokenizer.json
+says 0 0 export "$config" "${small[@]}" --set text.model=chars --set export.from=bpe --set export.to=out-chars
+grep -q '"prepend_scheme":"first"' out-chars/tokenizer.json && ! grep -q '"Prepend"' out-chars/tokenizer.json || fail "a blank behind each added token"
+# BOS of the file's post-processor goes where prompts begin without one.
+mkdir ends
+echo '{"eos_token": "<|im_end|>", "bos_token": "<|im_end|>", "extra_special_tokens": ["<|im_start|>"]}' >ends/tokenizer_config.json
+sed 's/"post_processor": *null/"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<|im_end|>"}},{"Sequence":{"id":"A"}}]}/' \
+    "$golden/bpe.json" >ends/tokenizer.json
+for template in plain chatml; do
+    says 0 0 export "$config" "${small[@]}" --set data.template=$template --set text.model=ends --set export.from=bpe --set export.to=out-$template
+done
+grep -q TemplateProcessing out-plain/tokenizer.json && ! grep -q TemplateProcessing out-chatml/tokenizer.json || fail "BOS in front of ChatML"
+grep -q '"additional_special_tokens"' out-plain/tokenizer_config.json || fail "a list that transformers 4 cannot read"
 
 # ---- one merge less is another text model; so is another end of text ----
 mkdir less

@@ -235,6 +235,12 @@ static void test_original_beside(void **state)
     assert_true(text_hash(folder) == text_hash(alone));
     text_close(folder);
     text_close(alone);
+    json_t *root = golden_json("bpe_chars.json");      /* as OpenHermes: the marks stand in tokenizer.json alone */
+    json_object_set_new(root, "added_tokens", part("[{\"id\":900,\"content\":\"<|im_start|>\"},{\"id\":901,\"content\":\"<|im_end|>\"}]"));
+    text_close(opened(open_json("both/tokenizer.json", root, &e), &e));
+    folder = opened(text_open(file("both"), &e), &e);
+    assert_int_equal(text_symbol(folder, "<|im_end|>"), 901);
+    text_close(folder);
     text_close(opened(open_json("both/tokenizer.json", golden_json("bpe.json"), &e), &e));
     folder = opened(text_open(file("both"), &e), &e);
     assert_int_equal(text_symbol(folder, "<|im_end|>"), 1);
