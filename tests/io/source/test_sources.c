@@ -217,22 +217,6 @@ static void test_webdataset(void **state)
     passed(1, "samples without a caption", 1);
     passed(2, "members without a key", 1);
     passed(3, "samples without a picture", 1);
-    /* a conversation wins over the caption wherever and however it stands; the system prompt goes with it; a byte order mark is fine */
-    put("1.json", "\xEF\xBB\xBF{\"conversations\": null, \"messages\": [1], \"system\": \"be brief\", \"caption\": \"x\"}");
-    put("2.json", "{\"conversations\": \"[2]\", \"caption\": \"x\"}");
-    finish("0.tar");
-    lists(list_webdataset, "0.tar", "{\"id\":\"1\",\"messages\":[\"1\"],\"system\":\"be brief\"}\n{\"id\":\"2\",\"conversations\":\"[2]\"}\n");
-    put("1.json", "{\"conversations\": [1], \"messages\": [1]}");
-    finish("0.tar");
-    refuses(list_webdataset, "0.tar", "two conversations", "sample 1");
-    put("1.jpg", "1");
-    put("1.json", "{\"images\": [\"1.jpg\", \"2.jpg\"], \"conversations\": [1]}");
-    finish("0.tar");
-    refuses(list_webdataset, "0.tar", "more pictures than the tar has", "sample 1");
-    put("1.jpg", "1");
-    put("1.json", "{\"caption\": \"one\", \"caption\": \"two\"}");
-    finish("0.tar");
-    refuses(list_webdataset, "0.tar", "no JSON", "sample 1");
     put("1.json", "{\"image\": \"coco/1.jpg\", \"conversations\": [{\"from\": \"human\", \"value\": \"hi\"}]}");
     put("2.json", "{\"image\": null, \"conversations\": []}");
     put("3.jpg", "x");
@@ -271,6 +255,27 @@ static void test_webdataset(void **state)
     tar_bytes = 0;
 }
 
+/* A conversation wins over the caption wherever and however it stands; the system prompt goes with it; a byte order mark is fine. */
+static void test_webdataset_talk(void **state)
+{
+    (void)state;
+    put("1.json", "\xEF\xBB\xBF{\"conversations\": null, \"messages\": [1], \"system\": \"be brief\", \"caption\": \"x\"}");
+    put("2.json", "{\"conversations\": \"[2]\", \"caption\": \"x\"}");
+    finish("0.tar");
+    lists(list_webdataset, "0.tar", "{\"id\":\"1\",\"messages\":[\"1\"],\"system\":\"be brief\"}\n{\"id\":\"2\",\"conversations\":\"[2]\"}\n");
+    put("1.json", "{\"conversations\": [1], \"messages\": [1]}");
+    finish("0.tar");
+    refuses(list_webdataset, "0.tar", "two conversations", "sample 1");
+    put("1.jpg", "1");
+    put("1.json", "{\"images\": [\"1.jpg\", \"2.jpg\"], \"conversations\": [1]}");
+    finish("0.tar");
+    refuses(list_webdataset, "0.tar", "more pictures than the tar has", "sample 1");
+    put("1.jpg", "1");
+    put("1.json", "{\"caption\": \"one\", \"caption\": \"two\"}");
+    finish("0.tar");
+    refuses(list_webdataset, "0.tar", "no JSON", "sample 1");
+}
+
 /* More kinds than there is room for are others; what is said of bad ones is kept for the first few. */
 static void test_counts(void **state)
 {
@@ -301,7 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_coco),
-        cmocka_unit_test(test_llava_files), cmocka_unit_test(test_folder), cmocka_unit_test(test_webdataset), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_llava_files), cmocka_unit_test(test_folder), cmocka_unit_test(test_webdataset), cmocka_unit_test(test_webdataset_talk), cmocka_unit_test(test_counts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
