@@ -270,8 +270,10 @@ bool spjson_begins(json_t *root, const char *bos)
     if (bos)
         json_array_append_new(list, behind(bos, prepend ? "[\\s\\S]" : "[^ " LINE "]"));
     json_object_set_new(root, "normalizer", json_pack("{s:s, s:o}", "type", "Sequence", "normalizers", list));
-    json_array_foreach(json_object_get(root, "added_tokens"), i, t)
-        if (bos && !strcmp(json_string_value(json_object_get(t, "content")), bos))
+    json_array_foreach(json_object_get(root, "added_tokens"), i, t) {
+        const char *content = json_string_value(json_object_get(t, "content"));      /* text.model may be another file of the folder */
+        if (bos && content && !strcmp(content, bos))
             json_object_set_new(t, "normalized", json_true());
+    }
     return true;
 }

@@ -9,7 +9,7 @@
  *     post_processor   BOS in front of a text that is tokenized with special tokens
  *
  * So the ids of a rendered chat template are those of prompt_build.  Local.
- * Tests   tests/peers/check_export.py (ids, by transformers of two versions)
+ * Tests   tests/peers/check_export.sh (ids, by transformers of two versions)
  */
 #pragma once
 #include <jansson.h>
