@@ -7,16 +7,17 @@ enum { LOST = EXACT_WORDS - 1, BITS = 32 };
 
 void exact_add(Exact *s, double x)
 {
-    int exponent;
-    if (x == 0)
+    uint64_t u;
+    memcpy(&u, &x, sizeof u);
+    const int exponent = (int)(u >> 52 & 0x7ff);                   /* |x| = whole 2^(exponent - 1075), but for what is too small to count */
+    uint64_t whole = (u & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1) << 52;
+    int at = exponent - 1075 + EXACT_LOW;                          /* the bit where the last of 53 bits belongs */
+    if (exponent == 0)
         return;
-    const double fraction = frexp(x, &exponent);                   /* x = fraction 2^exponent, 1/2 <= |fraction| < 1 */
-    int at = exponent - 53 + EXACT_LOW;                            /* the bit where the last of 53 bits belongs */
-    if (!isfinite(x) || at > BITS * (EXACT_DIGITS - 2)) {
+    if (exponent == 0x7ff || at > BITS * (EXACT_DIGITS - 2)) {
         s->word[LOST]++;
         return;
     }
-    uint64_t whole = (uint64_t)ldexp(fabs(fraction), 53);
     if (at < 0) {
         whole = at > -64 ? whole >> -at : 0;
         at = 0;
@@ -24,6 +25,22 @@ void exact_add(Exact *s, double x)
     unsigned __int128 bits = (unsigned __int128)whole << at % BITS;
     for (int64_t *w = s->word + at / BITS; bits; bits >>= BITS, w++)
         *w += x < 0 ? -(int64_t)(bits & UINT32_MAX) : (int64_t)(bits & UINT32_MAX);
+}
+
+/* Sums of parts join to the same sum: each thread has its own. */
+void exact_add_all(Exact *s, const double *x, int64_t n)
+{
+    enum { WORTH = 4096 };
+#pragma omp parallel if (n >= WORTH)
+    {
+        Exact part = { 0 };
+#pragma omp for nowait
+        for (int64_t i = 0; i < n; i++)
+            exact_add(&part, x[i]);
+#pragma omp critical
+        for (int i = 0; i < EXACT_WORDS; i++)
+            s->word[i] += part.word[i];
+    }
 }
 
 /* Every digit but the last into [0, 2^32), what is over into the next. */

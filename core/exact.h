@@ -21,4 +21,5 @@ enum { EXACT_DIGITS = 22, EXACT_LOW = 320 /* the lowest digit's weight is 2^-EXA
 typedef struct { int64_t word[EXACT_WORDS]; } Exact;       /* digits, the carry out of them, addends that have no place */
 
 void   exact_add(Exact *s, double x);
+void   exact_add_all(Exact *s, const double *x, int64_t n);
 double exact_value(const Exact *s);

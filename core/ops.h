@@ -18,6 +18,7 @@
 enum { GELU_TANH, GELU_ERF, GELU_QUICK };   /* kinds of gelu: tanh approximation (SigLIP), exact erf (projector, head), x sigmoid(1.702 x) (CLIP) */
 enum { FULL = 0, CAUSAL = 1 };      /* attention masks */
 typedef struct { float div[3], sub[3]; } Colours;       /* a value v of a picture becomes v / div - sub, by colour */
+typedef struct { int to, from; } Addition;
 typedef struct { int m; const int32_t *id; const float *p; } XentSoft;      /* (V,m): what each class stands for */
 
 typedef struct {
@@ -115,7 +116,10 @@ typedef struct {
     int (*pick)(const float *z, int V, float temperature, double u);
     /* ---- optimizer ---- */
     double (*sumsq)(const float *x, int64_t n);                     /* a fixed summation order; inf/NaN pass through */
-    void (*sumsq_columns)(double *out /*(cols)*/, const float *x, int64_t rows, int cols, int ld);   /* row r at x + r ld */
+    /* out[k] = sumsq of block k of x (n): `block` elements each, but the first, which has `first` (1 .. block), and the last */
+    void (*sumsq_blocks)(double *out, const float *x, int64_t n, int block, int first);
+    /* x[to] += x[from] (n), one addition after the other; out = x[0], may be one of them; what x holds is used up */
+    void (*sum_tree)(float *out, float *const *x, const Addition *add, int additions, int64_t n);
     /* 16 bits on the wire: to the nearest, ties to even; widening is exact */
     void (*to_bf16)(uint16_t *out, const float *x, int64_t n);
     void (*from_bf16)(float *out, const uint16_t *x, int64_t n);

@@ -299,9 +299,14 @@ static double sumsq(const float *x, int64_t n)
     double r; SPAN("sumsq", r = was.sumsq(x, n)); return r;
 }
 
-static void sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld)
+static void sumsq_blocks(double *out, const float *x, int64_t n, int block, int first)
 {
-    SPAN("sumsq_columns", was.sumsq_columns(out, x, rows, cols, ld));
+    SPAN("sumsq_blocks", was.sumsq_blocks(out, x, n, block, first));
+}
+
+static void sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n)
+{
+    SPAN("sum_tree", was.sum_tree(out, x, add, additions, n));
 }
 
 static void to_bf16(uint16_t *out, const float *x, int64_t n)
@@ -333,7 +338,7 @@ static const Ops SPANS = {
     .sigmoid_contrast = sigmoid_contrast, .mse = mse, .noise = noise, .noise_mix = noise_mix, .nearest = nearest, .nearest_bid =
     nearest_bid, .nearest_won = nearest_won, .nearest_m = nearest_m, .soft_targets = soft_targets, .residual = residual, .code_stats =
     code_stats, .code_count = code_count, .code_update = code_update, .code_restart = code_restart, .entropy = entropy, .pick = pick,
-    .sumsq = sumsq, .sumsq_columns = sumsq_columns, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
+    .sumsq = sumsq, .sumsq_blocks = sumsq_blocks, .sum_tree = sum_tree, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
 };
 
 void ops_spans(bool on)

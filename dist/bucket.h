@@ -1,28 +1,28 @@
 /*
  * bucket.h -- gradients added up over micro-batches and replicas while backward still runs
  *
- * The gradient is cut into buckets.  Behind the OnGrad door a bucket starts to be reduced as soon as all its gradients are
- * final.
+ * The sections of zero.h are exchanged in rounds, a few MB at a time: one round of one section is a bucket.  Behind the OnGrad door a
+ * bucket starts to be reduced as soon as all gradients of its section are final.
  *
- *     flat gradient   |  0  |  1  |  2  |  3  |          backward fills it from the end to the front,
- *     started               ^ tail     <---              inside a block in any order
+ *     flat gradient   |    0    |    1    |    2    |      backward fills it from the end to the front,
+ *     started                   ^ tail       <---          inside a block in any order
  *
- * Canonical: the gradient of each micro-batch is a leaf of the tree of canon.h.  Leaves of this replica are added up as they
- * become final, tensor by tensor, while they are in cache; then every rank sends every other its piece of the bucket, adds
- * up the pieces that it got in the tree's order, and (without ZeRO) sends the sum to all.  Both ways carry as many bytes as a
- * ring or recursive halving does; in one exchange instead of log2 of them, because each further one would have to wait
+ * The gradient of each micro-batch is a leaf of the tree of canon.h.  Leaves of this replica are added up as they become final, tensor
+ * by tensor, while they are in cache; then every rank sends every other its piece of the bucket, what lies in that rank's share, adds
+ * up the pieces that it got in the tree's order, and (where a section is not owned) sends the sum to all.  Both ways carry as many
+ * bytes as a ring or recursive halving does; in one exchange instead of log2 of them, because each further one would have to wait
  * for the next poll; and any number of replicas will do.
  *
  *     rank 0  [a0|a1|a2]         a0 b0 c0 -> (a0+b0)+c0          micro-batches 0 1 2 on ranks 0 1 2:
  *     rank 1  [b0|b1|b2]  --->   a1 b1 c1 -> (a1+b1)+c1          the tree over three leaves
  *     rank 2  [c0|c1|c2]         a2 b2 c2 -> (a2+b2)+c2
  *
- * Fast: micro-batches add up where they lie, MPI sums over replicas in its own order; or, with bf16 on the wire, pieces are
- * exchanged as above but rounded to 16 bits, added in fp32.
+ * Pieces lie in the flat gradient where they belong, there and back: nothing is packed.
  *
- * Without ZeRO a bucket is a range of the flat gradient, its pieces equal parts; afterwards grads is the sum.  With ZeRO it
- * is some tensors, its pieces the shares of zero.h, packed one behind the other; afterwards this rank's shares in grads are
- * the sum (and all of what carries STATE), the rest is undefined.
+ * Fast: micro-batches add up where they lie, and the tree's leaves are the replicas; bf16 on the wire rounds pieces to 16 bits, which
+ * are added in fp32.
+ *
+ * Afterwards this rank's shares in grads are the sum, and all of a section that is not owned; the rest is undefined.
  *
  * DESIGN
  * Why buckets: a sum of a few MB stays in cache and runs at several times the rate of one of 100 MB.
@@ -30,8 +30,8 @@
  *   progress thread would take a core from the arithmetic; so each call of the door tests what is under way.
  *   The model calls it with an empty range in the gaps of long parts.
  * What order: MPI wants the same order of collectives on all ranks, but a rank may mark its parameters in
- *   another order, or never mark some (no picture in its batch).  So buckets start strictly from the last to
- *   the first: a bucket starts when everything from its first element to the end of the buffer is final.
+ *   another order, or never mark some (no picture in its batch).  So sections start strictly from the last to
+ *   the first: one starts when everything from its first element to the end of the buffer is final.
  *   What follows the exchange has a communicator of its own, with the same order.
  * Who owns what: from its start until buckets_wait returns a bucket belongs to MPI.
  * What comes before: weights that are still on their way (zero.h).  A rank whose batch did not need some of them has not
@@ -50,9 +50,8 @@ enum { WIRE_FP32, WIRE_BF16 };
 
 typedef struct {
     int     reduction, wire;       /* REDUCE_...; WIRE_...: bf16 goes with fast only */
-    bool    zero1;
     int     leaves;                /* micro-batches of a replica in a step */
-    int64_t bytes;                 /* of a bucket; equal on all ranks, about 2 MB */
+    int64_t bytes;                 /* of a bucket, of all replicas' pieces together; equal on all ranks */
 } BucketConf;
 
 typedef struct Buckets Buckets;
@@ -71,11 +70,14 @@ void     buckets_leave(Buckets *b);
    for all: grads is the sum over dp.  Collective over dp. */
 void     buckets_wait(Buckets *b);
 
+/* Bytes of a bucket (and of what else goes at once) among so many replicas: a few MB stay in cache, and pieces of 64 KiB are large
+   enough for a network: what a message costs is little beside its bytes. */
+static inline int64_t bucket_size(int replicas) { return max64(2 << 20, (int64_t)replicas << 16); }
 /* Can MPI's ints count the pieces of so many ranks?  Else buckets_open ends the program.  Local, without MPI. */
 bool     buckets_count(const Zero *z, const BucketConf *c);
 /* Memory that buckets_open takes, in bytes; bytes that z's rank sends in a step, 0 if it is alone.  Local, without MPI: asvr plan
    asks, too. */
 size_t   buckets_memory(const Zero *z, const BucketConf *c);
 int64_t  buckets_bytes(const Zero *z, const BucketConf *c);
-/* Bytes that MPI itself allocates for what is under way, as Open MPI 4.1 does: copies of sums.  Local, without MPI. */
-size_t   buckets_foreign(const Zero *z, const BucketConf *c);
+/* Buckets under way at most.  Local, without MPI. */
+int      buckets_ring(const Zero *z, const BucketConf *c);

@@ -5,27 +5,25 @@
 
 #include "dist/bucketslot.h"
 
-enum { RING = 8 };
+/* Under way at once: a decoder block's gradients, which become final within a short time, are about a sixteenth of a small model's; of a
+   large one this much must do. */
+enum { LEAST = 8, SHARE = 16, MOST_BYTES = 512 << 20 };
 
-bool bucket_shared(const Zero *z, const Lot *l)
-{
-    for (int i = l->first; i < l->last; i++)
-        if (has_grad(z, i) && !z->mine[i])
-            return true;
-    return false;
-}
+static bool canonical(const Buckets *b) { return b->c.reduction == REDUCE_CANONICAL; }
+/* Leaves of the tree that a replica has: with the fast reduction its sum is one. */
+static int64_t leaves(const BucketConf *c) { return c->reduction == REDUCE_CANONICAL ? c->leaves : 1; }
 
 static void layout_slot(const Buckets *b, Arena *a, Slot *s)
 {
-    const bool canonical = b->c.reduction == REDUCE_CANONICAL, half = b->c.wire == WIRE_BF16;
-    const int64_t r = b->ranks, rounds = b->rounds;
+    const bool half = b->c.wire == WIRE_BF16;
+    const int64_t r = b->ranks, most = b->most;
     s->count = TAKE(a, int, r);            s->at      = TAKE(a, int, r);
-    s->to    = TAKE(a, int, rounds * r);   s->from    = TAKE(a, int, rounds * r);
-    s->from_at = TAKE(a, int, rounds * r); s->op      = TAKE(a, CommOp, rounds);
-    s->source = TAKE(a, float *, rounds);  s->piece   = TAKE(a, float *, b->slots);
-    s->send  = b->c.zero1 ? TAKE(a, float, b->parts * b->room) : NULL;
-    s->recv  = canonical ? TAKE(a, float, b->slots * b->piece) : half || b->c.zero1 ? TAKE(a, float, b->piece) : NULL;
-    s->half  = half ? TAKE(a, uint16_t, b->room) : NULL;
+    s->to    = TAKE(a, int, most * r);     s->from    = TAKE(a, int, most * r);
+    s->from_at = TAKE(a, int, most * r);   s->op      = TAKE(a, CommOp, most);
+    s->x     = TAKE(a, float *, b->slots);
+    s->recv  = TAKE(a, float, b->slots * b->piece);
+    s->half  = half ? TAKE(a, uint16_t, r * b->piece) : NULL;
+    s->half_at = half ? TAKE(a, int, r) : NULL;
     s->half_recv = half ? TAKE(a, uint16_t, r * b->piece) : NULL;
 }
 
@@ -41,61 +39,51 @@ static void layout(Buckets *b)
     }
     if (b->ranks == 1)
         return;
-    b->lot = b->c.zero1 ? TAKE(a, Lot, b->n) : NULL;
+    b->round = TAKE(a, Round, b->n);
     b->parts_of = TAKE(a, int, b->ranks);
     b->first_slot = TAKE(a, int, b->ranks);
-    b->add = TAKE(a, CanonAdd, b->slots);
+    b->add = TAKE(a, Addition, b->slots);
     b->slot = TAKE(a, Slot, b->ring);
     Slot measured;
     for (int k = 0; k < b->ring; k++)
         layout_slot(b, a, b->slot ? &b->slot[k] : &measured);
 }
 
-/* To be freed. */
-static Lot *lots(const Buckets *b)
+/* The rounds of all sections, in the order in which they start, into out unless it is NULL. */
+static int list_rounds(Buckets *b, Round *out)
 {
-    Lot *lot = calloc((size_t)b->n + 1, sizeof *lot);
-    CHECK(lot, "no memory for %d buckets", b->n);
-    zero_lots(b->z, has_grad, b->span, lot);
-    return lot;
-}
-
-/* The most that one rank's piece of one bucket can be. */
-static int64_t largest_piece(const Buckets *b)
-{
-    int64_t most = ceil_div(b->span, b->ranks);
-    if (!b->c.zero1)
-        return most;
-    Lot *lot = lots(b);
-    for (int k = 0; k < b->n; k++)
-        most = max64(most, zero_lot_count(b->z, has_grad, &lot[k], b->rank));
-    free(lot);
-    return most;
+    int n = 0;
+    for (int s = b->z->sections - 1; s >= 0; s--) {
+        int64_t each;
+        const int rounds = zero_rounds(&b->z->section[s], b->ranks, b->c.bytes, &each);
+        for (int k = 0; k < rounds; k++, n++)
+            if (out)
+                out[n] = (Round){ s, k * each, each };
+        b->piece = max64(b->piece, each);
+    }
+    return n;
 }
 
 /* False: more ranks than MPI's ints can count pieces for. */
 static bool counts(Buckets *b, const Zero *z, const BucketConf *c)
 {
-    const int64_t most = c->bytes / (int64_t)sizeof(float), span = min64(most, max64(1, z->table->grads));
-    CHECK(most > 0 && most <= INT_MAX / 2, "a bucket of %lld bytes", (long long)c->bytes);
+    CHECK(c->bytes > 0 && c->bytes <= INT_MAX, "a bucket of %lld bytes", (long long)c->bytes);
     CHECK(c->wire == WIRE_FP32 || c->reduction == REDUCE_FAST, "bf16 on the wire goes with the fast reduction");
-    const bool canonical = c->reduction == REDUCE_CANONICAL;
-    *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .span = span, .room = span + z->ranks,
-                    .arena.name = "buckets" };
-    b->depth = canonical ? canon_waiting((int64_t)z->rank * c->leaves, c->leaves) : 0;
-    b->parts = b->rounds = 1;
+    *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .arena.name = "buckets" };
+    b->depth = canonical(b) ? canon_waiting((int64_t)z->rank * c->leaves, c->leaves) : 0;
+    b->parts = b->most = 1;
     if (z->ranks == 1)
         return true;
-    b->n = c->zero1 ? zero_lots(z, has_grad, span, NULL) : (int)ceil_div(z->table->grads, span);
-    b->ring = (int)max64(1, min64(RING, b->n));     /* for fast sums, too: MPI allocates as much as it has under way */
+    b->n = list_rounds(b, NULL);
+    const int64_t bytes = min64(MOST_BYTES, z->table->grads * (int64_t)sizeof(float) / SHARE);
+    b->ring = (int)max64(1, min64(b->n, max64(LEAST, ceil_div(bytes, c->bytes))));
     for (int r = 0; r < z->ranks; r++) {
-        const int parts = canonical ? canon_parts((int64_t)r * c->leaves, c->leaves).n : 1;
+        const int parts = canon_parts(r * leaves(c), leaves(c)).n;
         b->parts = r == z->rank ? parts : b->parts;
-        b->rounds = parts > b->rounds ? parts : b->rounds;
+        b->most = parts > b->most ? parts : b->most;
         b->slots += parts;
     }
-    b->piece = largest_piece(b);
-    return b->slots * b->piece <= INT_MAX && b->room <= INT_MAX;
+    return b->slots * b->piece <= INT_MAX;
 }
 
 static void measure(Buckets *b, const Zero *z, const BucketConf *c)
@@ -109,6 +97,13 @@ bool buckets_count(const Zero *z, const BucketConf *c)
     return counts(&b, z, c);
 }
 
+int buckets_ring(const Zero *z, const BucketConf *c)
+{
+    Buckets b;
+    measure(&b, z, c);
+    return b.ring;
+}
+
 /* The order of additions over all parts of all replicas. */
 static void order(Buckets *b)
 {
@@ -116,7 +111,7 @@ static void order(Buckets *b)
     CHECK(node, "no memory for the parts of %d replicas", b->ranks);
     int n = 0;
     for (int r = 0; r < b->ranks; r++) {
-        const CanonStack s = canon_parts((int64_t)r * b->c.leaves, b->c.leaves);
+        const CanonStack s = canon_parts(r * leaves(&b->c), leaves(&b->c));
         b->parts_of[r] = s.n;
         b->first_slot[r] = n;
         memcpy(node + n, s.node, (size_t)s.n * sizeof *node);
@@ -139,10 +134,10 @@ Buckets *buckets_open(const Zero *z, float *grads, const Grid *g, const BucketCo
     b->dp = g->dp;
     b->collect = comm_split(g->dp, 0, g->dp_rank);
     comm_axis(b->collect, AXIS_DP);
-    if (b->lot)
-        zero_lots(z, has_grad, b->span, b->lot);
-    if (b->ranks > 1 && c->reduction == REDUCE_CANONICAL)
+    if (b->ranks > 1) {
+        list_rounds(b, b->round);
         order(b);
+    }
     b->started = b->reduced = b->done = b->n;
     memset(b->final, true, (size_t)z->table->n);    /* a mark before the first begin is a bug */
     return b;
@@ -164,58 +159,18 @@ size_t buckets_memory(const Zero *z, const BucketConf *c)
     return b.arena.size;
 }
 
-/* Elements of all buckets: all of them, this rank's to add up, and of those the ones whose sums then go to everybody. */
-typedef struct { int64_t all, mine, shared; } Pieces;
-
-static Pieces pieces(const Buckets *b)
-{
-    const Zero *z = b->z;
-    Pieces p = { 0 };
-    if (!b->c.zero1) {
-        p.all = z->table->grads;                    /* with what aligns the tensors */
-        for (int64_t end = p.all; end > 0; end -= b->span)
-            p.mine += bucket_piece(min64(end, b->span), b->ranks, b->rank);
-        p.shared = p.mine;
-        return p;
-    }
-    Lot *lot = lots(b);
-    for (int i = 0; i < z->table->n; i++)
-        p.all += has_grad(z, i) ? z->table->p[i].count : 0;
-    for (int k = 0; k < b->n; k++) {
-        const int64_t n = zero_lot_count(z, has_grad, &lot[k], b->rank);
-        p.mine += n;
-        p.shared += bucket_shared(z, &lot[k]) ? n : 0;
-    }
-    free(lot);
-    return p;
-}
-
-/* Sums by MPI: each bucket there and back. */
-static int64_t summed_bytes(const Buckets *b)
-{
-    int64_t bytes = 0;
-    for (int64_t end = b->z->table->grads; end > 0; end -= b->span)
-        bytes += comm_sum_bytes(4 * min64(end, b->span), b->ranks);
-    return bytes;
-}
-
 int64_t buckets_bytes(const Zero *z, const BucketConf *c)
 {
     Buckets b;
+    int64_t all = 0, mine = 0, shared = 0;          /* elements: of all sections; of this rank's shares; of those that all get */
     if (z->ranks == 1)
         return 0;
     measure(&b, z, c);
-    if (c->reduction == REDUCE_FAST && c->wire == WIRE_FP32 && !c->zero1)
-        return summed_bytes(&b);
-    const Pieces p = pieces(&b);
-    return (c->wire == WIRE_BF16 ? 2 : 4) * (b.parts * (p.all - p.mine) + (b.ranks - 1) * p.shared);
-}
-
-size_t buckets_foreign(const Zero *z, const BucketConf *c)
-{
-    Buckets b;
-    if (z->ranks == 1 || c->reduction != REDUCE_FAST || c->wire != WIRE_FP32)
-        return 0;
-    measure(&b, z, c);
-    return (size_t)(b.ring * b.span) * sizeof(float);
+    for (int s = 0; s < z->sections; s++) {
+        const int64_t n = zero_share(&z->section[s], z->rank).n;
+        all += z->section[s].n;
+        mine += n;
+        shared += z->section[s].owned ? 0 : n;
+    }
+    return (c->wire == WIRE_BF16 ? 2 : 4) * (b.parts * (all - mine) + (b.ranks - 1) * shared);
 }

@@ -34,18 +34,18 @@ int canon_waiting(int64_t first, int64_t n)
     return most;
 }
 
-void canon_additions(CanonAdd *add, const CanonNode *node, int n)
+void canon_additions(Addition *add, const CanonNode *node, int n)
 {
     CanonStack s = { 0 };
     int slot[CANON_NODES];                         /* of each waiting node; a merged one is where its left child was */
     for (int i = 0, from = 0; i < n; i++, from = i) {
         const int merges = canon_push(&s, node[i]);
         for (int k = 0; k < merges; k++, add++) {
-            *add = (CanonAdd){ slot[s.n - 1 + merges - 1 - k], from };
+            *add = (Addition){ slot[s.n - 1 + merges - 1 - k], from };
             from = add->to;
         }
         slot[s.n - 1] = from;
     }
     for (; s.n > 1; s.n--)                         /* the right edge of the tree: what has no sibling passes up */
-        *add++ = (CanonAdd){ slot[s.n - 2], slot[s.n - 1] };
+        *add++ = (Addition){ slot[s.n - 2], slot[s.n - 1] };
 }

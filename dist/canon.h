@@ -21,7 +21,7 @@
  * Tests   tests/dist/test_canon.c
  */
 #pragma once
-#include "core/base.h"
+#include "core/ops.h"
 
 enum { CANON_NODES = 128 };        /* a range is never more nodes than that */
 
@@ -37,8 +37,6 @@ CanonStack canon_parts(int64_t first, int64_t n);
 /* How many nodes wait, at most, while one of the micro-batches [first, first + n) is computed: buffers of that many gradients. */
 int canon_waiting(int64_t first, int64_t n);
 
-/* slot[to] += slot[from] */
-typedef struct { int to, from; } CanonAdd;
 /* The n - 1 additions that leave in slot 0 the sum of all nodes, which lie in slots 0 .. n-1 in the order of their
    micro-batches and together are all of a step's. */
-void canon_additions(CanonAdd *add, const CanonNode *node, int n);
+void canon_additions(Addition *add, const CanonNode *node, int n);

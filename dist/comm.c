@@ -10,13 +10,6 @@
    memory 64 MB take 30 ms as a whole and 12 ms in pieces of 1 to 8 MB, which stay in cache. */
 enum { BCAST_PIECE = 1 << 30 /* bytes */, REDUCE_PIECE = 1 << 20, EXCHANGE_PIECE = 1 << 28 /* elements */ };
 
-/* Open MPI sums in place, without blocking, by a binomial tree and a broadcast.  Rabenseifner's reduce-scatter and
-   all-gather moves less: 94 MB in buckets of 2 MB take 23 to 26 ms instead of 37 on 2 ranks, 81 instead of 140 on 4. */
-void comm_environment(void)
-{
-    CHECK(setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "3", 0) == 0, "no memory for the environment");
-}
-
 static void check(int rc, const char *call)
 {
     if (rc == MPI_SUCCESS)
@@ -125,10 +118,9 @@ static int64_t of_others(MPI_Comm comm, const int *count, int elem)
 
 /* ---- do all ranks do the same? ---- */
 
-enum { BARRIER, SUM, MAXIMUM, BROADCAST, AGREEMENT, GATHER, SUM_START, AGREEMENT_START, SCATTER_SUM, EXCHANGE, COLLECT, KINDS };
+enum { BARRIER, SUM, MAXIMUM, BROADCAST, AGREEMENT, GATHER, AGREEMENT_START, EXCHANGE, COLLECT, KINDS };
 static const char *const KIND[KINDS] = { "barrier", "allreduce", "allreduce (maximum)", "broadcast", "agreement", "all-gather",
-                                         "allreduce in two phases", "agreement in two phases", "reduce-scatter", "all-to-all",
-                                         "all-gather in two phases" };
+                                         "agreement in two phases", "all-to-all", "all-gather in two phases" };
 enum { NUMBER, WHAT, BYTES, TOLD };
 
 const char *comm_kind(int kind) { return kind >= 0 && kind < KINDS ? KIND[kind] : "collective"; }
@@ -276,15 +268,6 @@ void comm_wait(CommOp *op)
     leave_counted(v, op->away);
 }
 
-void comm_sum_start(MPI_Comm comm, float *x, int n, CommOp *op)
-{
-    const double since = now();
-    const int64_t bytes = n * (int64_t)sizeof *x;
-    const Note *note = begin(comm, SUM_START, bytes, comm_sum_bytes(bytes, comm_size(comm)), op);
-    check(MPI_Iallreduce(MPI_IN_PLACE, x, n, MPI_FLOAT, MPI_SUM, comm, &op->request), "MPI_Iallreduce");
-    spent(note, since);
-}
-
 void comm_agree_start(MPI_Comm comm, int *code, CommOp *op)
 {
     begin(comm, AGREEMENT_START, 0, 0, op);
@@ -297,15 +280,6 @@ static int64_t total_of(MPI_Comm comm, const int *count)
     for (int r = 0; r < comm_size(comm); r++)
         n += count[r];
     return n;
-}
-
-void comm_scatter_sum_start(MPI_Comm comm, const float *send, float *recv, const int *count, CommOp *op)
-{
-    const double since = now();
-    const Note *note = begin(comm, SCATTER_SUM, DEBUG_CHECKS ? total_of(comm, count) * (int64_t)sizeof *send : 0,
-                             of_others(comm, count, sizeof *send), op);
-    check(MPI_Ireduce_scatter(send, recv, count, MPI_FLOAT, MPI_SUM, comm, &op->request), "MPI_Ireduce_scatter");
-    spent(note, since);
 }
 
 static MPI_Datatype type_of(int elem) { return elem == 2 ? MPI_UINT16_T : MPI_FLOAT; }

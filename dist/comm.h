@@ -21,9 +21,6 @@
 
 #include "core/base.h"
 
-/* What must stand in the environment before MPI_Init reads it.  Local.  A user's own setting wins. */
-void comm_environment(void);
-
 int  comm_rank(MPI_Comm comm);                                 /* Local */
 int  comm_size(MPI_Comm comm);                                 /* Local */
 void comm_barrier(MPI_Comm comm);
@@ -74,12 +71,8 @@ typedef struct {
 
 bool comm_test(CommOp *op);
 void comm_wait(CommOp *op);
-/* x (n) <- its sum, in place */
-void comm_sum_start(MPI_Comm comm, float *x, int n, CommOp *op);
 /* *code <- the largest of all ranks */
 void comm_agree_start(MPI_Comm comm, int *code, CommOp *op);
-/* recv (count[rank]) <- this rank's piece of the sum of all `send`, whose pieces of count[r] lie one behind the other */
-void comm_scatter_sum_start(MPI_Comm comm, const float *send, float *recv, const int *count, CommOp *op);
 /* Where in a buffer what each rank gives or gets lies, in elements. */
 typedef struct { const int *count, *at; } CommPieces;
 /* Everybody sends everybody a piece.  elem: 2 or 4 bytes.  total: elements of all pieces of all ranks, for the check. */

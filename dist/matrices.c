@@ -6,6 +6,7 @@
 #include "core/ops.h"
 #include "dist/comm.h"
 #include "dist/muon.h"
+#include "dist/regroup.h"
 
 /* Who works on a matrix together. */
 enum { TOGETHER /* a 1 x tp or dp x tp grid */, ROWS /* dp x 1 */, ALONE, SETS };
@@ -22,11 +23,53 @@ struct Matrices {
     const bool *muon;
     const Grid *g;
     bool    canonical;
+    Target *target;                     /* (table) */
+    Regroup *regroup;
     Set     set[SETS];
     Arena   arena;
 };
 
 static bool copied(const Param *p) { return p->split >= 0 && p->copies > 1; }
+
+/* What Newton-Schulz costs grows with the product of the sides and the smaller one. */
+static double cost(const Param *p)
+{
+    return (double)p->rows * p->cols * (p->rows < p->cols ? p->rows : p->cols);
+}
+
+/* Whole matrices go, the most costly first, to the owner with the least to do so far; the same on all ranks. */
+static void deal(Matrices *x)
+{
+    const Params *t = x->z->table;
+    double *load = calloc((size_t)x->z->ranks, sizeof *load);
+    CHECK(load, "no memory for the owners of Muon's matrices");
+    for (;;) {
+        int next = -1, least = 0;
+        for (int i = 0; i < t->n; i++)
+            if (x->target[i].way == WAY_WHOLE && x->target[i].owner < 0 && (next < 0 || cost(&t->p[i]) > cost(&t->p[next])))
+                next = i;
+        if (next < 0)
+            break;
+        for (int r = 1; r < x->z->ranks; r++)
+            if (load[r] < load[least])
+                least = r;
+        x->target[next].owner = least;
+        load[least] += cost(&t->p[next]);
+    }
+    free(load);
+}
+
+static void aim(Matrices *x)
+{
+    const Params *t = x->z->table;
+    x->target = calloc((size_t)t->n + 1, sizeof *x->target);
+    CHECK(x->target, "no memory for the owners of %d tensors", t->n);
+    for (int i = 0; i < t->n; i++)
+        if (x->muon[i])
+            x->target[i] = x->canonical || copied(&t->p[i])            ? (Target){ WAY_WHOLE, -1 }
+                         : t->p[i].split == 0 && t->tp_size > 1 ? (Target){ WAY_COLS, -1 } : (Target){ WAY_ROWS, -1 };
+    deal(x);
+}
 
 static int set_of(const Matrices *x, int i)
 {
@@ -41,19 +84,7 @@ static int set_of(const Matrices *x, int i)
 /* Has this rank a block of it?  Of a matrix with one owner only its ranks work on it. */
 static bool has(const Matrices *x, int i)
 {
-    return x->muon[i] && (x->z->cut[i] != CUT_WHOLE || x->z->owner[i] == x->z->rank);
-}
-
-static int row_length(const Params *t, int i)
-{
-    const Slice s = param_slice(t, i);
-    return (int)slice_extent(&s, 1);
-}
-
-/* Its rows lie one behind the other in the gradient: u can take its place. */
-static bool together(const Matrices *x, int i)
-{
-    return x->z->cut[i] != CUT_COLS && !copied(&x->z->table->p[i]);
+    return x->muon[i] && (x->target[i].way != WAY_WHOLE || x->target[i].owner == x->z->rank);
 }
 
 static void layout(Matrices *x)
@@ -68,11 +99,10 @@ static void layout(Matrices *x)
         for (int i = 0; i < t->n; i++) {
             if (!has(x, i) || set_of(x, i) != k)
                 continue;
-            const int64_t n = copied(&t->p[i]) ? (int64_t)t->p[i].rows * t->p[i].cols : share_count(zero_share(x->z, i, x->z->rank));
-            float *block = together(x, i) ? NULL : TAKE(a, float, n);
+            float *whole = copied(&t->p[i]) ? TAKE(a, float, (int64_t)t->p[i].rows * t->p[i].cols) : NULL;
             if (s->param) {
                 s->param[s->n] = i;
-                s->block[s->n] = block;
+                s->block[s->n] = whole;
             }
             s->n++;
         }
@@ -86,6 +116,7 @@ static void layout(Matrices *x)
 static void measure(Matrices *x, const Zero *z, const bool *muon, bool canonical)
 {
     *x = (Matrices){ .z = z, .muon = muon, .canonical = canonical, .arena.name = "Muon's blocks" };
+    aim(x);
     layout(x);
 }
 
@@ -129,6 +160,7 @@ Matrices *matrices_open(const Zero *z, const bool *muon, const Grid *g, bool can
     arena_alloc(&x->arena);
     layout(x);
     x->g = g;
+    x->regroup = regroup_open(z, x->target, g->dp);
     const MPI_Comm comm[SETS] = { canonical ? g->tp : g->world, g->dp, MPI_COMM_SELF };
     const Chosen c = room(z->table->n);
     for (int k = 0; k < SETS; k++) {
@@ -148,7 +180,9 @@ void matrices_close(Matrices *x)
         return;
     for (int k = 0; k < SETS; k++)
         muon_close(x->set[k].muon);
+    regroup_close(x->regroup);
     arena_free(&x->arena);
+    free(x->target);
     free(x);
 }
 
@@ -156,7 +190,7 @@ size_t matrices_memory(const Zero *z, const bool *muon, bool canonical)
 {
     Matrices x;
     measure(&x, z, muon, canonical);
-    size_t bytes = x.arena.size;
+    size_t bytes = x.arena.size + regroup_memory(z, x.target);
     const Chosen c = room(z->table->n);
     for (int k = 0; k < SETS; k++) {
         const int n = choose(&x, k, c.shape, c.way);
@@ -164,6 +198,7 @@ size_t matrices_memory(const Zero *z, const bool *muon, bool canonical)
     }
     free(c.shape);
     free(c.way);
+    free(x.target);
     return bytes;
 }
 
@@ -183,25 +218,20 @@ MatricesBytes matrices_bytes(const Zero *z, const bool *muon, bool canonical)
     for (int i = 0; i < t->n; i++)
         if (has(&x, i) && copied(&t->p[i]))
             b.tp += comm_sum_bytes((int64_t)t->p[i].rows * t->p[i].cols * (int64_t)sizeof(float), t->tp_size);
+    b.dp += regroup_bytes(z, x.target);
     free(c.shape);
     free(c.way);
+    free(x.target);
     return b;
 }
 
-/* The momentum takes in the gradient, and u = s g + mu m takes its place or goes to the block. */
-static float *blend(const Matrices *x, int i, float *block, float *grads, float *m, const MatricesConf *c)
+/* The momentum takes in the gradient, and u = s g + mu m takes its place: of this rank's share of a section. */
+static void blend(const Section *s, int rank, float *grads, float *m, const MatricesConf *c)
 {
-    const Params *t = x->z->table;
-    const Share s = zero_share(x->z, i, x->z->rank);
-    const int64_t n = share_count(s);
-    float *piece = grads + t->p[i].grad, *u = block;
-    if (together(x, i) || copied(&t->p[i]))
-        u = piece + (int64_t)s.row * row_length(t, i);
-    else
-        zero_pack(u, x->z, i, x->z->rank, piece, 0, n);
-    op.blend(m, u, n, c->gscale, c->momentum);
-    op.blend(u, m, n, c->momentum, c->gscale);
-    return u;
+    const Range r = zero_share(s, rank);
+    float *u = grads + r.at;
+    op.blend(m, u, r.n, c->gscale, c->momentum);
+    op.blend(u, m, r.n, c->momentum, c->gscale);
 }
 
 /* A matrix whose pieces several ranks hold: whole, on each rank of the tp group. */
@@ -215,37 +245,45 @@ static void put_together(const Matrices *x, int i, float *whole, const float *u)
     comm_sum_f32(x->g->tp, whole, n);
 }
 
-/* w <- w - lr (0.2 sqrt(max(rows,cols)) o + decay w) */
-static void apply(const Matrices *x, int i, float *weights, const float *o, const MatricesConf *c)
+/* w <- w - lr (0.2 sqrt(max(rows,cols)) o + decay w), where o took u's place. */
+static void apply(const Matrices *x, int i, float *weights, const float *grads, const MatricesConf *c)
 {
-    const Params *t = x->z->table;
-    const Param *p = &t->p[i];
-    const Share s = zero_share(x->z, i, x->z->rank);
-    const int ld = row_length(t, i);
+    const Param *p = &x->z->table->p[i];
+    const Range r = zero_part(x->z, i, x->z->rank);
     const float rate = c->lr * 0.2f * sqrtf((float)(p->rows > p->cols ? p->rows : p->cols));
     const float keep = p->flags & DECAY ? 1 - c->lr * c->decay : 1;
-    const int64_t run = s.cols == ld ? share_count(s) : s.cols, runs = s.cols == ld ? 1 : s.rows;
-    if (copied(p))
-        o += param_slice(t, i).start[0] * p->cols;
-    for (int64_t r = 0; r < runs; r++)
-        op.blend(weights + p->offset + (s.row + r) * ld + s.col, o + r * run, run, -rate, keep);
+    op.blend(weights + p->offset + (r.at - p->grad), grads + r.at, r.n, -rate, keep);
+}
+
+static void orthogonalize(Matrices *x, Set *s, float *grads)
+{
+    const Params *t = x->z->table;
+    for (int j = 0; j < s->n; j++) {
+        const int i = s->param[j];
+        if (copied(&t->p[i]))
+            put_together(x, i, s->block[j], grads + t->p[i].grad);
+        else
+            s->block[j] = regroup_at(x->regroup, i, grads);
+    }
+    muon_orthogonalize(s->muon, s->block);
+    for (int j = 0; j < s->n; j++) {
+        const Param *p = &t->p[s->param[j]];
+        if (copied(p))
+            op.copy(grads + p->grad, s->block[j] + param_slice(t, s->param[j]).start[0] * p->cols, p->count);
+    }
 }
 
 void matrices_step(Matrices *x, float *weights, float *grads, float *m, const int64_t *m_at, const MatricesConf *c)
 {
-    for (int k = 0; k < SETS; k++) {
-        Set *s = &x->set[k];
-        float **block = s->block;
-        for (int j = 0; j < s->n; j++) {
-            const int i = s->param[j];
-            float *u = blend(x, i, block[j], grads, m + m_at[i], c);
-            if (copied(&x->z->table->p[i]))
-                put_together(x, i, block[j], u);
-            else
-                block[j] = u;
-        }
-        muon_orthogonalize(s->muon, block);
-        for (int j = 0; j < s->n; j++)
-            apply(x, s->param[j], weights, block[j], c);
-    }
+    const Zero *z = x->z;
+    for (int k = 0; k < z->sections; k++)
+        if (z->section[k].muon)
+            blend(&z->section[k], z->rank, grads, m + m_at[k], c);
+    regroup_gather(x->regroup, grads);
+    for (int k = 0; k < SETS; k++)
+        orthogonalize(x, &x->set[k], grads);
+    regroup_return(x->regroup, grads);
+    for (int i = 0; i < z->table->n; i++)
+        if (x->muon[i])
+            apply(x, i, weights, grads, c);
 }

@@ -7,7 +7,7 @@
 #include "core/ops.h"
 #include "dist/comm.h"
 
-enum { LOT_BYTES = 4 << 20 };
+enum { BLOCKS = 1 << 14 };             /* of the norm that are summed at once: 16 MiB of gradient */
 
 /* What carries STATE has a range in grads, but its averages move it, not we (rqtok.h). */
 static bool learned(const Param *p) { return p->grad >= 0 && !(p->flags & STATE); }
@@ -21,50 +21,41 @@ static bool *muons(const Params *t, int kind)
     return muon;
 }
 
-static int row_length(const Params *t, int i)
+/* What this rank keeps of section k: none of what has only averages. */
+static Range held(const Optim *o, int k)
 {
-    const Slice s = param_slice(t, i);
-    return s.dims > 1 ? (int)slice_extent(&s, 1) : 1;
-}
-
-static Share whole(const Optim *o, int i)
-{
-    return (Share){ .rows = (int)(o->table->p[i].count / row_length(o->table, i)), .cols = row_length(o->table, i) };
-}
-
-/* What this rank updates of tensor i. */
-static Share own(const Optim *o, int i)
-{
-    return o->zero.mine[i] ? zero_share(&o->zero, i, o->zero.rank) : whole(o, i);
+    const Section *s = &o->zero.section[k];
+    return s->state ? (Range){ s->at, 0 } : zero_held(&o->zero, s);
 }
 
 static void layout(Optim *o)
 {
-    const Params *t = o->table;
-    int64_t m = 0, v = 0, columns = 0;
-    o->m_at = TAKE(&o->arena, int64_t, t->n);
-    o->v_at = TAKE(&o->arena, int64_t, t->n);
-    for (int i = 0; i < t->n; i++) {
-        const bool learns = learned(&t->p[i]), second = learns && !o->muon[i];
-        const int64_t n = learns ? share_count(own(o, i)) : 0;
+    const int n = o->zero.sections;
+    int64_t m = 0, v = 0, most = 0;
+    o->m_at = TAKE(&o->arena, int64_t, n);
+    o->v_at = TAKE(&o->arena, int64_t, n);
+    for (int k = 0; k < n; k++) {
+        const Section *s = &o->zero.section[k];
+        const int64_t here = held(o, k).n;
         if (o->m_at) {
-            o->m_at[i] = learns ? m : -1;
-            o->v_at[i] = second ? v : -1;
+            o->m_at[k] = s->state ? -1 : m;
+            o->v_at[k] = s->state || s->muon ? -1 : v;
         }
-        m += n;
-        v += second ? n : 0;
-        columns = max64(columns, o->zero.cut[i] == CUT_COLS ? row_length(t, i) : 0);
+        m += here;
+        v += s->muon ? 0 : here;
+        most = max64(most, ceil_div(s->each, GRAIN));
     }
     o->m = TAKE(&o->arena, float, m);
     o->v = TAKE(&o->arena, float, v);
-    o->columns = TAKE(&o->arena, double, columns);
+    o->blocks = min64(BLOCKS, most);
+    o->squares = TAKE(&o->arena, double, o->blocks);
 }
 
 void optim_measure(Optim *o, const Params *t, int dp_rank, int dp_size, const OptimSetup *s)
 {
     *o = (Optim){ .table = t, .muon = muons(t, s->kind), .setup = *s,
                   .arena.name = "optimizer state" };
-    zero_open(&o->zero, t, dp_rank, dp_size, &(ZeroConf){ s->zero1, o->muon, s->canonical });
+    zero_open(&o->zero, t, dp_rank, dp_size, &(ZeroConf){ s->zero1, o->muon, s->bytes });
     layout(o);
 }
 
@@ -75,7 +66,7 @@ void optim_open(Optim *o, const Params *t, float *weights, Grid *g, const OptimS
     layout(o);
     o->grid = g;
     o->matrices = s->kind == OPTIM_MUON ? matrices_open(&o->zero, o->muon, g, s->canonical) : NULL;
-    o->coming = g->coming = zero_weights_open(&o->zero, weights, g, LOT_BYTES);
+    o->coming = g->coming = zero_weights_open(&o->zero, weights, g, s->bytes);
 }
 
 void optim_close(Optim *o)
@@ -92,7 +83,7 @@ void optim_close(Optim *o)
 
 void optim_memory(const Optim *o, size_t *coming, size_t *muon)
 {
-    *coming = zero_weights_memory(&o->zero, LOT_BYTES);
+    *coming = zero_weights_memory(&o->zero, o->setup.bytes);
     *muon = o->setup.kind == OPTIM_MUON ? matrices_memory(&o->zero, o->muon, o->setup.canonical) : 0;
 }
 
@@ -105,20 +96,14 @@ void optim_bytes(const Optim *o, MatricesBytes *muon)
 
 /* ---- the norm ---- */
 
-/* Rows or columns that no owner ever cuts, each summed in one order: which of them are here does not change a bit. */
-static void add_squares(Exact *sum, const Optim *o, const float *piece, int i, Share s)
+/* A range of blocks that no owner ever cuts, each summed in one order: which of them are here does not change a bit. */
+static void add_squares(Exact *sum, const Optim *o, const float *grads, Range r)
 {
-    const int ld = row_length(o->table, i);
-    if (s.rows == 0 || s.cols == 0)
-        return;
-    if (o->zero.cut[i] == CUT_COLS) {
-        op.sumsq_columns(o->columns, piece + (int64_t)s.row * ld + s.col, s.rows, s.cols, ld);
-        for (int c = 0; c < s.cols; c++)
-            exact_add(sum, o->columns[c]);
-        return;
+    for (int64_t end = r.at + r.n, next; r.at < end; r.at = next) {
+        next = min64(end, (r.at / GRAIN + o->blocks) * GRAIN);
+        op.sumsq_blocks(o->squares, grads + r.at, next - r.at, GRAIN, (int)(GRAIN - r.at % GRAIN));
+        exact_add_all(sum, o->squares, ceil_div(next, GRAIN) - r.at / GRAIN);
     }
-    for (int r = s.row; r < s.row + s.rows; r++)
-        exact_add(sum, op.sumsq(piece + (int64_t)r * ld, ld));
 }
 
 double optim_norm(const Optim *o, const float *grads)
@@ -127,25 +112,29 @@ double optim_norm(const Optim *o, const float *grads)
     Exact sum = { 0 };
     for (int i = 0; i < t->n; i++)
         if (learned(&t->p[i]) && params_speak(t, i))
-            add_squares(&sum, o, grads + t->p[i].grad, i, o->setup.zero1 ? own(o, i) : whole(o, i));
-    comm_sum_i64(o->setup.zero1 ? o->grid->world : o->grid->tp, sum.word, EXACT_WORDS);
+            add_squares(&sum, o, grads, zero_part(&o->zero, i, o->zero.rank));
+    comm_sum_i64(o->grid->world, sum.word, EXACT_WORDS);
     return sqrt(exact_value(&sum));
 }
 
 /* ---- the update ---- */
 
-static void adamw(Optim *o, int i, float *weights, const float *grads, const OptimConf *c, float gscale)
+/* What is held of a section, in runs of tensors that decay alike. */
+static void adamw(Optim *o, int k, float *weights, const float *grads, const OptimConf *c, float gscale)
 {
-    const Param *p = &o->table->p[i];
-    const Share s = own(o, i);
-    const int ld = row_length(o->table, i);
-    const bool together = s.cols == ld;             /* its rows lie one behind the other */
-    const int64_t run = together ? share_count(s) : s.cols;
-    float *m = o->m + o->m_at[i], *v = o->v + o->v_at[i];
-    for (int r = 0; r < (together ? s.rows > 0 : s.rows); r++, m += run, v += run) {
-        const int64_t at = (int64_t)(s.row + r) * ld + s.col;
-        op.adamw(weights + p->offset + at, m, v, grads + p->grad + at, run, c->lr, c->beta1, c->beta2, c->eps,
-                 p->flags & DECAY ? c->decay : 0, o->step, gscale);
+    const Params *t = o->table;
+    const Section *s = &o->zero.section[k];
+    const Range here = held(o, k);
+    for (int i = s->first, next; i < s->last; i = next) {
+        const bool decays = t->p[i].flags & DECAY;
+        for (next = i + 1; next < s->last && !(t->p[next].flags & DECAY) == !decays;)
+            next++;
+        const int64_t end = next < s->last ? t->p[next].grad : s->at + s->n;
+        const Range r = range_meet(here, (Range){ t->p[i].grad, end - t->p[i].grad });
+        const int64_t from = r.at - here.at;
+        if (r.n > 0)
+            op.adamw(weights + s->weights + (r.at - s->at), o->m + o->m_at[k] + from, o->v + o->v_at[k] + from, grads + r.at, r.n, c->lr,
+                     c->beta1, c->beta2, c->eps, decays ? c->decay : 0, o->step, gscale);
     }
 }
 
@@ -155,9 +144,9 @@ void optim_step(Optim *o, float *weights, float *grads, const OptimConf *c, doub
     const float gscale = c->clip > 0 ? (float)fmin(1, c->clip / (norm + 1e-6)) : 1;
     optim_settle(o);
     o->step++;
-    for (int i = 0; i < o->table->n; i++)
-        if (learned(&o->table->p[i]) && !o->muon[i])
-            adamw(o, i, weights, grads, c, gscale);
+    for (int k = 0; k < o->zero.sections; k++)
+        if (o->v_at[k] >= 0)
+            adamw(o, k, weights, grads, c, gscale);
     if (o->matrices)
         matrices_step(o->matrices, weights, grads, o->m, o->m_at, &(MatricesConf){ c->muon_lr, c->momentum, c->decay, gscale });
     zero_weights_start(o->coming);
@@ -165,14 +154,25 @@ void optim_step(Optim *o, float *weights, float *grads, const OptimConf *c, doub
 
 void optim_settle(Optim *o) { zero_weights_wait(o->coming); }
 
+/* What of tensor i this rank holds. */
+static Range held_of(const Optim *o, int i)
+{
+    const Param *p = &o->table->p[i];
+    return range_meet(held(o, o->zero.of[i]), (Range){ p->grad, p->count });
+}
+
+int64_t optim_held(const Optim *o, int i) { return learned(&o->table->p[i]) ? held_of(o, i).n : 0; }
+
 bool optim_moment(const Optim *o, int i, int k, Moment *out)
 {
     const Params *t = o->table;
     if (!learned(&t->p[i]) || (k && o->muon[i]))
         return false;
-    float *data = k ? o->v + o->v_at[i] : o->m + o->m_at[i];
-    const bool shared = o->zero.mine[i];
-    *out = (Moment){ shared ? zero_slice(&o->zero, i, o->zero.rank) : param_slice(t, i), data,
-                     params_speak(t, i) && (shared || o->zero.rank == 0) };
+    const int section = o->zero.of[i];
+    const Range r = held_of(o, i);
+    const int64_t from = (k ? o->v_at : o->m_at)[section] + r.at - held(o, section).at;
+    zero_slices(&o->zero, i, r, out->slice);
+    out->data = (k ? o->v : o->m) + from;
+    out->write = params_speak(t, i) && (o->zero.section[section].owned || o->zero.rank == 0);
     return true;
 }

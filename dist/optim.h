@@ -11,12 +11,11 @@
  * rate can serve both) and AdamW has the embeddings, heads and vectors.
  *
  * Moments exist where zero.h puts them: on every replica, or with the owner of a share alone.  An owner updates its share; then
- * all replicas gather the new weights.  A matrix of Muon always has owners, since its update costs more than its transport:
- * with the canonical reduction one replica has all of it (its tp ranks together), so that the bits do not depend on the
- * number of replicas; else all ranks of the dp x tp grid have a block each.
+ * all replicas gather the new weights.  Muon's matrices are always owned, since their update costs more than its transport; for
+ * the orthogonalisation alone they go to where it is computed and come back (matrices.h).
  *
- * The norm is an exact sum (core/exact.h) of rows' sums of squares, or columns' where zero.h cuts columns: no row is ever cut, so
- * its bits depend neither on the number of replicas nor on ZeRO.
+ * The norm is an exact sum (core/exact.h) over blocks of GRAIN elements, which no share ever cuts: its bits depend neither on the
+ * number of replicas nor on ZeRO, and each replica adds up its shares alone.
  *
  * Source  Loshchilov and Hutter, arXiv:1711.05101, algorithm 2; Jordan et al., "Muon", 2024; Liu et al., arXiv:2502.16982
  * Tests   tests/dist/test_optim.c (vs double, tp and dp = 1 .. 4, ZeRO on and off), tests/launch/replicas.sh
@@ -32,17 +31,19 @@ enum { OPTIM_ADAMW, OPTIM_MUON };
 typedef struct {
     int  kind;                 /* OPTIM_... */
     bool zero1, canonical;     /* parallel.zero = 1; parallel.reduction */
+    int64_t bytes;             /* that replicas exchange at once (bucket.h) */
 } OptimSetup;
 
 typedef struct {
     const Params *table;
     Grid    *grid;
     Zero     zero;
-    OptimSetup setup;          /* zero1: a rank knows the summed gradients of its own shares alone */
+    OptimSetup setup;
     bool    *muon;             /* (n) which tensors Muon has */
-    int64_t *m_at, *v_at;      /* (n) where the moments of tensor i begin in m and v; -1: it has none */
+    int64_t *m_at, *v_at;      /* (sections) where the moments of what this rank holds of a section begin in m and v; -1: none */
     float   *m, *v;
-    double  *columns;          /* work space of the norm */
+    double  *squares;          /* (blocks) work space of the norm */
+    int64_t  blocks;
     Matrices *matrices;        /* NULL without Muon */
     ZeroWeights *coming;       /* NULL where every replica updates everything */
     Arena    arena;
@@ -66,7 +67,7 @@ void   optim_bytes(const Optim *o, MatricesBytes *muon);
 void   optim_open(Optim *o, const Params *t, float *weights, Grid *g, const OptimSetup *s);
 void   optim_close(Optim *o);
 /* |grads| over the whole model, where grads is what buckets_wait left.  Equal bits on all ranks; NaN where anything is not
-   finite.  Collective over world with ZeRO, else over tp. */
+   finite.  Collective over world. */
 double optim_norm(const Optim *o, const float *grads);
 /* One update of weights, in place; step += 1.  norm must be finite.  grads are used up.  With shares the new weights of others
    are on their way when it returns (Tp.need waits for them, optim_settle for all).  Collective over world. */
@@ -74,7 +75,9 @@ void   optim_step(Optim *o, float *weights, float *grads, const OptimConf *c, do
 /* All weights are here.  Collective over dp. */
 void   optim_settle(Optim *o);
 
-/* Moment k (0: m, 1: v) of tensor i as a piece of a checkpoint; false if no rank has it.  data may be NULL (nothing is here).
+/* Moment k (0: m, 1: v) of tensor i as pieces of a checkpoint; false if no rank has it.  Their data lie one behind the other.
    write: this rank speaks for it.  Local. */
-typedef struct { Slice slice; float *data; bool write; } Moment;
+typedef struct { Slice slice[ZERO_SLICES]; float *data; bool write; } Moment;
 bool   optim_moment(const Optim *o, int i, int k, Moment *out);
+/* Elements of that here.  Local, without MPI. */
+int64_t optim_held(const Optim *o, int i);

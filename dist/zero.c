@@ -1,203 +1,120 @@
 #include "dist/zero.h"
 
+#include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/ops.h"
+/* ---- the cut ---- */
 
-/* ---- who owns what ---- */
+typedef struct { bool owned, state, muon; } Kind;
 
-/* This rank's piece of a tensor: rows and cols; a vector is (rows,1). */
-static void piece_dims(const Params *t, int i, int *rows, int *cols)
+static Kind kind_of(const Param *p, int i, const ZeroConf *c)
 {
-    const Slice s = param_slice(t, i);
-    *rows = (int)slice_extent(&s, 0);
-    *cols = s.dims > 1 ? (int)slice_extent(&s, 1) : 1;
+    const bool state = p->flags & STATE, muon = c->muon && c->muon[i];
+    return (Kind){ muon || (c->zero1 && !state), state, muon };
 }
 
-/* What Newton-Schulz costs grows with the product of the sides and the smaller one. */
-static double muon_cost(const Params *t, int i)
+/* Does tensor i go on where the section ends, in both buffers, alike, and small enough? */
+static bool joins(const Section *s, const Param *p, Kind k, int i, int64_t most)
 {
-    const double rows = t->p[i].rows, cols = t->p[i].cols;
-    return rows * cols * (rows < cols ? rows : cols);
+    return s->last == i && s->owned == k.owned && s->state == k.state && s->muon == k.muon &&
+           p->grad - s->at == p->offset - s->weights && p->grad + p->count - s->at <= most;
 }
 
-/* Whole matrices go, the most costly first, to the owner with the least to do so far; the same on all ranks. */
-static void deal(Zero *z)
+static void close_section(Section *s, const Params *t, int ranks)
 {
-    const Params *t = z->table;
-    double *load = calloc((size_t)z->ranks, sizeof *load);
-    bool *dealt = calloc((size_t)t->n, sizeof *dealt);
-    CHECK(load && dealt, "no memory for the owners of %d tensors", t->n);
-    for (;;) {
-        int next = -1, least = 0;
-        for (int i = 0; i < t->n; i++)
-            if (z->cut[i] == CUT_WHOLE && !dealt[i] && (next < 0 || muon_cost(t, i) > muon_cost(t, next)))
-                next = i;
-        if (next < 0)
-            break;
-        for (int r = 1; r < z->ranks; r++)
-            if (load[r] < load[least])
-                least = r;
-        z->owner[next] = least;
-        load[least] += muon_cost(t, next);
-        dealt[next] = true;
-    }
-    free(load);
-    free(dealt);
+    const Param *end = &t->p[s->last - 1];
+    s->n = end->grad + end->count - s->at;
+    CHECK(s->n <= INT_MAX, "%s: %lld elements are more than an int counts", end->name, (long long)s->n);
+    s->each = ceil_div(ceil_div(s->n + s->at % GRAIN, ranks), GRAIN) * GRAIN;
 }
 
 void zero_open(Zero *z, const Params *t, int dp_rank, int dp_size, const ZeroConf *c)
 {
+    const int64_t most = c->bytes / (int64_t)sizeof(float);
     *z = (Zero){ .table = t, .ranks = dp_size, .rank = dp_rank };
-    z->cut = calloc((size_t)t->n + 1, sizeof *z->cut);
-    z->owner = calloc((size_t)t->n + 1, sizeof *z->owner);
-    z->mine = calloc((size_t)t->n + 1, sizeof *z->mine);
-    CHECK(z->cut && z->owner && z->mine, "no memory for the owners of %d tensors", t->n);
+    z->section = calloc((size_t)t->n + 1, sizeof *z->section);
+    z->of = calloc((size_t)t->n + 1, sizeof *z->of);
+    CHECK(z->section && z->of, "no memory for the sections of %d tensors", t->n);
     for (int i = 0; i < t->n; i++) {
         const Param *p = &t->p[i];
-        const bool muon = c->muon && c->muon[i], shared = p->split >= 0 && p->copies > 1;
-        z->cut[i] = muon && (c->whole || shared) ? CUT_WHOLE
-                  : p->split == 0 && p->cols > 1 && t->tp_size > 1 ? CUT_COLS : CUT_ROWS;
-        z->mine[i] = p->grad >= 0 && (muon || (c->zero1 && !(p->flags & STATE)));
-        z->any |= z->mine[i] && dp_size > 1;
+        const Kind k = kind_of(p, i, c);
+        z->of[i] = -1;
+        if (p->grad < 0)
+            continue;
+        if (z->sections == 0 || !joins(&z->section[z->sections - 1], p, k, i, most))
+            z->section[z->sections++] = (Section){ .first = i, .at = p->grad, .weights = p->offset, .owned = k.owned, .state = k.state,
+                                                   .muon = k.muon };
+        z->of[i] = z->sections - 1;
+        z->section[z->of[i]].last = i + 1;
+        z->any |= k.owned && dp_size > 1;
     }
-    deal(z);
+    for (int k = 0; k < z->sections; k++)
+        close_section(&z->section[k], t, dp_size);
 }
 
 void zero_close(Zero *z)
 {
-    free(z->cut);
-    free(z->owner);
-    free(z->mine);
+    free(z->section);
+    free(z->of);
     *z = (Zero){ 0 };
 }
 
-/* Block `owner` of n things in equal blocks, the last ones shorter or empty: ScaLAPACK's one block a process. */
-static void block(int n, int owner, int ranks, int *first, int *count)
+Range zero_piece(const Section *s, int owner, int64_t from, int64_t n)
 {
-    const int each = (int)ceil_div(n, ranks);
-    *first = (int)min64(n, (int64_t)owner * each);
-    *count = (int)min64(each, n - *first);
+    const int64_t begin = s->at / GRAIN * GRAIN + owner * s->each;
+    return range_meet((Range){ s->at, s->n }, (Range){ begin + from, max64(0, min64(n, s->each - from)) });
 }
 
-Share zero_share(const Zero *z, int i, int owner)
+Range zero_share(const Section *s, int owner) { return zero_piece(s, owner, 0, s->each); }
+
+Range zero_part(const Zero *z, int i, int owner)
 {
-    Share s = { 0 };
-    piece_dims(z->table, i, &s.rows, &s.cols);
-    if (z->cut[i] == CUT_COLS)
-        block(s.cols, owner, z->ranks, &s.col, &s.cols);
-    else if (z->cut[i] == CUT_ROWS)
-        block(s.rows, owner, z->ranks, &s.row, &s.rows);
-    else if (z->owner[i] != owner)
-        s.rows = 0;
-    return s;
+    const Param *p = &z->table->p[i];
+    if (z->of[i] < 0)
+        return (Range){ 0 };
+    return range_meet(zero_share(&z->section[z->of[i]], owner), (Range){ p->grad, p->count });
 }
 
-Slice zero_slice(const Zero *z, int i, int owner)
+Range zero_held(const Zero *z, const Section *s)
 {
-    const Share s = zero_share(z, i, owner);
+    return s->owned ? zero_share(s, z->rank) : (Range){ s->at, s->n };
+}
+
+/* Rows [row, row + rows) and columns [col, col + cols) of this rank's piece. */
+static Slice box(const Slice *piece, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const Slice s = slice_range(*piece, 0, piece->start[0] + row, rows);
+    return s.dims > 1 ? slice_range(s, 1, piece->start[1] + col, cols) : s;
+}
+
+void zero_slices(const Zero *z, int i, Range r, Slice out[ZERO_SLICES])
+{
     const Slice piece = param_slice(z->table, i);
-    Slice mine = slice_range(piece, 0, piece.start[0] + s.row, s.rows);
-    return piece.dims > 1 ? slice_range(mine, 1, piece.start[1] + s.col, s.cols) : mine;
+    const int64_t wide = piece.dims > 1 ? slice_extent(&piece, 1) : 1, at = r.n ? r.at - z->table->p[i].grad : 0, end = at + r.n;
+    const int64_t first = min64(end, ceil_div(at, wide) * wide), last = max64(first, end / wide * wide);
+    out[0] = box(&piece, at / wide, first > at, at % wide, first - at);
+    out[1] = box(&piece, first / wide, (last - first) / wide, 0, wide);
+    out[2] = box(&piece, last / wide, end > last, last % wide, end - last);
 }
 
-/* Calls op.copy for each run of a share's elements [from, to) that lies together in the piece. */
-static void move(float *dense, float *piece, const Zero *z, int i, int owner, int64_t from, int64_t to, bool out)
+/* ---- rounds ---- */
+
+int zero_rounds(const Section *s, int ranks, int64_t bytes, int64_t *n)
 {
-    const Share s = zero_share(z, i, owner);
-    int rows, cols;
-    piece_dims(z->table, i, &rows, &cols);
-    const int64_t run = s.cols == cols ? share_count(s) : s.cols;
-    for (int64_t e = from, n; e < to; e += n) {
-        float *at = piece + (s.row + e / s.cols) * cols + s.col + e % s.cols;
-        n = min64(to - e, run - e % run);
-        op.copy(out ? dense + (e - from) : at, out ? at : dense + (e - from), n);
+    const int64_t most = max64(16, bytes / (int64_t)sizeof(float) / ranks);
+    const int64_t rounds = ceil_div(s->each, most);
+    *n = ceil_div(ceil_div(s->each, rounds), 16) * 16;
+    return (int)ceil_div(s->each, *n);
+}
+
+int64_t zero_round_pieces(const Section *s, int ranks, Round r, int *count, int *at)
+{
+    int64_t total = 0;
+    for (int k = 0; k < ranks; k++) {
+        const Range piece = zero_piece(s, k, r.from, r.n);
+        count[k] = (int)piece.n;
+        at[k] = piece.n ? (int)(piece.at - s->at) : 0;
+        total += piece.n;
     }
-}
-
-void zero_pack(float *out, const Zero *z, int i, int owner, const float *piece, int64_t from, int64_t to)
-{
-    move(out, (float *)piece, z, i, owner, from, to, true);
-}
-
-void zero_unpack(float *piece, const Zero *z, int i, int owner, const float *in, int64_t from, int64_t to)
-{
-    move((float *)in, piece, z, i, owner, from, to, false);
-}
-
-/* ---- lots ---- */
-
-typedef bool Want(const Zero *z, int i);
-
-/* The elements of an owner's share of tensor i that a lot takes. */
-static void range(const Zero *z, const Lot *l, int i, int owner, int64_t *from, int64_t *to)
-{
-    const int64_t n = share_count(zero_share(z, i, owner));
-    *from = n * l->part / l->parts;
-    *to = n * (l->part + 1) / l->parts;
-}
-
-int zero_lots(const Zero *z, Want *want, int64_t span, Lot *out)
-{
-    const Params *t = z->table;
-    int n = 0;
-    Lot l = { 0, 0, 0, 1 };
-    int64_t held = 0;
-    for (int i = 0; i <= t->n; i++) {
-        const bool end = i == t->n;
-        const int64_t count = !end && want(z, i) ? t->p[i].count : 0;
-        if (held > 0 && (end || held + count > span)) {        /* the lot is full before this tensor */
-            l.last = i;
-            if (out)
-                out[n] = l;
-            n++;
-            l.first = i;
-            held = 0;
-        }
-        const int parts = (int)ceil_div(count, span);
-        for (int k = 0; parts > 1 && k < parts; k++, n++)
-            if (out)
-                out[n] = (Lot){ i, i + 1, k, parts };
-        if (parts > 1)
-            l.first = i + 1;
-        else
-            held += count;
-    }
-    return n;
-}
-
-int64_t zero_lot_count(const Zero *z, Want *want, const Lot *l, int owner)
-{
-    int64_t n = 0, from, to;
-    for (int i = l->first; i < l->last; i++)
-        if (want(z, i)) {
-            range(z, l, i, owner, &from, &to);
-            n += to - from;
-        }
-    return n;
-}
-
-static int64_t base(const Param *p, int of) { return of == OF_WEIGHTS ? p->offset : p->grad; }
-
-void zero_lot_pack(float *out, const Zero *z, Want *want, const Lot *l, int owner, const float *flat, int of)
-{
-    int64_t from, to;
-    for (int i = l->first; i < l->last; i++)
-        if (want(z, i)) {
-            range(z, l, i, owner, &from, &to);
-            zero_pack(out, z, i, owner, flat + base(&z->table->p[i], of), from, to);
-            out += to - from;
-        }
-}
-
-void zero_lot_unpack(float *flat, const Zero *z, Want *want, const Lot *l, int owner, const float *in, int of)
-{
-    int64_t from, to;
-    for (int i = l->first; i < l->last; i++)
-        if (want(z, i)) {
-            range(z, l, i, owner, &from, &to);
-            zero_unpack(flat + base(&z->table->p[i], of), z, i, owner, in, from, to);
-            in += to - from;
-        }
+    return total;
 }

@@ -1,30 +1,28 @@
 /*
- * zero.h -- who owns which part of each tensor among the replicas, and how weights come back to all of them
+ * zero.h -- how the flat gradient is cut among the replicas, and how weights come back to all of them
  *
- * The replicas of a dp group hold the same piece of every tensor.  For reduction, moments and updates that piece is cut
- * among them:
+ * The replicas of a dp group hold the same piece of every tensor.  Neighbouring tensors of the table, some MB together or one large
+ * one, are a section; a section is cut into equal contiguous ranges, a share for each replica, wherever tensors begin:
  *
- *     ROWS    equal blocks of rows                       all tensors where tp does not split rows, and vectors
- *     COLS    equal blocks of columns                    column-parallel matrices with tp > 1: with tp it makes one
- *                                                        ScaLAPACK block on the dp x tp grid, or its transpose
- *     WHOLE   all of it with one owner                   matrices that one replica orthogonalises (optim.h)
+ *     flat gradient    | wq | wk | wv | wo | norm |      gate      |       up       | ...
+ *     sections         |            0             |       1        |       2        |
+ *     shares           |   0    |   1    |   2    | 0  |  1   | 2  | 0  |  1   | 2  |       of 3 replicas
  *
- *     W (rows, cols), split 1, tp = 2, dp = 2:  ROWS     W split 0, tp = 2, dp = 2:  COLS
- *            tp 0   tp 1                                        dp 0   dp 1
- *         ┌──────┬──────┐                                    ┌──────┬──────┐
- *         │ dp 0 │ dp 0 │                                    │      │      │ tp 0
- *         ├──────┼──────┤                                    ├──────┼──────┤
- *         │ dp 1 │ dp 1 │                                    │      │      │ tp 1
- *         └──────┴──────┘                                    └──────┴──────┘
+ * Each replica adds up the gradients of its shares (bucket.h).  What it then does with them a section says:
  *
- * A share is `mine` where nobody but its owner keeps moments and updates it: with ZeRO-1 all that learn by gradient, and
- * always the matrices that Muon owns.  Its new weights then are gathered by all replicas, in the order of the table, while
- * the next forward pass already runs: the model says what it is about to read (Tp.need, core/par.h).
+ *     owned        moments and updates with a share's owner alone: with ZeRO-1 all that learn by gradient, and always Muon's matrices
+ *     otherwise    every replica gets the whole sum and updates everything
  *
- * DESIGN
- * Why in lots: a few MB stay in cache, and the first layers are there first.  Why polling: nobody but us makes MPI move; each
- *   call of zero_need looks what has come.  What order: lots start and end from the first tensor to the last, on a
- *   communicator of their own, so that they cannot cross the gradients' collectives.
+ * New weights of owned sections are gathered by all replicas, in the order of the table, while the next forward pass already runs:
+ * the model says what it is about to read (Tp.need, core/par.h).
+ *
+ * Shares begin at multiples of GRAIN of the flat gradient; what is computed block by block of GRAIN has the same bits for any number of
+ * replicas.  A section's tensors lie in the flat weights as they do in the flat gradient, so a range of one is a range of the other.
+ *
+ * DESIGN (of the weights' way back)
+ * In pieces of some MB: the first layers are there first.  Polling: nobody but us makes MPI move; each call of zero_weights_need looks
+ *   what has come.  Order: pieces start and end from the first section to the last, on a communicator of their own, so that they
+ *   cannot cross the gradients' collectives.  In place: what others send goes where it belongs; there is no buffer.
  *
  * Source  ZeRO, arXiv:1910.02054, section 5 (stage 1); docs/PARALLEL.md
  * Tests   tests/dist/test_zero.c
@@ -35,57 +33,61 @@
 #include "dist/comm.h"
 #include "dist/grid.h"
 
-enum { CUT_ROWS, CUT_COLS, CUT_WHOLE };
+enum { GRAIN = 256 };
 
-/* A rectangle of this rank's piece of a tensor; empty where rows or cols is 0. */
-typedef struct { int row, rows, col, cols; } Share;
+/* Elements [at, at + n). */
+typedef struct { int64_t at, n; } Range;
+
+typedef struct {
+    int     first, last;           /* its tensors, all with a gradient */
+    int64_t at, n;                 /* in the flat gradient, with what aligns the tensors */
+    int64_t weights;               /* where element `at` is in the flat weights */
+    int64_t each;                  /* of a share, a multiple of GRAIN; the first may be shorter, the last ones shorter or empty */
+    bool    owned, state, muon;    /* state: its tensors carry STATE; muon: Muon has them */
+} Section;
 
 typedef struct {
     const Params *table;
     int      ranks, rank;          /* of the dp group */
-    uint8_t *cut;                  /* (n) CUT_... */
-    int     *owner;                /* (n) of what is CUT_WHOLE */
-    bool    *mine;                 /* (n) moments and updates with the owner alone */
-    bool     any;                  /* some share is `mine` and there are others to give it to */
+    int      sections;
+    Section *section;              /* in the order of the table */
+    int     *of;                   /* (n) a tensor's section; -1: it is frozen */
+    bool     any;                  /* some section is owned and there are others to give it to */
 } Zero;
 
 typedef struct {
-    bool  zero1;                   /* parallel.zero = 1 */
-    bool *muon;                    /* (n) which tensors Muon owns, or NULL: none */
-    bool  whole;                   /* those with one owner each, balanced by their cost, instead of cut */
+    bool    zero1;                 /* parallel.zero = 1 */
+    const bool *muon;              /* (n) which tensors Muon has, or NULL: none */
+    int64_t bytes;                 /* of a section of small tensors, at most */
 } ZeroConf;
 
-/* The rule, for any grid and without MPI: asvr plan asks, too.  Local. */
+/* The cut, for any grid and without MPI: asvr plan asks, too.  Local. */
 void  zero_open(Zero *z, const Params *t, int dp_rank, int dp_size, const ZeroConf *c);
 void  zero_close(Zero *z);
-Share zero_share(const Zero *z, int i, int owner);
-static inline int64_t share_count(Share s) { return (int64_t)s.rows * s.cols; }
-/* The part of the global tensor that `owner` has, for checkpoints. */
-Slice zero_slice(const Zero *z, int i, int owner);
-/* Elements [from, to) of a share, in its row-major order, out of a tensor's piece into a dense buffer, and back.  Local. */
-void  zero_pack(float *out, const Zero *z, int i, int owner, const float *piece, int64_t from, int64_t to);
-void  zero_unpack(float *piece, const Zero *z, int i, int owner, const float *in, int64_t from, int64_t to);
 
-/* ---- tensors in lots ---- */
-
-/* Tensors [first, last) of the table, or one of `parts` equal parts of the shares of a single large one. */
-typedef struct { int first, last, part, parts; } Lot;
-
-/* Cuts the tensors that `want` into lots of about `span` elements; out may be NULL: returns how many.  Local. */
-int     zero_lots(const Zero *z, bool (*want)(const Zero *z, int i), int64_t span, Lot *out);
-/* Elements of an owner's shares in a lot. */
-int64_t zero_lot_count(const Zero *z, bool (*want)(const Zero *z, int i), const Lot *l, int owner);
-/* All of an owner's shares in a lot, one behind the other; base of tensor i is base + at(param). */
-enum { OF_WEIGHTS, OF_GRADS };
-void    zero_lot_pack(float *out, const Zero *z, bool (*want)(const Zero *z, int i), const Lot *l, int owner, const float *flat, int of);
-void    zero_lot_unpack(float *flat, const Zero *z, bool (*want)(const Zero *z, int i), const Lot *l, int owner, const float *in, int of);
+static inline Range range_meet(Range a, Range b)
+{
+    const int64_t at = max64(a.at, b.at);
+    return (Range){ at, max64(0, min64(a.at + a.n, b.at + b.n) - at) };
+}
+/* An owner's share, and its elements [from, from + n) counted from the share's grid of multiples of GRAIN; in the flat gradient. */
+Range zero_share(const Section *s, int owner);
+Range zero_piece(const Section *s, int owner, int64_t from, int64_t n);
+/* What of tensor i lies in an owner's share, in the flat gradient; empty if i is frozen. */
+Range zero_part(const Zero *z, int i, int owner);
+/* What this rank keeps and updates of a section: its share of an owned one, else all. */
+Range zero_held(const Zero *z, const Section *s);
+/* A range of the flat gradient inside tensor i as parts of the global tensor: the end of a row, whole rows, the beginning of a row.
+   Any of them may be empty; the elements lie one behind the other in this order. */
+enum { ZERO_SLICES = 3 };
+void  zero_slices(const Zero *z, int i, Range r, Slice out[ZERO_SLICES]);
 
 /* ---- the weights come back ---- */
 
 typedef struct ZeroWeights ZeroWeights;
 
-/* NULL where nothing is to be gathered.  Collective over g->dp. */
-ZeroWeights *zero_weights_open(const Zero *z, float *weights, const Grid *g, int64_t lot_bytes);
+/* bytes: of what goes at once.  NULL where nothing is to be gathered.  Collective over g->dp. */
+ZeroWeights *zero_weights_open(const Zero *z, float *weights, const Grid *g, int64_t bytes);
 void   zero_weights_close(ZeroWeights *w);
 /* After an update: starts to gather.  Collective over dp; nothing may be under way. */
 void   zero_weights_start(ZeroWeights *w);
@@ -95,4 +97,13 @@ void   zero_weights_need(ZeroWeights *w, int first, int last);
 void   zero_weights_wait(ZeroWeights *w);
 double zero_weights_waited(ZeroWeights *w);        /* seconds since the last call of this */
 int64_t zero_weights_bytes(const Zero *z);         /* that this rank sends in a step.  Local, without MPI */
-size_t  zero_weights_memory(const Zero *z, int64_t lot_bytes);     /* that zero_weights_open takes.  Local, without MPI */
+size_t  zero_weights_memory(const Zero *z, int64_t bytes);      /* that zero_weights_open takes.  Local, without MPI */
+
+/* ---- sections in rounds: what of every share goes at once ---- */
+
+typedef struct { int section; int64_t from, n; } Round;        /* elements [from, from + n) of each share */
+
+/* How many rounds a section takes so that all ranks' pieces of one are `bytes` at most, or 64 a rank; n: elements of each, but the last. */
+int   zero_rounds(const Section *s, int ranks, int64_t bytes, int64_t *n);
+/* Where the pieces of a round lie, from the section's first element; returns their elements.  count, at (ranks). */
+int64_t zero_round_pieces(const Section *s, int ranks, Round r, int *count, int *at);

@@ -252,8 +252,8 @@ static bool open_all(Run *r, Synthetic *s, Err *e)
     if (!run_model(r, &shape, e))
         return false;
     model_init(&r->model);
-    optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &(OptimSetup){
-        .kind = c->train.optimizer, .zero1 = conf.zero1, .canonical = conf.reduction == REDUCE_CANONICAL });
+    const OptimSetup setup = run_optim(c, r->grid.dp_size);
+    optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &setup);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     synthetic_open(s, c, r->model.w.vision.P, r->grid.dp_rank);
     if (r->grid.rank == 0) {

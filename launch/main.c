@@ -269,7 +269,6 @@ static int run(const Words *r)
     if (r->verb->alone)
         return words_speak() ? run_alone(r, &c) : EXIT_DONE;
     h5_environment();
-    comm_environment();
     if (r->verb->stops)
         stop_install();
     MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);

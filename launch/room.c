@@ -199,8 +199,8 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
         s->bytes = s->tape + (double)m.weight_arena.size + (double)m.grad_arena.size;
         if (conf->train && !conf->bare) {
             size_t coming, muon;
-            optim_measure(&o, &m.table, r->grid.dp_rank, r->grid.dp_size, &(OptimSetup){
-                .kind = c->train.optimizer, .zero1 = b.zero1, .canonical = b.reduction == REDUCE_CANONICAL });
+            const OptimSetup setup = run_optim(c, r->grid.dp_size);
+            optim_measure(&o, &m.table, r->grid.dp_rank, r->grid.dp_size, &setup);
             optim_memory(&o, &coming, &muon);
             s->bytes += (double)(o.arena.size + coming + muon + buckets_memory(&o.zero, &b));
             s->bytes += c->ckpt.async ? save_copy(&o, r->grid.dp_size) : 0;

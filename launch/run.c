@@ -15,7 +15,6 @@
 #include "launch/save.h"
 #include "launch/room.h"
 
-enum { BUCKET_BYTES = 2 << 20 };
 
 const char *const STAGE_NAME[] = { "contrast", "tokenizer", "pretrain", "instruct" };
 
@@ -229,9 +228,14 @@ bool run_codes_match(const Run *r, Err *e)
 
 BucketConf run_buckets(const Config *c, int replicas)
 {
-    return (BucketConf){ .reduction = c->parallel.reduction, .wire = c->parallel.wire, .zero1 = c->parallel.zero == 1,
-                         .leaves = (int)ceil_div(c->train.global_batch, (int64_t)c->train.micro_batch * replicas),
-                         .bytes = BUCKET_BYTES };
+    return (BucketConf){ .reduction = c->parallel.reduction, .wire = c->parallel.wire, .bytes = bucket_size(replicas),
+                         .leaves = (int)ceil_div(c->train.global_batch, (int64_t)c->train.micro_batch * replicas) };
+}
+
+OptimSetup run_optim(const Config *c, int replicas)
+{
+    return (OptimSetup){ .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .bytes = bucket_size(replicas),
+                         .canonical = c->parallel.reduction == REDUCE_CANONICAL };
 }
 
 double run_sgemm(float *room)

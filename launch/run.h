@@ -120,6 +120,7 @@ uint64_t run_codes_model(const Run *r, int branch);
 
 /* How gradients are added up on so many replicas.  Local. */
 BucketConf run_buckets(const Config *c, int replicas);
+OptimSetup run_optim(const Config *c, int replicas);
 
 /* Flops per second of a 512^3 sgemm on this rank, a few milliseconds; in SGEMM_ROOM floats, or in memory of its own. */
 enum { SGEMM_ROOM = 3 * 512 * 512 };

@@ -75,7 +75,8 @@ double save_copy(const Optim *o, int replicas)
         const Param *p = &o->table->p[i];
         floats += (double)p->count / (replicas * p->copies);
         if (p->grad >= 0 && !(p->flags & STATE)) {                  /* it has moments: of Muon one, else two */
-            const double held = o->zero.mine[i] ? (double)share_count(zero_share(&o->zero, i, o->zero.rank)) : (double)p->count / replicas;
+            const bool owned = o->zero.section[o->zero.of[i]].owned;
+            const double held = (double)optim_held(o, i) / (owned ? 1 : replicas);
             floats += (o->muon[i] ? 1 : 2) * held / p->copies;
         }
     }

@@ -119,8 +119,8 @@ bool step_open(Run *r, Err *e)
     const RunShape shape = run_shape(r, true);
     if (!run_model(r, &shape, e))
         return false;
-    optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &(OptimSetup){
-        .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .canonical = c->parallel.reduction == REDUCE_CANONICAL });
+    const OptimSetup setup = run_optim(c, r->grid.dp_size);
+    optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &setup);
     if (!count_steps(r, e))
         return false;
     if (!rundir_take(r, e))                     /* keeps a second job off the same run */

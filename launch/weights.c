@@ -45,18 +45,21 @@ Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
 {
     static const char *const KIND[] = { "weights", "m", "v" };
     const Params *t = &r->model.table;
-    Piece *p = calloc((size_t)(3 * t->n), sizeof *p);
-    *names = calloc((size_t)(3 * t->n), sizeof **names);
-    CHECK(p && *names, "no memory for the names of %d tensors", 3 * t->n);
+    const int most = (1 + 2 * ZERO_SLICES) * t->n;
+    Piece *p = calloc((size_t)most, sizeof *p);
+    *names = calloc((size_t)most, sizeof **names);
+    CHECK(p && *names, "no memory for the names of %d tensors", most);
     *n = 0;
     for (int kind = 0; kind < (moments ? 3 : 1); kind++)
         for (int i = 0; i < t->n; i++) {
-            Moment m = { param_slice(t, i), r->model.weights + t->p[i].offset, r->grid.dp_rank == 0 && params_speak(t, i) };
+            Moment m = { { param_slice(t, i) }, r->model.weights + t->p[i].offset, r->grid.dp_rank == 0 && params_speak(t, i) };
             if (kind && !optim_moment(&r->optim, i, kind - 1, &m))
                 continue;
-            char *name = (*names)[*n];
-            snprintf(name, CKPT_NAME, "%s/%s", KIND[kind], t->p[i].name);
-            p[(*n)++] = (Piece){ name, m.slice, m.data, m.write };
+            for (int s = 0; s < (kind ? ZERO_SLICES : 1); m.data += slice_total(&m.slice[s++])) {
+                char *name = (*names)[*n];
+                snprintf(name, CKPT_NAME, "%s/%s", KIND[kind], t->p[i].name);
+                p[(*n)++] = (Piece){ name, m.slice[s], m.data, m.write };
+            }
         }
     return p;
 }
@@ -235,7 +238,9 @@ uint64_t run_moments(const Run *r)
             if (!optim_moment(&r->optim, i, k, &m) || !params_speak(&r->model.table, i))
                 continue;
             snprintf(name, sizeof name, "%s/%s", k ? "v" : "m", r->model.table.p[i].name);
-            sum[!r->optim.zero.mine[i]] += ckpt_sums(&(Piece){ name, m.slice, m.data, true }, 1).moments;
+            float *data = m.data;
+            for (int s = 0; s < ZERO_SLICES; data += slice_total(&m.slice[s++]))
+                sum[!r->optim.zero.section[r->optim.zero.of[i]].owned] += ckpt_sums(&(Piece){ name, m.slice[s], data, true }, 1).moments;
         }
     comm_sum_u64(r->grid.world, &sum[0], 1);
     comm_sum_u64(r->grid.tp, &sum[1], 1);

@@ -89,6 +89,10 @@ void cpu_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m);
 void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int C, int S);
 void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S);
 
+/* cpu_sums.c */
+void cpu_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first);
+void cpu_sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n);
+
 /* cpu_noise.c */
 void   cpu_fill(float *x, int64_t n, float value);
 void   cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
@@ -97,7 +101,6 @@ double cpu_mse(float *dx, const float *x, const float *want, int64_t N, int C, f
 
 /* cpu_optim.c */
 double cpu_sumsq(const float *x, int64_t n);
-void   cpu_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld);
 void   cpu_blend(float *y, const float *x, int64_t n, float a, float b);
 void   cpu_to_bf16(uint16_t *out, const float *x, int64_t n);
 void   cpu_from_bf16(float *out, const uint16_t *x, int64_t n);

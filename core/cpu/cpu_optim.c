@@ -24,25 +24,6 @@ double cpu_sumsq(const float *x, int64_t n)
     return sum;
 }
 
-/* Each column is added up in the order of its rows, whatever columns are asked for. */
-void cpu_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld)
-{
-    enum { WIDE = 64 };
-#pragma omp parallel for if (rows * cols >= PARALLEL)
-    for (int c0 = 0; c0 < cols; c0 += WIDE) {
-        const int wide = (int)min64(WIDE, cols - c0);
-        double sum[WIDE] = { 0 };
-        for (int64_t r = 0; r < rows; r++) {
-            const float *row = x + r * ld + c0;
-#pragma omp simd
-            for (int c = 0; c < wide; c++)
-                sum[c] += (double)row[c] * (double)row[c];
-        }
-        for (int c = 0; c < wide; c++)
-            out[c0 + c] = sum[c];
-    }
-}
-
 void cpu_blend(float *y, const float *x, int64_t n, float a, float b)
 {
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)

@@ -20,7 +20,7 @@
     _(nearest) _(nearest_bid) _(nearest_won) _(nearest_m) _(soft_targets) _(residual)                                  \
     _(code_stats) _(code_count) _(code_update) _(code_restart) _(pick)                                                 \
     _(entropy) _(mse) _(noise) _(noise_mix)                                                                            \
-    _(sumsq) _(sumsq_columns) _(to_bf16) _(from_bf16) _(adamw)
+    _(sumsq) _(sumsq_blocks) _(sum_tree) _(to_bf16) _(from_bf16) _(adamw)
 
 #define REF_PROTOTYPE(f) __typeof__(*((Ops *)0)->f) ref_##f;
 REF_OPS(REF_PROTOTYPE)

@@ -13,13 +13,18 @@ double ref_sumsq(const float *x, int64_t n)
     return s;
 }
 
-void ref_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld)
+void ref_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first)
 {
-    for (int c = 0; c < cols; c++) {
-        out[c] = 0;
-        for (int64_t r = 0; r < rows; r++)
-            out[c] += (double)x[r * ld + c] * x[r * ld + c];
-    }
+    for (int64_t at = 0, size = first; at < n; at += size, size = block)
+        *out++ = ref_sumsq(x + at, min64(size, n - at));
+}
+
+void ref_sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n)
+{
+    for (int k = 0; k < additions; k++)
+        for (int64_t i = 0; i < n; i++)
+            x[add[k].to][i] += x[add[k].from][i];
+    memmove(out, x[0], (size_t)n * sizeof *out);
 }
 
 void ref_blend(float *y, const float *x, int64_t n, float a, float b)

@@ -193,16 +193,7 @@ Cost cluster_exchange(const Cluster *m, int ranks_node, int dp, int near, double
 {
     const double out = ranks_node * (dp - near) * piece / gb(m->beta), in = (near - 1) * piece / gb(within(m, ranks_node));
     return (Cost){ .post = (dp - 1) * us(m->overhead), .land = (dp - 1) * us(m->overhead), .wire = fmax(out, in),
-                   .alpha = us(dp > near ? m->alpha : m->alpha_in), .rounds = 1, .messages = dp - 1 };
-}
-
-Cost cluster_sum(const Cluster *m, int ranks_node, int dp, int near, double bytes, bool scatter)
-{
-    const double rate = dp > near ? gb(m->beta) / ranks_node : gb(within(m, ranks_node));
-    const int levels = (int)ceil(log2(dp)), steps = scatter ? levels + 1 : 2 * levels;
-    const double moved = scatter ? (levels + 1) * bytes : 2 * bytes * (dp - 1) / dp;
-    return (Cost){ .post = us(m->overhead), .land = 2 * steps * us(m->overhead), .wire = moved / rate,
-                   .alpha = steps * us(dp > near ? m->alpha : m->alpha_in), .rounds = steps, .messages = steps };
+                   .alpha = us(dp > near ? m->alpha : m->alpha_in), .messages = dp - 1 };
 }
 
 /* ---- saves ---- */

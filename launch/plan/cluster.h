@@ -44,13 +44,10 @@ double cluster_allreduce(const Cluster *m, int ranks_node, int p, int stride, do
 typedef struct {
     double post, land;                 /* seconds of the processor: to start it, and to take it in */
     double wire, alpha;                /* seconds that the link is busy; that each message takes besides */
-    int    rounds;                     /* polls that it needs: 1, or the steps of a tree */
     double messages;                   /* that this rank sends */
 } Cost;
 /* Each rank sends every other `piece` bytes. */
 Cost cluster_exchange(const Cluster *m, int ranks_node, int dp, int near, double piece);
-/* A sum of so many bytes in two phases (Rabenseifner); scatter: MPI_Ireduce_scatter, by a binomial tree to one rank. */
-Cost cluster_sum(const Cluster *m, int ranks_node, int dp, int near, double bytes, bool scatter);
 
 /* ---- saves ---- */
 

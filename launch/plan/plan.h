@@ -63,7 +63,7 @@ int  plan_tower_layers(const Model *m, bool features, bool codes, bool clean);
 /* ---- bytes ---- */
 
 enum { MEM_WEIGHTS, MEM_GRADS, MEM_MOMENTS, MEM_WAITING, MEM_BUCKETS, MEM_COMING, MEM_MUON, MEM_TAPE, MEM_ARENAS /* all before */,
-       MEM_LOADER, MEM_COPY, MEM_MPI, MEM_PROCESS, MEM_CLASSES };
+       MEM_LOADER, MEM_COPY, MEM_PROCESS, MEM_CLASSES };
 extern const char *const MEM_NAME[MEM_CLASSES];
 
 /* rates: where the process has been measured, or NULL: then it is estimated from this one. */

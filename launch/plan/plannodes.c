@@ -117,13 +117,12 @@ static Rates rates_of(const Nodes *n, const Point *p)
 
 static void layout(Measured *x, const Point *p)
 {
-    const OptimSetup s = { .kind = x->c.train.optimizer, .zero1 = p->zero == 1,
-                           .canonical = x->c.parallel.reduction == REDUCE_CANONICAL };
     x->c.train.global_batch = p->global_batch;
     x->c.parallel.zero = p->zero;
     x->c.parallel.threads = p->threads;
     x->r.replicas = p->replicas;
     x->r.buckets = run_buckets(&x->c, p->replicas);
+    const OptimSetup s = run_optim(&x->c, p->replicas);
     optim_measure(&x->r.optim, &x->r.model.table, x->r.replica, p->replicas, &s);
 }
 

@@ -16,14 +16,8 @@ enum { MPI_MIB = 16, THREAD_MIB = 4, TRAIN_MIB = 12 };
 const char *const MEM_NAME[MEM_CLASSES] = {
     [MEM_WEIGHTS] = "weights", [MEM_GRADS] = "gradients", [MEM_MOMENTS] = "moments", [MEM_WAITING] = "sums that wait",
     [MEM_BUCKETS] = "buckets", [MEM_COMING] = "weights coming", [MEM_MUON] = "Muon's work", [MEM_TAPE] = "tape",
-    [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_COPY] = "checkpoint copy", [MEM_MPI] = "MPI's copies", [MEM_PROCESS] = "process",
+    [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_COPY] = "checkpoint copy", [MEM_PROCESS] = "process",
 };
-
-static OptimSetup setup(const Config *c)
-{
-    return (OptimSetup){ .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1,
-                         .canonical = c->parallel.reduction == REDUCE_CANONICAL };
-}
 
 /* Sums of micro-batches that wait for their sibling in the tree. */
 static double waiting(const PlanRank *r, int replica)
@@ -35,7 +29,7 @@ static double waiting(const PlanRank *r, int replica)
 
 bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int tp)
 {
-    const OptimSetup s = setup(c);
+    const OptimSetup s = run_optim(c, replicas);
     double most = -1;
     *r = (PlanRank){ .c = c, .tp = TP_ALONE, .replicas = replicas, .buckets = run_buckets(c, replicas) };
     r->tp.size = tp;
@@ -96,6 +90,5 @@ void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES
         bytes[MEM_ARENAS] += bytes[k];
     bytes[MEM_LOADER] = loader(r);
     bytes[MEM_COPY] = r->c->ckpt.async ? save_copy(&r->optim, r->replicas) : 0;
-    bytes[MEM_MPI] = (double)buckets_foreign(&r->optim.zero, &r->buckets);
     bytes[MEM_PROCESS] = mib * (started + TRAIN_MIB);
 }

@@ -5,37 +5,26 @@
 #include "dist/canon.h"
 #include "launch/plan/plannodes.h"
 
-enum { RING = 8, WEIGHTS_RING = 4, LOT_BYTES = 4 << 20 };       /* as dist/bucketopen.c, dist/zeroweights.c and dist/optim.c have them */
+enum { RING = 256, WEIGHTS_RING = 16 };                         /* the most of dist/bucketopen.c; as dist/zeroweights.c has it */
 
 /* ---- one rank's clock, its node's link, and what is under way ---- */
 
 typedef struct { double t, link; } Clock;
-typedef struct { Cost c; int left; double next; } Op;
-
-static void round_start(Clock *k, Op *o)
-{
-    k->link = fmax(k->t, k->link) + o->c.wire / o->c.rounds;
-    o->next = k->link + o->c.alpha / o->c.rounds;
-}
+typedef struct { Cost c; double ends; } Op;
 
 static void op_start(Clock *k, Op *o, const Cost *c)
 {
-    *o = (Op){ .c = *c, .left = c->rounds };
     k->t += c->post;
-    round_start(k, o);
+    k->link = fmax(k->t, k->link) + c->wire;
+    *o = (Op){ *c, k->link + c->alpha };
 }
 
-/* MPI_Test, or MPI_Wait: a step of a tree follows another only where somebody looks. */
+/* MPI_Test, or MPI_Wait. */
 static bool op_ended(Clock *k, Op *o, bool wait)
 {
-    while (o->left > 0) {
-        if (o->next > k->t && !wait)
-            return false;
-        k->t = fmax(k->t, o->next);
-        if (--o->left > 0)
-            round_start(k, o);
-    }
-    k->t += o->c.land;
+    if (o->ends > k->t && !wait)
+        return false;
+    k->t = fmax(k->t, o->ends) + o->c.land;
     return true;
 }
 
@@ -47,68 +36,48 @@ typedef struct {
     const PlanRank *r;
     const Lying *where;
     Bucket *b;                      /* in the order in which they start */
-    int     n, near, parts, slots, elem;
+    int     n, ring, near, parts, slots, elem;
     Clock   k;
     double  messages;
     int     started, reduced, done, tail;
     Op      exchange[RING], collect[RING];
 } Replay;
 
-static bool has_grad(const Zero *z, int i) { return z->table->p[i].grad >= 0; }
 static bool canonical(const Replay *x) { return x->r->buckets.reduction == REDUCE_CANONICAL; }
-static bool halves(const Replay *x) { return x->r->buckets.wire == WIRE_BF16; }
 
 static int near_of(const PlanRank *r, const Lying *where)
 {
     return (int)max64(1, min64(r->replicas, where->ranks_node / r->tp.size));
 }
 
-static double lot_elements(const Zero *z, bool (*want)(const Zero *z, int i), const Lot *l)
+/* Elements of all replicas' pieces of a round. */
+static double round_elements(const Section *s, int64_t from, int64_t each, int ranks)
 {
-    double n = 0;
-    for (int i = l->first; i < l->last; i++)
-        n += want(z, i) ? (double)z->table->p[i].count : 0;
-    return n / l->parts;
+    return (double)min64(s->n, max64(0, min64(each, s->each - from)) * ranks);
 }
 
-static Bucket of_lot(const Zero *z, const Lot *l)
-{
-    Bucket b = { .first = l->first, .elements = lot_elements(z, has_grad, l) };
-    for (int i = l->first; i < l->last; i++)
-        b.collects |= has_grad(z, i) && !z->mine[i];
-    return b;
-}
-
-/* Equal ranges of the flat gradient, from its end; each waits for the tensor that it begins in. */
-static void ranges(Replay *x, int64_t span)
-{
-    const Params *t = x->r->optim.zero.table;
-    int i = t->n;
-    for (int k = 0; k < x->n; k++) {
-        const int64_t end = t->grads - k * span, start = max64(0, end - span);
-        while (i == t->n || (i > 0 && (t->p[i].grad < 0 || t->p[i].grad > start)))
-            i--;
-        x->b[k] = (Bucket){ i, true, (double)(end - start) };
-    }
-}
-
-static void lots(Replay *x, int64_t span)
+/* Into x->b unless it is NULL; returns how many. */
+static int rounds(const Replay *x)
 {
     const Zero *z = &x->r->optim.zero;
-    Lot *lot = calloc((size_t)x->n + 1, sizeof *lot);
-    CHECK(lot, "no memory for %d buckets", x->n);
-    zero_lots(z, has_grad, span, lot);
-    for (int k = 0; k < x->n; k++)
-        x->b[k] = of_lot(z, &lot[x->n - 1 - k]);
-    free(lot);
+    int n = 0;
+    for (int k = z->sections - 1; k >= 0; k--) {
+        const Section *s = &z->section[k];
+        int64_t each;
+        const int all = zero_rounds(s, z->ranks, x->r->buckets.bytes, &each);
+        for (int i = 0; i < all; i++, n++)
+            if (x->b)
+                x->b[n] = (Bucket){ s->first, !s->owned, round_elements(s, i * each, each, z->ranks) };
+    }
+    return n;
 }
 
 static void parts(Replay *x)
 {
-    const int64_t leaves = x->r->buckets.leaves;
+    const int64_t leaves = canonical(x) ? x->r->buckets.leaves : 1;
     x->parts = 1;
     x->slots = x->r->replicas;
-    if (!canonical(x) || (leaves & (leaves - 1)) == 0)
+    if ((leaves & (leaves - 1)) == 0)
         return;
     x->slots = 0;
     for (int64_t k = 0; k < x->r->replicas; k++) {
@@ -120,16 +89,12 @@ static void parts(Replay *x)
 
 static void prepare(Replay *x, const PlanRank *r, const Lying *where)
 {
-    const Params *t = r->optim.zero.table;
-    const int64_t span = min64(r->buckets.bytes / (int64_t)sizeof(float), max64(1, t->grads));
-    *x = (Replay){ .r = r, .where = where, .near = near_of(r, where), .elem = r->buckets.wire == WIRE_BF16 ? 2 : 4, .tail = t->n };
-    x->n = r->buckets.zero1 ? zero_lots(&r->optim.zero, has_grad, span, NULL) : (int)ceil_div(t->grads, span);
+    *x = (Replay){ .r = r, .where = where, .near = near_of(r, where), .elem = r->buckets.wire == WIRE_BF16 ? 2 : 4,
+                   .tail = r->model.table.n, .ring = (int)min64(RING, buckets_ring(&r->optim.zero, &r->buckets)) };
+    x->n = rounds(x);
     x->b = calloc((size_t)x->n + 1, sizeof *x->b);
     CHECK(x->b, "no memory for %d buckets", x->n);
-    if (r->buckets.zero1)
-        lots(x, span);
-    else
-        ranges(x, span);
+    rounds(x);
     parts(x);
 }
 
@@ -138,59 +103,41 @@ static double piece(const Replay *x, const Bucket *b) { return b->elements / x->
 
 static void start(Replay *x)
 {
-    for (; x->started < x->n && x->started < x->done + RING && x->tail <= x->b[x->started].first; x->started++) {
-        const Bucket *b = &x->b[x->started];
+    for (; x->started < x->n && x->started < x->done + x->ring && x->tail <= x->b[x->started].first; x->started++) {
         const int dp = x->r->replicas, others = x->slots - x->parts;
-        Cost c;
-        if (canonical(x) || halves(x)) {
-            c = cluster_exchange(x->where->machine, x->where->ranks_node, dp, x->near, x->elem * piece(x, b));
-            c.post *= x->parts;
-            c.wire *= x->parts;
-            c.messages *= x->parts;
-            c.land *= (double)others / (dp - 1);
-        } else {
-            c = cluster_sum(x->where->machine, x->where->ranks_node, dp, x->near, 4 * b->elements, x->r->buckets.zero1);
-        }
-        if (x->r->buckets.zero1)
-            x->k.t += moves(x, 8 * b->elements * x->parts);                     /* packed */
+        Cost c = cluster_exchange(x->where->machine, x->where->ranks_node, dp, x->near, x->elem * piece(x, &x->b[x->started]));
+        c.post *= x->parts;
+        c.wire *= x->parts;
+        c.messages *= x->parts;
+        c.land *= (double)others / (dp - 1);
         x->messages += c.messages;
-        op_start(&x->k, &x->exchange[x->started % RING], &c);
+        op_start(&x->k, &x->exchange[x->started % x->ring], &c);
     }
 }
 
-static bool is_collected(const Replay *x, const Bucket *b)
-{
-    return b->collects && (canonical(x) || halves(x) || x->r->buckets.zero1);
-}
-
-/* This rank's piece is here from all: added up, put in its place, sent on. */
+/* This rank's piece is here from all: added up where it belongs, sent on. */
 static void reduce(Replay *x, int k)
 {
     const Bucket *b = &x->b[k];
-    if (canonical(x) || halves(x))
-        x->k.t += moves(x, 12 * piece(x, b) * (x->slots - 1) + 8 * piece(x, b));
-    if (!is_collected(x, b))
+    x->k.t += moves(x, 8 * piece(x, b) * (x->slots - 1) + 8 * piece(x, b));
+    if (!b->collects)
         return;
     const Cost c = cluster_exchange(x->where->machine, x->where->ranks_node, x->r->replicas, x->near, x->elem * piece(x, b));
     x->messages += c.messages;
-    op_start(&x->k, &x->collect[k % RING], &c);
+    op_start(&x->k, &x->collect[k % x->ring], &c);
 }
 
 /* progress() of bucket.c */
 static bool progress(Replay *x, bool wait)
 {
-    if (x->reduced < x->started && op_ended(&x->k, &x->exchange[x->reduced % RING], wait)) {
+    if (x->reduced < x->started && op_ended(&x->k, &x->exchange[x->reduced % x->ring], wait)) {
         reduce(x, x->reduced++);
         return true;
     }
     if (x->done == x->reduced)
         return false;
-    if (is_collected(x, &x->b[x->done])) {
-        if (!op_ended(&x->k, &x->collect[x->done % RING], wait))
-            return false;
-        if (x->r->buckets.zero1)
-            x->k.t += moves(x, 8 * x->b[x->done].elements);
-    }
+    if (x->b[x->done].collects && !op_ended(&x->k, &x->collect[x->done % x->ring], wait))
+        return false;
     x->done++;
     return true;
 }
@@ -236,25 +183,37 @@ Replayed replay_buckets(const PlanRank *r, const Lying *where)
 
 /* ---- new weights on their way back ---- */
 
-static bool mine(const Zero *z, int i) { return z->mine[i]; }
-
 typedef struct {
     const PlanRank *r;
     const Lying *where;
-    Lot    *lot;
-    int     lots, started, ended;
+    Bucket *b;                      /* of a round: the first tensor of its section, elements */
+    int     n, started, ended;
     Clock   k;
     double  messages;
     Op      op[WEIGHTS_RING];
 } Weights;
 
+static int weight_rounds(const Weights *w)
+{
+    const Zero *z = &w->r->optim.zero;
+    int n = 0;
+    for (int k = 0; k < z->sections; k++) {
+        const Section *s = &z->section[k];
+        int64_t each;
+        const int all = s->owned ? zero_rounds(s, z->ranks, w->r->optim.setup.bytes, &each) : 0;
+        for (int i = 0; i < all; i++, n++)
+            if (w->b)
+                w->b[n] = (Bucket){ s->first, false, round_elements(s, i * each, each, z->ranks) };
+    }
+    return n;
+}
+
 static void gather(Weights *w)
 {
-    for (; w->started < w->lots && w->started < w->ended + WEIGHTS_RING; w->started++) {
-        const double bytes = 4 * lot_elements(&w->r->optim.zero, mine, &w->lot[w->started]) / w->r->replicas;
+    for (; w->started < w->n && w->started < w->ended + WEIGHTS_RING; w->started++) {
+        const double bytes = 4 * w->b[w->started].elements / w->r->replicas;
         const Cost c = cluster_exchange(w->where->machine, w->where->ranks_node, w->r->replicas, near_of(w->r, w->where), bytes);
         w->messages += c.messages;
-        w->k.t += 2 * bytes / w->where->memory;
         op_start(&w->k, &w->op[w->started % WEIGHTS_RING], &c);
     }
 }
@@ -262,11 +221,7 @@ static void gather(Weights *w)
 /* zero_weights_need() */
 static void need(Weights *w, int last)
 {
-    while (w->ended < w->lots && w->ended < w->started) {
-        const Lot *l = &w->lot[w->ended];
-        if (!op_ended(&w->k, &w->op[w->ended % WEIGHTS_RING], l->first < last))
-            break;
-        w->k.t += 8 * lot_elements(&w->r->optim.zero, mine, l) / w->where->memory;
+    while (w->ended < w->started && op_ended(&w->k, &w->op[w->ended % WEIGHTS_RING], w->b[w->ended].first < last)) {
         w->ended++;
         gather(w);
     }
@@ -276,13 +231,12 @@ Replayed replay_weights(const PlanRank *r, const Lying *where)
 {
     static Beat beat[BEATS];
     Weights w = { .r = r, .where = where };
-    const int64_t span = min64(LOT_BYTES / (int64_t)sizeof(float), max64(1, r->model.table.weights));
     if (!r->optim.zero.any || r->replicas == 1)
         return (Replayed){ 0 };
-    w.lots = zero_lots(&r->optim.zero, mine, span, NULL);
-    w.lot = calloc((size_t)w.lots + 1, sizeof *w.lot);
-    CHECK(w.lot, "no memory for %d lots of weights", w.lots);
-    zero_lots(&r->optim.zero, mine, span, w.lot);
+    w.n = weight_rounds(&w);
+    w.b = calloc((size_t)w.n + 1, sizeof *w.b);
+    CHECK(w.b, "no memory for %d rounds of weights", w.n);
+    weight_rounds(&w);
     gather(&w);
     const int n = plan_beats_forward(&r->model, beat);
     const double each = where->forward / total(beat, n);
@@ -291,6 +245,6 @@ Replayed replay_weights(const PlanRank *r, const Lying *where)
         w.k.t += each * beat[i].flops;
     }
     need(&w, r->model.table.n);
-    free(w.lot);
+    free(w.b);
     return (Replayed){ w.k.t - where->forward, w.messages };
 }

@@ -16,14 +16,7 @@
 #include "dist/comm.h"
 
 /* What this rank updates of tensor i, in elements. */
-static double updated(const PlanRank *r, int i)
-{
-    const Zero *z = &r->optim.zero;
-    const Param *p = &r->model.table.p[i];
-    if (p->grad < 0 || (p->flags & STATE))
-        return 0;
-    return (double)(z->mine[i] ? share_count(zero_share(z, i, z->rank)) : p->count);
-}
+static double updated(const PlanRank *r, int i) { return (double)optim_held(&r->optim, i); }
 
 /* Zeroed once; each micro-batch but the last is put aside, cleared, and added to a later one. */
 double plan_bytes_sums(const PlanRank *r)

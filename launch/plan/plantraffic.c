@@ -130,7 +130,6 @@ static void sent(List *t, const char *name, int axis, int64_t calls, int64_t byt
 int plan_places(const PlanRank *r, Place out[PLACES])
 {
     const int ranks = r->replicas * r->tp.size;
-    const bool zero1 = r->optim.setup.zero1;
     const int64_t norm = EXACT_WORDS * (int64_t)sizeof(int64_t);
     MatricesBytes muon;
     List t = { r, out, 0, r->tp.size };
@@ -140,13 +139,12 @@ int plan_places(const PlanRank *r, Place out[PLACES])
     decoder(&t);
     heads(&t);
     sent(&t, "Muon", AXIS_TP, 0, muon.tp);
-    sent(&t, "norm", AXIS_TP, 1, zero1 ? 0 : comm_sum_bytes(norm, r->tp.size));
     sent(&t, "gradients", AXIS_DP, 0, buckets_bytes(&r->optim.zero, &r->buckets));
     sent(&t, "new weights", AXIS_DP, 0, zero_weights_bytes(&r->optim.zero));
     sent(&t, "Muon", AXIS_DP, 0, muon.dp);
     sent(&t, "Muon", AXIS_WORLD, 0, muon.world);
     sent(&t, "losses", AXIS_WORLD, 1, comm_sum_bytes(N_LOSSES * norm, ranks));
-    sent(&t, "norm", AXIS_WORLD, 1, zero1 ? comm_sum_bytes(norm, ranks) : 0);
+    sent(&t, "norm", AXIS_WORLD, 1, comm_sum_bytes(norm, ranks));
     sent(&t, "targets, requests", AXIS_WORLD, 1, comm_sum_bytes(sizeof(Tally), ranks));
     int n = 0;
     for (int i = 0; i < t.n; i++)

@@ -103,7 +103,6 @@ static void bench(int pr, int pc, int rows, int cols, int n)
 int main(int argc, char **argv)
 {
     int level;
-    comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     ops_use(&OPS_CPU, argc > 1 ? atoi(argv[1]) : 1);
     rank = comm_rank(MPI_COMM_WORLD);

@@ -24,22 +24,45 @@ static void sumsq_is_exact_enough(void **state)
     assert_true(isnan(o->sumsq(x, LONGEST)));
 }
 
-/* A column's sum is the same bits whichever columns are asked for: owners of parts must agree with an owner of all. */
-static void sums_of_columns_do_not_know_their_neighbours(void **state)
+/* A block's sum is the same bits whichever blocks are asked for: owners of parts must agree with an owner of all. */
+static void sums_of_blocks_do_not_know_their_neighbours(void **state)
 {
     const Ops *o = *state;
-    enum { ROWS = 37, LD = 203 };
-    static float x[ROWS * LD];
-    double all[LD], want[LD], some[LD];
-    fill(x, ROWS * LD, 5);
-    o->sumsq_columns(all, x, ROWS, LD, LD);
-    OPS_REF.sumsq_columns(want, x, ROWS, LD, LD);
-    for (int c = 0; c < LD; c++)
-        assert_float_equal(all[c], want[c], 1e-12 * want[c]);           /* doubles, 37 additions */
-    for (int from = 0; from < LD; from += 29) {
-        const int n = from + 29 < LD ? 29 : LD - from;
-        o->sumsq_columns(some, x + from, ROWS, n, LD);
-        assert_memory_equal(some, all + from, (size_t)n * sizeof *some);
+    enum { BLOCK = 64, BLOCKS = 700, FIRST = 19, N = FIRST + (BLOCKS - 2) * BLOCK + 5 };
+    static float x[N];
+    static double all[BLOCKS + 1], want[BLOCKS], some[BLOCKS];
+    fill(x, N, 5);
+    all[BLOCKS] = -1;
+    o->sumsq_blocks(all, x, N, BLOCK, FIRST);
+    OPS_REF.sumsq_blocks(want, x, N, BLOCK, FIRST);
+    assert_true(all[BLOCKS] == -1);
+    for (int k = 0; k < BLOCKS; k++)
+        assert_float_equal(all[k], want[k], 1e-12 * want[k]);           /* doubles, 64 additions */
+    for (int from = 1; from < BLOCKS; from += 97) {
+        const int64_t at = FIRST + (from - 1) * BLOCK;
+        o->sumsq_blocks(some, x + at, N - at, BLOCK, BLOCK);
+        assert_memory_equal(some, all + from, (size_t)(BLOCKS - from) * sizeof *some);
+    }
+}
+
+/* Every order of additions that is asked for, into a buffer of its own or one of them. */
+static void trees_add_in_their_order(void **state)
+{
+    const Ops *o = *state;
+    enum { N = 40001, TERMS = 5 };
+    static float term[TERMS][N], out[N];
+    static const Addition tree[TERMS - 1] = { { 0, 1 }, { 2, 3 }, { 0, 2 }, { 0, 4 } };
+    for (int into = -1; into < TERMS; into++) {
+        float *x[TERMS], *sum = into < 0 ? out : term[into];
+        for (int k = 0; k < TERMS; k++) {
+            x[k] = term[k];
+            fill(x[k], N, k);
+        }
+        static float want[N];
+        for (int i = 0; i < N; i++)
+            want[i] = ((term[0][i] + term[1][i]) + (term[2][i] + term[3][i])) + term[4][i];
+        o->sum_tree(sum, x, tree, TERMS - 1, N);
+        assert_memory_equal(sum, want, sizeof want);
     }
 }
 
@@ -117,7 +140,8 @@ static int suite(const char *name, const Ops *o)
     void *s = (void *)(uintptr_t)o;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(sumsq_is_exact_enough, s),
-        cmocka_unit_test_prestate(sums_of_columns_do_not_know_their_neighbours, s),
+        cmocka_unit_test_prestate(sums_of_blocks_do_not_know_their_neighbours, s),
+        cmocka_unit_test_prestate(trees_add_in_their_order, s),
         cmocka_unit_test_prestate(blend_by_hand, s),
         cmocka_unit_test_prestate(bf16_rounds_to_even, s),
         cmocka_unit_test_prestate(adamw_as_torch, s),

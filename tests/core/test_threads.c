@@ -138,7 +138,10 @@ static void pictures(void)
 static void optimizer(void)
 {
     sum += op.sumsq(x[0], N * C);
-    op.sumsq_columns((double *)(void *)y[0], x[0], N, C, C);
+    op.sumsq_blocks((double *)(void *)y[0], x[0], N * C, 256, 77);
+    op.copy(y[4], x[1], N * C);
+    op.copy(y[5], x[2], N * C);
+    op.sum_tree(y[4], (float *[]){ y[5], y[4] }, (Addition[]){ { 1, 0 }, { 0, 1 } }, 2, N * C);
     op.adamw(y[1], y[2], y[3], x[1], N * C, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 3, 0.5f);
 }
 
@@ -157,7 +160,7 @@ static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { codes,       { MEMBER(nearest), MEMBER(residual), MEMBER(code_stats), MEMBER(nearest_m) } },
     { noise,       { MEMBER(noise), MEMBER(noise_mix) } },
     { pictures,    { MEMBER(patches), MEMBER(area_mean) } },
-    { optimizer,   { MEMBER(sumsq), MEMBER(sumsq_columns), MEMBER(adamw) } },
+    { optimizer,   { MEMBER(sumsq), MEMBER(sumsq_blocks), MEMBER(sum_tree), MEMBER(adamw) } },
 };
 enum { NCASES = sizeof CASES / sizeof *CASES };
 

@@ -57,7 +57,7 @@ static void any_number_of_replicas_gives_the_tree(void **state)
                 continue;
             float slot[MOST * 2];
             CanonNode node[MOST * 2];
-            CanonAdd add[MOST * 2];
+            Addition add[MOST * 2];
             int n = 0;
             for (int r = 0; r < replicas; r++) {
                 const int64_t each = all / replicas;

@@ -132,7 +132,6 @@ static void ids_count_from_a_ranks_first_row(void **state)
 int main(int argc, char **argv)
 {
     int level;
-    comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     rank = comm_rank(MPI_COMM_WORLD);
     size = comm_size(MPI_COMM_WORLD);

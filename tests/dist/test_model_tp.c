@@ -392,7 +392,6 @@ static int fast(void **s) { (void)s; ops_use(&OPS_CPU, 1); return 0; }
 int main(int argc, char **argv)
 {
     int level;
-    comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     rank = comm_rank(MPI_COMM_WORLD);
     size = comm_size(MPI_COMM_WORLD);

@@ -364,7 +364,6 @@ static void the_costliest_are_dealt_first(void **state)
 int main(int argc, char **argv)
 {
     int level;
-    comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     ops_use(&OPS_CPU, 1);
     rank = comm_rank(MPI_COMM_WORLD);

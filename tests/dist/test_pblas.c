@@ -164,7 +164,6 @@ static void a_grid_of_other_size_dies(void **state)
 int main(int argc, char **argv)
 {
     int level;
-    comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     ops_use(&OPS_CPU, 1);
     size = comm_size(MPI_COMM_WORLD);

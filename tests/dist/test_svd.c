@@ -227,7 +227,6 @@ static void rows_in_any_number(void **state)
 int main(int argc, char **argv)
 {
     int level;
-    comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     svd_open(&svd, MPI_COMM_WORLD);
     const struct CMUnitTest tests[] = {

@@ -278,7 +278,6 @@ static void collectives_are_published(void **state)
 int main(int argc, char **argv)
 {
     int level;
-    comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     rank = comm_rank(MPI_COMM_WORLD);
     size = comm_size(MPI_COMM_WORLD);

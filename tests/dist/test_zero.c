@@ -1,4 +1,5 @@
-/* Who owns what: shares cover every tensor once; what is packed comes back; new weights reach all replicas, in order. */
+/* Who owns what: sections hold every tensor once, shares cover them once and equally, slices are the global tensor's; new weights
+   reach all replicas, in order. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,10 +18,10 @@ static bool muon[64];
 
 static const struct { const char *name; int rows, cols, split; unsigned flags; } TENSORS[] = {
     { "a.embed", 48, 10, 0, 0 },      { "a.norm", 10, 1, -1, 0 },     { "a.wq", 24, 30, 0, MUON },  { "a.bias", 24, 1, 0, 0 },
-    { "a.wo", 30, 24, 1, MUON },      { "f.frozen", 12, 5, -1, 0 },   { "a.in", 14, 9, -1, MUON },  { "a.one", 1, 1, -1, 0 },
-    { "a.big", 120, 50, 1, 0 },       { "a.table", 24, 6, 0, STATE }, { "a.wide", 2, 300, -1, 0 },  { "a.kv", 24, 20, 0, MUON | COPIES(2) },
+    { "a.wo", 30, 24, 1, MUON },      { "f.frozen", 12, 5, -1, 0 },   { "a.in", 14, 90, -1, MUON }, { "a.one", 1, 1, -1, 0 },
+    { "a.big", 120, 50, 1, 0 },       { "a.table", 24, 6, 0, STATE }, { "a.wide", 2, 3000, -1, 0 }, { "a.kv", 24, 20, 0, MUON | COPIES(2) },
 };
-enum { N = sizeof TENSORS / sizeof *TENSORS };
+enum { N = sizeof TENSORS / sizeof *TENSORS, MOST = 120 * 50 };
 
 static void open_table(int tp)
 {
@@ -36,95 +37,103 @@ static void open_table(int tp)
         muon[i] = TENSORS[i].flags & MUON;
 }
 
-/* Every element of the piece belongs to one owner; the slices of all owners are the piece's. */
+/* Tensors of a section are neighbours, alike, and lie in the weights as in the gradient. */
+static void sections_hold_what_is_alike(const Zero *z, bool zero1, bool with_muon, int64_t bytes)
+{
+    int next = 0;
+    for (int k = 0; k < z->sections; k++) {
+        const Section *s = &z->section[k];
+        for (; next < s->first; next++)
+            assert_true(table.p[next].grad < 0 && z->of[next] < 0);
+        assert_true(s->first == next && s->at == table.p[next].grad && s->weights == table.p[next].offset);
+        for (; next < s->last; next++) {
+            const Param *p = &table.p[next];
+            assert_int_equal(z->of[next], k);
+            assert_int_equal(p->grad - s->at, p->offset - s->weights);
+            assert_int_equal(s->state, !!(p->flags & STATE));
+            assert_int_equal(s->muon, with_muon && muon[next]);
+            assert_int_equal(s->owned, s->muon || (zero1 && !s->state));
+        }
+        assert_int_equal(s->at + s->n, table.p[s->last - 1].grad + table.p[s->last - 1].count);
+        assert_true(s->last == s->first + 1 || s->n * (int64_t)sizeof(float) <= bytes);
+    }
+    for (; next < N; next++)
+        assert_true(table.p[next].grad < 0);
+}
+
+/* Shares of all owners, one behind the other, are the section; none is larger than an equal part and two blocks. */
+static void shares_cover(const Zero *z)
+{
+    for (int k = 0; k < z->sections; k++) {
+        const Section *s = &z->section[k];
+        int64_t at = s->at;
+        for (int r = 0; r < z->ranks; r++) {
+            const Range share = zero_share(s, r);
+            assert_true(share.n == 0 || (share.at == at && (at == s->at || at % GRAIN == 0)));
+            assert_true(share.n <= s->n / z->ranks + 2 * GRAIN);
+            at += share.n;
+        }
+        assert_int_equal(at, s->at + s->n);
+        for (int64_t bytes = 64; bytes < 100000; bytes *= 7) {          /* rounds take every element once */
+            int64_t each, total = 0;
+            int count[32], place[32];
+            const int rounds = zero_rounds(s, z->ranks, bytes, &each);
+            for (int i = 0; i < rounds; i++) {
+                total += zero_round_pieces(s, z->ranks, (Round){ k, i * each, each }, count, place);
+                for (int r = 0; r < z->ranks; r++) {
+                    const Range share = zero_share(s, r);
+                    assert_true(count[r] >= 0 && count[r] <= each);
+                    assert_true(count[r] == 0 || (s->at + place[r] >= share.at && s->at + place[r] + count[r] <= share.at + share.n));
+                }
+            }
+            assert_int_equal(total, s->n);
+        }
+    }
+}
+
+/* Three slices of the global tensor are the range, in its order. */
+static void slices_are_the_range(const Zero *z, int i, Range r, float *count)
+{
+    static float whole[MOST], cut[MOST];
+    const Slice piece = param_slice(&table, i);
+    int64_t n = 0;
+    Slice s[ZERO_SLICES];
+    for (int64_t e = 0; e < table.p[i].count; e++)
+        whole[e] = (float)e;
+    zero_slices(z, i, r, s);
+    for (int k = 0; k < ZERO_SLICES; n += slice_total(&s[k++])) {
+        assert_true(k != 1 || slice_total(&s[k]) == 0 || piece.dims == 1 || slice_extent(&s[k], 1) == slice_extent(&piece, 1));
+        assert_int_equal(slice_copy(cut + n, &s[k], whole, &piece, sizeof *cut), slice_total(&s[k]));
+    }
+    assert_int_equal(n, r.n);
+    assert_memory_equal(cut, whole + (r.n ? r.at - table.p[i].grad : 0), (size_t)n * sizeof *cut);
+    for (int64_t e = 0; e < n; e++)
+        count[(int)cut[e]]++;
+}
+
 static void shares_cover_each_tensor_once(void **state)
 {
     (void)state;
     for (int tp = 1; tp <= 2; tp++)
         for (int ranks = 1; ranks <= 17; ranks++)
             for (int way = 0; way < 8; way++) {
+                const int64_t bytes = way & 4 ? 1000 : 100000;
+                Zero z;
                 open_table(tp);
+                zero_open(&z, &table, ranks - 1, ranks, &(ZeroConf){ way & 1, way & 2 ? muon : NULL, bytes });
+                sections_hold_what_is_alike(&z, way & 1, way & 2, bytes);
+                shares_cover(&z);
                 for (int i = 0; i < N; i++) {
-                    float count[120 * 50] = { 0 }, one[120 * 50], part[120 * 50];
+                    static float count[MOST];
+                    memset(count, 0, sizeof count);
+                    for (int r = 0; r < ranks && table.p[i].grad >= 0; r++)
+                        slices_are_the_range(&z, i, zero_part(&z, i, r), count);
                     for (int64_t e = 0; e < table.p[i].count; e++)
-                        one[e] = (float)e + 1;
-                    for (int r = 0; r < ranks; r++) {
-                        Zero z;
-                        zero_open(&z, &table, r, ranks, &(ZeroConf){ way & 1, way & 2 ? muon : NULL, way & 4 });
-                        const int64_t n = share_count(zero_share(&z, i, r));
-                        const Slice piece = param_slice(&table, i), mine = zero_slice(&z, i, r);
-                        assert_int_equal(slice_total(&mine), n);
-                        zero_pack(part, &z, i, r, one, 0, n);
-                        /* The same elements, found by the slices of the global tensor. */
-                        float cut[120 * 50];
-                        assert_int_equal(slice_copy(cut, &mine, one, &piece, sizeof *cut), n);
-                        assert_memory_equal(cut, part, (size_t)n * sizeof *cut);
-                        float back[120 * 50] = { 0 };
-                        zero_unpack(back, &z, i, r, part, 0, n / 3);
-                        zero_unpack(back, &z, i, r, part + n / 3, n / 3, n);
-                        for (int64_t e = 0; e < table.p[i].count; e++)
-                            count[e] += back[e];
-                        assert_int_equal(z.mine[i], table.p[i].grad >= 0 && ((way & 2 && muon[i]) || (way & 1 && !(table.p[i].flags & STATE))));
-                        zero_close(&z);
-                    }
-                    assert_memory_equal(count, one, (size_t)table.p[i].count * sizeof *one);
+                        assert_true(count[e] == (table.p[i].grad >= 0));
                 }
+                zero_close(&z);
                 params_free(&table);
             }
-}
-
-/* Where tp does not split rows, blocks of rows; else of columns: one ScaLAPACK block each. */
-static void the_cut_is_along_what_tp_left(void **state)
-{
-    (void)state;
-    Zero z;
-    open_table(2);
-    zero_open(&z, &table, 1, 3, &(ZeroConf){ true, muon, false });
-    const Share wq = zero_share(&z, 2, 1), wo = zero_share(&z, 4, 1), bias = zero_share(&z, 3, 2);
-    assert_true(wq.row == 0 && wq.rows == 12 && wq.col == 10 && wq.cols == 10);
-    assert_true(wo.row == 10 && wo.rows == 10 && wo.col == 0 && wo.cols == 12);
-    assert_true(bias.row == 8 && bias.rows == 4 && bias.cols == 1);
-    assert_int_equal(z.cut[11], CUT_WHOLE);             /* copies are no block distribution */
-    zero_close(&z);
-    zero_open(&z, &table, 1, 3, &(ZeroConf){ true, muon, true });
-    int owned[3] = { 0 };
-    for (int i = 0; i < N; i++)
-        if (muon[i]) {
-            assert_int_equal(z.cut[i], CUT_WHOLE);
-            owned[z.owner[i]]++;
-        }
-    assert_true(owned[0] > 0 && owned[1] > 0 && owned[2] > 0);
-    zero_close(&z);
-    params_free(&table);
-}
-
-static bool all(const Zero *z, int i) { return z->table->p[i].grad >= 0; }
-
-static void lots_hold_everything_in_order(void **state)
-{
-    (void)state;
-    open_table(1);
-    Zero z;
-    zero_open(&z, &table, 0, 3, &(ZeroConf){ true, NULL, false });
-    for (int64_t span = 16; span < 20000; span = span * 3 + 1) {
-        static Lot lot[4096];
-        const int n = zero_lots(&z, all, span, NULL);
-        assert_int_equal(zero_lots(&z, all, span, lot), n);
-        int64_t total = 0, here = 0;
-        for (int k = 0; k < n; k++) {
-            int64_t of_lot = 0;
-            for (int r = 0; r < 3; r++)
-                of_lot += zero_lot_count(&z, all, &lot[k], r);
-            assert_true(of_lot > 0 && of_lot <= span + 3);
-            assert_true(k == 0 || lot[k].first >= lot[k - 1].first);
-            total += of_lot;
-        }
-        for (int i = 0; i < N; i++)
-            here += all(&z, i) ? table.p[i].count : 0;
-        assert_int_equal(total, here);
-    }
-    zero_close(&z);
-    params_free(&table);
 }
 
 static float weight(int i, int64_t e, int step) { return (float)rng_uniform(9, (uint64_t)(i * 100 + step), (uint64_t)e); }
@@ -134,30 +143,27 @@ static void new_weights_reach_all(void **state)
 {
     (void)state;
     for (int tp = 1; tp <= 2; tp++)
-        for (int whole = 0; whole < 2; whole++)
+        for (int zero1 = 0; zero1 < 2; zero1++)
             for (int64_t bytes = 1000; bytes < 100000; bytes *= 20) {
                 open_table(tp);
                 Zero z;
-                float *w = calloc((size_t)table.weights, sizeof *w), share[120 * 50], new[120 * 50];
+                float *w = calloc((size_t)table.weights, sizeof *w);
                 assert_non_null(w);
-                zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ true, muon, whole });
-                ZeroWeights *g = zero_weights_open(&z, w, &grid, bytes);
+                zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ zero1, muon, bytes });
+                ZeroWeights *g = zero_weights_open(&z, w, &grid, bytes / 3);
                 assert_int_equal(g != NULL, grid.dp_size > 1);
                 for (int step = 0; step < 3; step++) {
                     for (int i = 0; i < N; i++) {
-                        const int64_t n = z.mine[i] ? share_count(zero_share(&z, i, grid.dp_rank)) : 0;
-                        for (int64_t e = 0; e < table.p[i].count; e++)
-                            new[e] = weight(i, e, step);
-                        zero_pack(share, &z, i, grid.dp_rank, new, 0, n);
-                        zero_unpack(w + table.p[i].offset, &z, i, grid.dp_rank, share, 0, n);
+                        const Range r = z.of[i] >= 0 && z.section[z.of[i]].owned ? zero_part(&z, i, grid.dp_rank) : (Range){ 0 };
+                        for (int64_t e = r.at - table.p[i].grad; e < r.at - table.p[i].grad + r.n; e++)
+                            w[table.p[i].offset + e] = weight(i, e, step);
                     }
                     zero_weights_start(g);
                     for (int i = 0; i < N; i++) {
+                        const bool owned = z.of[i] >= 0 && z.section[z.of[i]].owned;
                         zero_weights_need(g, i, i + 1);
-                        for (int64_t e = 0; z.mine[i] && e < table.p[i].count; e++)
-                            assert_true(w[table.p[i].offset + e] == weight(i, e, step));
-                        for (int64_t e = 0; !z.mine[i] && e < table.p[i].count; e++)
-                            assert_true(w[table.p[i].offset + e] == 0);
+                        for (int64_t e = 0; e < table.p[i].count; e++)
+                            assert_true(w[table.p[i].offset + e] == (owned ? weight(i, e, step) : 0));
                     }
                     zero_weights_wait(g);
                 }
@@ -171,14 +177,11 @@ static void new_weights_reach_all(void **state)
 int main(int argc, char **argv)
 {
     int level;
-    comm_environment();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     ops_use(&OPS_CPU, 1);
     grid_open(&grid, MPI_COMM_WORLD, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_cover_each_tensor_once),
-        cmocka_unit_test(the_cut_is_along_what_tp_left),
-        cmocka_unit_test(lots_hold_everything_in_order),
         cmocka_unit_test(new_weights_reach_all),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,7 +194,8 @@ static double sumsq(UNUSED const float *x, int64_t n)
     owe_floats((double)n);
     return 0;
 }
-static void sumsq_columns(UNUSED double *out, UNUSED const float *x, int64_t rows, int cols, UNUSED int ld) { owe_floats((double)rows * cols); }
+static void sumsq_blocks(UNUSED double *out, UNUSED const float *x, int64_t n, UNUSED int block, UNUSED int first) { owe_floats((double)n); }
+static void sum_tree(UNUSED float *out, UNUSED float *const *x, UNUSED const Addition *add, int additions, int64_t n) { owe_floats(2.0 * additions * (double)n); }
 static void to_bf16(UNUSED uint16_t *out, UNUSED const float *x, int64_t n) { owe_floats(1.5 * (double)n); }
 static void from_bf16(UNUSED float *out, UNUSED const uint16_t *x, int64_t n) { owe_floats(1.5 * (double)n); }
 static void adamw(UNUSED float *w, UNUSED float *m, UNUSED float *v, UNUSED const float *g, int64_t n, UNUSED float lr, UNUSED float beta1,
@@ -214,5 +215,5 @@ Ops op = {
     .depth_attention_fwd = depth_attention_fwd, .depth_attention_bwd = depth_attention_bwd, .rope = rope, .patches = patches,
     .area_mean = area_mean, .xent_max = xent_max, .xent_sum = xent_sum, .xent_bwd = xent_bwd, .xent_loss = xent_loss,
     .nearest = nearest, .nearest_bid = nearest_bid, .nearest_won = nearest_won, .residual = residual, .sumsq = sumsq,
-    .sumsq_columns = sumsq_columns, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
+    .sumsq_blocks = sumsq_blocks, .sum_tree = sum_tree, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
 };

@@ -1,0 +1,43 @@
+/* cpu_sums.c -- sums over flat ranges: squares by blocks, and of several buffers along a tree */
+#include "core/cpu/cpu.h"
+
+#include <string.h>
+
+/* One order of additions for a block of this length. */
+static double squares(const float *x, int n)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
+void cpu_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first)
+{
+    const int64_t blocks = n > 0 ? 1 + ceil_div(max64(0, n - first), block) : 0;
+#pragma omp parallel for if (n >= PARALLEL)
+    for (int64_t k = 0; k < blocks; k++) {
+        const int64_t from = k ? first + (k - 1) * block : 0, to = min64(n, first + k * block);
+        out[k] = squares(x + from, (int)(to - from));
+    }
+}
+
+/* A piece of all buffers stays in cache while they are added up. */
+void cpu_sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n)
+{
+    enum { PIECE = 4096 };
+#pragma omp parallel for if (n * additions >= PARALLEL)
+    for (int64_t at = 0; at < n; at += PIECE) {
+        const int size = (int)min64(PIECE, n - at);
+        for (int k = 0; k < additions; k++) {
+            float *to = x[add[k].to] + at;
+            const float *from = x[add[k].from] + at;
+#pragma omp simd
+            for (int i = 0; i < size; i++)
+                to[i] += from[i];
+        }
+        if (out != x[0])
+            memcpy(out + at, x[0] + at, (size_t)size * sizeof *out);
+    }
+}
