@@ -24,16 +24,27 @@
 #include "io/base/err.h"
 
 #include <mpi.h>
+#include <string.h>
 
 enum { CKPT_VERSION = 3, CKPT_NAME = 96, CKPT_NORMS = 32 };
 
-/* One tensor's part on this rank.  All ranks give the same names and global shapes in the same order. */
+/* One tensor's part on this rank.  All ranks give the same names and global shapes in the same order; who has several boxes of a
+   tensor gives several pieces of its name, one behind the other, and all ranks as many. */
 typedef struct {
     const char *name;               /* "weights/decoder.3.attn.wq", "m/...", "v/..." */
     Slice       slice;              /* this rank's part; may be empty */
     float      *data;               /* dense; NULL if the part is empty */
     bool        write;              /* it counts in ckpt_sums: of those that hold the same, one */
 } Piece;
+
+/* The first piece behind i that is of another tensor. */
+static inline int piece_next(const Piece *p, int n, int i)
+{
+    const char *name = p[i].name;
+    while (++i < n && !strcmp(p[i].name, name))
+        ;
+    return i;
+}
 
 /* Gradient norms of the last updates, the oldest first; each finite and above 0. */
 typedef struct { int n; double norm[CKPT_NORMS]; } CkptNorms;

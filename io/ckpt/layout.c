@@ -106,10 +106,10 @@ bool layout_make(Layout *l, const Piece *p, int n, Err *e)
     struct stat st;
     bool ok = true;
     int64_t about = (int64_t)n * 8192;
-    *l = (Layout){ .tensors = n, .tensor = calloc((size_t)n + 1, sizeof *l->tensor) };
+    *l = (Layout){ .tensor = calloc((size_t)n + 1, sizeof *l->tensor) };
     CHECK(l->tensor, "no memory for a table of %d tensors", n);
-    for (int i = 0; i < n && ok; i++) {
-        CkptTensor *t = &l->tensor[i];
+    for (int i = 0; i < n && ok; i = piece_next(p, n, i)) {
+        CkptTensor *t = &l->tensor[l->tensors++];
         t->dims = p[i].slice.dims;
         memcpy(t->size, p[i].slice.size, sizeof t->size);
         int64_t of = 4;

@@ -22,8 +22,8 @@ typedef struct {
     int         extents;
 } Layout;
 
-/* Lays out these tensors, of which only names and shapes are looked at.  layout_close in either case.  A name given twice:
-   EXIT_INTERNAL.  HDF5: main thread only.  Local. */
+/* Lays out the tensors of these pieces, of which only names and shapes are looked at.  layout_close in either case.  A name that comes
+   again behind another: EXIT_INTERNAL.  HDF5: main thread only.  Local. */
 bool layout_make(Layout *l, const Piece *p, int n, Err *e);
 void layout_close(Layout *l);
 /* Makes the file at path, all but the tensors, and reserves its space; adds to *sum (tensors.h).  Local, any thread. */

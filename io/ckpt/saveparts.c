@@ -23,12 +23,12 @@ bool save_layout(Layout *l, MPI_Comm comm, const Piece *p, int n, Err *e)
         ok = layout_make(l, p, n, e);
     if (!err_agree(comm, ok, e))
         return false;
-    l->tensors = n;
+    MPI_Bcast(&l->tensors, 1, MPI_INT, 0, comm);
     if (rank)
-        l->tensor = calloc((size_t)n + 1, sizeof *l->tensor);
-    CHECK(l->tensor, "no memory for a table of %d tensors", n);
+        l->tensor = calloc((size_t)l->tensors + 1, sizeof *l->tensor);
+    CHECK(l->tensor, "no memory for a table of %d tensors", l->tensors);
     MPI_Bcast(&l->bytes, 1, MPI_INT64_T, 0, comm);
-    MPI_Bcast(l->tensor, n * (int)sizeof *l->tensor, MPI_BYTE, 0, comm);
+    MPI_Bcast(l->tensor, l->tensors * (int)sizeof *l->tensor, MPI_BYTE, 0, comm);
     return true;
 }
 

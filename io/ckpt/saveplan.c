@@ -10,16 +10,19 @@ enum { LEAST_SHARE = 64 << 10 };        /* bytes below which a box is not divide
 /* A piece as the others need to know it. */
 typedef struct { int32_t row, rows, col, cols; } Box;
 
-/* What all ranks hold of one tensor: ranks sorted by box; a group is those that hold the same. */
-typedef struct { Box box; int first, n; } Group;
+/* What all ranks hold of one tensor: a holder is piece h % pieces of rank h / pieces; a group is those that hold the same box. */
+typedef struct { Box box; int first, n; bool mine; } Group;
 typedef struct {
-    const Box *box;                     /* of rank r: box[r * stride] */
-    int        ranks, stride;
-    int       *holder;                  /* (ranks) by group, in it by rank */
-    Group     *group;                   /* (ranks) */
+    const Box *box;                     /* of piece k of rank r: box[r * stride + k] */
+    int        ranks, stride, pieces;
+    int       *holder;                  /* (ranks * pieces) by group, in it by rank */
+    Group     *group;                   /* (ranks * pieces) */
     int        groups, holders;
     int64_t   *load;                    /* (ranks) floats to write so far */
 } Holders;
+
+static Box box_at(const Holders *h, int holder) { return h->box[(int64_t)(holder / h->pieces) * h->stride + holder % h->pieces]; }
+static int rank_of(const Holders *h, int i) { return h->holder[i] / h->pieces; }
 
 static void *room(int64_t n, size_t bytes)
 {
@@ -59,24 +62,25 @@ static int compare(const void *a, const void *b, void *context)
 {
     const Holders *h = context;
     const int x = *(const int *)a, y = *(const int *)b;
-    const Box p = h->box[(int64_t)x * h->stride], q = h->box[(int64_t)y * h->stride];
+    const Box p = box_at(h, x), q = box_at(h, y);
     const int32_t order = p.row != q.row ? p.row - q.row : p.col != q.col ? p.col - q.col : p.rows != q.rows ? p.rows - q.rows : p.cols - q.cols;
     return order ? order : x - y;
 }
 
-static void find_groups(Holders *h)
+static void find_groups(Holders *h, int rank)
 {
     h->groups = h->holders = 0;
-    for (int r = 0; r < h->ranks; r++)
-        if (h->box[(int64_t)r * h->stride].rows)
-            h->holder[h->holders++] = r;
+    for (int k = 0; k < h->ranks * h->pieces; k++)
+        if (box_at(h, k).rows)
+            h->holder[h->holders++] = k;
     qsort_r(h->holder, (size_t)h->holders, sizeof *h->holder, compare, h);
     for (int i = 0; i < h->holders; i++) {
-        const Box b = h->box[(int64_t)h->holder[i] * h->stride];
+        const Box b = box_at(h, h->holder[i]);
         if (h->groups && !memcmp(&h->group[h->groups - 1].box, &b, sizeof b))
             h->group[h->groups - 1].n++;
         else
-            h->group[h->groups++] = (Group){ b, i, 1 };
+            h->group[h->groups++] = (Group){ b, i, 1, false };
+        h->group[h->groups - 1].mine |= rank_of(h, i) == rank;
     }
 }
 
@@ -111,11 +115,26 @@ static int by_load(const void *a, const void *b, void *load)
 
 static int by_rank(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
-/* Chooses who of n candidates write rows x cols floats, into `chosen` (n), sorted by rank; returns how many. */
-static int choose(Holders *h, const int *candidate, int n, int64_t rows, int64_t cols, int *chosen)
+/* The ranks that hold some of the boxes [first, first + n), each once, into `rank`; returns how many. */
+static int ranks_of(const Holders *h, int first, int n, int *rank)
 {
+    int out = 0;
+    for (int i = first; i < first + n; i++)
+        rank[out++] = rank_of(h, i);
+    qsort(rank, (size_t)out, sizeof *rank, by_rank);
+    const int all = out;
+    out = 0;
+    for (int i = 0; i < all; i++)
+        if (out == 0 || rank[i] != rank[out - 1])
+            rank[out++] = rank[i];
+    return out;
+}
+
+/* Chooses who of those that hold some of n boxes write rows x cols floats, into `chosen` (n), sorted by rank; returns how many. */
+static int choose(Holders *h, int first, int boxes, int64_t rows, int64_t cols, int *chosen)
+{
+    const int n = ranks_of(h, first, boxes, chosen);
     const int writers = (int)max64(1, min64(min64(n, rows), rows * cols * 4 / LEAST_SHARE));
-    memcpy(chosen, candidate, (size_t)n * sizeof *chosen);
     if (writers < n)
         qsort_r(chosen, (size_t)n, sizeof *chosen, by_load, h->load);
     qsort(chosen, (size_t)writers, sizeof *chosen, by_rank);
@@ -150,17 +169,27 @@ static void add_move(SaveMove **list, int *n, int *cap, SaveMove m)
     (*list)[(*n)++] = m;
 }
 
-/* Each group's box is divided among those that hold it: nothing crosses. */
-static void divide(Builder *b, Holders *h, int tensor, int *chosen)
+/* The piece of this rank's that a group is of. */
+static const Piece *piece_of(const Builder *b, const Holders *h, const Group *g, int first)
 {
-    const Piece *p = &b->s->piece[tensor];
+    for (int i = g->first; i < g->first + g->n; i++)
+        if (rank_of(h, i) == b->rank)
+            return &b->s->piece[first + h->holder[i] % h->pieces];
+    return NULL;
+}
+
+/* Each group's box is divided among those that hold it: nothing crosses.  first: the tensor's first piece. */
+static void divide(Builder *b, Holders *h, int tensor, int first, int *chosen)
+{
     for (int g = 0; g < h->groups; g++) {
         const Box box = h->group[g].box;
-        const int writers = choose(h, h->holder + h->group[g].first, h->group[g].n, box.rows, box.cols, chosen);
+        const int writers = choose(h, h->group[g].first, h->group[g].n, box.rows, box.cols, chosen);
         for (int k = 0; k < writers; k++) {
             const int64_t from = (int64_t)box.rows * k / writers, to = (int64_t)box.rows * (k + 1) / writers;
-            if (chosen[k] == b->rank)
-                add_part(b, tensor, slice_of(&p->slice, box.row + from, to - from, box.col, box.cols))->live = p->data + from * box.cols;
+            if (chosen[k] != b->rank)
+                continue;
+            const Piece *p = piece_of(b, h, &h->group[g], first);
+            add_part(b, tensor, slice_of(&p->slice, box.row + from, to - from, box.col, box.cols))->live = p->data + from * box.cols;
         }
     }
 }
@@ -168,55 +197,47 @@ static void divide(Builder *b, Holders *h, int tensor, int *chosen)
 /* Who of a group sends to `rank`: itself, or the nearest. */
 static int sender(const Holders *h, const Group *g, int rank)
 {
-    int best = h->holder[g->first];
+    int best = rank_of(h, g->first);
     for (int i = g->first; i < g->first + g->n; i++)
-        if (abs(h->holder[i] - rank) < abs(best - rank))
-            best = h->holder[i];
+        if (abs(rank_of(h, i) - rank) < abs(best - rank))
+            best = rank_of(h, i);
     return best;
-}
-
-/* The group that this rank is of, or -1. */
-static int group_of(const Holders *h, int rank)
-{
-    for (int g = 0; g < h->groups; g++)
-        for (int i = h->group[g].first; i < h->group[g].first + h->group[g].n; i++)
-            if (h->holder[i] == rank)
-                return g;
-    return -1;
 }
 
 /* Whole rows are divided among all holders, who get the columns that they have not.  Who sends what to whom is asked only where
    this rank is one of them: of a thousand ranks all pairs would take minutes. */
-static void gather(Builder *b, Holders *h, int tensor, int *chosen)
+static void gather(Builder *b, Holders *h, int tensor, int first, int *chosen)
 {
-    const Slice *whole = &b->s->piece[tensor].slice;
+    const Slice *whole = &b->s->piece[first].slice;
     int64_t rows, cols;
     dims_of(whole, &rows, &cols);
-    const int writers = choose(h, h->holder, h->holders, rows, cols, chosen), own = group_of(h, b->rank);
+    const int writers = choose(h, 0, h->holders, rows, cols, chosen);
     for (int k = 0; k < writers; k++) {
         const int64_t from = rows * k / writers, to = rows * (k + 1) / writers;
         const int part = b->s->parts;
         if (chosen[k] == b->rank)
             add_part(b, tensor, slice_of(whole, from, to - from, 0, cols));
         for (int g = 0; g < h->groups; g++) {
-            const Box box = h->group[g].box;
-            const int64_t a = max64(from, box.row), z = min64(to, box.row + box.rows);
-            if (a >= z || (chosen[k] != b->rank && g != own))
+            const Group *group = &h->group[g];
+            const int64_t a = max64(from, group->box.row), z = min64(to, group->box.row + group->box.rows);
+            if (a >= z || (chosen[k] != b->rank && !group->mine))
                 continue;
-            const int from_rank = sender(h, &h->group[g], chosen[k]);
-            const Slice s = slice_of(whole, a, z - a, box.col, box.cols);
+            const int from_rank = sender(h, group, chosen[k]);
+            const Slice s = slice_of(whole, a, z - a, group->box.col, group->box.cols);
             if (from_rank == b->rank)
-                add_move(&b->s->send, &b->s->sends, &b->sends_room, (SaveMove){ tensor, chosen[k], -1, s });
+                add_move(&b->s->send, &b->s->sends, &b->sends_room,
+                         (SaveMove){ tensor, chosen[k], (int)(piece_of(b, h, group, first) - b->s->piece), -1, s });
             if (chosen[k] == b->rank)
-                add_move(&b->s->recv, &b->s->recvs, &b->recvs_room, (SaveMove){ tensor, from_rank, part, s });
+                add_move(&b->s->recv, &b->s->recvs, &b->recvs_room, (SaveMove){ tensor, from_rank, -1, part, s });
         }
     }
 }
 
+/* One row's part is one run, however short: a piece has two such ends at most. */
 static bool narrow(const Holders *h, int64_t cols)
 {
     for (int g = 0; g < h->groups; g++)
-        if (h->group[g].box.cols < cols && (int64_t)h->group[g].box.cols * 4 < LONG_RUN)
+        if (h->group[g].box.rows > 1 && h->group[g].box.cols < cols && (int64_t)h->group[g].box.cols * 4 < LONG_RUN)
             return true;
     return false;
 }
@@ -246,6 +267,14 @@ static void measure(SavePlan *s, int n)
     free(sum);
 }
 
+static int most_pieces(const Piece *p, int n)
+{
+    int most = 0;
+    for (int i = 0, next; i < n; most = next - i > most ? next - i : most, i = next)
+        next = piece_next(p, n, i);
+    return most;
+}
+
 bool saveplan_open(SavePlan *s, MPI_Comm comm, const Piece *p, int n, Err *e)
 {
     Holders h = { 0 };
@@ -253,26 +282,29 @@ bool saveplan_open(SavePlan *s, MPI_Comm comm, const Piece *p, int n, Err *e)
     *s = (SavePlan){ .comm = comm, .piece = p };
     MPI_Comm_rank(comm, &b.rank);
     MPI_Comm_size(comm, &h.ranks);
+    const int64_t holders = (int64_t)h.ranks * most_pieces(p, n);
     Box *all = room((int64_t)h.ranks * n, sizeof *all), *mine = room(n, sizeof *mine);
-    int *chosen = room(h.ranks, sizeof *chosen);
+    int *chosen = room(holders, sizeof *chosen);
     for (int i = 0; i < n; i++)
         mine[i] = box_of(&p[i].slice);
     MPI_Allgather(mine, n * 4, MPI_INT32_T, all, n * 4, MPI_INT32_T, comm);
-    h.holder = room(h.ranks, sizeof *h.holder);
-    h.group = room(h.ranks, sizeof *h.group);
+    h.holder = room(holders, sizeof *h.holder);
+    h.group = room(holders, sizeof *h.group);
     h.load = room(h.ranks, sizeof *h.load);
     h.stride = n;
     bool ok = true;
-    for (int i = 0; i < n && ok; i++) {
+    for (int i = 0, next, tensor = 0; i < n && ok; i = next, tensor++) {
         int64_t rows, cols;
+        next = piece_next(p, n, i);
         h.box = all + i;
+        h.pieces = next - i;
         dims_of(&p[i].slice, &rows, &cols);
-        find_groups(&h);
+        find_groups(&h, b.rank);
         ok = covered(&h, &p[i], e);
         if (ok && narrow(&h, cols))
-            gather(&b, &h, i, chosen);
+            gather(&b, &h, tensor, i, chosen);
         else if (ok)
-            divide(&b, &h, i, chosen);
+            divide(&b, &h, tensor, i, chosen);
     }
     place(s);
     measure(s, n);
@@ -307,14 +339,14 @@ static void exchange(const SavePlan *s, float *stage, float *work)
         for (; i < s->recvs && s->recv[i].tensor == tensor; at += slice_total(&s->recv[i++].slice))
             MPI_Irecv(at, (int)slice_total(&s->recv[i].slice), MPI_FLOAT, s->recv[i].peer, 0, s->comm, &r[n++]);
         for (; o < s->sends && s->send[o].tensor == tensor; at += slice_total(&s->send[o++].slice)) {
-            const Piece *p = &s->piece[tensor];
+            const Piece *p = &s->piece[s->send[o].from];
             slice_copy(at, &s->send[o].slice, p->data, &p->slice, sizeof *at);
             MPI_Isend(at, (int)slice_total(&s->send[o].slice), MPI_FLOAT, s->send[o].peer, 0, s->comm, &r[n++]);
         }
         MPI_Waitall(n, r, MPI_STATUSES_IGNORE);
         at = work;
         for (int k = first; k < i; at += slice_total(&s->recv[k++].slice)) {
-            const SavePart *to = &s->part[s->recv[k].part];
+            const SavePart *to = &s->part[s->recv[k].to];
             slice_copy(stage + to->at, &to->slice, at, &s->recv[k].slice, sizeof *at);
         }
     }

@@ -9,7 +9,7 @@
  *         └──────────┘                              └─────┴─────┘
  *
  * Ranks that hold the same box of a tensor share the writing of it: equal blocks of rows, small tensors whole, to those that
- * have least to write so far.  Where boxes are so narrow that their rows would be writes of a few KiB each, all of their
+ * have least to write so far.  A rank may have several boxes of a tensor.  Where boxes are so narrow that their rows would be writes of a few KiB each, all of their
  * holders share whole rows instead, and send each other what is missing: a file system sees long runs alone.
  * Boxes are given once, in one collective; every later save follows the plan without asking anybody.
  *
@@ -28,14 +28,14 @@ typedef struct {
     const float *live;                  /* where it lies in the caller's memory; NULL: it is put together from several ranks */
 } SavePart;
 
-/* Rows that cross: packed dense in this order. */
-typedef struct { int tensor, peer, part; Slice slice; } SaveMove;
+/* Rows that cross: packed dense in this order.  from: the piece that they are of, of a send; to: the part that they go to. */
+typedef struct { int tensor, peer, from, to; Slice slice; } SaveMove;
 
 typedef struct {
     MPI_Comm  comm;
     int       parts, sends, recvs;
     SavePart *part;
-    SaveMove *send, *recv;              /* by tensor, then peer; part: where it goes, of a recv */
+    SaveMove *send, *recv;              /* by tensor, then peer */
     int64_t   floats, crossing;         /* of all parts; of those that need staging always */
     int64_t   widest;                   /* floats that cross for one tensor, both ways */
     const Piece *piece;

@@ -129,6 +129,53 @@ static void pieces_must_cover_a_tensor_once(void **state)
     saveplan_close(&p);
 }
 
+/* Elements [from, to) of rows of `wide`, the first of them column `col` of the tensor, as three boxes: an end, rows, a beginning. */
+static void boxes(Slice out[3], Slice whole, int64_t col, int64_t wide, int64_t from, int64_t to)
+{
+    const int64_t first = min64(to, ceil_div(from, wide) * wide), last = max64(first, to / wide * wide);
+    out[0] = slice_range(slice_range(whole, 0, from / wide, first > from), 1, col + from % wide, first - from);
+    out[1] = slice_range(slice_range(whole, 0, first / wide, (last - first) / wide), 1, col, wide);
+    out[2] = slice_range(slice_range(whole, 0, last / wide, to > last), 1, col + last % wide, to - last);
+}
+
+/* Ranges that begin and end within rows: of whole rows, and of halves of columns, each on half of the ranks. */
+static void ranges_of_elements_are_boxes(void **state)
+{
+    (void)state;
+    enum { ROWS = 37, COLS = 250 };
+    for (int halves = 1; halves <= (size % 2 ? 1 : 2); halves++) {
+        const Slice whole = slice_whole(2, (int64_t[]){ ROWS, COLS });
+        const int64_t wide = COLS / halves, n = ROWS * wide, of = size / halves, k = rank / halves;
+        Slice s[3];
+        Piece p[4];
+        Err e = {0};
+        boxes(s, whole, rank % halves * wide, wide, n * k / of, n * (k + 1) / of);
+        static float data[ROWS * COLS], other[8], back[ROWS * COLS];
+        float *at = data;
+        SliceRun r;
+        for (int i = 0; i < 3; at += slice_total(&s[i++])) {
+            p[i] = (Piece){ "m/x", s[i], at, true };
+            for (int64_t j = 0; slice_run(&s[i], j, &r); j++)
+                for (int64_t x = 0; x < r.n; x++)
+                    at[r.here + x] = (float)(r.at + x);
+        }
+        p[3] = (Piece){ "v/y", slice_whole(1, (int64_t[]){ 8 }), other, rank == 0 };
+        CkptMeta meta = meta_of(100 + halves);
+        assert_true(ckpt_save(MPI_COMM_WORLD, dir, &meta, p, 4, 0, &e));
+        Ckpt *got;
+        assert_true(ckpt_choose(MPI_COMM_WORLD, dir, NULL, NULL, &got, &e));
+        assert_true(ckpt_fill(got, &(Piece){ "m/x", whole, back, true }, 1, CKPT_WHOLE, &e));
+        for (int i = 0; i < ROWS * COLS; i++)
+            assert_true(back[i] == (float)i);
+        static float again[ROWS * COLS];
+        for (int i = 0; i < 3; i++)
+            p[i].data = again + (p[i].data - data);
+        assert_true(ckpt_fill(got, p, 3, CKPT_WHOLE, &e));
+        assert_memory_equal(again, data, (size_t)(at - data) * sizeof *data);
+        ckpt_close(got);
+    }
+}
+
 static bool lost;
 static bool still_ours(void *owner, Err *e)
 {
@@ -173,7 +220,7 @@ static int tests(void)
 {
     const struct CMUnitTest list[] = {
         TEST(saves_what_was_there_at_the_start), TEST(replicas_share_the_writing), TEST(narrow_columns_are_written_as_whole_rows),
-        TEST(pieces_must_cover_a_tensor_once), TEST(who_lost_the_run_changes_nothing),
+        TEST(ranges_of_elements_are_boxes), TEST(pieces_must_cover_a_tensor_once), TEST(who_lost_the_run_changes_nothing),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }
