@@ -78,7 +78,8 @@ static void depth_done(CodesTape *t, double *energy, const Codes *w, int k, int6
 void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N, Tp *tp)
 {
     tp->need(tp, w->first, w->last);
-    op.copy(t->r, x, N * w->Cv);
+    if (x != t->r)
+        op.copy(t->r, x, N * w->Cv);
     if (energy)
         op.sumsq(&energy[0], t->r, N * w->Cv);
     for (int k = 0; k < w->Q; k++) {

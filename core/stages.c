@@ -50,13 +50,11 @@ static int layer_of(const Model *m, unsigned what)
     }
 }
 
+/* Features are wanted as they are, or for their codes: then they are the first residual (see). */
 static void take(Model *m, unsigned what, const float *x, int64_t rows)
 {
-    const int64_t n = rows * m->c.vision.C;
-    if (what & (SEE_FEATURES | SEE_CLEAN))
-        op.copy(what == SEE_FEATURES ? m->feat : m->clean, x, n);
-    else
-        codes_quantize(&m->codes[what == SEE_APPEARANCE], NULL, &m->w.codes[what == SEE_APPEARANCE], x, rows, m->tp);
+    float *to = what == SEE_FEATURES ? m->feat : what == SEE_CLEAN ? m->clean : m->codes[what == SEE_APPEARANCE].r;
+    op.copy(to, x, rows * m->c.vision.C);
 }
 
 /* One pass through a tower, with a stop at the layer of each thing that is wanted. */
@@ -78,23 +76,26 @@ static void look(Model *m, VisionTape *t, const Vision *w, int I, unsigned want)
     }
 }
 
-/* Features are the tower's; codes, of the picture in the tower's own resolution, are the tower's or its copy's. */
+/* Features are the tower's; codes, of the picture in the tower's own resolution, are the tower's or its copy's.  Weights are
+   asked for in the order of the table: tower, copy, codes. */
 static void see(Model *m, const uint8_t *pixels, int I, unsigned want)
 {
-    const unsigned codes = want & (SEE_SEMANTIC | SEE_APPEARANCE);
+    const unsigned codes = want & (SEE_SEMANTIC | SEE_APPEARANCE), copys = model_has(m, PART_TOKENIZER) ? codes : 0;
     if (m->c.scales > 1 && (want & SEE_FEATURES)) {
         scales_features(m->feat, &m->vision, &m->w.vision, pixels, I, m->c.scales, m->feature_layers, &m->scales, m->tp);
         want &= ~(unsigned)SEE_FEATURES;
     }
-    if (codes && model_has(m, PART_TOKENIZER)) {
-        vision_embed_down(&m->tower, &m->w.tower, pixels, I, m->c.scales, m->tp);
-        look(m, &m->tower, &m->w.tower, I, codes);
-        want &= ~codes;
-    }
-    if (want) {
+    if (want & ~copys) {
         vision_embed_down(&m->vision, &m->w.vision, pixels, I, m->c.scales, m->tp);
-        look(m, &m->vision, &m->w.vision, I, want);
+        look(m, &m->vision, &m->w.vision, I, want & ~copys);
     }
+    if (copys) {
+        vision_embed_down(&m->tower, &m->w.tower, pixels, I, m->c.scales, m->tp);
+        look(m, &m->tower, &m->w.tower, I, copys);
+    }
+    for (int k = 0; k < BRANCHES; k++)
+        if (codes & (k ? SEE_APPEARANCE : SEE_SEMANTIC))
+            codes_quantize(&m->codes[k], NULL, &m->w.codes[k], m->codes[k].r, rows_of(m, I), m->tp);
 }
 
 /* ---- pretrain, instruct ---- */
@@ -206,20 +207,26 @@ static void visual_backward(Model *m, const OnGrad *g)
     }
 }
 
+static Rows decoder_rows(const Splice *s) { return (Rows){ s->N, s->B, s->start, s->pos }; }
+
 static void lm_forward(Model *m, const Batch *b, const Losses *global, Losses *sum)
 {
     Splice *s = &m->splice;
     const int C = m->c.decoder.C;
+    const float *image = NULL;
     build_splice(m, b);
     sum->tokens += (double)s->N;
-    llama_embed(m->decoder.x, &m->w.decoder, s->id, m->local, s->N, m->tp);
-    if (s->images) {
+    if (s->images) {                                      /* before the embedding: weights come in the order of the table */
         see_batch(m, b);
-        const float *image = projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, b->I), m->tp);
+        image = projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, b->I), m->tp);
+    }
+    llama_embed(m->decoder.x, &m->w.decoder, s->id, m->local, s->N, m->tp);
+    if (image) {
         op.gather(m->rows, image, s->image_src, s->images, C);
         op.scatter(m->decoder.x, m->rows, s->image_row, s->images, C);
     }
-    llama_forward(&m->decoder, &m->w.decoder, &(Rows){ s->N, s->B, s->start, s->pos }, m->tp);
+    const Rows r = decoder_rows(s);
+    llama_forward(&m->decoder, &m->w.decoder, &r, m->tp);
     if (m->c.train)
         op.zero(m->dh, s->N * C);
     if (s->text)
@@ -236,7 +243,8 @@ static void lm_backward(Model *m, const Batch *b, const OnGrad *g)
     const int64_t rows = rows_of(m, b->I);
     if (m->visual_rows)
         visual_backward(m, g);
-    float *dx = llama_backward(&m->dw.decoder, &m->decoder, m->dh, &m->w.decoder, &(Rows){ s->N, s->B, s->start, s->pos }, m->tp, g);
+    const Rows r = decoder_rows(s);
+    float *dx = llama_backward(&m->dw.decoder, &m->decoder, m->dh, &m->w.decoder, &r, m->tp, g);
     llama_embed_backward(&m->dw.decoder, dx, &m->w.decoder, s->id, m->local, s->N, m->tp);
     if (g)
         g->final(g->ctx, m->w.decoder.p_embed, m->w.decoder.p_embed + 1);
