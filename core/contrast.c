@@ -65,7 +65,7 @@ float *text_forward(TextTape *t, const TextTower *w, const Batch *batch, Tp *tp)
     const int C = w->enc.d.C, Vl = w->V / tp->size;
     take_text(t, w, batch);
     tp->need(tp, w->first, w->last);
-    tp_ids(t->local, t->id, t->N, Vl, tp);
+    op.local_ids(t->local, t->id, t->N, tp->rank * Vl);
     op.embed_fwd(t->enc.x, w->embed, t->local, t->N, C, Vl);
     tp->sum(tp, t->enc.x, t->N * C);
     op.add_rows_fwd(t->enc.x, w->pos, t->pos, t->N, C);

@@ -100,7 +100,7 @@ void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, 
 {
     const int Vl = w->d.V / tp->size;
     tp->need(tp, w->p_embed, w->p_embed + 1);
-    tp_ids(local, id, N, Vl, tp);
+    op.local_ids(local, id, N, tp->rank * Vl);
     op.embed_fwd(out, w->embed, local, N, w->d.C, Vl);
     tp->sum(tp, out, N * w->d.C);
 }
@@ -111,7 +111,7 @@ void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const in
     const int Vl = w->d.V / tp->size;
     if (!dw->embed)
         return;
-    tp_ids(local, id, N, Vl, tp);
+    op.local_ids(local, id, N, tp->rank * Vl);
     op.embed_bwd(dw->embed, dout, local, N, w->d.C, Vl);
 }
 

@@ -8,6 +8,7 @@
 #include "core/linear.h"
 
 enum { GELU_TANH, GELU_ERF, GELU_QUICK };   /* kinds of gelu: tanh approximation (SigLIP), exact erf (projector, head), x sigmoid(1.702 x) (CLIP) */
+enum { DRAW_NORMAL, DRAW_UNIFORM };          /* of deviation `size`;  in +-1 / size: rng_normal, rng_uniform of (seed, stream, element) */
 enum { FULL = 0, CAUSAL = 1 };      /* attention masks */
 
 typedef struct { float div[3], sub[3]; } Colours;       /* a value v of a picture becomes v / div - sub, by colour */

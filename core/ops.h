@@ -54,12 +54,12 @@ typedef struct {
     void (*gather)(float *out /*(n,C)*/, const float *x, const int32_t *row /*(n)*/, int64_t n, int C);
     void (*scatter)(float *x, const float *in /*(n,C)*/, const int32_t *row, int64_t n, int C);      /* x[row[i]] = in[i] */
     void (*scatter_add)(float *x, const float *in, const int32_t *row, int64_t n, int C);            /* x[row[i]] += in[i] */
+    void (*local_ids)(int32_t *local, const int32_t *id, int64_t N, int first);                      /* id - first; of negative ones -1; local may be id */
     /* ---- attention over packed sequences, H query heads of D, K kv heads (H % K == 0) ----
        q (Nq,H,D), k v (Nk,K,D), att (Nq,H,D), lse (Nq,H) = log sum exp of the scaled scores.
        CAUSAL: query i of a sequence with tq queries and tk keys sees keys j <= i + tk - tq.  scale 1/sqrt(D). */
     void (*attention_fwd)(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
-    void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse, const float *q,
-                          const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
+    void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
     /* Causal attention over depth: tensors are (Q,N,H,D), each of the N rows is a sequence of Q depths; prob (N,H,Q,Q) */
     void (*depth_attention_fwd)(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
     void (*depth_attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
@@ -72,10 +72,8 @@ typedef struct {
     void (*area_mean)(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at);
     /* ---- losses ----  xent: vocabulary-parallel softmax cross-entropy (xent.h); this rank holds columns [v0, v0+Vl). */
     void (*xent_max)(float *max /*(N)*/, const float *z /*(N,Vl)*/, int64_t N, int Vl);
-    /* sum[n] = sum_v exp(z[n,v] - max[n]);  target[n] = z[n, y[n]-v0] where it is here, else 0 */
-    void (*xent_sum)(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);
-    /* z <- (exp(z - max) / sum - [v0 + v == y]) * scale, in place; y NULL: without the second term */
-    void (*xent_bwd)(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);
+    void (*xent_sum)(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);    /* sum[n] = sum_v exp(z[n,v] - max[n]);  target[n] = z[n, y[n]-v0] where it is here, else 0 */
+    void (*xent_bwd)(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);    /* z <- (exp(z - max) / sum - [v0 + v == y]) * scale, in place; y NULL: without the second term */
     /* Class y stands for the distribution p[y] over the classes id[y]; over those that are here,
        target[n] = sum_i p[y,i] z[n, id[y,i]-v0],  and, in place,  z[n, id[y,i]-v0] -= p[y,i] * scale */
     void (*xent_soft_target)(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0);
@@ -84,17 +82,14 @@ typedef struct {
     /* Sigmoid contrastive loss of cosines z (B,B): logit = z exp(*logscale) + *bias, label +1 on the diagonal, else -1;
        *loss = -sum_ij log sigmoid(label * logit).  If dlogscale: z <- d loss / d z * factor, in place; *dlogscale, *dbias += theirs * factor. */
     void (*sigmoid_contrast)(double *loss, float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B, float factor);
-    /* *loss = sum_n mean_c (x - want)^2; dx = its gradient * scale; dx may be x */
-    void (*mse)(double *loss, float *dx, const float *x /*(N,C)*/, const float *want, int64_t N, int C, float scale);
+    void (*mse)(double *loss, float *dx, const float *x /*(N,C)*/, const float *want, int64_t N, int C, float scale);    /* *loss = sum_n mean_c (x - want)^2; dx = its gradient * scale; dx may be x */
     /* ---- diffusion ----  out[n,c] = rng_normal(seed, stream[n], key[n] C + c) (rng.h), rounded to float: equal bits in every backend */
     void (*noise)(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
-    /* out[n] = sqrt(kept[n]) x[row[n]] + sqrt(1 - kept[n]) noise[n] */
-    void (*noise_mix)(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
+    void (*noise_mix)(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);    /* out[n] = sqrt(kept[n]) x[row[n]] + sqrt(1 - kept[n]) noise[n] */
     /* ---- residual quantization ----  e (S,C): a codebook, or of one split over tp this rank's; codes outside [0, S) are other ranks'
        code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C);  dist (N), may be NULL: |x_n - e_code|^2, NaN as inf */
     void (*nearest)(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S);
-    /* bid[n] = -(first + code[n]) where it was best[n], else -inf: among ranks the largest wins, the lowest of the nearest codes */
-    void (*nearest_bid)(float *bid, const float *best, const int32_t *code, int64_t N, int first);
+    void (*nearest_bid)(float *bid, const float *best, const int32_t *code, int64_t N, int first);    /* bid[n] = -(first + code[n]) where it was best[n], else -inf: among ranks the largest wins, the lowest of the nearest codes */
     void (*nearest_won)(int32_t *code, const float *bid, int64_t N);                       /* code[n] = -bid[n] */
     /* id (S,m): each code, then the others that are nearest to it, ties to the lowest; d (S,m): |e_s - e_id|^2;  m <= min(S,32) */
     void (*nearest_m)(int32_t *id, float *d, const float *e /*(S,C)*/, int S, int C, int m);
@@ -107,9 +102,15 @@ typedef struct {
     /* Codes whose moving count is below 1 start again from their candidate (S,C), if it is not all zero: e = sum =
        candidate, count = 1.  n (S): how often each was chosen.  *restarts: how many did; *used = #(n > 0). */
     void (*code_restart)(int64_t *restarts, int *used, float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C);
+    /* Codes of some rows, out (Q,n): of code (Q,N), and the first Q of those of given (N,all); row NULL: of the first n */
+    void (*take_codes)(int32_t *out, const int32_t *code, const int32_t *row, int64_t n, int Q, int64_t N);
+    void (*given_codes)(int32_t *out, const uint16_t *given, const int32_t *row, int64_t n, int Q, int all);
     void (*entropy)(double *out, const float *n, int S, double total);      /* -sum p log p of p = n / total; 0 where nothing was counted */
     /* An id: of the largest logit (ties to the lowest) at temperature 0, else drawn from softmax(z / temperature) by 0 <= u < 1 */
     void (*pick)(int32_t *id, const float *z, int V, float temperature, double u);
+    /* ---- parameters ----  x (rows,cols): element (r,c) is element first + r stride + c of the whole tensor (param.h) */
+    void (*draw)(float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, int kind, double size, uint64_t seed, uint64_t stream);
+    void (*hash)(uint64_t *sum, const float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, uint64_t stream);     /* bits_sum (bits.h) */
     /* ---- optimizer ---- */
     void (*sumsq)(double *out, const float *x, int64_t n);          /* a fixed summation order; inf/NaN pass through */
     void (*sumsq_columns)(double *out /*(cols)*/, const float *x, int64_t rows, int cols, int ld);   /* row r at x + r ld */

@@ -159,6 +159,11 @@ static void scatter_add(float *x, const float *in, const int32_t *row, int64_t n
     SPAN("scatter_add", was.scatter_add(x, in, row, n, C));
 }
 
+static void local_ids(int32_t *local, const int32_t *id, int64_t N, int first)
+{
+    SPAN("local_ids", was.local_ids(local, id, N, first));
+}
+
 static void attention_fwd(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart,
                           const int32_t *kstart, int H, int K, int D, int mask)
 {
@@ -303,6 +308,16 @@ static void code_restart(int64_t *restarts, int *used, float *e, float *count, f
     SPAN("code_restart", was.code_restart(restarts, used, e, count, sum, candidate, n, S, C));
 }
 
+static void take_codes(int32_t *out, const int32_t *code, const int32_t *row, int64_t n, int Q, int64_t N)
+{
+    SPAN("take_codes", was.take_codes(out, code, row, n, Q, N));
+}
+
+static void given_codes(int32_t *out, const uint16_t *given, const int32_t *row, int64_t n, int Q, int all)
+{
+    SPAN("given_codes", was.given_codes(out, given, row, n, Q, all));
+}
+
 static void entropy(double *out, const float *n, int S, double total)
 {
     SPAN("entropy", was.entropy(out, n, S, total));
@@ -311,6 +326,17 @@ static void entropy(double *out, const float *n, int S, double total)
 static void pick(int32_t *id, const float *z, int V, float temperature, double u)
 {
     SPAN("pick", was.pick(id, z, V, temperature, u));
+}
+
+static void draw(float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, int kind, double size, uint64_t seed,
+                 uint64_t stream)
+{
+    SPAN("draw", was.draw(x, rows, cols, first, stride, kind, size, seed, stream));
+}
+
+static void hash(uint64_t *sum, const float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, uint64_t stream)
+{
+    SPAN("hash", was.hash(sum, x, rows, cols, first, stride, stream));
 }
 
 static void sumsq(double *out, const float *x, int64_t n)

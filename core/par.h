@@ -23,10 +23,6 @@ struct Tp {
 /* One rank: sum, max and need do nothing. */
 extern Tp TP_ALONE;
 
-/* local[n] = id[n] counted from this rank's first row of a table whose `rows` rows a rank are split over tp; ids of other
-   ranks, and negative ones, fall outside [0, rows).  Local. */
-void tp_ids(int32_t *local, const int32_t *id, int64_t N, int rows, const Tp *tp);
-
 /* x (n), finite, <- sums over tp ranks, added in double in the order of ranks: the same bits on all of them.  For a few
    numbers: they cross as floats, three for each number and rank.  Collective over tp. */
 void tp_sum_f64(Tp *tp, double *x, int n);

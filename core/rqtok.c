@@ -34,7 +34,7 @@ void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t N, bool left, co
 void codes_embed(float *out, const Codes *w, int k, const int32_t *code, int32_t *local, int64_t N, const Tp *tp)
 {
     const int Sl = w->S / tp->size;
-    tp_ids(local, code, N, Sl, tp);
+    op.local_ids(local, code, N, tp->rank * Sl);
     op.embed_fwd(out, w->table[book(w, k)], local, N, w->Cv, Sl);
 }
 
@@ -58,7 +58,7 @@ static void choose(CodesTape *t, const Codes *w, int k, int64_t N, Tp *tp)
     int32_t *code = t->code + k * N;
     op.nearest(code, t->best, t->r, w->table[book(w, k)], N, w->Cv, Sl);
     elect(code, t, N, tp->rank * Sl, tp);
-    tp_ids(t->local, code, N, Sl, tp);
+    op.local_ids(t->local, code, N, tp->rank * Sl);
 }
 
 /* Takes the vectors of depth k off the residuals: the rank that has one leaves the difference, the others zero. */

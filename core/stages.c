@@ -105,11 +105,10 @@ static void take_codes(Model *m, const Batch *b, int branch)
 {
     const Splice *s = &m->splice;
     const int Q = m->c.codes_depth, all = m->c.codes_given;
-    const int64_t rows = rows_of(m, b->I);
-    for (int k = 0; k < Q; k++)
-        for (int64_t i = 0; i < s->vis; i++)
-            m->code[k * s->vis + i] = all ? b->codes[(int64_t)s->vis_src[i] * all + branch * Q + k]
-                                          : m->codes[branch].code[k * rows + s->vis_src[i]];
+    if (all)
+        op.given_codes(m->code, b->codes + branch * Q, s->vis_src, s->vis, Q, all);
+    else
+        op.take_codes(m->code, m->codes[branch].code, s->vis_src, s->vis, Q, rows_of(m, b->I));
 }
 
 /* m->feat = sum of the code vectors of all pictures, from m->codes[SEMANTIC].code: first of those that are here. */
@@ -139,9 +138,8 @@ static void see_batch(Model *m, const Batch *b)
     see(m, b->pixels, b->I, want);
     if (!m->c.discrete)
         return;
-    for (int k = 0; given && k < m->c.codes_depth; k++)
-        for (int64_t i = 0; i < rows; i++)
-            m->codes[SEMANTIC].code[k * rows + i] = b->codes[i * given + k];
+    if (given)
+        op.given_codes(m->codes[SEMANTIC].code, b->codes, NULL, rows, m->c.codes_depth, given);
     discrete_features(m, rows);
 }
 

@@ -7,7 +7,8 @@
  *             on how many there are; every sgemm is of one thread: products are cut into tiles by their shape
  *             (cpu_product), inside cpu_attention and cpu_rq the threads take (sequence, head) or rows
  *   memory    nothing is allocated; tiles lie on the stack, some 128 KiB at most
- *   absent    code_count, code_update, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, xent_soft_...: small, the
+ *   absent    code_count, code_update, given_codes, local_ids, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, take_codes,
+ *             xent_soft_...: small, the
  *             reference serves
  *
  * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_threads.c (equal bits), tests/core/test_simd.c; speed: tests/bench/bench_ops.c
@@ -98,6 +99,10 @@ void cpu_fill(float *x, int64_t n, float value);
 void cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
 void cpu_noise_mix(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
 void cpu_mse(double *loss, float *dx, const float *x, const float *want, int64_t N, int C, float scale);
+
+/* cpu_state.c */
+void cpu_draw(float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, int kind, double size, uint64_t seed, uint64_t stream);
+void cpu_hash(uint64_t *sum, const float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, uint64_t stream);
 
 /* cpu_optim.c */
 void cpu_sumsq(double *out, const float *x, int64_t n);

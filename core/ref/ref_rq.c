@@ -121,3 +121,17 @@ void ref_code_update(float *e, float *sum, const float *count, const float *m, i
         }
     }
 }
+
+void ref_take_codes(int32_t *out, const int32_t *code, const int32_t *row, int64_t n, int Q, int64_t N)
+{
+    for (int k = 0; k < Q; k++)
+        for (int64_t i = 0; i < n; i++)
+            out[k * n + i] = code[k * N + (row ? row[i] : i)];
+}
+
+void ref_given_codes(int32_t *out, const uint16_t *given, const int32_t *row, int64_t n, int Q, int all)
+{
+    for (int k = 0; k < Q; k++)
+        for (int64_t i = 0; i < n; i++)
+            out[k * n + i] = given[(row ? row[i] : i) * all + k];
+}

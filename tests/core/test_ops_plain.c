@@ -1,4 +1,5 @@
 /* Ops without a gradient, each against what ops.h says, in the reference and in the backend of the program. */
+#include "core/bits.h"
 #include "core/resize.h"
 #include "core/siglip.h"
 #include "tests/core/op_check.h"
@@ -65,6 +66,52 @@ static void scatter_undoes_gather(void **state)
         for (int c = 0; c < C; c++)
             assert_true(back[r * C + c] == (taken ? x[r * C + c] : 0));
     }
+}
+
+static void lists_of_codes_and_ids(void **state)
+{
+    const Ops *o = *state;
+    const int32_t id[] = { 0, 9, 10, 19, 20, -1, -200 }, want[] = { -10, -1, 0, 9, 10, -1, -1 };
+    const int32_t code[] = { 1, 2, 3, 4, 5, 6 }, row[] = { 2, 0 };         /* (2,3) */
+    const uint16_t given[] = { 1, 2, 3, 4, 5, 60000, 7, 8, 9 };             /* (3,3) */
+    int32_t out[7];
+    o->local_ids(out, id, 7, 10);
+    assert_memory_equal(out, want, sizeof out);
+    memcpy(out, id, sizeof out);
+    o->local_ids(out, out, 7, 10);
+    assert_memory_equal(out, want, sizeof out);
+    o->take_codes(out, code, row, 2, 2, 3);
+    assert_memory_equal(out, ((int32_t[]){ 3, 1, 6, 4 }), 4 * sizeof *out);
+    o->take_codes(out, code, NULL, 2, 2, 3);
+    assert_memory_equal(out, ((int32_t[]){ 1, 2, 4, 5 }), 4 * sizeof *out);
+    o->given_codes(out, given + 1, row, 2, 2, 3);
+    assert_memory_equal(out, ((int32_t[]){ 8, 2, 9, 3 }), 4 * sizeof *out);
+    o->given_codes(out, given, NULL, 2, 3, 3);
+    assert_memory_equal(out, ((int32_t[]){ 1, 4, 2, 5, 3, 60000 }), 6 * sizeof *out);
+}
+
+/* A piece has the values that the whole tensor has there, and adds its part to the hash. */
+static void draw_and_hash_know_the_whole(void **state)
+{
+    const Ops *o = *state;
+    enum { ROWS = 401, COLS = 301, LEFT = 37, PART = ROWS * LEFT };
+    static float whole[ROWS * COLS], left[PART], right[ROWS * COLS - PART];
+    uint64_t all, sum[2];
+    for (int kind = DRAW_NORMAL; kind <= DRAW_UNIFORM; kind++) {
+        o->draw(whole, 1, ROWS * COLS, 1000, 0, kind, 0.5, 7, 9);
+        o->draw(left, ROWS, LEFT, 1000, COLS, kind, 0.5, 7, 9);
+        o->draw(right, ROWS, COLS - LEFT, 1000 + LEFT, COLS, kind, 0.5, 7, 9);
+        for (int r = 0; r < ROWS; r++) {
+            assert_memory_equal(left + r * LEFT, whole + r * COLS, LEFT * sizeof *left);
+            assert_memory_equal(right + r * (COLS - LEFT), whole + r * COLS + LEFT, (COLS - LEFT) * sizeof *left);
+        }
+        assert_true(whole[5] == (float)(kind ? (2 * rng_uniform(7, 9, 1005) - 1) / 0.5 : 0.5 * rng_normal(7, 9, 1005)));
+    }
+    o->hash(&all, whole, ROWS, COLS, 1000, COLS, 9);
+    assert_true(all == bits_sum(9, 1000, whole, ROWS * COLS));
+    o->hash(&sum[0], left, ROWS, LEFT, 1000, COLS, 9);
+    o->hash(&sum[1], right, ROWS, COLS - LEFT, 1000 + LEFT, COLS, 9);
+    assert_true(sum[0] + sum[1] == all && sum[0] != all);
 }
 
 /* Channel, row and column of every value are written into the picture; 7 = 3 patches of 2 and one row left over. */
@@ -295,6 +342,8 @@ static int suite(const char *name, const Ops *o)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(elementwise, s),
         cmocka_unit_test_prestate(scatter_undoes_gather, s),
+        cmocka_unit_test_prestate(lists_of_codes_and_ids, s),
+        cmocka_unit_test_prestate(draw_and_hash_know_the_whole, s),
         cmocka_unit_test_prestate(patches_are_channel_major, s),
         cmocka_unit_test_prestate(nearest_breaks_ties_to_the_lowest, s),
         cmocka_unit_test_prestate(nearest_is_near, s),

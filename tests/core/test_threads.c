@@ -147,6 +147,17 @@ static void pictures(void)
     op.area_mean(y[2], x[0], 1, 7, 2, 6, C, C + 3, 2);
 }
 
+static void state(void)
+{
+    uint64_t bits;
+    op.draw(y[0], N, C, 5, C + 3, DRAW_NORMAL, 0.02, 1, 2);
+    op.draw(y[1], N, C, 5, C, DRAW_UNIFORM, 3, 1, 2);
+    op.hash(&bits, x[0], N, C, 5, C + 3, 2);
+    memcpy(y[2], &bits, sizeof bits);
+    op.hash(&bits, x[0], N, C, 5, C, 2);
+    memcpy(y[3], &bits, sizeof bits);
+}
+
 static void optimizer(void)
 {
     sum += op_sumsq(&op, x[0], N * C);
@@ -170,6 +181,7 @@ static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { codes,       { MEMBER(nearest), MEMBER(residual), MEMBER(code_stats), MEMBER(nearest_m) } },
     { noise,       { MEMBER(noise), MEMBER(noise_mix) } },
     { pictures,    { MEMBER(patches), MEMBER(area_mean) } },
+    { state,       { MEMBER(draw), MEMBER(hash) } },
     { optimizer,   { MEMBER(sumsq), MEMBER(sumsq_columns), MEMBER(adamw) } },
 };
 enum { NCASES = sizeof CASES / sizeof *CASES };

@@ -208,6 +208,17 @@ static void residual(UNUSED float *x, UNUSED const float *e, UNUSED const int32_
     owe_floats(3.0 * (double)N * C);
 }
 
+/* Lists: small. */
+static void local_ids(UNUSED int32_t *local, UNUSED const int32_t *id, UNUSED int64_t N, UNUSED int first) {}
+static void take_codes(UNUSED int32_t *out, UNUSED const int32_t *code, UNUSED const int32_t *row, UNUSED int64_t n, UNUSED int Q,
+                       UNUSED int64_t N)
+{
+}
+static void given_codes(UNUSED int32_t *out, UNUSED const uint16_t *given, UNUSED const int32_t *row, UNUSED int64_t n, UNUSED int Q,
+                        UNUSED int all)
+{
+}
+
 /* ---- optimizer ---- */
 
 static void sumsq(double *out, UNUSED const float *x, int64_t n)
@@ -234,6 +245,7 @@ Ops op = {
     .scatter_add = scatter_add, .attention_fwd = attention_fwd, .attention_bwd = attention_bwd,
     .depth_attention_fwd = depth_attention_fwd, .depth_attention_bwd = depth_attention_bwd, .rope = rope, .patches = patches,
     .area_mean = area_mean, .xent_max = xent_max, .xent_sum = xent_sum, .xent_bwd = xent_bwd, .xent_loss = xent_loss,
-    .nearest = nearest, .nearest_bid = nearest_bid, .nearest_won = nearest_won, .residual = residual, .sumsq = sumsq,
+    .nearest = nearest, .nearest_bid = nearest_bid, .nearest_won = nearest_won, .residual = residual, .local_ids = local_ids, .take_codes = take_codes,
+    .given_codes = given_codes, .sumsq = sumsq,
     .sumsq_columns = sumsq_columns, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
 };
