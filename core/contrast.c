@@ -23,9 +23,9 @@ void text_tape(TextTape *t, Arena *a, const TextTower *w, int B, const Tp *tp)
 {
     const int C = w->enc.d.C;
     const int64_t N = (int64_t)B * w->max_len;
-    t->id    = TAKE(a, int32_t, N);      t->pos  = TAKE(a, int32_t, N);
+    t->id    = LIST(a, int32_t, N);      t->pos  = LIST(a, int32_t, N);
     t->local = TAKE(a, int32_t, N);
-    t->start = TAKE(a, int32_t, B + 1);  t->last = TAKE(a, int32_t, B);
+    t->start = LIST(a, int32_t, B + 1);  t->last = LIST(a, int32_t, B);
     encoder_tape(&t->enc, a, &w->enc.d, N, true, tp);
     t->pooled = TAKE(a, float, (int64_t)B * C);  t->norm = TAKE(a, float, (int64_t)B * C);
     t->mean   = TAKE(a, float, B);               t->rstd = TAKE(a, float, B);

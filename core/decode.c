@@ -8,8 +8,8 @@ static void layout(Decode *d, int max_len)
     Arena *a = &d->arena;
     llama_cache(&d->cache, a, dims, max_len, max_len, d->m->tp);
     d->logits = TAKE(a, float, dims->V);
-    d->id  = TAKE(a, int32_t, max_len);
-    d->pos = TAKE(a, int32_t, max_len);
+    d->id  = LIST(a, int32_t, max_len);
+    d->pos = LIST(a, int32_t, max_len);
     d->local = TAKE(a, int32_t, max_len);
 }
 

@@ -49,10 +49,10 @@ void denoise_tape(DenoiseTape *t, Arena *a, const Denoiser *w, int64_t M, int im
     const DenoiseDims *d = &w->d;
     const int64_t R = M * d->draws, S = (int64_t)images * d->draws;
     const EncoderDims enc = { .C = d->E, .F = d->F, .H = d->H, .L = d->L, .eps = d->eps };
-    t->time   = TAKE(a, int32_t, S);         t->start    = TAKE(a, int32_t, S + 1);
-    t->source = TAKE(a, int32_t, R);         t->sequence = TAKE(a, int32_t, R);
-    t->key    = TAKE(a, int64_t, R);         t->stream   = TAKE(a, uint64_t, R);
-    t->kept   = TAKE(a, double, R);          t->freq  = TAKE(a, double, d->E / 2);
+    t->time   = LIST(a, int32_t, S);         t->start    = LIST(a, int32_t, S + 1);
+    t->source = LIST(a, int32_t, R);         t->sequence = LIST(a, int32_t, R);
+    t->key    = LIST(a, int64_t, R);         t->stream   = LIST(a, uint64_t, R);
+    t->kept   = LIST(a, double, R);          t->freq  = LIST(a, double, d->E / 2);
     t->one    = TAKE(a, float, d->Cv);       t->x0    = TAKE(a, float, M * d->Cv);
     t->mean   = TAKE(a, float, M);           t->rstd  = TAKE(a, float, M);
     t->noise  = TAKE(a, float, R * d->Cv);   t->noisy = TAKE(a, float, R * d->Cv);

@@ -42,10 +42,10 @@ void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, con
 {
     const int64_t C = w->enc.d.C, IP = (int64_t)I * w->P, N = (int64_t)I * vision_rows(w);
     t->patches = TAKE(a, float, IP * 3 * w->patch * w->patch);
-    t->start   = TAKE(a, int32_t, I + 1);
-    t->pos     = TAKE(a, int32_t, N);
+    t->start   = LIST(a, int32_t, I + 1);
+    t->pos     = LIST(a, int32_t, N);
     if (has_class(w)) {
-        t->front = TAKE(a, int32_t, N);      t->row  = TAKE(a, int32_t, IP);
+        t->front = LIST(a, int32_t, N);      t->row  = LIST(a, int32_t, IP);
         t->embedded = TAKE(a, float, N * C); t->seen = TAKE(a, float, IP * C);
         t->mean = TAKE(a, float, N);         t->rstd = TAKE(a, float, N);
         t->flow = keep ? TAKE(a, float, N * C) : NULL;
@@ -172,7 +172,7 @@ void pool_tape(PoolTape *t, Arena *a, const Vision *v, int I)
     t->norm = TAKE(a, float, N * C);  t->mean = TAKE(a, float, N);      t->rstd = TAKE(a, float, N);
     t->k    = TAKE(a, float, N * C);  t->v    = TAKE(a, float, N * C);
     t->dk   = TAKE(a, float, N * C);  t->dv   = TAKE(a, float, N * C);
-    t->dnorm = TAKE(a, float, N * C); t->tmp  = TAKE(a, float, N * C);
+    t->dnorm = TAKE(a, float, N * C);
     t->probes = TAKE(a, float, IC);   t->q    = TAKE(a, float, IC);     t->att = TAKE(a, float, IC);
     t->lse  = TAKE(a, float, (int64_t)I * H);
     t->y    = TAKE(a, float, IC);     t->norm2 = TAKE(a, float, IC);
@@ -180,15 +180,16 @@ void pool_tape(PoolTape *t, Arena *a, const Vision *v, int I)
     t->pre  = TAKE(a, float, (int64_t)I * F);  t->act = TAKE(a, float, (int64_t)I * F);
     t->out  = TAKE(a, float, IC);     t->dq   = TAKE(a, float, IC);     t->datt = TAKE(a, float, IC);
     t->dy   = TAKE(a, float, IC);     t->dprobe = TAKE(a, float, IC);
-    t->one  = TAKE(a, int32_t, I + 1);
-    t->zeros = TAKE(a, int32_t, I);
+    t->one  = LIST(a, int32_t, I + 1);
+    t->keys  = LIST(a, int32_t, I + 1);
+    t->zeros = LIST(a, int32_t, I);
 }
 
-static void pool_starts(PoolTape *t, int32_t *key_start, int I, int P)
+static void pool_starts(PoolTape *t, int I, int P)
 {
     for (int i = 0; i <= I; i++) {
         t->one[i] = i;
-        key_start[i] = i * P;
+        t->keys[i] = i * P;
     }
 }
 
@@ -196,15 +197,14 @@ float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v,
 {
     const int C = v->enc.d.C, F = v->enc.d.F, H = v->enc.d.H;
     const int64_t N = (int64_t)I * v->P;
-    int32_t *keys = (int32_t *)t->tmp;                    /* free until the backward pass */
-    pool_starts(t, keys, I, v->P);
+    pool_starts(t, I, v->P);
     tp->need(tp, w->first, w->last);
     op.layernorm_fwd(t->norm, t->mean, t->rstd, x, w->ln_w, w->ln_b, N, C, v->enc.d.eps);
     op.gather(t->probes, w->probe, t->zeros, I, C);
     op.linear_fwd(t->q, t->probes, &w->wq, I);
     op.linear_fwd(t->k, t->norm, &w->wk, N);
     op.linear_fwd(t->v, t->norm, &w->wv, N);
-    op.attention_fwd(t->att, t->lse, t->q, t->k, t->v, I, t->one, keys, H, H, C / H, FULL);
+    op.attention_fwd(t->att, t->lse, t->q, t->k, t->v, I, t->one, t->keys, H, H, C / H, FULL);
     op.linear_fwd(t->y, t->att, &w->wo, I);
     op.layernorm_fwd(t->norm2, t->mean2, t->rstd2, t->y, w->ln2_w, w->ln2_b, I, C, v->enc.d.eps);
     op.linear_fwd(t->pre, t->norm2, &w->w1, I);
@@ -218,7 +218,6 @@ void pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Po
 {
     const int C = v->enc.d.C, F = v->enc.d.F, H = v->enc.d.H;
     const int64_t N = (int64_t)I * v->P;
-    int32_t *keys = (int32_t *)t->tmp;
     op.linear_dw(&dw->w2, dout, t->act, I);
     op.linear_dx(t->act, dout, &w->w2, I, false);
     op.gelu_bwd(t->act, NULL, t->act, t->pre, (int64_t)I * F, GELU_TANH);
@@ -228,8 +227,7 @@ void pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Po
     op.layernorm_bwd(t->dy, dw->ln2_w, dw->ln2_b, t->datt, t->y, t->mean2, t->rstd2, w->ln2_w, I, C, true);
     op.linear_dw(&dw->wo, t->dy, t->att, I);
     op.linear_dx(t->datt, t->dy, &w->wo, I, false);
-    pool_starts(t, keys, I, v->P);
-    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, t->att, t->lse, t->q, t->k, t->v, I, t->one, keys, H, H, C / H, FULL);
+    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, t->att, t->lse, t->q, t->k, t->v, I, t->one, t->keys, H, H, C / H, FULL);
     op.linear_dw(&dw->wq, t->dq, t->probes, I);
     op.linear_dx(t->dprobe, t->dq, &w->wq, I, false);
     if (dw->probe)

@@ -67,8 +67,8 @@ typedef struct {
 
 typedef struct {
     float *norm, *mean, *rstd, *probes, *q, *k, *v, *att, *lse, *y, *norm2, *mean2, *rstd2, *pre, *act, *out;
-    float *dq, *dk, *dv, *datt, *dy, *dprobe, *dnorm, *tmp;
-    int32_t *one;                          /* (I+1) 0 1 2 ... : one query an image */
+    float *dq, *dk, *dv, *datt, *dy, *dprobe, *dnorm;
+    int32_t *one, *keys;                   /* (I+1) 0 1 2 ... : one query an image, for P keys */
     int32_t *zeros;                        /* (I) */
 } PoolTape;
 
