@@ -14,12 +14,6 @@ static void here(Tp *tp, int first, int last)
 
 Tp TP_ALONE = { .rank = 0, .size = 1, .sum = alone, .max = alone, .need = here };
 
-void tp_ids(int32_t *local, const int32_t *id, int64_t N, int rows, const Tp *tp)
-{
-    for (int64_t n = 0; n < N; n++)
-        local[n] = id[n] < 0 ? -1 : id[n] - tp->rank * rows;
-}
-
 /* A double is the sum of three floats, and the sum over ranks of slots that are 0 everywhere else moves them exactly. */
 void tp_sum_f64(Tp *tp, double *x, int n)
 {

@@ -3,7 +3,7 @@
  *
  * The model is written for one rank.  Where a sum must run over the tensor-parallel ranks it calls
  * tp->sum; where it is about to read weights it says so with tp->need; where gradients are complete it calls
- * g->final.  dist/ stands behind all of them.
+ * g->final.  dist/ stands behind all of them.  What is summed is a tensor, or a few numbers of the host (tp_sum_f64).
  */
 #pragma once
 #include "core/base.h"
@@ -15,17 +15,13 @@ struct Tp {
     void (*max)(Tp *tp, float *x, int64_t n);   /* x <- maximum over tp ranks, in place, collective over tp */
     /* The weights of params [first, last) of the table are about to be read: returns when they are here (they may be
        gathered while the forward pass runs).  Before each first reading in forward; backward reads the same ones.
-       Always in the order of forward, but a batch may do without some (no picture, no tower).  Local or collective over dp. */
+       Always in the order of forward, which is the table's, but a batch may do without some (no picture, no tower).  Local or collective over dp. */
     void (*need)(Tp *tp, int first, int last);
     void *ctx;
 };
 
 /* One rank: sum, max and need do nothing. */
 extern Tp TP_ALONE;
-
-/* local[n] = id[n] counted from this rank's first row of a table whose `rows` rows a rank are split over tp; ids of other
-   ranks, and negative ones, fall outside [0, rows).  Local. */
-void tp_ids(int32_t *local, const int32_t *id, int64_t N, int rows, const Tp *tp);
 
 /* x (n), finite, <- sums over tp ranks, added in double in the order of ranks: the same bits on all of them.  For a few
    numbers: they cross as floats, three for each number and rank.  Collective over tp. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/bits.h"
+#include "core/ops.h"
 #include "core/rng.h"
 
 enum { DECLARE, WEIGHTS, GRADS };
@@ -31,12 +31,15 @@ static Param *declare(Params *t)
     return memset(&t->p[t->n++], 0, sizeof *t->p);
 }
 
+/* Ranks that hold one piece of a split tensor. */
+static int copies_of(const Param *split) { return (int)max64(1, split->flags / COPIES(1)); }
+
 static float *bind(Binder *b, Param want)
 {
     Params *t = b->table;
     if (b->pass == DECLARE) {
         CHECK(params_find(t, want.name) < 0, "parameter %s is declared twice", want.name);
-        want.copies = want.split < 0 ? t->tp_size : (int)max64(1, want.flags / COPIES(1));
+        want.copies = want.split < 0 ? t->tp_size : copies_of(&want);
         const int pieces = t->tp_size / want.copies;
         CHECK(pieces * want.copies == t->tp_size && (want.split < 0 || (want.split ? want.cols : want.rows) % pieces == 0),
               "parameter %s (%d,%d) does not divide among %d tensor-parallel ranks", want.name, want.rows, want.cols,
@@ -53,15 +56,31 @@ static float *bind(Binder *b, Param want)
     return p->grad < 0 ? NULL : b->base + p->grad;
 }
 
+static void name(Param *want, const char *fmt, va_list ap)
+{
+    int n = vsnprintf(want->name, sizeof want->name, fmt, ap);
+    CHECK(n > 0 && n < PARAM_NAME, "the parameter name %s... is too long", want->name);
+}
+
 float *param(Binder *b, int rows, int cols, int split, unsigned flags, const char *fmt, ...)
 {
     Param want = { .rows = rows, .cols = cols, .split = split, .flags = flags };
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(want.name, sizeof want.name, fmt, ap);
+    name(&want, fmt, ap);
     va_end(ap);
-    CHECK(n > 0 && n < PARAM_NAME, "the parameter name %s... is too long", want.name);
     return bind(b, want);
+}
+
+Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const char *fmt, ...)
+{
+    Param want = { .rows = O, .cols = I, .split = split, .flags = flags };
+    const int pieces = split < 0 ? 1 : b->table->tp_size / copies_of(&want);
+    va_list ap;
+    va_start(ap, fmt);
+    name(&want, fmt, ap);
+    va_end(ap);
+    return (Linear){ .w = bind(b, want), .I = split == 1 ? I / pieces : I, .O = split == 0 ? O / pieces : O };
 }
 
 float *param_constant(Binder *b, float value, const char *name)
@@ -147,73 +166,48 @@ Slice param_slice(const Params *t, int i)
 
 bool params_speak(const Params *t, int i) { return t->tp_rank % t->p[i].copies == 0; }
 
-static float initial(const Param *p, uint64_t seed, uint64_t stream, int64_t g)
-{
-    uint64_t i = (uint64_t)g;
-    switch (p->flags & INIT_MASK) {
-    case INIT_ONE:    return 1;
-    case INIT_NORMAL: return (float)(0.02 * rng_normal(seed, stream, i));
-    case INIT_UNIT:   return (float)rng_normal(seed, stream, i);
-    case INIT_FAN_IN: return (float)((2 * rng_uniform(seed, stream, i) - 1) / sqrt((double)p->cols));
-    default:          return p->constant;
-    }
-}
+/* The piece as the ops see it: rows of the whole tensor, the first of them from element `first` on, the next `stride` later. */
+typedef struct { int64_t rows, cols, first, stride; } Piece;
 
-/* The global row-major index of local element e of a piece. */
-static int64_t global_index(const Param *p, const Slice *s, int64_t e)
+static Piece piece_of(const Params *t, int i)
 {
-    if (s->dims == 1)
-        return s->start[0] + e;
-    int64_t cols = slice_extent(s, 1);
-    return (s->start[0] + e / cols) * p->cols + s->start[1] + e % cols;
+    const Slice s = param_slice(t, i);
+    if (s.dims == 1)
+        return (Piece){ 1, t->p[i].count, s.start[0], t->p[i].count };
+    return (Piece){ slice_extent(&s, 0), slice_extent(&s, 1), s.start[0] * t->p[i].cols + s.start[1], t->p[i].cols };
 }
-
-enum { CHUNK = 1 << 15 };   /* elements that a thread takes at once; what they sum up to is a sum modulo 2^64: in any order */
 
 void params_init(const Params *t, int i, float *weights, uint64_t seed)
 {
     const Param *p = &t->p[i];
-    const Slice s = param_slice(t, i);
+    const Piece s = piece_of(t, i);
     const uint64_t stream = rng_stream(p->name);
-#pragma omp parallel for schedule(static) if (p->count > CHUNK)
-    for (int64_t e = 0; e < p->count; e++)
-        weights[p->offset + e] = initial(p, seed, stream, global_index(p, &s, e));
-}
-
-/* The bits of local elements [e, end) of tensor i, row by row where the piece has not all columns. */
-static uint64_t piece_sum(const Param *p, const Slice *s, const float *x, uint64_t stream, int64_t e, int64_t end)
-{
-    const int64_t cols = s->dims == 1 ? p->count : slice_extent(s, 1), row = cols == p->cols || s->dims == 1 ? p->count : cols;
-    uint64_t sum = 0;
-    for (int64_t n; e < end; e += n) {
-        n = min64(end - e, row - e % row);
-        sum += bits_sum(stream, global_index(p, s, e), x + e, n);
+    float *x = weights + p->offset;
+    switch (p->flags & INIT_MASK) {
+    case INIT_ONE:    op.fill(x, p->count, 1); break;
+    case INIT_NORMAL: op.draw(x, s.rows, s.cols, s.first, s.stride, DRAW_NORMAL, 0.02, seed, stream); break;
+    case INIT_UNIT:   op.draw(x, s.rows, s.cols, s.first, s.stride, DRAW_NORMAL, 1, seed, stream); break;
+    case INIT_FAN_IN: op.draw(x, s.rows, s.cols, s.first, s.stride, DRAW_UNIFORM, sqrt((double)p->cols), seed, stream); break;
+    default:          op.fill(x, p->count, p->constant);
     }
-    return sum;
 }
 
 uint64_t params_fingerprint(const Params *t, const float *weights, bool (*want)(const Param *p))
 {
-    uint64_t sum = 0;
+    uint64_t sum = 0, one;
     for (int i = 0; i < t->n; i++) {
-        const Param *p = &t->p[i];
-        if (!params_speak(t, i) || (want && !want(p)))
+        const Piece s = piece_of(t, i);
+        if (!params_speak(t, i) || (want && !want(&t->p[i])))
             continue;
-        const Slice s = param_slice(t, i);
-        const uint64_t stream = rng_stream(p->name);
-#pragma omp parallel for schedule(static) reduction(+ : sum) if (p->count > CHUNK)
-        for (int64_t e = 0; e < p->count; e += CHUNK)
-            sum += piece_sum(p, &s, weights + p->offset, stream, e, min64(e + CHUNK, p->count));
+        op.hash(&one, weights + t->p[i].offset, s.rows, s.cols, s.first, s.stride, rng_stream(t->p[i].name));
+        sum += one;
     }
     return sum;
 }
 
 uint64_t params_hash(const Params *t, const float *weights, int i)
 {
-    const Param *p = &t->p[i];
-    uint64_t sum = 0;
-#pragma omp parallel for schedule(static) reduction(+ : sum) if (p->count > CHUNK)
-    for (int64_t e = 0; e < p->count; e += CHUNK)
-        sum += bits_sum(0, e, weights + p->offset + e, min64(CHUNK, p->count - e));
+    uint64_t sum;
+    op.hash(&sum, weights + t->p[i].offset, 1, t->p[i].count, 0, t->p[i].count, 0);
     return sum;
 }

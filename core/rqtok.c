@@ -34,7 +34,7 @@ void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t N, bool left, co
 void codes_embed(float *out, const Codes *w, int k, const int32_t *code, int32_t *local, int64_t N, const Tp *tp)
 {
     const int Sl = w->S / tp->size;
-    tp_ids(local, code, N, Sl, tp);
+    op.local_ids(local, code, N, tp->rank * Sl);
     op.embed_fwd(out, w->table[book(w, k)], local, N, w->Cv, Sl);
 }
 
@@ -58,7 +58,7 @@ static void choose(CodesTape *t, const Codes *w, int k, int64_t N, Tp *tp)
     int32_t *code = t->code + k * N;
     op.nearest(code, t->best, t->r, w->table[book(w, k)], N, w->Cv, Sl);
     elect(code, t, N, tp->rank * Sl, tp);
-    tp_ids(t->local, code, N, Sl, tp);
+    op.local_ids(t->local, code, N, tp->rank * Sl);
 }
 
 /* Takes the vectors of depth k off the residuals: the rank that has one leaves the difference, the others zero. */
@@ -68,7 +68,7 @@ static void depth_done(CodesTape *t, double *energy, const Codes *w, int k, int6
     op.residual(t->r, w->table[book(w, k)], t->local, N, Cv, w->S / tp->size);
     tp->sum(tp, t->r, N * Cv);
     if (energy)
-        energy[k + 1] = op.sumsq(t->r, N * Cv);
+        op.sumsq(&energy[k + 1], t->r, N * Cv);
     if (t->left && k == 0)
         op.copy(t->left, t->r, N * Cv);
     else if (t->left)
@@ -78,9 +78,10 @@ static void depth_done(CodesTape *t, double *energy, const Codes *w, int k, int6
 void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N, Tp *tp)
 {
     tp->need(tp, w->first, w->last);
-    op.copy(t->r, x, N * w->Cv);
+    if (x != t->r)
+        op.copy(t->r, x, N * w->Cv);
     if (energy)
-        energy[0] = op.sumsq(t->r, N * w->Cv);
+        op.sumsq(&energy[0], t->r, N * w->Cv);
     for (int k = 0; k < w->Q; k++) {
         choose(t, w, k, N, tp);
         depth_done(t, energy, w, k, N, tp);
@@ -113,7 +114,7 @@ void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const
     const int64_t N = (int64_t)image_start[B] * P;
     tp->need(tp, w->first, w->last);
     op.copy(t->r, x, N * w->Cv);
-    energy[0] = op.sumsq(t->r, N * w->Cv);
+    op.sumsq(&energy[0], t->r, N * w->Cv);
     for (int k = 0; k < w->Q; k++) {
         const int i = book(w, k);
         if (!w->shared || k == 0)
@@ -132,15 +133,17 @@ void codes_update(CodesUse *use, Codes *w, const Codes *dw, float decay, Tp *tp)
     double seen[3][MAX_DEPTH] = { { 0 } };                /* restarts, codes in use, entropy */
     *use = (CodesUse){ .books = n };
     for (int k = 0; k < n; k++)
-        count[0][k] = op.code_count(w->count[k], &count[1][k], dw->count[k], Sl, decay);
+        op.code_count(&count[0][k], &count[1][k], w->count[k], dw->count[k], Sl, decay);
     tp_sum_f64(tp, count[0], 2 * MAX_DEPTH);
     for (int k = 0; k < n; k++) {
-        int used = 0;
+        int64_t restarts;
+        int used;
         if (count[0][k] != 0)                             /* else no step has met a vector yet */
             op.code_update(w->table[k], w->sum[k], w->count[k], dw->sum[k], Sl, w->Cv, decay, eps, count[0][k], w->S);
-        seen[0][k] = (double)op.code_restart(w->table[k], w->count[k], w->sum[k], dw->table[k], dw->count[k], Sl, w->Cv, &used);
+        op.code_restart(&restarts, &used, w->table[k], w->count[k], w->sum[k], dw->table[k], dw->count[k], Sl, w->Cv);
+        seen[0][k] = (double)restarts;
         seen[1][k] = used;
-        seen[2][k] = op.entropy(dw->count[k], Sl, count[1][k]);
+        op.entropy(&seen[2][k], dw->count[k], Sl, count[1][k]);
     }
     tp_sum_f64(tp, seen[0], 3 * MAX_DEPTH);
     for (int k = 0; k < n; k++) {

@@ -13,12 +13,12 @@ int64_t splice_text_targets(const int32_t *tokens, const int32_t *labels, int64_
 void splice_layout(Splice *s, Arena *a, int B, int max_len, int I, int P)
 {
     const int64_t N = (int64_t)B * max_len, IP = (int64_t)I * P;
-    s->start     = TAKE(a, int32_t, B + 1);
-    s->id        = TAKE(a, int32_t, N);   s->pos       = TAKE(a, int32_t, N);
-    s->image_row = TAKE(a, int32_t, IP);  s->image_src = TAKE(a, int32_t, IP);
-    s->text_row  = TAKE(a, int32_t, N);   s->text_id   = TAKE(a, int32_t, N);
-    s->vis_row   = TAKE(a, int32_t, IP);  s->vis_src   = TAKE(a, int32_t, IP);
-    s->vis_key   = TAKE(a, int64_t, IP);  s->vis_start = TAKE(a, int32_t, I + 1);
+    s->start     = LIST(a, int32_t, B + 1);
+    s->id        = LIST(a, int32_t, N);   s->pos       = LIST(a, int32_t, N);
+    s->image_row = LIST(a, int32_t, IP);  s->image_src = LIST(a, int32_t, IP);
+    s->text_row  = LIST(a, int32_t, N);   s->text_id   = LIST(a, int32_t, N);
+    s->vis_row   = LIST(a, int32_t, IP);  s->vis_src   = LIST(a, int32_t, IP);
+    s->vis_key   = LIST(a, int64_t, IP);  s->vis_start = LIST(a, int32_t, I + 1);
 }
 
 /* Spaces the keys of samples: pictures beyond it would only share their random numbers. */

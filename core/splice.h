@@ -16,8 +16,8 @@
  * Tests   tests/core/test_splice.c
  */
 #pragma once
-#include "core/arena.h"
 #include "core/batch.h"
+#include "core/rows.h"
 
 typedef struct {
     int64_t  N;                    /* rows */

@@ -50,13 +50,11 @@ static int layer_of(const Model *m, unsigned what)
     }
 }
 
+/* Features are wanted as they are, or for their codes: then they are the first residual (see). */
 static void take(Model *m, unsigned what, const float *x, int64_t rows)
 {
-    const int64_t n = rows * m->c.vision.C;
-    if (what & (SEE_FEATURES | SEE_CLEAN))
-        op.copy(what == SEE_FEATURES ? m->feat : m->clean, x, n);
-    else
-        codes_quantize(&m->codes[what == SEE_APPEARANCE], NULL, &m->w.codes[what == SEE_APPEARANCE], x, rows, m->tp);
+    float *to = what == SEE_FEATURES ? m->feat : what == SEE_CLEAN ? m->clean : m->codes[what == SEE_APPEARANCE].r;
+    op.copy(to, x, rows * m->c.vision.C);
 }
 
 /* One pass through a tower, with a stop at the layer of each thing that is wanted. */
@@ -78,23 +76,26 @@ static void look(Model *m, VisionTape *t, const Vision *w, int I, unsigned want)
     }
 }
 
-/* Features are the tower's; codes, of the picture in the tower's own resolution, are the tower's or its copy's. */
+/* Features are the tower's; codes, of the picture in the tower's own resolution, are the tower's or its copy's.  Weights are
+   asked for in the order of the table: tower, copy, codes. */
 static void see(Model *m, const uint8_t *pixels, int I, unsigned want)
 {
-    const unsigned codes = want & (SEE_SEMANTIC | SEE_APPEARANCE);
+    const unsigned codes = want & (SEE_SEMANTIC | SEE_APPEARANCE), copys = model_has(m, PART_TOKENIZER) ? codes : 0;
     if (m->c.scales > 1 && (want & SEE_FEATURES)) {
         scales_features(m->feat, &m->vision, &m->w.vision, pixels, I, m->c.scales, m->feature_layers, &m->scales, m->tp);
         want &= ~(unsigned)SEE_FEATURES;
     }
-    if (codes && model_has(m, PART_TOKENIZER)) {
-        vision_embed_down(&m->tower, &m->w.tower, pixels, I, m->c.scales, m->tp);
-        look(m, &m->tower, &m->w.tower, I, codes);
-        want &= ~codes;
-    }
-    if (want) {
+    if (want & ~copys) {
         vision_embed_down(&m->vision, &m->w.vision, pixels, I, m->c.scales, m->tp);
-        look(m, &m->vision, &m->w.vision, I, want);
+        look(m, &m->vision, &m->w.vision, I, want & ~copys);
     }
+    if (copys) {
+        vision_embed_down(&m->tower, &m->w.tower, pixels, I, m->c.scales, m->tp);
+        look(m, &m->tower, &m->w.tower, I, copys);
+    }
+    for (int k = 0; k < BRANCHES; k++)
+        if (codes & (k ? SEE_APPEARANCE : SEE_SEMANTIC))
+            codes_quantize(&m->codes[k], NULL, &m->w.codes[k], m->codes[k].r, rows_of(m, I), m->tp);
 }
 
 /* ---- pretrain, instruct ---- */
@@ -104,11 +105,10 @@ static void take_codes(Model *m, const Batch *b, int branch)
 {
     const Splice *s = &m->splice;
     const int Q = m->c.codes_depth, all = m->c.codes_given;
-    const int64_t rows = rows_of(m, b->I);
-    for (int k = 0; k < Q; k++)
-        for (int64_t i = 0; i < s->vis; i++)
-            m->code[k * s->vis + i] = all ? b->codes[(int64_t)s->vis_src[i] * all + branch * Q + k]
-                                          : m->codes[branch].code[k * rows + s->vis_src[i]];
+    if (all)
+        op.given_codes(m->code, b->codes + branch * Q, s->vis_src, s->vis, Q, all);
+    else
+        op.take_codes(m->code, m->codes[branch].code, s->vis_src, s->vis, Q, rows_of(m, b->I));
 }
 
 /* m->feat = sum of the code vectors of all pictures, from m->codes[SEMANTIC].code: first of those that are here. */
@@ -138,9 +138,8 @@ static void see_batch(Model *m, const Batch *b)
     see(m, b->pixels, b->I, want);
     if (!m->c.discrete)
         return;
-    for (int k = 0; given && k < m->c.codes_depth; k++)
-        for (int64_t i = 0; i < rows; i++)
-            m->codes[SEMANTIC].code[k * rows + i] = b->codes[i * given + k];
+    if (given)
+        op.given_codes(m->codes[SEMANTIC].code, b->codes, NULL, rows, m->c.codes_depth, given);
     discrete_features(m, rows);
 }
 
@@ -151,9 +150,8 @@ static void text_loss(Model *m, const Losses *global, Losses *sum)
     const bool train = m->c.train;
     m->tp->need(m->tp, m->w.decoder.p_lm_head, m->w.decoder.p_lm_head + 1);
     op.gather(m->rows, m->decoder.h, s->text_row, s->text, C);
-    sum->text += xent_rows(train ? m->drows : NULL, m->dw.decoder.lm_head, NULL, m->rows, m->w.decoder.lm_head, NULL,
-                           s->text_id, NULL, s->text, C, m->c.decoder.V, train ? (float)(1 / global->n_text) : 0, &m->xent,
-                           m->tp);
+    sum->text += xent_rows(train ? m->drows : NULL, &m->dw.decoder.lm_head, m->rows, &m->w.decoder.lm_head, s->text_id, NULL,
+                           s->text, train ? (float)(1 / global->n_text) : 0, &m->xent, m->tp);
     sum->n_text += (double)s->text;
     if (train)
         op.scatter_add(m->dh, m->drows, s->text_row, s->text, C);
@@ -207,20 +205,26 @@ static void visual_backward(Model *m, const OnGrad *g)
     }
 }
 
+static Rows decoder_rows(const Splice *s) { return (Rows){ s->N, s->B, s->start, s->pos }; }
+
 static void lm_forward(Model *m, const Batch *b, const Losses *global, Losses *sum)
 {
     Splice *s = &m->splice;
     const int C = m->c.decoder.C;
+    const float *image = NULL;
     build_splice(m, b);
     sum->tokens += (double)s->N;
-    llama_embed(m->decoder.x, &m->w.decoder, s->id, m->local, s->N, m->tp);
-    if (s->images) {
+    if (s->images) {                                      /* before the embedding: weights come in the order of the table */
         see_batch(m, b);
-        const float *image = projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, b->I), m->tp);
+        image = projector_forward(&m->projector, &m->w.projector, m->feat, rows_of(m, b->I), m->tp);
+    }
+    llama_embed(m->decoder.x, &m->w.decoder, s->id, m->local, s->N, m->tp);
+    if (image) {
         op.gather(m->rows, image, s->image_src, s->images, C);
         op.scatter(m->decoder.x, m->rows, s->image_row, s->images, C);
     }
-    llama_forward(&m->decoder, &m->w.decoder, s->N, s->B, s->start, s->pos, m->tp);
+    const Rows r = decoder_rows(s);
+    llama_forward(&m->decoder, &m->w.decoder, &r, m->tp);
     if (m->c.train)
         op.zero(m->dh, s->N * C);
     if (s->text)
@@ -237,7 +241,8 @@ static void lm_backward(Model *m, const Batch *b, const OnGrad *g)
     const int64_t rows = rows_of(m, b->I);
     if (m->visual_rows)
         visual_backward(m, g);
-    float *dx = llama_backward(&m->dw.decoder, &m->decoder, m->dh, &m->w.decoder, s->N, s->B, s->start, s->pos, m->tp, g);
+    const Rows r = decoder_rows(s);
+    float *dx = llama_backward(&m->dw.decoder, &m->decoder, m->dh, &m->w.decoder, &r, m->tp, g);
     llama_embed_backward(&m->dw.decoder, dx, &m->w.decoder, s->id, m->local, s->N, m->tp);
     if (g)
         g->final(g->ctx, m->w.decoder.p_embed, m->w.decoder.p_embed + 1);

@@ -118,7 +118,7 @@ bool run_codes_match(const Run *r, Err *e);
 /* Names the codebooks of one kind; 0 if the model has none. */
 uint64_t run_codes_model(const Run *r, int branch);
 
-/* How gradients are added up on so many replicas.  Local. */
+/* How gradients are added up on so many replicas, and what is done with them.  Local. */
 BucketConf run_buckets(const Config *c, int replicas);
 OptimSetup run_optim(const Config *c, int replicas);
 
@@ -126,6 +126,4 @@ OptimSetup run_optim(const Config *c, int replicas);
 enum { SGEMM_ROOM = 3 * 512 * 512 };
 double run_sgemm(float *room);
 double run_sgemm_rate(void);
-/* Resident memory of this process in MiB: the most so far, and now. */
-double run_peak_mb(void);
-double run_resident_mb(void);
+double run_peak_mb(void), run_resident_mb(void);        /* resident memory of this process in MiB: the most so far, and now */

@@ -5,18 +5,17 @@
 #include <math.h>
 #include <string.h>
 
-double ref_sumsq(const float *x, int64_t n)
+void ref_sumsq(double *out, const float *x, int64_t n)
 {
-    double s = 0;
+    *out = 0;
     for (int64_t i = 0; i < n; i++)
-        s += (double)x[i] * x[i];
-    return s;
+        *out += (double)x[i] * x[i];
 }
 
 void ref_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first)
 {
     for (int64_t at = 0, size = first; at < n; at += size, size = block)
-        *out++ = ref_sumsq(x + at, min64(size, n - at));
+        ref_sumsq(out++, x + at, min64(size, n - at));
 }
 
 void ref_sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n)

@@ -112,3 +112,9 @@ void ref_area_mean(float *out, const float *x, int tile0, int tiles, int s, int 
                 to[c] += x[c] / (float)(s * s);
         }
 }
+
+void ref_local_ids(int32_t *local, const int32_t *id, int64_t N, int first)
+{
+    for (int64_t n = 0; n < N; n++)
+        local[n] = id[n] < 0 ? -1 : id[n] - first;
+}

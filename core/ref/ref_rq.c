@@ -98,16 +98,15 @@ void ref_code_stats(float *count, float *sum, const float *x, const int32_t *cod
     ref_embed_bwd(sum, x, code, N, C, S);
 }
 
-double ref_code_count(float *count, double *chosen, const float *n, int S, float decay)
+void ref_code_count(double *total, double *chosen, float *count, const float *n, int S, float decay)
 {
-    double d = decay, total = 0;
-    *chosen = 0;
+    const double d = decay;
+    *total = *chosen = 0;
     for (int s = 0; s < S; s++) {
         count[s] = (float)(d * count[s] + (1 - d) * n[s]);
-        total += count[s];
+        *total += count[s];
         *chosen += n[s];
     }
-    return total;
 }
 
 void ref_code_update(float *e, float *sum, const float *count, const float *m, int S, int C, float decay, float eps,
@@ -121,4 +120,18 @@ void ref_code_update(float *e, float *sum, const float *count, const float *m, i
             e[i] = (float)(sum[i] / smooth);
         }
     }
+}
+
+void ref_take_codes(int32_t *out, const int32_t *code, const int32_t *row, int64_t n, int Q, int64_t N)
+{
+    for (int k = 0; k < Q; k++)
+        for (int64_t i = 0; i < n; i++)
+            out[k * n + i] = code[k * N + (row ? row[i] : i)];
+}
+
+void ref_given_codes(int32_t *out, const uint16_t *given, const int32_t *row, int64_t n, int Q, int all)
+{
+    for (int k = 0; k < Q; k++)
+        for (int64_t i = 0; i < n; i++)
+            out[k * n + i] = given[(row ? row[i] : i) * all + k];
 }

@@ -11,19 +11,45 @@
 #include "tests/core/model_case.h"
 
 /* The weights as they are, kept where nobody reads them, and the model that must ask for them. */
-typedef struct { Tp tp; Model m; float *kept; } Poor;
+typedef struct {
+    Tp     tp;
+    Model  m;
+    float *kept;
+    int    calls, asked[512];                  /* when each parameter was asked for first; 0: not yet */
+} Poor;
 
 static void bring(Tp *tp, int first, int last)
 {
     Poor *p = tp->ctx;
     const Params *t = &p->m.table;
     assert_true(0 <= first && first < last && last <= t->n);
+    p->calls++;
+    for (int i = first; i < last; i++)
+        p->asked[i] = p->asked[i] ? p->asked[i] : p->calls;
     for (int i = first; i < last; i++)
         memcpy(p->m.weights + t->p[i].offset, p->kept + t->p[i].offset, (size_t)t->p[i].count * sizeof(float));
 }
 
+/* They come in the order of the table: who asks for a later one first waits for all in between.  Codes may be asked for later, by
+   the head, which needs none of them earlier where the batch brings codes. */
+static void in_order(const Poor *p)
+{
+    const Params *t = &p->m.table;
+    int latest = 0;
+    for (int i = 0; i < t->n; i++) {
+        if (!p->asked[i] || param_in_part(&t->p[i], "codes") || param_in_part(&t->p[i], "app_codes"))
+            continue;
+        if (p->asked[i] < latest)
+            fail_msg("%s is asked for before what stands in front of it in the table", t->p[i].name);
+        latest = p->asked[i];
+    }
+}
+
 static void take_away(Poor *p)
 {
+    assert_true(p->m.table.n <= (int)(sizeof p->asked / sizeof *p->asked));
+    p->calls = 0;
+    memset(p->asked, 0, sizeof p->asked);
     for (int64_t i = 0; i < p->m.table.weights; i++)
         p->m.weights[i] = NAN;
 }
@@ -63,6 +89,8 @@ static void check(const ModelConf *conf, const Batch *batch)
         take_away(p);
         const double want = case_loss(&m, batch, pass < 2, NULL), got = case_loss(&p->m, batch, pass < 2, NULL);
         assert_true(isfinite(want) && got == want);
+        if (conf->stage >= STAGE_PRETRAIN)
+            in_order(p);
         assert_memory_equal(p->m.grads, m.grads, (size_t)m.table.grads * sizeof(float));
     }
     model_close(&m);

@@ -1,19 +1,20 @@
 /* Ops without a gradient, each against what ops.h says, in the reference and in the backend of the program. */
+#include "core/bits.h"
 #include "core/resize.h"
 #include "core/siglip.h"
 #include "tests/core/op_check.h"
+#include "tests/core/op_values.h"
 
-/* Ops is a name and pointers: no member of the reference may be missing, and an overlay must leave none out. */
+/* No member of the reference may be missing, and an overlay must leave none out. */
 static void reference_is_complete(void **state)
 {
     (void)state;
-    void *ref[sizeof(Ops) / sizeof(void *)], *cpu[sizeof ref / sizeof *ref], *used[sizeof ref / sizeof *ref];
     ops_use(&OPS_CPU, 2);
-    memcpy(ref, &OPS_REF, sizeof ref), memcpy(cpu, &OPS_CPU, sizeof cpu), memcpy(used, &op, sizeof used);
-    for (size_t i = 0; i < sizeof ref / sizeof *ref; i++) {
-        assert_non_null(ref[i]);
-        assert_ptr_equal(used[i], cpu[i] ? cpu[i] : ref[i]);
-    }
+#define COMPLETE(f)                                               \
+    assert_true(OPS_REF.f && op.f == (OPS_CPU.f ? OPS_CPU.f : OPS_REF.f));
+    OPS_LIST(COMPLETE)
+#undef COMPLETE
+    assert_string_equal(op.name, OPS_CPU.name);
     ops_use(NULL, 1);
     assert_memory_equal(&op, &OPS_REF, sizeof op);
     ops_use(&OPS_CPU, 2);
@@ -65,6 +66,52 @@ static void scatter_undoes_gather(void **state)
         for (int c = 0; c < C; c++)
             assert_true(back[r * C + c] == (taken ? x[r * C + c] : 0));
     }
+}
+
+static void lists_of_codes_and_ids(void **state)
+{
+    const Ops *o = *state;
+    const int32_t id[] = { 0, 9, 10, 19, 20, -1, -200 }, want[] = { -10, -1, 0, 9, 10, -1, -1 };
+    const int32_t code[] = { 1, 2, 3, 4, 5, 6 }, row[] = { 2, 0 };         /* (2,3) */
+    const uint16_t given[] = { 1, 2, 3, 4, 5, 60000, 7, 8, 9 };             /* (3,3) */
+    int32_t out[7];
+    o->local_ids(out, id, 7, 10);
+    assert_memory_equal(out, want, sizeof out);
+    memcpy(out, id, sizeof out);
+    o->local_ids(out, out, 7, 10);
+    assert_memory_equal(out, want, sizeof out);
+    o->take_codes(out, code, row, 2, 2, 3);
+    assert_memory_equal(out, ((int32_t[]){ 3, 1, 6, 4 }), 4 * sizeof *out);
+    o->take_codes(out, code, NULL, 2, 2, 3);
+    assert_memory_equal(out, ((int32_t[]){ 1, 2, 4, 5 }), 4 * sizeof *out);
+    o->given_codes(out, given + 1, row, 2, 2, 3);
+    assert_memory_equal(out, ((int32_t[]){ 8, 2, 9, 3 }), 4 * sizeof *out);
+    o->given_codes(out, given, NULL, 2, 3, 3);
+    assert_memory_equal(out, ((int32_t[]){ 1, 4, 2, 5, 3, 60000 }), 6 * sizeof *out);
+}
+
+/* A piece has the values that the whole tensor has there, and adds its part to the hash. */
+static void draw_and_hash_know_the_whole(void **state)
+{
+    const Ops *o = *state;
+    enum { ROWS = 401, COLS = 301, LEFT = 37, PART = ROWS * LEFT };
+    static float whole[ROWS * COLS], left[PART], right[ROWS * COLS - PART];
+    uint64_t all, sum[2];
+    for (int kind = DRAW_NORMAL; kind <= DRAW_UNIFORM; kind++) {
+        o->draw(whole, 1, ROWS * COLS, 1000, 0, kind, 0.5, 7, 9);
+        o->draw(left, ROWS, LEFT, 1000, COLS, kind, 0.5, 7, 9);
+        o->draw(right, ROWS, COLS - LEFT, 1000 + LEFT, COLS, kind, 0.5, 7, 9);
+        for (int r = 0; r < ROWS; r++) {
+            assert_memory_equal(left + r * LEFT, whole + r * COLS, LEFT * sizeof *left);
+            assert_memory_equal(right + r * (COLS - LEFT), whole + r * COLS + LEFT, (COLS - LEFT) * sizeof *left);
+        }
+        assert_true(whole[5] == (float)(kind ? (2 * rng_uniform(7, 9, 1005) - 1) / 0.5 : 0.5 * rng_normal(7, 9, 1005)));
+    }
+    o->hash(&all, whole, ROWS, COLS, 1000, COLS, 9);
+    assert_true(all == bits_sum(9, 1000, whole, ROWS * COLS));
+    o->hash(&sum[0], left, ROWS, LEFT, 1000, COLS, 9);
+    o->hash(&sum[1], right, ROWS, COLS - LEFT, 1000 + LEFT, COLS, 9);
+    assert_true(sum[0] + sum[1] == all && sum[0] != all);
 }
 
 /* Channel, row and column of every value are written into the picture; 7 = 3 patches of 2 and one row left over. */
@@ -225,8 +272,9 @@ static void code_update_by_hand(void **state)
     const Ops *o = *state;
     float e[6], count[] = { 1, 3, 0 }, sum[] = { 2, 4, -6, 0, 0, 0 };
     const float n[] = { 5, 0, 0 }, m[] = { 4, 8, 0, 0, 0, 0 };
-    double chosen = -1;
-    assert_true(o->code_count(count, &chosen, n, 3, 0.5f) == 4.5 && chosen == 5);
+    double total = -1, chosen = -1;
+    o->code_count(&total, &chosen, count, n, 3, 0.5f);
+    assert_true(total == 4.5 && chosen == 5);
     o->code_update(e, sum, count, m, 3, 2, 0.5f, 1, 4.5, 3);
     const float want_count[] = { 3, 1.5f, 0 }, want_sum[] = { 3, 6, -3, 0, 0, 0 };
     assert_memory_equal(count, want_count, sizeof count);
@@ -245,12 +293,14 @@ static void dead_codes_restart(void **state)
     const Ops *o = *state;
     float e[8], count[] = { 0.99f, 0, 7, 1 }, sum[8];
     const float candidate[] = { 0, -3, 0, 0, 5, 6, 7, 8 }, n[] = { 1, 0, 4, 0 };
+    int64_t restarts = -1;
     int used = -1;
     fill(e, 8, 1), fill(sum, 8, 2);
     const float want_e[] = { 0, -3, e[2], e[3], e[4], e[5], e[6], e[7] };
     const float want_sum[] = { 0, -3, sum[2], sum[3], sum[4], sum[5], sum[6], sum[7] };
     const float want_count[] = { 1, 0, 7, 1 };
-    assert_int_equal(o->code_restart(e, count, sum, candidate, n, 4, 2, &used), 1);
+    o->code_restart(&restarts, &used, e, count, sum, candidate, n, 4, 2);
+    assert_int_equal(restarts, 1);
     assert_int_equal(used, 2);
     assert_memory_equal(e, want_e, sizeof e);
     assert_memory_equal(sum, want_sum, sizeof sum);
@@ -262,9 +312,9 @@ static void entropy_by_hand(void **state)
 {
     const Ops *o = *state;
     const float n[] = { 6, 0, 3, 3 }, one[] = { 0, 7 }, none[] = { 0, 0, 0 };
-    assert_true(fabs(o->entropy(n, 4, 12) - 1.5 * log(2)) < 1e-15);     /* four double roundings of order 1 */
-    assert_true(o->entropy(one, 2, 7) == 0 && o->entropy(none, 3, 0) == 0);
-    assert_true(fabs(o->entropy(n + 2, 2, 12) - log(2)) < 1e-15);       /* a part of them adds its terms */
+    assert_true(fabs(op_entropy(o, n, 4, 12) - 1.5 * log(2)) < 1e-15);     /* four double roundings of order 1 */
+    assert_true(op_entropy(o, one, 2, 7) == 0 && op_entropy(o, none, 3, 0) == 0);
+    assert_true(fabs(op_entropy(o, n + 2, 2, 12) - log(2)) < 1e-15);       /* a part of them adds its terms */
 }
 
 /* softmax(log p / 1) = p: u walks through the cumulative shares .1 .6 .6 1; at temperature 1/2 shares go as p^2. */
@@ -272,18 +322,18 @@ static void pick_draws_its_shares(void **state)
 {
     const Ops *o = *state;
     const float z[] = { logf(0.1f) + 500, logf(0.5f) + 500, -1e30f, logf(0.4f) + 500 };
-    assert_int_equal(o->pick(z, 4, 0, 0.99), 1);
-    assert_int_equal(o->pick((float[]){ 1, 2, 2 }, 3, 0, 0), 1);                  /* ties to the lowest */
-    assert_int_equal(o->pick(z, 4, 1, 0), 0);
-    assert_int_equal(o->pick(z, 4, 1, 0.0999), 0);
-    assert_int_equal(o->pick(z, 4, 1, 0.1001), 1);
-    assert_int_equal(o->pick(z, 4, 1, 0.5999), 1);
-    assert_int_equal(o->pick(z, 4, 1, 0.6001), 3);
-    assert_int_equal(o->pick(z, 4, 1, 1 - 0x1p-53), 3);
-    assert_int_equal(o->pick(z, 4, 0.5f, 0.0237), 0);                             /* .01 / .42 = .02381 */
-    assert_int_equal(o->pick(z, 4, 0.5f, 0.0239), 1);
-    assert_int_equal(o->pick(z, 4, 0.5f, 0.6189), 1);                             /* .26 / .42 = .61905 */
-    assert_int_equal(o->pick(z, 4, 0.5f, 0.6192), 3);
+    assert_int_equal(op_pick(o, z, 4, 0, 0.99), 1);
+    assert_int_equal(op_pick(o, (float[]){ 1, 2, 2 }, 3, 0, 0), 1);                  /* ties to the lowest */
+    assert_int_equal(op_pick(o, z, 4, 1, 0), 0);
+    assert_int_equal(op_pick(o, z, 4, 1, 0.0999), 0);
+    assert_int_equal(op_pick(o, z, 4, 1, 0.1001), 1);
+    assert_int_equal(op_pick(o, z, 4, 1, 0.5999), 1);
+    assert_int_equal(op_pick(o, z, 4, 1, 0.6001), 3);
+    assert_int_equal(op_pick(o, z, 4, 1, 1 - 0x1p-53), 3);
+    assert_int_equal(op_pick(o, z, 4, 0.5f, 0.0237), 0);                             /* .01 / .42 = .02381 */
+    assert_int_equal(op_pick(o, z, 4, 0.5f, 0.0239), 1);
+    assert_int_equal(op_pick(o, z, 4, 0.5f, 0.6189), 1);                             /* .26 / .42 = .61905 */
+    assert_int_equal(op_pick(o, z, 4, 0.5f, 0.6192), 3);
 }
 
 static int suite(const char *name, const Ops *o)
@@ -292,6 +342,8 @@ static int suite(const char *name, const Ops *o)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(elementwise, s),
         cmocka_unit_test_prestate(scatter_undoes_gather, s),
+        cmocka_unit_test_prestate(lists_of_codes_and_ids, s),
+        cmocka_unit_test_prestate(draw_and_hash_know_the_whole, s),
         cmocka_unit_test_prestate(patches_are_channel_major, s),
         cmocka_unit_test_prestate(nearest_breaks_ties_to_the_lowest, s),
         cmocka_unit_test_prestate(nearest_is_near, s),

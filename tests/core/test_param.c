@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/bits.h"
+#include "core/ops.h"
 #include "core/param.h"
 #include "core/rng.h"
 #include "tests/core/dies.h"
@@ -249,5 +250,6 @@ int main(void)
         cmocka_unit_test(initial_values),          cmocka_unit_test(our_mistakes_die),
         cmocka_unit_test(copies_are_neighbours), cmocka_unit_test(a_run_is_summed_as_its_elements),
     };
+    ops_use(&OPS_CPU, 2);
     return cmocka_run_group_tests_name("param", tests, NULL, NULL);
 }

@@ -118,17 +118,6 @@ static void doubles_are_summed_exactly(void **state)
     grid_close(&g);
 }
 
-static void ids_count_from_a_ranks_first_row(void **state)
-{
-    (void)state;
-    const int32_t id[] = { 0, 9, 10, 19, 20, -1, -200 };
-    int32_t local[7];
-    Tp tp = { .rank = 1, .size = 2 };
-    tp_ids(local, id, 7, 10, &tp);
-    const int32_t want[] = { -10, -1, 0, 9, 10, -1, -1 };
-    assert_memory_equal(local, want, sizeof want);
-}
-
 int main(int argc, char **argv)
 {
     int level;
@@ -140,7 +129,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_grid_that_does_not_divide_dies),
         cmocka_unit_test(the_door_sums_over_tp_only),
         cmocka_unit_test(doubles_are_summed_exactly),
-        cmocka_unit_test(ids_count_from_a_ranks_first_row),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     MPI_Finalize();

@@ -13,15 +13,17 @@ static void product_of(double m, double n, double k)
 
 /* ---- linear ---- */
 
-static void linear_fwd(UNUSED float *out, UNUSED const float *x, UNUSED const float *w, UNUSED const float *b, int64_t N, int I, int O)
+static void linear_fwd(UNUSED float *out, UNUSED const float *x, const Linear *w, int64_t N) { product_of((double)N, w->I, w->O); }
+
+static void linear_dx(UNUSED float *dx, UNUSED const float *dout, const Linear *w, int64_t N, UNUSED bool add)
 {
-    product_of((double)N, I, O);
+    product_of((double)N, w->I, w->O);
 }
 
-static void linear_bwd(float *dx, float *dw, UNUSED float *db, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *w,
-                       int64_t N, int I, int O)
+static void linear_dw(Linear *dw, UNUSED const float *dout, UNUSED const float *x, int64_t N)
 {
-    product_of((double)N * (!!dx + !!dw), I, O);
+    if (dw->w)
+        product_of((double)N, dw->I, dw->O);
 }
 
 static void product(UNUSED float *c, UNUSED int ldc, UNUSED const float *a, UNUSED int lda, UNUSED bool ta, UNUSED const float *b,
@@ -37,10 +39,16 @@ static void rmsnorm_fwd(UNUSED float *out, UNUSED float *rstd, UNUSED const floa
     owe_floats(2.0 * (double)N * C);
 }
 
-static void rmsnorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd,
-                        UNUSED const float *w, int64_t N, int C)
+static void add_rmsnorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float *rstd, UNUSED const float *a, UNUSED const float *b,
+                            UNUSED const float *w, int64_t N, int C, UNUSED float eps)
 {
-    owe_floats(3.0 * (double)N * C);
+    owe_floats(4.0 * (double)N * C);
+}
+
+static void rmsnorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd,
+                        UNUSED const float *w, int64_t N, int C, bool add)
+{
+    owe_floats((add ? 4.0 : 3.0) * (double)N * C);
 }
 
 static void layernorm_fwd(UNUSED float *out, UNUSED float *mean, UNUSED float *rstd, UNUSED const float *x, UNUSED const float *w,
@@ -49,10 +57,16 @@ static void layernorm_fwd(UNUSED float *out, UNUSED float *mean, UNUSED float *r
     owe_floats(2.0 * (double)N * C);
 }
 
-static void layernorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED float *db, UNUSED const float *dout, UNUSED const float *x,
-                          UNUSED const float *mean, UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C)
+static void add_layernorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float *mean, UNUSED float *rstd, UNUSED const float *a,
+                              UNUSED const float *b, UNUSED const float *w, UNUSED const float *bias, int64_t N, int C, UNUSED float eps)
 {
-    owe_floats(3.0 * (double)N * C);
+    owe_floats(4.0 * (double)N * C);
+}
+
+static void layernorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED float *dbias, UNUSED const float *dout, UNUSED const float *x,
+                          UNUSED const float *mean, UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C, bool add)
+{
+    owe_floats((add ? 4.0 : 3.0) * (double)N * C);
 }
 
 static void l2norm_fwd(UNUSED float *out, UNUSED float *norm, UNUSED const float *x, int64_t N, int C, UNUSED float eps)
@@ -67,11 +81,15 @@ static void l2norm_bwd(UNUSED float *dx, UNUSED const float *dout, UNUSED const 
 }
 
 static void gelu_fwd(UNUSED float *out, UNUSED const float *x, int64_t n, UNUSED int kind) { owe_floats(2.0 * (double)n); }
-static void gelu_bwd(UNUSED float *dx, UNUSED const float *dout, UNUSED const float *x, int64_t n, UNUSED int kind) { owe_floats(3.0 * (double)n); }
-static void swiglu_fwd(UNUSED float *out, UNUSED const float *gate, UNUSED const float *up, int64_t n) { owe_floats(3.0 * (double)n); }
-static void swiglu_bwd(UNUSED float *dgate, UNUSED float *dup, UNUSED const float *dout, UNUSED const float *gate, UNUSED const float *up, int64_t n)
+static void gelu_bwd(UNUSED float *dx, float *act, UNUSED const float *dout, UNUSED const float *x, int64_t n, UNUSED int kind)
 {
-    owe_floats(5.0 * (double)n);
+    owe_floats((act ? 4.0 : 3.0) * (double)n);
+}
+static void swiglu_fwd(UNUSED float *out, UNUSED const float *gate, UNUSED const float *up, int64_t n) { owe_floats(3.0 * (double)n); }
+static void swiglu_bwd(UNUSED float *dgate, UNUSED float *dup, float *act, UNUSED const float *dout, UNUSED const float *gate,
+                       UNUSED const float *up, int64_t n)
+{
+    owe_floats((act ? 6.0 : 5.0) * (double)n);
 }
 static void add_fwd(UNUSED float *out, UNUSED const float *a, UNUSED const float *b, int64_t n) { owe_floats(3.0 * (double)n); }
 static void scale(UNUSED float *x, int64_t n, UNUSED float factor) { owe_floats(2.0 * (double)n); }
@@ -172,7 +190,10 @@ static void xent_bwd(UNUSED float *z, UNUSED const float *max, UNUSED const floa
 {
     owe_floats(2.0 * (double)N * Vl);
 }
-static double xent_loss(UNUSED const float *max, UNUSED const float *sum, UNUSED const float *target, UNUSED int64_t N) { return 0; }
+static void xent_loss(double *loss, UNUSED const float *max, UNUSED const float *sum, UNUSED const float *target, UNUSED int64_t N)
+{
+    *loss = 0;
+}
 
 /* ---- codes that the tower computes: nearest of S ---- */
 
@@ -187,12 +208,23 @@ static void residual(UNUSED float *x, UNUSED const float *e, UNUSED const int32_
     owe_floats(3.0 * (double)N * C);
 }
 
+/* Lists: small. */
+static void local_ids(UNUSED int32_t *local, UNUSED const int32_t *id, UNUSED int64_t N, UNUSED int first) {}
+static void take_codes(UNUSED int32_t *out, UNUSED const int32_t *code, UNUSED const int32_t *row, UNUSED int64_t n, UNUSED int Q,
+                       UNUSED int64_t N)
+{
+}
+static void given_codes(UNUSED int32_t *out, UNUSED const uint16_t *given, UNUSED const int32_t *row, UNUSED int64_t n, UNUSED int Q,
+                        UNUSED int all)
+{
+}
+
 /* ---- optimizer ---- */
 
-static double sumsq(UNUSED const float *x, int64_t n)
+static void sumsq(double *out, UNUSED const float *x, int64_t n)
 {
     owe_floats((double)n);
-    return 0;
+    *out = 0;
 }
 static void sumsq_blocks(UNUSED double *out, UNUSED const float *x, int64_t n, UNUSED int block, UNUSED int first) { owe_floats((double)n); }
 static void sum_tree(UNUSED float *out, UNUSED float *const *x, UNUSED const Addition *add, int additions, int64_t n) { owe_floats(2.0 * additions * (double)n); }
@@ -206,14 +238,15 @@ static void adamw(UNUSED float *w, UNUSED float *m, UNUSED float *v, UNUSED cons
 
 /* What stages pretrain and instruct call, without denoising and soft targets; any other op is NULL. */
 Ops op = {
-    .name = "bill", .linear_fwd = linear_fwd, .linear_bwd = linear_bwd, .product = product, .rmsnorm_fwd = rmsnorm_fwd,
-    .rmsnorm_bwd = rmsnorm_bwd, .layernorm_fwd = layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd,
+    .name = "bill", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw, .product = product, .rmsnorm_fwd = rmsnorm_fwd,
+    .add_rmsnorm_fwd = add_rmsnorm_fwd, .rmsnorm_bwd = rmsnorm_bwd, .layernorm_fwd = layernorm_fwd, .add_layernorm_fwd = add_layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd,
     .l2norm_bwd = l2norm_bwd, .gelu_fwd = gelu_fwd, .gelu_bwd = gelu_bwd, .swiglu_fwd = swiglu_fwd, .swiglu_bwd = swiglu_bwd,
     .add_fwd = add_fwd, .scale = scale, .blend = blend, .fill = fill, .zero = zero, .copy = copy, .add_rows_fwd = add_rows,
     .add_rows_bwd = add_rows, .embed_fwd = embed_fwd, .embed_bwd = embed_bwd, .gather = gather, .scatter = scatter,
     .scatter_add = scatter_add, .attention_fwd = attention_fwd, .attention_bwd = attention_bwd,
     .depth_attention_fwd = depth_attention_fwd, .depth_attention_bwd = depth_attention_bwd, .rope = rope, .patches = patches,
     .area_mean = area_mean, .xent_max = xent_max, .xent_sum = xent_sum, .xent_bwd = xent_bwd, .xent_loss = xent_loss,
-    .nearest = nearest, .nearest_bid = nearest_bid, .nearest_won = nearest_won, .residual = residual, .sumsq = sumsq,
+    .nearest = nearest, .nearest_bid = nearest_bid, .nearest_won = nearest_won, .residual = residual, .local_ids = local_ids, .take_codes = take_codes,
+    .given_codes = given_codes, .sumsq = sumsq,
     .sumsq_blocks = sumsq_blocks, .sum_tree = sum_tree, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
 };
