@@ -146,7 +146,7 @@ static void lay_lm(Model *m, Arena *a)
     const int64_t N = (int64_t)c->micro_batch * c->max_len, IP = (int64_t)c->max_images * m->w.vision.P;
     const int C = c->decoder.C;
     splice_layout(&m->splice, a, c->micro_batch, c->max_len, c->max_images, m->w.vision.P);
-    projector_tape(&m->projector, a, &m->w.projector, IP, m->tp);
+    projector_tape(&m->projector, a, &m->w.projector, IP);
     llama_tape(&m->decoder, a, &c->decoder, N, m->tp);
     /* The same buffers carry rows of the decoder's width and, for a moment, of the features'. */
     const int64_t rows = max64(N * C, IP * c->vision.C);
