@@ -11,18 +11,23 @@ static int64_t if_any(const void *p, int64_t n) { return p ? n : 0; }
 
 /* ---- linear ---- */
 
-static void linear_fwd(UNUSED float *out, UNUSED const float *x, UNUSED const float *w, const float *b, int64_t N, int I, int O)
+static void linear_fwd(UNUSED float *out, UNUSED const float *x, const Linear *w, int64_t N)
 {
-    prof_gemm(N, O, I);
-    pass(N * O + N * I + (int64_t)O * I + if_any(b, O));
+    prof_gemm(N, w->O, w->I);
+    pass(N * w->O + N * w->I + (int64_t)w->O * w->I + if_any(w->b, w->O));
 }
 
-static void linear_bwd(float *dx, float *dw, float *db, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *w,
-                       int64_t N, int I, int O)
+static void linear_dx(UNUSED float *dx, UNUSED const float *dout, const Linear *w, int64_t N, bool add)
 {
-    const int64_t weight = (int64_t)O * I;
-    prof_gemm(N * (!!dx + !!dw), I, O);
-    pass(N * O + if_any(dx, N * I + weight) + if_any(dw, N * I + 2 * weight) + if_any(db, 2 * O));
+    prof_gemm(N, w->I, w->O);
+    pass(N * w->O + (add ? 2 : 1) * N * w->I + (int64_t)w->O * w->I);
+}
+
+static void linear_dw(Linear *dw, UNUSED const float *dout, UNUSED const float *x, int64_t N)
+{
+    if (dw->w)
+        prof_gemm(dw->O, dw->I, N);
+    pass((dw->w || dw->b ? N * dw->O : 0) + if_any(dw->w, N * dw->I + 2 * (int64_t)dw->O * dw->I) + if_any(dw->b, 2 * dw->O));
 }
 
 /* The real ones count no flops either: dist/pblas.c knows what its products are for. */
@@ -39,22 +44,34 @@ static void rmsnorm_fwd(UNUSED float *out, UNUSED float *rstd, UNUSED const floa
     pass(2 * N * C + N + C);
 }
 
-static void rmsnorm_bwd(float *dx, float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd,
-                        UNUSED const float *w, int64_t N, int C)
+static void add_rmsnorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float *rstd, UNUSED const float *a, UNUSED const float *b,
+                            UNUSED const float *w, int64_t N, int C, UNUSED float eps)
 {
-    pass(2 * N * C + N + C + if_any(dx, N * C) + if_any(dw, 2 * C));
+    pass(4 * N * C + N + C);
+}
+
+static void rmsnorm_bwd(float *dx, float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd,
+                        UNUSED const float *w, int64_t N, int C, bool add)
+{
+    pass(2 * N * C + N + C + if_any(dx, (add ? 2 : 1) * N * C) + if_any(dw, 2 * C));
 }
 
 static void layernorm_fwd(UNUSED float *out, UNUSED float *mean, UNUSED float *rstd, UNUSED const float *x, UNUSED const float *w,
-                          const float *b, int64_t N, int C, UNUSED float eps)
+                          const float *bias, int64_t N, int C, UNUSED float eps)
 {
-    pass(2 * N * C + 2 * N + C + if_any(b, C));
+    pass(2 * N * C + 2 * N + C + if_any(bias, C));
 }
 
-static void layernorm_bwd(float *dx, float *dw, float *db, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *mean,
-                          UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C)
+static void add_layernorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float *mean, UNUSED float *rstd, UNUSED const float *a,
+                              UNUSED const float *b, UNUSED const float *w, const float *bias, int64_t N, int C, UNUSED float eps)
 {
-    pass(2 * N * C + 2 * N + C + if_any(dx, N * C) + if_any(dw, 2 * C) + if_any(db, 2 * C));
+    pass(4 * N * C + 2 * N + C + if_any(bias, C));
+}
+
+static void layernorm_bwd(float *dx, float *dw, float *dbias, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *mean,
+                          UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C, bool add)
+{
+    pass(2 * N * C + 2 * N + C + if_any(dx, (add ? 2 : 1) * N * C) + if_any(dw, 2 * C) + if_any(dbias, 2 * C));
 }
 
 static void l2norm_fwd(UNUSED float *out, UNUSED float *norm, UNUSED const float *x, int64_t N, int C, UNUSED float eps)
@@ -71,11 +88,15 @@ static void l2norm_bwd(UNUSED float *dx, UNUSED const float *dout, UNUSED const 
 /* ---- elementwise ---- */
 
 static void gelu_fwd(UNUSED float *out, UNUSED const float *x, int64_t n, UNUSED int kind) { pass(2 * n); }
-static void gelu_bwd(UNUSED float *dx, UNUSED const float *dout, UNUSED const float *x, int64_t n, UNUSED int kind) { pass(3 * n); }
-static void swiglu_fwd(UNUSED float *out, UNUSED const float *gate, UNUSED const float *up, int64_t n) { pass(3 * n); }
-static void swiglu_bwd(UNUSED float *dgate, UNUSED float *dup, UNUSED const float *dout, UNUSED const float *gate, UNUSED const float *up, int64_t n)
+static void gelu_bwd(UNUSED float *dx, float *act, UNUSED const float *dout, UNUSED const float *x, int64_t n, UNUSED int kind)
 {
-    pass(5 * n);
+    pass(3 * n + if_any(act, n));
+}
+static void swiglu_fwd(UNUSED float *out, UNUSED const float *gate, UNUSED const float *up, int64_t n) { pass(3 * n); }
+static void swiglu_bwd(UNUSED float *dgate, UNUSED float *dup, float *act, UNUSED const float *dout, UNUSED const float *gate,
+                       UNUSED const float *up, int64_t n)
+{
+    pass(5 * n + if_any(act, n));
 }
 static void add_fwd(UNUSED float *out, UNUSED const float *a, UNUSED const float *b, int64_t n) { pass(3 * n); }
 static void scale(UNUSED float *x, int64_t n, UNUSED float factor) { pass(2 * n); }
@@ -192,21 +213,21 @@ static void xent_soft_bwd(UNUSED float *z, UNUSED const int32_t *y, const XentSo
 {
     pass(4 * N * soft->m + N);
 }
-static double xent_loss(UNUSED const float *max, UNUSED const float *sum, UNUSED const float *target, int64_t N)
+static void xent_loss(double *loss, UNUSED const float *max, UNUSED const float *sum, UNUSED const float *target, int64_t N)
 {
     pass(3 * N);
-    return 0;
+    *loss = 0;
 }
-static double sigmoid_contrast(UNUSED float *z, float *dlogscale, float *dbias, UNUSED const float *logscale, UNUSED const float *bias,
-                               int B, UNUSED float factor)
+static void sigmoid_contrast(double *loss, UNUSED float *z, float *dlogscale, float *dbias, UNUSED const float *logscale,
+                             UNUSED const float *bias, int B, UNUSED float factor)
 {
     pass((dlogscale ? 2 : 1) * (int64_t)B * B + 2 + if_any(dlogscale, 2) + if_any(dbias, 2));
-    return 0;
+    *loss = 0;
 }
-static double mse(float *dx, UNUSED const float *x, UNUSED const float *want, int64_t N, int C, UNUSED float factor)
+static void mse(double *loss, float *dx, UNUSED const float *x, UNUSED const float *want, int64_t N, int C, UNUSED float factor)
 {
     pass(2 * N * C + if_any(dx, N * C));
-    return 0;
+    *loss = 0;
 }
 
 /* ---- diffusion: streams, keys and shares are twice as wide ---- */
@@ -244,41 +265,39 @@ static void code_stats(UNUSED float *count, UNUSED float *sum, UNUSED const floa
 {
     pass(3 * N * C + 3 * N);
 }
-static double code_count(UNUSED float *count, double *chosen, UNUSED const float *n, int S, UNUSED float decay)
+static void code_count(double *total, double *chosen, UNUSED float *count, UNUSED const float *n, int S, UNUSED float decay)
 {
     pass(3 * (int64_t)S);
-    *chosen = 0;
-    return 0;
+    *total = *chosen = 0;
 }
 static void code_update(UNUSED float *e, UNUSED float *sum, UNUSED const float *count, UNUSED const float *m, int S, int C, UNUSED float decay,
                         UNUSED float eps, UNUSED double total, UNUSED int codes)
 {
     pass((int64_t)S * (4 * C + 1));
 }
-static int64_t code_restart(UNUSED float *e, UNUSED float *count, UNUSED float *sum, UNUSED const float *candidate, UNUSED const float *n,
-                            int S, UNUSED int C, int *used)
+static void code_restart(int64_t *restarts, int *used, UNUSED float *e, UNUSED float *count, UNUSED float *sum, UNUSED const float *candidate,
+                         UNUSED const float *n, int S, UNUSED int C)
 {
     pass(2 * (int64_t)S);
-    *used = 0;
-    return 0;
+    *restarts = *used = 0;
 }
-static double entropy(UNUSED const float *n, int S, UNUSED double total)
+static void entropy(double *out, UNUSED const float *n, int S, UNUSED double total)
 {
     pass(S);
-    return 0;
+    *out = 0;
 }
-static int pick(UNUSED const float *z, int V, UNUSED float temperature, UNUSED double u)
+static void pick(int32_t *id, UNUSED const float *z, int V, UNUSED float temperature, UNUSED double u)
 {
     pass(V);
-    return 0;
+    *id = 0;
 }
 
 /* ---- optimizer ---- */
 
-static double sumsq(UNUSED const float *x, int64_t n)
+static void sumsq(double *out, UNUSED const float *x, int64_t n)
 {
     pass(n);
-    return 0;
+    *out = 0;
 }
 static void sumsq_columns(UNUSED double *out, UNUSED const float *x, int64_t rows, int cols, UNUSED int ld) { pass(rows * cols + 2 * cols); }
 static void to_bf16(UNUSED uint16_t *out, UNUSED const float *x, int64_t n) { prof_bytes += 6.0 * (double)n; }
@@ -289,20 +308,5 @@ static void adamw(UNUSED float *w, UNUSED float *m, UNUSED float *v, UNUSED cons
     pass(7 * n);
 }
 
-const Ops OPS_COUNT = {
-    .name = "count",
-    .linear_fwd = linear_fwd, .linear_bwd = linear_bwd, .product = product, .rmsnorm_fwd = rmsnorm_fwd,
-    .rmsnorm_bwd = rmsnorm_bwd, .layernorm_fwd = layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd,
-    .l2norm_bwd = l2norm_bwd, .gelu_fwd = gelu_fwd, .gelu_bwd = gelu_bwd, .swiglu_fwd = swiglu_fwd, .swiglu_bwd = swiglu_bwd,
-    .add_fwd = add_fwd, .scale = scale, .blend = blend, .zero = zero, .fill = fill, .copy = copy, .add_rows_fwd = add_rows_fwd,
-    .add_rows_bwd = add_rows_bwd, .embed_fwd = embed_fwd, .embed_bwd = embed_bwd, .gather = gather, .scatter = scatter,
-    .scatter_add = scatter_add, .attention_fwd = attention_fwd, .attention_bwd = attention_bwd,
-    .depth_attention_fwd = depth_attention_fwd, .depth_attention_bwd = depth_attention_bwd, .rope = rope, .patches = patches,
-    .area_mean = area_mean, .xent_max = xent_max, .xent_sum = xent_sum, .xent_bwd = xent_bwd, .xent_loss = xent_loss,
-    .xent_soft_target = xent_soft_target, .xent_soft_bwd = xent_soft_bwd, .sigmoid_contrast = sigmoid_contrast,
-    .nearest = nearest, .nearest_bid = nearest_bid, .nearest_won = nearest_won, .nearest_m = nearest_m,
-    .soft_targets = soft_targets, .residual = residual, .code_stats = code_stats, .code_count = code_count,
-    .code_update = code_update, .code_restart = code_restart, .pick = pick, .entropy = entropy, .mse = mse, .noise = noise,
-    .noise_mix = noise_mix, .sumsq = sumsq, .sumsq_columns = sumsq_columns, .to_bf16 = to_bf16, .from_bf16 = from_bf16,
-    .adamw = adamw,
-};
+#define MEMBER(f) .f = f,
+const Ops OPS_COUNT = { .name = "count", OPS_LIST(MEMBER) };

@@ -8,7 +8,7 @@
  *           of a table as many rows as are asked for
  *
  * Tensors are never looked at: they may lie at addresses where there is nothing (arena.h).  Attention reads where its sequences
- * begin.  What an op gives to the host is 0.
+ * begin.  A number that an op would write is 0.
  *
  * Local.  Tests: tests/core/test_opscount.c (as many flops as the real ops count, in every stage)
  */

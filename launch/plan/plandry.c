@@ -177,10 +177,8 @@ static double backward(Run *r)
     return prof_flops - from;
 }
 
-static void no_gradient(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O)
-{
-    (void)dx, (void)dw, (void)db, (void)dout, (void)x, (void)w, (void)N, (void)I, (void)O;
-}
+static void no_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add) { (void)dx, (void)dout, (void)w, (void)N, (void)add; }
+static void no_dw(Linear *dw, const float *dout, const float *x, int64_t N) { (void)dw, (void)dout, (void)x, (void)N; }
 
 /* The first pass does what happens once (soft targets), without the gradients that forward computes; the second is a step's. */
 static void passes(Run *r)
@@ -188,9 +186,10 @@ static void passes(Run *r)
     Dry *d = r->d;
     const double B = r->m.c.micro_batch;
     forward(r);
-    op.linear_bwd = no_gradient;
+    op.linear_dx = no_dx;
+    op.linear_dw = no_dw;
     d->sample.forward = forward(r) / B;
-    op.linear_bwd = OPS_COUNT.linear_bwd;
+    op = OPS_COUNT;
     d->sample.early = forward(r) / B;
     if (d->forward.n)
         d->forward.beat[d->forward.n - 1].flops = prof_flops - r->flops;
