@@ -47,8 +47,8 @@ static DryPlace place_of(const Run *r, int first)
     const DryPlace part = part_of(&m->table.p[first]);
     if (part == DRY_CODES && r->at == DRY_HEAD)
         return DRY_HEAD;                                /* vectors that the head reads */
-    if (part == DRY_DECODER && first == m->w.decoder.p_lm_head && r->at != DRY_PLACES)
-        return DRY_TEXT_LOSS;                           /* an embedding that is tied comes first, too */
+    if (part == DRY_DECODER && first == m->w.decoder.p_lm_head && r->at == DRY_DECODER)
+        return DRY_TEXT_LOSS;                           /* an embedding that is tied was named before the blocks, too */
     for (int k = 0; k < BRANCHES && part == DRY_HEAD; k++)
         if (first == m->w.head[k].tail_first)
             return DRY_HEAD_LOSS;

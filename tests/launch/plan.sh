@@ -70,7 +70,7 @@ grep -qE 'in arenas +[0-9.]+ TiB' out || { cat out; fail "4096 sequences of 13B 
 says 78 0 plan "$configs/tiny.cfg" --set train.trainable=decodr
 blames train.trainable decodr
 
-# Nothing is allocated and MPI is not started: 2048 ranks are planned in a second, in an address space of 1 GiB.  Several ranks speak once.
+# Tensors lie nowhere and MPI is not started: 2048 ranks are planned in a second, in an address space of 1 GiB.  Several ranks speak once.
 large=("$configs/llava15-7b/instruct.cfg" --set parallel.tp=8 --set plan.replicas=256 --set train.global_batch=1024 --set parallel.zero=1)
 says 0 0 plan "${large[@]}"
 cp out plenty
@@ -117,16 +117,19 @@ for stage in instruct pretrain tokenizer; do
         { cat planned out; fail "$stage: planned and taken MiB differ"; }
 done
 
-# Flops, against those that the ops count in a step.  Both are rounded: the plan's to three digits, bench's GF/s to 0.1.
-for stage in pretrain instruct; do
-    flops=(--set train.stage=$stage --set data.codes=stored --set parallel.threads=1 --set run.dir=)
-    says 0 0 bench "$config" "${flops[@]}"
-    tail -1 out | awk '{ print $3 / $1, 0.006 + 0.05 / $3 }' >counted
-    says 0 0 plan "$config" "${flops[@]}"
-    sed -n 's/^  a step  *\([0-9.]*\) MF .*/\1/p' out | paste - counted | awk '
-        { n++; off = $1 / 1000 / $2 - 1; bad += off > $3 || off < -$3 } END { exit n != 1 || bad }' ||
-        { cat out; fail "$stage: $(cat counted) GF a sample are counted in a step"; }
-done
+# Flops of a step, to the last of the nine digits that bench writes of those that the ops count in it.
+flops() {
+    local all=(--set data.codes=stored --set parallel.threads=1 --set run.dir=counted "$@")
+    says 0 0 bench "$config" "${all[@]}"
+    sed -nE 's/.*"flops": ([0-9.e]+),.*/\1/p' counted/steps.json >ops
+    says 0 0 plan "$config" "${all[@]}"
+    sed -nE 's/^  a step .* on each rank: ([0-9]+)$/\1/p' out | paste - ops | awk '
+        { n++; off = $1 / $2 - 1; bad += off > 1e-8 || off < -1e-8 } END { exit n != 1 || bad }' ||
+        { cat out; fail "$*: $(cat ops) flops are counted in a step"; }
+}
+flops --set train.stage=pretrain
+flops --set train.supervision=denoising --set model.vision.scales=2
+flops --set train.visual_share=0.5 --set model.head.tied=true
 
 # ---- messages ----
 # Every byte that a rank sends in a step, over each axis, and every sum over tp, as the collectives count them.
