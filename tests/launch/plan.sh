@@ -117,9 +117,10 @@ for stage in instruct pretrain tokenizer; do
         { cat planned out; fail "$stage: planned and taken MiB differ"; }
 done
 
+once=(--set bench.warm=0 --set bench.steps=1 --set bench.rates=false)       # counts are those of any step
 # Flops of a step, to the last of the nine digits that bench writes of those that the ops count in it.
 flops() {
-    local all=(--set data.codes=stored --set parallel.threads=1 --set run.dir=counted "$@")
+    local all=(--set data.codes=stored --set parallel.threads=1 --set run.dir=counted "${once[@]}" "$@")
     says 0 0 bench "$config" "${all[@]}"
     sed -nE 's/.*"flops": ([0-9.e]+),.*/\1/p' counted/steps.json >ops
     says 0 0 plan "$config" "${all[@]}"
@@ -138,7 +139,7 @@ base=(--set data.codes=stored --set parallel.threads=1 --set run.dir= --set trai
 messages() {
     local ranks=$1 tp=$2
     shift 2
-    says 0 "$ranks" bench "$config" "${base[@]}" --set parallel.tp="$tp" "$@"
+    says 0 "$ranks" bench "$config" "${base[@]}" "${once[@]}" --set parallel.tp="$tp" "$@"
     sed -nE 's/^(sent)? +(tp|dp|world) +([0-9]+) collectives, +([0-9]+) bytes .*/\2 \4/p' out | awk '$2 > 0' >sent
     sed -nE 's/^(sent)? +tp +([0-9]+) collectives.*/\2/p' out >calls
     says 0 0 plan "$config" "${base[@]}" --set plan.replicas=$((ranks / tp)) --set parallel.tp="$tp" "$@"
