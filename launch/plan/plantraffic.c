@@ -11,32 +11,24 @@ typedef struct {
     int    n;
 } List;
 
-static void place(List *t, const char *name, int axis)
-{
-    ASSERT(t->n < PLACES);
-    t->out[t->n++] = (Place){ .name = name, .axis = axis };
-}
-
-/* ---- tp: what the model asks for, once a micro-batch ---- */
-
-static void asked(List *t)
-{
-    for (int k = 0; k < DRY_PLACES; k++) {
-        const DrySums *s = &t->r->dry.sums[k];
-        const int leaves = t->r->buckets.leaves;
-        place(t, DRY_PLACE_NAME[k], AXIS_TP);
-        if (s->calls)
-            t->out[t->n - 1] = (Place){ DRY_PLACE_NAME[k], AXIS_TP, leaves * s->calls, (double)s->floats / (double)s->calls, leaves * s->bytes };
-    }
-}
-
-/* ---- dp and world: what dist and the step send ---- */
-
 static void sent(List *t, const char *name, int axis, int64_t calls, int64_t bytes)
 {
-    place(t, name, axis);
-    if (bytes)
-        t->out[t->n - 1] = (Place){ name, axis, calls, 0, bytes };
+    if (bytes == 0)
+        return;
+    ASSERT(t->n < PLACES);
+    t->out[t->n++] = (Place){ name, axis, calls, 0, bytes };
+}
+
+/* What the model asks for, once a micro-batch. */
+static void asked(List *t)
+{
+    const int leaves = t->r->buckets.leaves;
+    for (int k = 0; k < DRY_PLACES; k++) {
+        const DrySums *s = &t->r->dry.sums[k];
+        sent(t, DRY_PLACE_NAME[k], AXIS_TP, leaves * s->calls, leaves * s->bytes);
+        if (s->bytes)
+            t->out[t->n - 1].each = (double)s->floats / (double)s->calls;
+    }
 }
 
 int plan_places(const PlanRank *r, Place out[PLACES])
@@ -57,9 +49,5 @@ int plan_places(const PlanRank *r, Place out[PLACES])
     sent(&t, "losses", AXIS_WORLD, 1, comm_sum_bytes(N_LOSSES * norm, ranks));
     sent(&t, "norm", AXIS_WORLD, 1, zero1 ? comm_sum_bytes(norm, ranks) : 0);
     sent(&t, "targets, requests", AXIS_WORLD, 1, comm_sum_bytes(sizeof(Tally), ranks));
-    int n = 0;
-    for (int i = 0; i < t.n; i++)
-        if (out[i].bytes)
-            out[n++] = out[i];
-    return n;
+    return t.n;
 }
