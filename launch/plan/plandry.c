@@ -37,7 +37,7 @@ static DryPlace part_of(const Param *p)
     for (size_t i = 0; i < sizeof PART / sizeof *PART; i++)
         if (param_in_part(p, PART[i].part))
             return PART[i].place;
-    die_at(EXIT_INTERNAL, __FILE__, __LINE__, "no sum is planned for %s", p->name);
+    die_at(EXIT_INTERNAL, __FILE__, __LINE__, "launch/plan/plandry.c has no place for what %s asks of other ranks", p->name);
 }
 
 /* Weights that are named a second time, or beside others, say more than their part. */
