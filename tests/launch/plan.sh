@@ -159,6 +159,17 @@ messages 2 1 --set parallel.zero=1 --set parallel.reduction=fast
 messages 2 1 --set parallel.wire=bf16 --set parallel.reduction=fast --set train.optimizer=muon
 messages 4 2 --set parallel.zero=1
 
+# Each sum at its place: two in a block that runs and two more in one that learns, of four micro-batches.
+places() {
+    says 0 0 plan "$config" "${base[@]}" --set parallel.tp=2 "${@:2}"
+    [ "$(sed -nE 's/^  tp +(.*[a-z])  .* ([0-9]+) sums, .*/\1 \2/p' out | paste -sd,)" = "$1" ] || { cat out; fail "not the places $1"; }
+}
+places "vision tower 16,projector 4,decoder 36,text loss 16,visual head 28,visual loss 32"
+places "vision tower 32,projector 8,decoder 36,text loss 16,denoising head 16" --set train.supervision=denoising \
+    --set train.trainable=vision,projector,decoder,denoiser --set model.decoder.tied=true
+places "vision tower 16,the codes' own tower 16,codes 24,projector 4,decoder 36,text loss 16,visual head 28,visual loss 32" \
+    --set data.codes= --set model.codes.tower=own
+
 # ---- rates ----
 says 0 2 bench "$config" "${base[@]}" --set run.dir=rates
 says 0 0 plan "$config" "${base[@]}" --set plan.replicas=2 --set plan.rates=rates
