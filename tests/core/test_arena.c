@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -48,6 +49,43 @@ static void carves_what_it_measured(void **state)
     assert_null(a.base);
     arena_free(&a);                                      /* again does nothing */
     assert_int_equal(mem_total(), before);
+}
+
+/* Can this process read it? */
+static bool readable(const void *p)
+{
+    int end[2];
+    assert_int_equal(pipe(end), 0);
+    const bool yes = write(end[1], p, 1) == 1;
+    close(end[0]), close(end[1]);
+    return yes;
+}
+
+/* Floats have addresses alone, lists memory, zeroed; what was measured still counts. */
+static void lies_nowhere(void **state)
+{
+    (void)state;
+    enum { MANY = 1 << 20 };
+    Arena a = { .name = "test" };
+    const size_t before = mem_total();
+    for (int pass = 0; pass < 2; pass++) {
+        float *x = TAKE(&a, float, (int64_t)MANY << 20), *y = TAKE(&a, float, 1);
+        int32_t *list = TAKE(&a, int32_t, MANY);
+        if (pass == 0) {
+            arena_nowhere(&a);
+            continue;
+        }
+        assert_ptr_equal(y, x + ((int64_t)MANY << 20));
+        assert_false(readable(x) || readable(y));
+        assert_int_equal((uintptr_t)list % 64, 0);
+        assert_int_equal(list[0], 0);
+        assert_int_equal(list[MANY - 1], 0);
+        list[0] = list[MANY - 1] = 1;
+    }
+    assert_int_equal(mem_total(), before);
+    assert_true(DIES(TAKE(&a, float, 1)));
+    arena_free(&a);
+    assert_null(a.base), assert_null(a.lists);
 }
 
 static void asks_no_more_than_was_measured(void **state)
@@ -96,7 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(carves_what_it_measured),   cmocka_unit_test(asks_no_more_than_was_measured),
         cmocka_unit_test(counts_do_not_wrap),        cmocka_unit_test(empty_arena_can_be_carved),
-        cmocka_unit_test(frozen_memory_does_not_grow),
+        cmocka_unit_test(frozen_memory_does_not_grow), cmocka_unit_test(lies_nowhere),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }

@@ -70,7 +70,7 @@ grep -qE 'in arenas +[0-9.]+ TiB' out || { cat out; fail "4096 sequences of 13B 
 says 78 0 plan "$configs/tiny.cfg" --set train.trainable=decodr
 blames train.trainable decodr
 
-# Nothing is allocated and MPI is not started: 2048 ranks are planned in a second, in an address space of 1 GiB.  Several ranks speak once.
+# Tensors lie nowhere and MPI is not started: 2048 ranks are planned in a second, in an address space of 1 GiB.  Several ranks speak once.
 large=("$configs/llava15-7b/instruct.cfg" --set parallel.tp=8 --set plan.replicas=256 --set train.global_batch=1024 --set parallel.zero=1)
 says 0 0 plan "${large[@]}"
 cp out plenty
@@ -117,16 +117,20 @@ for stage in instruct pretrain tokenizer; do
         { cat planned out; fail "$stage: planned and taken MiB differ"; }
 done
 
-# Flops, against those that the ops count in a step.  Both are rounded: the plan's to three digits, bench's GF/s to 0.1.
-for stage in pretrain instruct; do
-    flops=(--set train.stage=$stage --set data.codes=stored --set parallel.threads=1 --set run.dir=)
-    says 0 0 bench "$config" "${flops[@]}"
-    tail -1 out | awk '{ print $3 / $1, 0.006 + 0.05 / $3 }' >counted
-    says 0 0 plan "$config" "${flops[@]}"
-    sed -n 's/^  a step  *\([0-9.]*\) MF .*/\1/p' out | paste - counted | awk '
-        { n++; off = $1 / 1000 / $2 - 1; bad += off > $3 || off < -$3 } END { exit n != 1 || bad }' ||
-        { cat out; fail "$stage: $(cat counted) GF a sample are counted in a step"; }
-done
+once=(--set bench.warm=0 --set bench.steps=1 --set bench.rates=false)       # counts are those of any step
+# Flops of a step, to the last of the nine digits that bench writes of those that the ops count in it.
+flops() {
+    local all=(--set data.codes=stored --set parallel.threads=1 --set run.dir=counted "${once[@]}" "$@")
+    says 0 0 bench "$config" "${all[@]}"
+    sed -nE 's/.*"flops": ([0-9.e]+),.*/\1/p' counted/steps.json >ops
+    says 0 0 plan "$config" "${all[@]}"
+    sed -nE 's/^  a step .* on each rank: ([0-9]+)$/\1/p' out | paste - ops | awk '
+        { n++; off = $1 / $2 - 1; bad += off > 1e-8 || off < -1e-8 } END { exit n != 1 || bad }' ||
+        { cat out; fail "$*: $(cat ops) flops are counted in a step"; }
+}
+flops --set train.stage=pretrain
+flops --set train.supervision=denoising --set model.vision.scales=2
+flops --set train.visual_share=0.5 --set model.head.tied=true
 
 # ---- messages ----
 # Every byte that a rank sends in a step, over each axis, and every sum over tp, as the collectives count them.
@@ -135,7 +139,7 @@ base=(--set data.codes=stored --set parallel.threads=1 --set run.dir= --set trai
 messages() {
     local ranks=$1 tp=$2
     shift 2
-    says 0 "$ranks" bench "$config" "${base[@]}" --set parallel.tp="$tp" "$@"
+    says 0 "$ranks" bench "$config" "${base[@]}" "${once[@]}" --set parallel.tp="$tp" "$@"
     sed -nE 's/^(sent)? +(tp|dp|world) +([0-9]+) collectives, +([0-9]+) bytes .*/\2 \4/p' out | awk '$2 > 0' >sent
     sed -nE 's/^(sent)? +tp +([0-9]+) collectives.*/\2/p' out >calls
     says 0 0 plan "$config" "${base[@]}" --set plan.replicas=$((ranks / tp)) --set parallel.tp="$tp" "$@"
@@ -154,6 +158,17 @@ messages 2 1
 messages 2 1 --set parallel.zero=1 --set parallel.reduction=fast
 messages 2 1 --set parallel.wire=bf16 --set parallel.reduction=fast --set train.optimizer=muon
 messages 4 2 --set parallel.zero=1
+
+# Each sum at its place: two in a block that runs and two more in one that learns, of four micro-batches.
+places() {
+    says 0 0 plan "$config" "${base[@]}" --set parallel.tp=2 "${@:2}"
+    [ "$(sed -nE 's/^  tp +(.*[a-z])  .* ([0-9]+) sums, .*/\1 \2/p' out | paste -sd,)" = "$1" ] || { cat out; fail "not the places $1"; }
+}
+places "vision tower 16,projector 4,decoder 36,text loss 16,visual head 28,visual loss 32"
+places "vision tower 32,projector 8,decoder 36,text loss 16,denoising head 16" --set train.supervision=denoising \
+    --set train.trainable=vision,projector,decoder,denoiser --set model.decoder.tied=true
+places "vision tower 16,the codes' own tower 16,codes 24,projector 4,decoder 36,text loss 16,visual head 28,visual loss 32" \
+    --set data.codes= --set model.codes.tower=own
 
 # ---- rates ----
 says 0 2 bench "$config" "${base[@]}" --set run.dir=rates
