@@ -27,25 +27,31 @@ static inline void gelu_erf(float *value, float *slope, float x)
     *slope = madd(x, pdf, cdf);
 }
 
-void cpu_gelu_fwd(float *out, const float *x, int64_t n, int kind)
+/* Blocks are what a thread takes.  Inside of one no loop has a condition, else it would not be vectorised: what is not wanted goes to
+   `none`. */
+enum { BLOCK = 1024 };
+
+static inline float *or_none(float *wanted, int64_t at, float *none) { return wanted ? wanted + at : none; }
+
+static void gelu_values(float *out, const float *x, int n, int kind)
 {
     if (kind == GELU_TANH) {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-        for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
+        for (int i = 0; i < n; i++) {
             float value, slope;
             gelu_tanh(&value, &slope, x[i]);
             out[i] = value;
         }
     } else if (kind == GELU_QUICK) {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-        for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
+        for (int i = 0; i < n; i++) {
             float value, slope;
             gelu_quick(&value, &slope, x[i]);
             out[i] = value;
         }
     } else {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-        for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
+        for (int i = 0; i < n; i++) {
             float value, slope;
             gelu_erf(&value, &slope, x[i]);
             out[i] = value;
@@ -53,39 +59,48 @@ void cpu_gelu_fwd(float *out, const float *x, int64_t n, int kind)
     }
 }
 
-void cpu_gelu_bwd(float *dx, float *act, const float *dout, const float *x, int64_t n, int kind)
+static void gelu_slopes(float *dx, float *act, const float *dout, const float *x, int n, int kind)
 {
-    if (!dx && act)
-        cpu_gelu_fwd(act, x, n, kind);
-    if (!dx)
-        return;
     if (kind == GELU_TANH) {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-        for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
+        for (int i = 0; i < n; i++) {
             float value, slope;
             gelu_tanh(&value, &slope, x[i]);
             dx[i] = dout[i] * slope;
-            if (act)
-                act[i] = value;
+            act[i] = value;
         }
     } else if (kind == GELU_QUICK) {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-        for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
+        for (int i = 0; i < n; i++) {
             float value, slope;
             gelu_quick(&value, &slope, x[i]);
             dx[i] = dout[i] * slope;
-            if (act)
-                act[i] = value;
+            act[i] = value;
         }
     } else {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-        for (int64_t i = 0; i < n; i++) {
+#pragma omp simd
+        for (int i = 0; i < n; i++) {
             float value, slope;
             gelu_erf(&value, &slope, x[i]);
             dx[i] = dout[i] * slope;
-            if (act)
-                act[i] = value;
+            act[i] = value;
         }
+    }
+}
+
+void cpu_gelu_fwd(float *out, const float *x, int64_t n, int kind)
+{
+#pragma omp parallel for if (n >= PARALLEL)
+    for (int64_t at = 0; at < n; at += BLOCK)
+        gelu_values(out + at, x + at, (int)min64(BLOCK, n - at), kind);
+}
+
+void cpu_gelu_bwd(float *dx, float *act, const float *dout, const float *x, int64_t n, int kind)
+{
+#pragma omp parallel for if (n >= PARALLEL)
+    for (int64_t at = 0; at < n; at += BLOCK) {
+        float none[BLOCK];
+        gelu_slopes(or_none(dx, at, none), or_none(act, at, none), dout + at, x + at, (int)min64(BLOCK, n - at), kind);
     }
 }
 
@@ -96,17 +111,24 @@ void cpu_swiglu_fwd(float *out, const float *gate, const float *up, int64_t n)
         out[i] = gate[i] * simd_sigmoid(gate[i]) * up[i];
 }
 
+static void swiglu_slopes(float *dgate, float *dup, float *act, const float *dout, const float *gate, const float *up, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        const float g = gate[i], u = up[i], d = dout[i], s = simd_sigmoid(g), silu = g * s;
+        dgate[i] = d * u * madd(silu, 1.f - s, s);
+        dup[i] = d * silu;
+        act[i] = silu * u;
+    }
+}
+
 void cpu_swiglu_bwd(float *dgate, float *dup, float *act, const float *dout, const float *gate, const float *up, int64_t n)
 {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-    for (int64_t i = 0; i < n; i++) {
-        const float g = gate[i], u = up[i], s = simd_sigmoid(g), silu = g * s, d = dout[i];
-        if (dgate)
-            dgate[i] = d * u * madd(silu, 1.f - s, s);
-        if (dup)
-            dup[i] = d * silu;
-        if (act)
-            act[i] = silu * u;
+#pragma omp parallel for if (n >= PARALLEL)
+    for (int64_t at = 0; at < n; at += BLOCK) {
+        float none[BLOCK];
+        swiglu_slopes(or_none(dgate, at, none), or_none(dup, at, none), or_none(act, at, none), dout + at, gate + at, up + at,
+                      (int)min64(BLOCK, n - at));
     }
 }
 

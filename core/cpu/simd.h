@@ -80,8 +80,9 @@ static inline void simd_normal(float *cdf, float *pdf, float x)
     p = madd(p, t, 0.204328678f);
     p = madd(p, t, 0.219987495f);
     p = madd(p, t, 0.220033886f);
-    const float tail = 0.5f * e * t * p, rest = 1.f - tail;
-    *cdf = x < 0.f ? tail : rest;
+    const float tail = 0.5f * e * t * p;
+    const uint32_t below = -(simd_bits(x) >> 31);              /* all ones where x < 0; a choice by ?: would be a branch (1 - tail may trap) */
+    *cdf = simd_from_bits((simd_bits(tail) & below) | (simd_bits(1.f - tail) & ~below));
     *pdf = e * 0.398942280f;
 }
 

@@ -36,7 +36,7 @@ static Splice *build(Work *w, int B, const int32_t *tokens, const int32_t *label
 }
 
 /* A list of the splice against the values that follow. */
-#define LISTED(list, n, ...)                                                                        \
+#define HOLDS(list, n, ...)                                                                        \
     do {                                                                                          \
         const int32_t want[] = { __VA_ARGS__ };                                                   \
         assert_int_equal(n, sizeof want / sizeof *want);                                          \
@@ -49,15 +49,15 @@ static void image_in_the_middle(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 1, TOKENS(1, 7, IMG, 8, 9), TOKENS(NO, NO, NO, 8, 9), TOKENS(0, 5), TOKENS(0, 1), ROOM, 0);
-    LISTED(s->start, s->B + 1, 0, 7);
-    LISTED(s->id, s->N, 1, 7, -1, -1, -1, 8, 9);
-    LISTED(s->pos, s->N, 0, 1, 2, 3, 4, 5, 6);
-    LISTED(s->image_row, s->images, 2, 3, 4);
-    LISTED(s->image_src, s->images, 0, 1, 2);
-    LISTED(s->text_row, s->text, 4, 5);                      /* the image's last row learns the token behind it */
-    LISTED(s->text_id, s->text, 8, 9);
-    LISTED(s->vis_row, s->vis, 2, 3, 4);
-    LISTED(s->vis_src, s->vis, 0, 1, 2);
+    HOLDS(s->start, s->B + 1, 0, 7);
+    HOLDS(s->id, s->N, 1, 7, -1, -1, -1, 8, 9);
+    HOLDS(s->pos, s->N, 0, 1, 2, 3, 4, 5, 6);
+    HOLDS(s->image_row, s->images, 2, 3, 4);
+    HOLDS(s->image_src, s->images, 0, 1, 2);
+    HOLDS(s->text_row, s->text, 4, 5);                      /* the image's last row learns the token behind it */
+    HOLDS(s->text_id, s->text, 8, 9);
+    HOLDS(s->vis_row, s->vis, 2, 3, 4);
+    HOLDS(s->vis_src, s->vis, 0, 1, 2);
     arena_free(&w.arena);
 }
 
@@ -66,9 +66,9 @@ static void shift_one(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 1, TOKENS(1, IMG, 8), TOKENS(NO, NO, 8), TOKENS(0, 3), TOKENS(0, 1), ROOM, 1);
-    LISTED(s->vis_row, s->vis, 0, 1, 2);                     /* the token before the image learns its first patch */
-    LISTED(s->vis_src, s->vis, 0, 1, 2);
-    LISTED(s->image_row, s->images, 1, 2, 3);
+    HOLDS(s->vis_row, s->vis, 0, 1, 2);                     /* the token before the image learns its first patch */
+    HOLDS(s->vis_src, s->vis, 0, 1, 2);
+    HOLDS(s->image_row, s->images, 1, 2, 3);
     arena_free(&w.arena);
 }
 
@@ -78,11 +78,11 @@ static void shift_one_at_the_start(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 2, TOKENS(1, 2, IMG, 8), TOKENS(NO, 2, NO, 8), TOKENS(0, 2, 4), TOKENS(0, 0, 1), ROOM, 1);
-    LISTED(s->start, s->B + 1, 0, 2, 6);
-    LISTED(s->pos, s->N, 0, 1, 0, 1, 2, 3);
-    LISTED(s->vis_row, s->vis, 2, 3);
-    LISTED(s->vis_src, s->vis, 1, 2);
-    LISTED(s->image_row, s->images, 2, 3, 4);                /* the row of patch 0 is there, it is no target */
+    HOLDS(s->start, s->B + 1, 0, 2, 6);
+    HOLDS(s->pos, s->N, 0, 1, 0, 1, 2, 3);
+    HOLDS(s->vis_row, s->vis, 2, 3);
+    HOLDS(s->vis_src, s->vis, 1, 2);
+    HOLDS(s->image_row, s->images, 2, 3, 4);                /* the row of patch 0 is there, it is no target */
     arena_free(&w.arena);
 }
 
@@ -91,8 +91,8 @@ static void label_of_a_first_token(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 2, TOKENS(4, 5, 6, 7), TOKENS(4, 5, 6, 7), TOKENS(0, 2, 4), TOKENS(0, 0, 0), ROOM, 0);
-    LISTED(s->text_row, s->text, 0, 2);                      /* 4 and 6 have no row before them in their own sequence */
-    LISTED(s->text_id, s->text, 5, 7);
+    HOLDS(s->text_row, s->text, 0, 2);                      /* 4 and 6 have no row before them in their own sequence */
+    HOLDS(s->text_id, s->text, 5, 7);
     assert_int_equal(s->images, 0);
     assert_int_equal(s->vis, 0);
     arena_free(&w.arena);
@@ -103,9 +103,9 @@ static void labels_differ_from_tokens(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 1, TOKENS(1, 5, 6, 7), TOKENS(NO, NO, 9, NO), TOKENS(0, 4), TOKENS(0, 0), ROOM, 0);
-    LISTED(s->id, s->N, 1, 5, 6, 7);
-    LISTED(s->text_row, s->text, 1);
-    LISTED(s->text_id, s->text, 9);
+    HOLDS(s->id, s->N, 1, 5, 6, 7);
+    HOLDS(s->text_row, s->text, 1);
+    HOLDS(s->text_id, s->text, 9);
     arena_free(&w.arena);
 }
 
@@ -115,7 +115,7 @@ static void label_on_an_image(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 1, TOKENS(1, IMG, 6), TOKENS(NO, 3, 6), TOKENS(0, 3), TOKENS(0, 1), ROOM, 0);
-    LISTED(s->text_id, s->text, 6);
+    HOLDS(s->text_id, s->text, 6);
     arena_free(&w.arena);
 }
 
@@ -125,14 +125,14 @@ static void several_images(void **state)
     Work w;
     const Splice *s = build(&w, 3, TOKENS(IMG, IMG, 5, 1, 6, IMG, 7), TOKENS(NO, NO, 5, NO, 6, NO, 7), TOKENS(0, 3, 5, 7),
                             TOKENS(0, 2, 2, 3), ROOM, 0);
-    LISTED(s->start, s->B + 1, 0, 7, 9, 13);
-    LISTED(s->id, s->N, -1, -1, -1, -1, -1, -1, 5, 1, 6, -1, -1, -1, 7);
-    LISTED(s->pos, s->N, 0, 1, 2, 3, 4, 5, 6, 0, 1, 0, 1, 2, 3);
-    LISTED(s->image_row, s->images, 0, 1, 2, 3, 4, 5, 9, 10, 11);
-    LISTED(s->image_src, s->images, 0, 1, 2, 3, 4, 5, 6, 7, 8);
-    LISTED(s->vis_row, s->vis, 0, 1, 2, 3, 4, 5, 9, 10, 11);
-    LISTED(s->text_row, s->text, 5, 7, 11);
-    LISTED(s->text_id, s->text, 5, 6, 7);
+    HOLDS(s->start, s->B + 1, 0, 7, 9, 13);
+    HOLDS(s->id, s->N, -1, -1, -1, -1, -1, -1, 5, 1, 6, -1, -1, -1, 7);
+    HOLDS(s->pos, s->N, 0, 1, 2, 3, 4, 5, 6, 0, 1, 0, 1, 2, 3);
+    HOLDS(s->image_row, s->images, 0, 1, 2, 3, 4, 5, 9, 10, 11);
+    HOLDS(s->image_src, s->images, 0, 1, 2, 3, 4, 5, 6, 7, 8);
+    HOLDS(s->vis_row, s->vis, 0, 1, 2, 3, 4, 5, 9, 10, 11);
+    HOLDS(s->text_row, s->text, 5, 7, 11);
+    HOLDS(s->text_id, s->text, 5, 6, 7);
     arena_free(&w.arena);
 }
 
@@ -142,8 +142,8 @@ static void shift_one_between_images(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 1, TOKENS(1, IMG, IMG), TOKENS(NO, NO, NO), TOKENS(0, 3), TOKENS(0, 2), ROOM, 1);
-    LISTED(s->vis_row, s->vis, 0, 1, 2, 3, 4, 5);
-    LISTED(s->vis_src, s->vis, 0, 1, 2, 3, 4, 5);
+    HOLDS(s->vis_row, s->vis, 0, 1, 2, 3, 4, 5);
+    HOLDS(s->vis_src, s->vis, 0, 1, 2, 3, 4, 5);
     assert_int_equal(s->text, 0);
     arena_free(&w.arena);
 }
@@ -155,14 +155,14 @@ static void cut_inside_an_image(void **state)
     for (int shift = 0; shift < 2; shift++) {
         const Splice *s = build(&w, 2, TOKENS(1, 2, IMG, 8, 1, IMG, 9), TOKENS(NO, 2, NO, 8, NO, NO, 9), TOKENS(0, 4, 7),
                                 TOKENS(0, 1, 2), 4, shift);
-        LISTED(s->start, s->B + 1, 0, 4, 8);
-        LISTED(s->id, s->N, 1, 2, -1, -1, 1, -1, -1, -1);
-        LISTED(s->image_row, s->images, 2, 3, 5, 6, 7);
-        LISTED(s->image_src, s->images, 0, 1, 3, 4, 5);      /* patch 2 of the first image was cut off */
-        LISTED(s->vis_src, s->vis, 0, 1, 3, 4, 5);
-        LISTED(s->vis_row, s->vis, 2 - shift, 3 - shift, 5 - shift, 6 - shift, 7 - shift);
-        LISTED(s->text_row, s->text, 0);                     /* 8 and 9 were cut off */
-        LISTED(s->text_id, s->text, 2);
+        HOLDS(s->start, s->B + 1, 0, 4, 8);
+        HOLDS(s->id, s->N, 1, 2, -1, -1, 1, -1, -1, -1);
+        HOLDS(s->image_row, s->images, 2, 3, 5, 6, 7);
+        HOLDS(s->image_src, s->images, 0, 1, 3, 4, 5);      /* patch 2 of the first image was cut off */
+        HOLDS(s->vis_src, s->vis, 0, 1, 3, 4, 5);
+        HOLDS(s->vis_row, s->vis, 2 - shift, 3 - shift, 5 - shift, 6 - shift, 7 - shift);
+        HOLDS(s->text_row, s->text, 0);                     /* 8 and 9 were cut off */
+        HOLDS(s->text_id, s->text, 2);
         arena_free(&w.arena);
     }
 }
@@ -184,8 +184,8 @@ static void image_without_placeholder(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 2, TOKENS(1, 2, IMG, 3), TOKENS(NO, 2, NO, 3), TOKENS(0, 2, 4), TOKENS(0, 1, 2), ROOM, 0);
-    LISTED(s->image_src, s->images, 3, 4, 5);
-    LISTED(s->image_row, s->images, 2, 3, 4);
+    HOLDS(s->image_src, s->images, 3, 4, 5);
+    HOLDS(s->image_row, s->images, 2, 3, 4);
     arena_free(&w.arena);
 }
 
@@ -194,8 +194,8 @@ static void empty_sequence(void **state)
     (void)state;
     Work w;
     const Splice *s = build(&w, 2, TOKENS(1, 2), TOKENS(NO, 2), TOKENS(0, 0, 2), TOKENS(0, 0, 0), ROOM, 0);
-    LISTED(s->start, s->B + 1, 0, 0, 2);
-    LISTED(s->text_row, s->text, 0);
+    HOLDS(s->start, s->B + 1, 0, 0, 2);
+    HOLDS(s->text_row, s->text, 0);
     arena_free(&w.arena);
 }
 
@@ -209,9 +209,9 @@ static void built_again(void **state)
     Batch b = { .B = 1, .M = 2, .tokens = TOKENS(3, 4), .labels = TOKENS(NO, 4), .token_start = TOKENS(0, 2),
                 .image_start = TOKENS(0, 0), .sample = sample };
     splice_build(s, &b, P, ROOM, 0);
-    LISTED(s->start, s->B + 1, 0, 2);
-    LISTED(s->id, s->N, 3, 4);
-    LISTED(s->text_id, s->text, 4);
+    HOLDS(s->start, s->B + 1, 0, 2);
+    HOLDS(s->id, s->N, 3, 4);
+    HOLDS(s->text_id, s->text, 4);
     assert_int_equal(s->images + s->vis, 0);
     arena_free(&w.arena);
 }
