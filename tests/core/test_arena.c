@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -56,7 +57,7 @@ static bool readable(const void *p)
 {
     int end[2];
     assert_int_equal(pipe(end), 0);
-    const bool yes = write(end[1], p, 1) == 1;
+    const bool yes = syscall(SYS_write, end[1], p, 1) == 1;         /* not by way of a sanitizer, which would look itself */
     close(end[0]), close(end[1]);
     return yes;
 }
