@@ -34,7 +34,8 @@ MPI_INC  = $(shell mpicc --showme:compile 2>/dev/null || mpicc -compile_info 2>/
 MPI_LIB  = $(shell mpicc --showme:link 2>/dev/null || mpicc -link_info 2>/dev/null | cut -d' ' -f2-)
 H5       = $(if $(call pkg,--modversion hdf5-openmpi),hdf5-openmpi,hdf5)
 
-CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -I. -MMD -MP
+# Nobody traps on floating point or reads its flags: so both sides of a choice may be computed, which is what vectors need.  NaN and inf stay.
+CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -fno-trapping-math -I. -MMD -MP
 CORE_INC := $(call pkg,--cflags openblas)
 CORE_LIB := $(call pkg,--libs openblas) -lm
 IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
