@@ -1,0 +1,126 @@
+/*
+ * tile.h -- products of tiles that lie in the first caches, where a BLAS would only pack and look around
+ *
+ *     panel          (K,PANEL) floats, dense: sixteen columns of a matrix, the last panel filled up with zeros
+ *     tile_product   c (M,cols) = a b, or += : a wherever it lies, element (i,k) at a[i arow + k acol], b a panel
+ *
+ * TALL rows of c stay in registers while k runs: on AVX2 6 x 16, twelve sums of eight lanes.  Vectors of what the target has: 16 lanes
+ * (AVX-512), 8 (AVX2), 4 (all others).  Each element of c is a sum in the order of k, whatever the width.
+ *
+ * Local, nothing is allocated.  Source: GotoBLAS's and BLIS's inner kernel.  Tests: tests/core/test_ops_attention.c
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { PANEL = 16 };
+
+#if defined __AVX512F__
+#include <immintrin.h>
+enum { LANES = 16, TALL = 12 };
+typedef __m512 Lanes;
+static inline Lanes lanes_load(const float *x) { return _mm512_loadu_ps(x); }
+static inline void  lanes_store(float *x, Lanes y) { _mm512_storeu_ps(x, y); }
+static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
+#elif defined __AVX2__ && defined __FMA__
+#include <immintrin.h>
+enum { LANES = 8, TALL = 6 };
+typedef __m256 Lanes;
+static inline Lanes lanes_load(const float *x) { return _mm256_loadu_ps(x); }
+static inline void  lanes_store(float *x, Lanes y) { _mm256_storeu_ps(x, y); }
+static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c); }
+#else
+#if defined __aarch64__
+#include <arm_neon.h>
+enum { LANES = 4, TALL = 6 };
+typedef float32x4_t Lanes;
+static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return vfmaq_n_f32(c, b, a); }
+#else
+enum { LANES = 4, TALL = 2 };
+typedef float Lanes __attribute__((vector_size(16)));
+static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return a * b + c; }
+#endif
+static inline Lanes lanes_load(const float *x) { Lanes y; memcpy(&y, x, sizeof y); return y; }
+static inline void  lanes_store(float *x, Lanes y) { memcpy(x, &y, sizeof y); }
+#endif
+
+/* `rows` is a constant where this is called, so that the sums are registers. */
+static inline __attribute__((always_inline)) void tile_rows(int rows, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol,
+                                                            const float *b, int K, bool add)
+{
+    Lanes sum[TALL][PANEL / LANES];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int w = 0; w < PANEL / LANES; w++)
+            sum[r][w] = add ? lanes_load(c + r * cstep + w * LANES) : (Lanes){ 0 };
+    for (int k = 0; k < K; k++, a += acol, b += PANEL) {
+        Lanes x[PANEL / LANES];
+#pragma GCC unroll 4
+        for (int w = 0; w < PANEL / LANES; w++)
+            x[w] = lanes_load(b + w * LANES);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int w = 0; w < PANEL / LANES; w++)
+                sum[r][w] = lanes_madd(a[r * arow], x[w], sum[r][w]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int w = 0; w < PANEL / LANES; w++)
+            lanes_store(c + r * cstep + w * LANES, sum[r][w]);
+}
+
+/* cols < PANEL: only those columns of c are there. */
+static inline void tile_product(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, int cols, bool add)
+{
+    float whole[TALL * PANEL];
+    for (int m = 0, rows = 0; m < M; m += rows, a += rows * arow) {
+        const int left = M - m;
+        float *to = cols < PANEL ? whole : c + m * cstep;
+        const int64_t step = cols < PANEL ? PANEL : cstep;
+        const bool sum = add && cols == PANEL;
+        if (left >= TALL)
+            tile_rows(rows = TALL, to, step, a, arow, acol, b, K, sum);
+        else if (TALL > 8 && left >= 8)
+            tile_rows(rows = 8, to, step, a, arow, acol, b, K, sum);
+        else if (TALL > 4 && left >= 4)
+            tile_rows(rows = 4, to, step, a, arow, acol, b, K, sum);
+        else if (left >= 2)
+            tile_rows(rows = 2, to, step, a, arow, acol, b, K, sum);
+        else
+            tile_rows(rows = 1, to, step, a, arow, acol, b, K, sum);
+        for (int r = 0; cols < PANEL && r < rows; r++)
+            for (int i = 0; i < cols; i++)
+                c[(m + r) * cstep + i] = whole[r * PANEL + i] + (add ? c[(m + r) * cstep + i] : 0.f);
+    }
+}
+
+/* Columns [0, D) of x (rows,D) as panels of `rows` each: panel (rows PANEL). */
+static inline void tile_pack(float *panel, const float *x, int64_t step, int rows, int D)
+{
+    for (int d0 = 0; d0 < D; d0 += PANEL)
+        for (int r = 0; r < rows; r++, panel += PANEL) {
+            const float *from = x + r * step + d0;
+            if (D - d0 >= PANEL) {
+                memcpy(panel, from, PANEL * sizeof *panel);
+                continue;
+            }
+            for (int i = 0; i < PANEL; i++)
+                panel[i] = d0 + i < D ? from[i] : 0.f;
+        }
+}
+
+/* The rows of factor x (rows,D) as columns: panels (D,PANEL) of sixteen rows. */
+static inline void tile_turn(float *panel, const float *x, int64_t step, int rows, int D, float factor)
+{
+    for (int r0 = 0; r0 < rows; r0 += PANEL, panel += (int64_t)D * PANEL) {
+        const int n = rows - r0 < PANEL ? rows - r0 : PANEL;
+        const float *from = x + r0 * step;
+        for (int d = 0; d < D; d++)
+            for (int i = 0; i < PANEL; i++)
+                panel[d * PANEL + i] = i < n ? factor * from[i * step + d] : 0.f;
+    }
+}
