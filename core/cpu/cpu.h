@@ -5,8 +5,8 @@
  * implements what.  What the files agree on:
  *   threads   an op splits its work so that each number is computed by one thread in an order that does not depend
  *             on how many there are; every sgemm is of one thread: products are cut into tiles by their shape
- *             (cpu_product), inside cpu_attention and cpu_rq the threads take (sequence, head) or rows
- *   memory    nothing is allocated; tiles lie on the stack, some 128 KiB at most
+ *             (cpu_product), inside cpu_rq the threads take rows; cpu_attention has tiles of its own (tile.h)
+ *   memory    nothing is allocated; tiles lie on the stack, some 256 KiB at most
  *   absent    code_count, code_update, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, xent_soft_...: small, the
  *             reference serves
  *

@@ -11,7 +11,8 @@
  *     whole     a kv head of a sequence belongs to one thread, which computes scores once: 5 products a tile
  *     two       dq by blocks of queries, then dk and dv by blocks of keys, each scoring anew: 7 products, but work for any number of threads
  *
- * two where the longest of the heads has more than a share of 1 / ENOUGH in all the work.
+ * two where the longest of the heads has more than a share of 1 / ENOUGH in all the work, and that is worth dividing (LEAST multiply-adds
+ * a product, some 0.1 ms in all).
  *
  * Source  FlashAttention-2, arXiv:2307.08691, algorithms 1 and 2
  */
@@ -21,7 +22,7 @@
 #include "core/prof.h"
 
 /* A tile of scores is 32 KiB; so is a block of queries, keys or values: TILE / D of them. */
-enum { QUERIES = 64, KEYS = 128, TILE = 8192, WIDEST = TILE / PANEL, ENOUGH = 32, SERIAL = 1 << 18 };
+enum { QUERIES = 64, KEYS = 128, TILE = 8192, WIDEST = TILE / PANEL, ENOUGH = 32, TASKS = 64, MANY = 4, SERIAL = 1 << 18, LEAST = 1 << 20 };
 
 /* One sequence and one head of it: pointers to its first row, floats from row to row. */
 typedef struct {
@@ -118,7 +119,7 @@ static void block_fwd(float *att, float *lse, int64_t lstep, const Head *s, int 
     }
     for (int j0 = 0; j0 < limit; j0 += keys) {
         const int wide = (int)min64(keys, limit - j0);
-        tile_pack(values, s->v + j0 * s->kstep, s->kstep, wide, D);
+        tile_pack(values, s->v + j0 * s->kstep, s->kstep, wide, D, 1);
         for (int c = 0; c < rows; c += PANEL) {
             const int n = (int)min64(PANEL, rows - c), see = panel_sees(s, i0 + c, n, j0, wide);
             float *out = att + (i0 + c) * s->qstep;
@@ -143,21 +144,25 @@ static void block_fwd(float *att, float *lse, int64_t lstep, const Head *s, int 
     }
 }
 
+static float dot(const float *a, const float *b, int D)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int d = 0; d < D; d++)
+        sum += a[d] * b[d];
+    return sum;
+}
+
 /* One query (decoding) is a row, not a panel: it reads keys and values once. */
 static void one_fwd(float *att, float *lse, const Head *s)
 {
+    const int D = s->D, limit = seen(s, 0);
     float p[KEYS], max = -INFINITY, sum = 0;
-    memset(att, 0, (size_t)s->D * sizeof *att);
-    for (int j0 = 0; j0 < seen(s, 0); j0 += KEYS) {
-        const int wide = (int)min64(KEYS, seen(s, 0) - j0);
-        for (int j = 0; j < wide; j++) {
-            const float *row = s->k + (j0 + j) * s->kstep;
-            float dot = 0;
-#pragma omp simd reduction(+ : dot)
-            for (int d = 0; d < s->D; d++)
-                dot += s->q[d] * row[d];
-            p[j] = s->scale * dot;
-        }
+    clear_rows(att, 0, 1, D);
+    for (int j0 = 0; j0 < limit; j0 += KEYS) {
+        const int wide = (int)min64(KEYS, limit - j0);
+        for (int j = 0; j < wide; j++)
+            p[j] = s->scale * dot(s->q, s->k + (j0 + j) * s->kstep, D);
         const float here = simd_max(p, wide), top = here > max ? here : max, base = top == -INFINITY ? 0.f : top;
         const float shrink = max == -INFINITY ? 0.f : simd_exp(max - base);
         float part = 0;
@@ -167,17 +172,17 @@ static void one_fwd(float *att, float *lse, const Head *s)
             part += p[j];
         }
         if (shrink != 1.f)
-            scale_row(att, shrink, s->D);
+            scale_row(att, shrink, D);
         for (int j = 0; j < wide; j++) {
             const float *row = s->v + (j0 + j) * s->kstep, weight = p[j];
 #pragma omp simd
-            for (int d = 0; d < s->D; d++)
+            for (int d = 0; d < D; d++)
                 att[d] = madd(weight, row[d], att[d]);
         }
         max = top;
         sum = sum * shrink + part;
     }
-    scale_row(att, sum == 0.f ? 0.f : 1.f / sum, s->D);
+    scale_row(att, sum == 0.f ? 0.f : 1.f / sum, D);
     *lse = max + logf(sum);
 }
 
@@ -199,16 +204,10 @@ static void soften_bwd(float *p, float *dp, const float *lse, const float *delta
 static void block_rows(float *lse, float *delta, const HeadGrad *g, const Head *s, int i0, int rows)
 {
     for (int r = 0; r < QUERIES; r++) {
-        float sum = 0;
-        lse[r] = 0;
-        if (r < rows) {
-            const float *a = g->att + (i0 + r) * s->qstep, *da = g->datt + (i0 + r) * s->qstep, kept = g->lse[(i0 + r) * g->lstep];
-#pragma omp simd reduction(+ : sum)
-            for (int d = 0; d < s->D; d++)
-                sum += a[d] * da[d];
-            lse[r] = kept == -INFINITY ? 0.f : kept;
-        }
-        delta[r] = sum;
+        const int64_t at = (i0 + r) * s->qstep;
+        const float kept = r < rows ? g->lse[(i0 + r) * g->lstep] : 0.f;
+        lse[r] = kept == -INFINITY ? 0.f : kept;
+        delta[r] = r < rows ? dot(g->att + at, g->datt + at, s->D) : 0.f;
     }
 }
 
@@ -239,15 +238,15 @@ static void block_bwd(const HeadGrad *g, const Head *s, int i0, int rows, int k0
     tile_turn(turned, s->q + at, s->qstep, rows, D, s->scale);
     tile_turn(dturned, g->datt + at, s->qstep, rows, D, 1);
     if (g->dk)
-        tile_pack(queries, s->q + at, s->qstep, rows, D);
+        tile_pack(queries, s->q + at, s->qstep, rows, D, s->scale);
     if (g->dv)
-        tile_pack(datts, g->datt + at, s->qstep, rows, D);
+        tile_pack(datts, g->datt + at, s->qstep, rows, D, 1);
     for (int j0 = k0; j0 < limit; j0 += keys) {
         const int wide = (int)min64(keys, limit - j0);
         const int64_t to = j0 * s->kstep;
         int see[QUERIES / PANEL];
         if (g->dq)
-            tile_pack(keep, s->k + to, s->kstep, wide, D);
+            tile_pack(keep, s->k + to, s->kstep, wide, D, s->scale);
         for (int c = 0; c < rows; c += PANEL) {
             const int n = (int)min64(PANEL, rows - c), sees = see[c / PANEL] = panel_sees(s, i0 + c, n, j0, wide);
             tile_product(p + c, QUERIES, s->k + to, s->kstep, 1, turned + c * D, sees, D, PANEL, false);
@@ -263,8 +262,6 @@ static void block_bwd(const HeadGrad *g, const Head *s, int i0, int rows, int k0
         if (g->dk)
             spread(g->dk + to, s->kstep, dp, queries, see, rows, D);
     }
-    for (int r = 0; g->dq && r < rows; r++)
-        scale_row(g->dq + at + r * s->qstep, s->scale, D);
 }
 
 /* Sequence b, its query head h and the kv head that h reads. */
@@ -371,7 +368,9 @@ static void whole_bwd(const Call *a, bool parallel)
 static void two_bwd(const Call *a, bool parallel)
 {
     const int block = block_of(a->D, QUERIES), blocks = (int)ceil_div(longest(a->qstart, a->B), block);
-    const int span = block_of(a->D, KEYS), spans = (int)ceil_div(longest(a->kstart, a->B), span);
+    /* Many blocks of keys: several a task, which pay once for what they need of the queries. */
+    const int keys = block_of(a->D, KEYS), tk = longest(a->kstart, a->B);
+    const int span = keys * (int)max64(1, min64(MANY, (int64_t)a->B * a->K * ceil_div(tk, keys) / TASKS)), spans = (int)ceil_div(tk, span);
     Call dq = *a, dkv = *a;
     dq.dk = dq.dv = dkv.dq = NULL;
 #pragma omp parallel if (parallel)
@@ -408,7 +407,7 @@ void cpu_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const
     for (int b = 0; b < B; b++)
         most = max64(most, visible_pairs(1, qstart + b, kstart + b, mask));
     prof_gemm(pairs, ((dq ? 3 : 2) + (dk ? 1 : 0) + (dv ? 1 : 0)) * H, D);
-    if (pairs * K >= most * ENOUGH || pairs * H * D < SERIAL)
+    if (pairs * K >= most * ENOUGH || most * (H / K) * D < LEAST)
         whole_bwd(&a, pairs * H * D >= SERIAL);
     else
         two_bwd(&a, true);

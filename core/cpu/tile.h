@@ -14,17 +14,47 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { PANEL = 16 };
+enum { PANEL = 16, SQUARE = 8 };
+
+#if defined __AVX2__
+#include <immintrin.h>
+/* to[d PANEL + i] = factor from[i step + d], a square of eight. */
+static inline void tile_square(float *to, const float *from, int64_t step, float factor)
+{
+    __m256 x[SQUARE], y[SQUARE];
+    const __m256 f = _mm256_set1_ps(factor);
+    for (int i = 0; i < SQUARE; i++)
+        x[i] = f * _mm256_loadu_ps(from + i * step);
+    for (int i = 0; i < SQUARE; i += 2) {
+        y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < SQUARE; i += 4)
+        for (int k = 0; k < 2; k++) {
+            x[i + 2 * k] = _mm256_shuffle_ps(y[i + k], y[i + k + 2], _MM_SHUFFLE(1, 0, 1, 0));
+            x[i + 2 * k + 1] = _mm256_shuffle_ps(y[i + k], y[i + k + 2], _MM_SHUFFLE(3, 2, 3, 2));
+        }
+    for (int i = 0; i < 4; i++) {
+        _mm256_storeu_ps(to + i * PANEL, _mm256_permute2f128_ps(x[i], x[i + 4], 0x20));
+        _mm256_storeu_ps(to + (i + 4) * PANEL, _mm256_permute2f128_ps(x[i], x[i + 4], 0x31));
+    }
+}
+#else
+static inline void tile_square(float *to, const float *from, int64_t step, float factor)
+{
+    for (int d = 0; d < SQUARE; d++)
+        for (int i = 0; i < SQUARE; i++)
+            to[d * PANEL + i] = factor * from[i * step + d];
+}
+#endif
 
 #if defined __AVX512F__
-#include <immintrin.h>
 enum { LANES = 16, TALL = 12 };
 typedef __m512 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm512_loadu_ps(x); }
 static inline void  lanes_store(float *x, Lanes y) { _mm512_storeu_ps(x, y); }
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
 #elif defined __AVX2__ && defined __FMA__
-#include <immintrin.h>
 enum { LANES = 8, TALL = 6 };
 typedef __m256 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm256_loadu_ps(x); }
@@ -98,29 +128,34 @@ static inline void tile_product(float *c, int64_t cstep, const float *a, int64_t
     }
 }
 
-/* Columns [0, D) of x (rows,D) as panels of `rows` each: panel (rows PANEL). */
-static inline void tile_pack(float *panel, const float *x, int64_t step, int rows, int D)
+/* Columns [0, D) of factor x (rows,D) as panels (rows,PANEL). */
+static inline void tile_pack(float *panel, const float *x, int64_t step, int rows, int D, float factor)
 {
     for (int d0 = 0; d0 < D; d0 += PANEL)
         for (int r = 0; r < rows; r++, panel += PANEL) {
             const float *from = x + r * step + d0;
-            if (D - d0 >= PANEL) {
-                memcpy(panel, from, PANEL * sizeof *panel);
-                continue;
-            }
-            for (int i = 0; i < PANEL; i++)
-                panel[i] = d0 + i < D ? from[i] : 0.f;
+            const int n = D - d0 < PANEL ? D - d0 : PANEL;
+            if (n == PANEL)
+                for (int i = 0; i < PANEL; i++)
+                    panel[i] = factor * from[i];
+            else
+                for (int i = 0; i < PANEL; i++)
+                    panel[i] = i < n ? factor * from[i] : 0.f;
         }
 }
 
 /* The rows of factor x (rows,D) as columns: panels (D,PANEL) of sixteen rows. */
 static inline void tile_turn(float *panel, const float *x, int64_t step, int rows, int D, float factor)
 {
-    for (int r0 = 0; r0 < rows; r0 += PANEL, panel += (int64_t)D * PANEL) {
-        const int n = rows - r0 < PANEL ? rows - r0 : PANEL;
-        const float *from = x + r0 * step;
-        for (int d = 0; d < D; d++)
-            for (int i = 0; i < PANEL; i++)
-                panel[d * PANEL + i] = i < n ? factor * from[i * step + d] : 0.f;
-    }
+    for (int r0 = 0; r0 < rows; r0 += PANEL, panel += (int64_t)D * PANEL)
+        for (int i = 0; i < PANEL; i += SQUARE) {
+            const float *from = x + (r0 + i) * step;
+            const int n = rows - r0 - i < SQUARE ? rows - r0 - i : SQUARE;
+            int d = 0;
+            for (; n == SQUARE && d + SQUARE <= D; d += SQUARE)
+                tile_square(panel + d * PANEL + i, from + d, step, factor);
+            for (; d < D; d++)
+                for (int r = 0; r < SQUARE; r++)
+                    panel[d * PANEL + i + r] = r < n ? factor * from[r * step + d] : 0.f;
+        }
 }

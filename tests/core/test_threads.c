@@ -85,8 +85,21 @@ static void attention(void)
     for (int mask = FULL; mask <= CAUSAL; mask++) {
         float *lse = y[1] + mask * N * H;
         op.attention_fwd(y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);
-        op.attention_bwd(y[2], y[3], y[4], x[3], y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);
+        op.attention_bwd(y[2], y[3], y[4], x[3], y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);   /* in two passes */
     }
+}
+
+/* So many sequences that each is one thread's in the backward; then one query, whose heads are shared. */
+static void heads(void)
+{
+    enum { SHORT = 13, MANY = N / SHORT };
+    int32_t start[MANY + 1];
+    const int32_t one[2] = { 0, 1 }, keys[2] = { 0, N };
+    for (int b = 0; b <= MANY; b++)
+        start[b] = b * SHORT;
+    op.attention_fwd(y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL);
+    op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL);
+    op.attention_fwd(y[5], y[5] + 11 * D, x[0], x[1], x[2], 1, one, keys, 11, 1, D, CAUSAL);
 }
 
 static void depth(void)
@@ -152,6 +165,7 @@ static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { copies,      { MEMBER(fill), MEMBER(copy), MEMBER(zero), MEMBER(gather), MEMBER(scatter), MEMBER(to_bf16), MEMBER(from_bf16) } },
     { rows,        { MEMBER(add_rows_fwd), MEMBER(add_rows_bwd), MEMBER(embed_fwd), MEMBER(embed_bwd), MEMBER(scatter_add), MEMBER(rope) } },
     { attention,   { MEMBER(attention_fwd), MEMBER(attention_bwd) } },
+    { heads,       { MEMBER(attention_fwd), MEMBER(attention_bwd) } },
     { depth,       { MEMBER(depth_attention_fwd), MEMBER(depth_attention_bwd) } },
     { losses,      { MEMBER(xent_max), MEMBER(xent_sum), MEMBER(xent_bwd), MEMBER(xent_loss), MEMBER(mse) } },
     { codes,       { MEMBER(nearest), MEMBER(residual), MEMBER(code_stats), MEMBER(nearest_m) } },
