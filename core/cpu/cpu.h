@@ -49,8 +49,6 @@ void cpu_swiglu_fwd(float *out, const float *gate, const float *up, int64_t n);
 void cpu_swiglu_bwd(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
 void cpu_add_fwd(float *out, const float *a, const float *b, int64_t n);
 void cpu_scale(float *x, int64_t n, float factor);
-void cpu_zero(float *x, int64_t n);
-void cpu_copy(float *out, const float *x, int64_t n);
 
 /* cpu_rows.c */
 void cpu_add_rows_fwd(float *x, const float *w, const int32_t *pos, int64_t N, int C);
@@ -90,16 +88,20 @@ void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int 
 void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S);
 
 /* cpu_noise.c */
-void   cpu_fill(float *x, int64_t n, float value);
 void   cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
 void   cpu_noise_mix(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
 double cpu_mse(float *dx, const float *x, const float *want, int64_t N, int C, float scale);
+
+/* cpu_pass.c */
+void cpu_zero(float *x, int64_t n);
+void cpu_copy(float *out, const float *x, int64_t n);
+void cpu_fill(float *x, int64_t n, float value);
+void cpu_to_bf16(uint16_t *out, const float *x, int64_t n);
+void cpu_from_bf16(float *out, const uint16_t *x, int64_t n);
 
 /* cpu_optim.c */
 double cpu_sumsq(const float *x, int64_t n);
 void   cpu_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld);
 void   cpu_blend(float *y, const float *x, int64_t n, float a, float b);
-void   cpu_to_bf16(uint16_t *out, const float *x, int64_t n);
-void   cpu_from_bf16(float *out, const uint16_t *x, int64_t n);
 void   cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
                  float decay, int64_t step, float gscale);

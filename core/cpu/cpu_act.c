@@ -2,8 +2,6 @@
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
 
-#include <string.h>
-
 /* The tanh gelu is x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). */
 static inline float gelu_gate(float x)
 {
@@ -103,16 +101,4 @@ void cpu_scale(float *x, int64_t n, float factor)
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
     for (int64_t i = 0; i < n; i++)
         x[i] *= factor;
-}
-
-void cpu_zero(float *x, int64_t n)
-{
-    if (n > 0)
-        memset(x, 0, (size_t)n * sizeof *x);
-}
-
-void cpu_copy(float *out, const float *x, int64_t n)
-{
-    if (n > 0)
-        memcpy(out, x, (size_t)n * sizeof *x);
 }

@@ -13,8 +13,10 @@
 
 enum { PANEL = 16, SQUARE = 8 };
 
-#if defined __AVX2__
+#if defined __AVX__
 #include <immintrin.h>
+#endif
+#if defined __AVX2__
 /* to[d PANEL + i] = factor from[i step + d], a square of eight. */
 static inline void tile_square(float *to, const float *from, int64_t step, float factor)
 {
@@ -43,6 +45,21 @@ static inline void tile_square(float *to, const float *from, int64_t step, float
         for (int i = 0; i < SQUARE; i++)
             to[d * PANEL + i] = factor * from[i * step + d];
 }
+#endif
+
+#if defined __AVX__
+/* x aligned to 64 bytes: written to memory past the caches; lanes_fence before another thread reads it. */
+static inline void lanes_stream(void *x, const void *from)
+{
+    __m256 *to = x;
+    const float *y = from;
+    _mm256_stream_ps((float *)to, _mm256_loadu_ps(y));
+    _mm256_stream_ps((float *)(to + 1), _mm256_loadu_ps(y + 8));
+}
+static inline void lanes_fence(void) { _mm_sfence(); }
+#else
+static inline void lanes_stream(void *x, const void *from) { memcpy(x, from, 64); }
+static inline void lanes_fence(void) { }
 #endif
 
 #if defined __AVX512F__

@@ -91,16 +91,16 @@ static inline void simd_normal(float *cdf, float *pdf, float x)
    every compiler without -ffast-math. */
 static inline float simd_max(const float *x, int n)
 {
-    enum { LANES = 16 };
-    float lane[LANES], top = -INFINITY;
+    enum { WIDE = 16 };
+    float lane[WIDE], top = -INFINITY;
     int i = 0;
-    for (int l = 0; l < LANES; l++)
+    for (int l = 0; l < WIDE; l++)
         lane[l] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + WIDE <= n; i += WIDE)
 #pragma omp simd
-        for (int l = 0; l < LANES; l++)
+        for (int l = 0; l < WIDE; l++)
             lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    for (int l = 0; l < LANES; l++)
+    for (int l = 0; l < WIDE; l++)
         top = lane[l] > top ? lane[l] : top;
     for (; i < n; i++)
         top = x[i] > top ? x[i] : top;

@@ -262,9 +262,42 @@ static void products(void **state)
     }
 }
 
+/* Ranges so long that they are written past the caches (cpu_pass.c): all of them, and nothing beside them, wherever they begin. */
+static void long_ranges(void **state)
+{
+    (void)state;
+    enum { LONG = (1 << 23) + 37, MORE = 64 };
+    float *a = malloc((LONG + MORE) * sizeof *a), *b = malloc((LONG + MORE) * sizeof *b);
+    uint16_t *h = malloc((LONG + MORE) * sizeof *h);
+    for (int at = 1; at < 8; at += 3) {
+        ops_use(&OPS_CPU, at);
+        for (int i = 0; i < LONG + MORE; i++)
+            a[i] = (float)(i % 251), b[i] = -1;
+        op.copy(b + at, a + 2, LONG);
+        op.to_bf16(h + at, a + 2, LONG);
+        for (int i = 0; i < LONG; i++)
+            if (b[at + i] != a[2 + i])
+                fail_msg("copy: %d of %d floats", i, LONG);
+        assert_true(b[at - 1] == -1 && b[at + LONG] == -1);
+        op.fill(a + at, LONG, 7);
+        op.from_bf16(b + 3, h + at, LONG);
+        for (int i = 0; i < LONG; i++)
+            if (a[at + i] != 7 || b[3 + i] != (float)((i + 2) % 251))
+                fail_msg("fill, bf16: %d of %d floats", i, LONG);
+        assert_true(a[at - 1] == (float)(at - 1) && a[at + LONG] == (float)((at + LONG) % 251));
+        op.zero(a + at, LONG);
+        for (int i = 0; i < LONG; i++)
+            if (a[at + i] != 0)
+                fail_msg("zero: %d of %d floats", i, LONG);
+        assert_true(a[at - 1] == (float)(at - 1) && a[at + LONG] == (float)((at + LONG) % 251));
+    }
+    free(a), free(b), free(h);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(none_is_missing), cmocka_unit_test(every_op), cmocka_unit_test(products) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(none_is_missing), cmocka_unit_test(every_op), cmocka_unit_test(products),
+                                        cmocka_unit_test(long_ranges) };
     for (int k = 0; k < 4; k++)
         fill(x[k] = buffer(BIG), BIG, (uint64_t)k);
     for (int k = 0; k < RESULTS; k++)
