@@ -7,7 +7,8 @@
  *     Arena a = { .name = "tape" };
  *     layout(&t, &a);  arena_alloc(&a);  layout(&t, &a);
  *
- * Local.  Every block is aligned to 64 bytes.  Tests: tests/core/test_arena.c
+ * Local.  Every block is aligned to 64 bytes.  An arena of 32 MiB or more lies in huge pages where the kernel has them, and each thread's
+ * share of it near that thread (ops_use comes before).  Tests: tests/core/test_arena.c
  */
 #pragma once
 #include "core/base.h"

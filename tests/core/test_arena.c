@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <omp.h>
 
 #include "core/arena.h"
 #include "tests/core/dies.h"
@@ -48,6 +49,25 @@ static void carves_what_it_measured(void **state)
     assert_null(a.base);
     arena_free(&a);                                      /* again does nothing */
     assert_int_equal(mem_total(), before);
+}
+
+/* Pages of 2 MiB, zeroed by several threads whose shares are no multiple of anything. */
+static void large_ones_are_zero_to_the_end(void **state)
+{
+    (void)state;
+    enum { LARGE = (1 << 25) + 3 * 64 };
+    for (int threads = 1; threads <= 7; threads += 3) {
+        Arena a = { .name = "large" };
+        omp_set_num_threads(threads);
+        TAKE(&a, char, LARGE);
+        arena_alloc(&a);
+        assert_int_equal((uintptr_t)a.base % (1 << 21), 0);
+        for (size_t i = 0; i < LARGE; i++)
+            if (a.base[i])
+                fail_msg("byte %zu is not zero", i);
+        memset(a.base, 1, LARGE);
+        arena_free(&a);
+    }
 }
 
 static void asks_no_more_than_was_measured(void **state)
@@ -94,7 +114,7 @@ static void frozen_memory_does_not_grow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(carves_what_it_measured),   cmocka_unit_test(asks_no_more_than_was_measured),
+        cmocka_unit_test(carves_what_it_measured),   cmocka_unit_test(large_ones_are_zero_to_the_end), cmocka_unit_test(asks_no_more_than_was_measured),
         cmocka_unit_test(counts_do_not_wrap),        cmocka_unit_test(empty_arena_can_be_carved),
         cmocka_unit_test(frozen_memory_does_not_grow),
     };
