@@ -63,7 +63,8 @@ static void copies(void)
     op.copy(y[1], x[0], N * C);
     op.zero(y[2], N * C);
     op.gather(y[3], x[0], row, N, C);
-    op.scatter(y[4], x[0], row, N, C);
+    op.scatter(y[4], x[0], row, N, C);          /* rows repeat: the last of them */
+    assert_memory_equal(y[4] + row[N - 1] * C, x[0] + (N - 1) * C, C * sizeof(float));
     op.to_bf16((uint16_t *)(void *)y[5], x[0], N * C);
     op.from_bf16(y[2], (const uint16_t *)(void *)y[5], N * C);
 }
@@ -126,6 +127,9 @@ static void codes(void)
     op.copy(y[2], x[0], N * C);
     op.residual(y[2], x[1], code, N, C, O);
     op.code_stats(y[3], y[4], x[0], code, N, C, O);
+    for (int i = 0; i < 2 * PARALLEL; i++)          /* so many that threads share the counting */
+        ((int32_t *)(void *)y[2])[i] = i % 301;
+    op.code_stats(y[3] + O, y[4], x[0], (const int32_t *)(void *)y[2], 2 * PARALLEL, 1, O);
     op.nearest_m((int32_t *)(void *)y[5], y[5] + 8 * O, x[1], O, C, 7);
 }
 
