@@ -13,11 +13,10 @@
  * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_threads.c (equal bits), tests/core/test_simd.c; speed: tests/bench/bench_ops.c
  */
 #pragma once
+#include "core/blas.h"
 #include "core/ops.h"
 
-#include <cblas.h>
 #include <math.h>
-#undef I                        /* complex.h, by way of cblas.h, takes the letter that is a width here */
 
 enum { PARALLEL = 32768 };      /* fewer elements than this are not worth waking threads for */
 
