@@ -13,6 +13,7 @@
 #   make simulate   dist/ under SimGrid, 1 to 256 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
 #   make peers      what we write and read beside transformers, tokenizers, h5py ...: from PyPI into build/peers (docs/TESTING.md)
 #   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build)     ARROW=DIR (parquet files)
+#   BLAS=openblas|NAME|"FLAGS" (what pkg-config knows, or -I -L -l of MKL, AOCL, ArmPL)
 
 VARIANT ?= release
 ARCH    ?= native
@@ -34,9 +35,15 @@ MPI_INC  = $(shell mpicc --showme:compile 2>/dev/null || mpicc -compile_info 2>/
 MPI_LIB  = $(shell mpicc --showme:link 2>/dev/null || mpicc -link_info 2>/dev/null | cut -d' ' -f2-)
 H5       = $(if $(call pkg,--modversion hdf5-openmpi),hdf5-openmpi,hdf5)
 
-CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -I. -MMD -MP
-CORE_INC := $(call pkg,--cflags openblas)
-CORE_LIB := $(call pkg,--libs openblas) -lm
+# Nobody traps on floating point or reads its flags: so both sides of a choice may be computed, which is what vectors need.  NaN and inf stay.
+CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -fno-trapping-math -I. -MMD -MP
+# BLAS: what pkg-config knows (openblas, blis), or flags: BLAS="-I/opt/mkl/include -L/opt/mkl/lib -lmkl_rt", so for ArmPL (-larmpl_mp), AOCL (-lblis-mt).
+# Of Debian's OpenBLAS that of OpenMP, where it is installed: one pool of threads a rank, not two.
+BLAS    ?= openblas
+BLAS_DIR := $(if $(filter openblas,$(BLAS)),$(firstword $(wildcard /usr/lib/*/openblas-openmp)))
+blas     = $(if $(filter -%,$(BLAS)),$(filter $(2),$(BLAS)),$(shell PKG_CONFIG_PATH=$(BLAS_DIR)/pkgconfig:$$PKG_CONFIG_PATH pkg-config $(1) $(BLAS) 2>/dev/null))
+CORE_INC := $(call blas,--cflags,-I% -D% -include%)
+CORE_LIB := $(call blas,--libs,-L% -l% -Wl% -f%) $(BLAS_DIR:%=-Wl,-rpath,%) -lm
 IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
 IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc zlib) -lstdc++ -ldl
 CFG_LIB  = $(call pkg,--libs libconfig)
@@ -187,7 +194,7 @@ fuzz-programs: $(IMAGE) $(FUZZ)
 
 # SimGrid's MPI runs core and dist as they are; ops, arenas and what lies between dist and MPI are tests/simulate's.
 SIM      := $(OUT)/simulate
-SIM_C    := $(filter-out core/arena.c core/ops.c core/opspans.c core/fault.c,$(wildcard core/*.c)) \
+SIM_C    := $(filter-out core/arena.c core/blas.c core/ops.c core/opspans.c core/fault.c,$(wildcard core/*.c)) \
             $(addprefix dist/,bucket.c bucketopen.c canon.c comm.c commsame.c grid.c tp.c zero.c zeroweights.c optim.c) \
             $(addprefix tests/simulate/,simulate.c simops.c simmem.c nomuon.c)
 simulate:

@@ -1,9 +1,12 @@
 #include "core/arena.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGN = 64 };
+/* PAGE: a huge page, where there are such; BIG: so much memory is worth them, and threads. */
+enum { ALIGN = 64, PAGE = 1 << 21, BIG = 1 << 25 };
 static const uintptr_t NOWHERE = (uintptr_t)1 << 52;    /* beyond what any process has */
 
 struct ArenaList { struct ArenaList *next; };
@@ -34,14 +37,29 @@ void *arena_take(Arena *a, int64_t n, size_t elem, bool floats)
     return a->nowhere && !floats ? list_take(a, bytes) : p;
 }
 
+/* Zeroes.  A page lies near the core that touches it first: the threads touch what is theirs in a pass over all of the arena. */
+static void touch(char *p, size_t bytes)
+{
+#pragma omp parallel if (bytes >= BIG)
+    {
+        const size_t threads = (size_t)omp_get_num_threads(), share = (bytes / threads + PAGE) / PAGE * PAGE;
+        const size_t from = share * (size_t)omp_get_thread_num();
+        if (from < bytes)
+            memset(p + from, 0, share < bytes - from ? share : bytes - from);
+    }
+}
+
 void arena_alloc(Arena *a)
 {
     CHECK(!frozen, "arena %s: allocation after the first step", a->name);
     ASSERT(!a->base);
     size_t bytes = a->size ? a->size : ALIGN;
-    a->base = aligned_alloc(ALIGN, bytes);
+    const size_t align = bytes >= BIG ? PAGE : ALIGN;
+    a->base = aligned_alloc(align, (bytes + align - 1) / align * align);
     CHECK(a->base, "no memory for %zu bytes of %s", bytes, a->name);
-    memset(a->base, 0, bytes);
+    if (bytes >= BIG)
+        madvise(a->base, bytes, MADV_HUGEPAGE);         /* a kernel without them says no, and small pages serve */
+    touch(a->base, bytes);
     a->used = 0;
     total += a->size;
 }

@@ -10,7 +10,8 @@
  * An arena can also lie nowhere: its floats have addresses that nobody can read or write, whatever else it holds has memory.  What
  * runs on it with ops that look at no tensor (opscount.h) costs neither, and dies where anybody but an op looks.
  *
- * Local.  Every block is aligned to 64 bytes.  Tests: tests/core/test_arena.c
+ * Local.  Every block is aligned to 64 bytes.  An arena of 32 MiB or more lies in huge pages where the kernel has them, and each thread's
+ * share of it near that thread (ops_use comes before).  Tests: tests/core/test_arena.c
  */
 #pragma once
 #include "core/base.h"

@@ -1,6 +1,7 @@
 #include "core/ops.h"
 
-#include <cblas.h>
+#include "core/blas.h"
+
 #include <omp.h>
 
 Ops op;
@@ -26,6 +27,6 @@ void ops_use(const Ops *fast, int threads)
     op = OPS_REF;
     if (fast)
         ops_overlay(fast);
-    openblas_set_num_threads(1);            /* its bits depend on how many it has: threads are ours to deal (cpu_product.c) */
+    blas_threads(1);                        /* its bits depend on how many it has: threads are ours to deal (cpu_product.c) */
     omp_set_num_threads(threads);
 }

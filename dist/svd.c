@@ -1,11 +1,11 @@
 #include "dist/svd.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/blas.h"
 #include "dist/comm.h"
 
 enum { NB = 32 /* block of G */, PANEL = 8 * NB /* columns of G at once */, DEPTH = 512 /* rows of W made double at once */ };
@@ -157,7 +157,7 @@ bool svd_values(const Svd *v, double *s, const float *x, int64_t rows, int64_t c
         return false;
     if (n == 0)
         return true;
-    openblas_set_num_threads(omp_get_max_threads());        /* LAPACK and dgemm: no bits are promised for spectra */
+    blas_threads(omp_get_max_threads());        /* LAPACK and dgemm: no bits are promised for spectra */
     const int lr = dealt(n, v->row, v->rows), lc = dealt(n, v->col, v->cols), ld = lr > 1 ? lr : 1;
     double *g = room((int64_t)ld * lc), *w = room(n);
     double *tile = room((int64_t)PANEL * n), *chunk = room((int64_t)DEPTH * n);
@@ -181,7 +181,7 @@ bool svd_values(const Svd *v, double *s, const float *x, int64_t rows, int64_t c
     }
     free(g);
     free(w);
-    openblas_set_num_threads(1);
+    blas_threads(1);
     return true;
 }
 

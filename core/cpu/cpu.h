@@ -5,8 +5,8 @@
  * implements what.  What the files agree on:
  *   threads   an op splits its work so that each number is computed by one thread in an order that does not depend
  *             on how many there are; every sgemm is of one thread: products are cut into tiles by their shape
- *             (cpu_product), inside cpu_attention and cpu_rq the threads take (sequence, head) or rows
- *   memory    nothing is allocated; tiles lie on the stack, some 128 KiB at most
+ *             (cpu_product), inside cpu_rq the threads take rows; cpu_attention has tiles of its own (tile.h)
+ *   memory    nothing is allocated; tiles lie on the stack, some 256 KiB at most
  *   absent    code_count, code_update, given_codes, local_ids, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, take_codes,
  *             xent_soft_...: small, the
  *             reference serves
@@ -14,11 +14,10 @@
  * Local.  Tests: tests/core/test_ops.c (cpu vs reference), tests/core/test_threads.c (equal bits), tests/core/test_simd.c; speed: tests/bench/bench_ops.c
  */
 #pragma once
+#include "core/blas.h"
 #include "core/ops.h"
 
-#include <cblas.h>
 #include <math.h>
-#undef I                        /* complex.h, by way of cblas.h, takes the letter that is a width here */
 
 enum { PARALLEL = 32768 };      /* fewer elements than this are not worth waking threads for */
 
@@ -54,8 +53,6 @@ void cpu_swiglu_fwd(float *out, const float *gate, const float *up, int64_t n);
 void cpu_swiglu_bwd(float *dgate, float *dup, float *act, const float *dout, const float *gate, const float *up, int64_t n);
 void cpu_add_fwd(float *out, const float *a, const float *b, int64_t n);
 void cpu_scale(float *x, int64_t n, float factor);
-void cpu_zero(float *x, int64_t n);
-void cpu_copy(float *out, const float *x, int64_t n);
 
 /* cpu_rows.c */
 void cpu_add_rows_fwd(float *x, const float *w, const int32_t *pos, int64_t N, int C);
@@ -99,7 +96,6 @@ void cpu_sumsq_blocks(double *out, const float *x, int64_t n, int block, int fir
 void cpu_sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n);
 
 /* cpu_noise.c */
-void cpu_fill(float *x, int64_t n, float value);
 void cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
 void cpu_noise_mix(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
 void cpu_mse(double *loss, float *dx, const float *x, const float *want, int64_t N, int C, float scale);
@@ -108,10 +104,15 @@ void cpu_mse(double *loss, float *dx, const float *x, const float *want, int64_t
 void cpu_draw(float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, int kind, double size, uint64_t seed, uint64_t stream);
 void cpu_hash(uint64_t *sum, const float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, uint64_t stream);
 
+/* cpu_pass.c */
+void cpu_zero(float *x, int64_t n);
+void cpu_copy(float *out, const float *x, int64_t n);
+void cpu_fill(float *x, int64_t n, float value);
+void cpu_to_bf16(uint16_t *out, const float *x, int64_t n);
+void cpu_from_bf16(float *out, const uint16_t *x, int64_t n);
+
 /* cpu_optim.c */
 void cpu_sumsq(double *out, const float *x, int64_t n);
 void cpu_blend(float *y, const float *x, int64_t n, float a, float b);
-void cpu_to_bf16(uint16_t *out, const float *x, int64_t n);
-void cpu_from_bf16(float *out, const uint16_t *x, int64_t n);
 void cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
                float decay, int64_t step, float gscale);

@@ -145,15 +145,3 @@ void cpu_scale(float *x, int64_t n, float factor)
     for (int64_t i = 0; i < n; i++)
         x[i] *= factor;
 }
-
-void cpu_zero(float *x, int64_t n)
-{
-    if (n > 0)
-        memset(x, 0, (size_t)n * sizeof *x);
-}
-
-void cpu_copy(float *out, const float *x, int64_t n)
-{
-    if (n > 0)
-        memcpy(out, x, (size_t)n * sizeof *x);
-}

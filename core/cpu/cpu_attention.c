@@ -1,18 +1,28 @@
 /*
  * cpu_attention.c -- attention without its T x T matrix
  *
- * A block of up to ROWS queries walks over the keys it may see, KEYS at a time; only the tile of scores between the two
- * exists, on the stack.  The forward keeps each query's largest score and the sum of exponentials so far and
- * rescales what it has when the largest grows; the backward gets the probabilities back from lse.  The backward of
- * one kv head of one sequence belongs to one thread, so dk and dv are summed in one order.
+ * A block of up to QUERIES queries walks over the keys it may see, a block of KEYS at a time; only the tile of scores between the two
+ * exists, on the stack.  The forward keeps each query's largest score and the sum of exponentials so far and rescales what it
+ * has when the largest grows; the backward gets the probabilities back from lse.  A tile has a row for each key and a column for each
+ * query, so that sixteen queries are softened at once; such a panel of queries looks at no key behind the last that one of them sees.
+ *
+ * Threads take blocks of queries in the forward.  The backward has two ways, and the shape alone decides, since their bits differ:
+ *
+ *     whole     a kv head of a sequence belongs to one thread, which computes scores once: 5 products a tile
+ *     two       dq by blocks of queries, then dk and dv by blocks of keys, each scoring anew: 7 products, but work for any number of threads
+ *
+ * two where the longest of the heads has more than a share of 1 / ENOUGH in all the work, and that is worth dividing (LEAST multiply-adds
+ * a product, some 0.1 ms in all).
  *
  * Source  FlashAttention-2, arXiv:2307.08691, algorithms 1 and 2
  */
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
+#include "core/cpu/tile.h"
 #include "core/prof.h"
 
-enum { ROWS = 64, KEYS = 128, LANES = 16 };     /* 32 KiB a tile */
+/* A tile of scores is 32 KiB; so is a block of queries, keys or values: TILE / D of them. */
+enum { QUERIES = 64, KEYS = 128, TILE = 8192, WIDEST = TILE / PANEL, ENOUGH = 32, TASKS = 64, MANY = 4, SERIAL = 1 << 18, LEAST = 1 << 20 };
 
 /* One sequence and one head of it: pointers to its first row, floats from row to row. */
 typedef struct {
@@ -28,67 +38,53 @@ static int seen(const Head *s, int i)
     return s->mask == FULL ? s->tk : (int)max64(0, i + 1 + s->tk - s->tq);
 }
 
-/* Queries of a block: where the triangle of a short sequence is most of the work, small steps waste less of it. */
-static int block_rows(const Head *s) { return s->mask == CAUSAL && s->tk <= 2 * KEYS ? ROWS / 4 : ROWS; }
-
-/* p (rows,KEYS) = factor a b^T, a (rows,D), b (wide,D).  One query (decoding) would only pay for sgemm's packing. */
-static void products(float *p, float factor, const float *a, int64_t astep, const float *b, int64_t bstep, int rows, int wide, int D)
+/* How many queries or keys a block has, `most` or what a TILE takes. */
+static int block_of(int D, int most)
 {
-    if (rows > 1) {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, wide, D, factor, a, (int)astep, b, (int)bstep, 0, p, KEYS);
-        return;
-    }
-    for (int j = 0; j < wide; j++) {
-        const float *row = b + j * bstep;
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int d = 0; d < D; d++)
-            sum += a[d] * row[d];
-        p[j] = factor * sum;
-    }
+    return (int)min64(most, TILE / (ceil_div(D, PANEL) * PANEL) / PANEL * PANEL);
 }
 
-/* out (rows,D) = p b, or += with add; p (rows,KEYS), b (wide,D). */
-static void combine(float *out, int64_t ostep, const float *p, const float *b, int64_t bstep, int rows, int wide, int D, bool add)
+/* Of a panel of queries from i0 on, `n` of them: how many of the keys [j0, j0 + wide) any of them sees. */
+static int panel_sees(const Head *s, int i0, int n, int j0, int wide)
 {
-    if (rows > 1) {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, D, wide, 1, p, KEYS, b, (int)bstep, add, out, (int)ostep);
-        return;
-    }
-    if (!add)
-        memset(out, 0, (size_t)D * sizeof *out);
-    for (int j = 0; j < wide; j++) {
-        const float *row = b + j * bstep, weight = p[j];
+    return (int)max64(0, min64(wide, seen(s, i0 + n - 1) - j0));
+}
+
+/* Scores p (see,QUERIES) of a panel: what a query does not see becomes `nothing`. */
+static void hide(float *p, float nothing, const Head *s, int i0, int j0, int see)
+{
+    for (int j = (int)max64(0, seen(s, i0) - j0); j < see; j++)
+        for (int l = 0; l < PANEL; l++)
+            if (j0 + j >= seen(s, i0 + l))
+                p[j * QUERIES + l] = nothing;
+}
+
+/* The scores of a panel -> exponentials below each query's largest so far; shrink: what earlier results must be multiplied by. */
+static void soften(float *p, float *max, float *sum, float *shrink, int see)
+{
+    float base[PANEL], part[PANEL] = { 0 }, top[PANEL];
+    memcpy(top, max, sizeof top);
+    for (int j = 0; j < see; j++)
 #pragma omp simd
-        for (int d = 0; d < D; d++)
-            out[d] = madd(weight, row[d], out[d]);
+        for (int l = 0; l < PANEL; l++)
+            top[l] = p[j * QUERIES + l] > top[l] ? p[j * QUERIES + l] : top[l];
+#pragma omp simd
+    for (int l = 0; l < PANEL; l++) {
+        base[l] = top[l] == -INFINITY ? 0.f : top[l];           /* nothing seen yet: all exponentials are 0 */
+        shrink[l] = max[l] == -INFINITY ? 0.f : simd_exp(max[l] - base[l]);
     }
-}
-
-/* Scores [visible, end) become invisible; end is `wide` rounded up to whole vectors, which the tile has room for. */
-static int hide(float *p, int visible, int wide)
-{
-    const int end = (wide + LANES - 1) / LANES * LANES;
-    for (int j = visible; j < end; j++)
-        p[j] = -INFINITY;
-    return end;
-}
-
-/* Scores -> exponentials below the row's largest so far; returns what earlier results must be multiplied by. */
-static float soften(float *p, float *max, float *sum, int end)
-{
-    const float here = simd_max(p, end), top = here > *max ? here : *max;
-    const float base = top == -INFINITY ? 0.f : top;        /* nothing seen yet: all exponentials are 0 */
-    float part = 0;
-#pragma omp simd reduction(+ : part)
-    for (int j = 0; j < end; j++) {
-        p[j] = simd_exp(p[j] - base);
-        part += p[j];
+    for (int j = 0; j < see; j++)
+#pragma omp simd
+        for (int l = 0; l < PANEL; l++) {
+            const float e = simd_exp(p[j * QUERIES + l] - base[l]);
+            p[j * QUERIES + l] = e;
+            part[l] += e;
+        }
+#pragma omp simd
+    for (int l = 0; l < PANEL; l++) {
+        max[l] = top[l];
+        sum[l] = sum[l] * shrink[l] + part[l];
     }
-    const float shrink = *max == -INFINITY ? 0.f : simd_exp(*max - base);
-    *max = top;
-    *sum = *sum * shrink + part;
-    return shrink;
 }
 
 static void scale_row(float *x, float factor, int D)
@@ -98,84 +94,173 @@ static void scale_row(float *x, float factor, int D)
         x[d] *= factor;
 }
 
-static void head_fwd(float *att, float *lse, int64_t lstep, const Head *s)
+static void clear_rows(float *x, int64_t step, int rows, int D)
 {
-    float p[ROWS * KEYS];
-    const int block = block_rows(s);
-    for (int i0 = 0; i0 < s->tq; i0 += block) {
-        const int rows = (int)min64(block, s->tq - i0), limit = seen(s, i0 + rows - 1);
-        float *out = att + i0 * s->qstep, max[ROWS], sum[ROWS];
-        for (int r = 0; r < rows; r++) {
-            max[r] = -INFINITY;
-            sum[r] = 0;
-            if (limit == 0)
-                memset(out + r * s->qstep, 0, (size_t)s->D * sizeof *out);
-        }
-        for (int j0 = 0; j0 < limit; j0 += KEYS) {
-            const int wide = (int)min64(KEYS, limit - j0);
-            products(p, s->scale, s->q + i0 * s->qstep, s->qstep, s->k + j0 * s->kstep, s->kstep, rows, wide, s->D);
-            for (int r = 0; r < rows; r++) {
-                const int visible = (int)max64(0, min64(wide, seen(s, i0 + r) - j0));
-                const float shrink = soften(p + r * KEYS, max + r, sum + r, hide(p + r * KEYS, visible, wide));
-                if (j0 > 0 && shrink != 1.f)
-                    scale_row(out + r * s->qstep, shrink, s->D);
-            }
-            combine(out, s->qstep, p, s->v + j0 * s->kstep, s->kstep, rows, wide, s->D, j0 > 0);
-        }
-        for (int r = 0; r < rows; r++) {
-            scale_row(out + r * s->qstep, sum[r] == 0.f ? 0.f : 1.f / sum[r], s->D);
-            lse[(i0 + r) * lstep] = max[r] + logf(sum[r]);
+    for (int r = 0; x && r < rows; r++)
+        memset(x + r * step, 0, (size_t)D * sizeof *x);
+}
+
+/* out (n,D) = p^T b or += : a panel of a tile's queries against its keys' rows b, packed as panels of `wide`. */
+static void combine(float *out, int64_t ostep, const float *p, const float *b, int n, int see, int wide, int D, bool add)
+{
+    for (int d = 0; d < D; d += PANEL, b += wide * PANEL)
+        tile_product(out + d, ostep, p, 1, QUERIES, b, n, see, (int)min64(PANEL, D - d), add);
+}
+
+/* Queries [i0, i0 + rows) of a head. */
+static void block_fwd(float *att, float *lse, int64_t lstep, const Head *s, int i0, int rows)
+{
+    float turned[TILE], values[TILE], p[KEYS * QUERIES], max[QUERIES], sum[QUERIES], shrink[PANEL];
+    const int D = s->D, limit = seen(s, i0 + rows - 1), keys = block_of(D, KEYS);
+    tile_turn(turned, s->q + i0 * s->qstep, s->qstep, rows, D, s->scale);
+    for (int r = 0; r < QUERIES; r++) {
+        max[r] = -INFINITY;
+        sum[r] = 0;
+    }
+    for (int j0 = 0; j0 < limit; j0 += keys) {
+        const int wide = (int)min64(keys, limit - j0);
+        tile_pack(values, s->v + j0 * s->kstep, s->kstep, wide, D, 1);
+        for (int c = 0; c < rows; c += PANEL) {
+            const int n = (int)min64(PANEL, rows - c), see = panel_sees(s, i0 + c, n, j0, wide);
+            float *out = att + (i0 + c) * s->qstep;
+            if (see == 0)
+                continue;
+            tile_product(p + c, QUERIES, s->k + j0 * s->kstep, s->kstep, 1, turned + c * D, see, D, PANEL, false);
+            hide(p + c, -INFINITY, s, i0 + c, j0, see);
+            soften(p + c, max + c, sum + c, shrink, see);
+            for (int r = 0; j0 > 0 && r < n; r++)
+                if (shrink[r] != 1.f)
+                    scale_row(out + r * s->qstep, shrink[r], D);
+            combine(out, s->qstep, p + c, values, n, see, wide, D, j0 > 0);
         }
     }
+    for (int r = 0; r < rows; r++) {
+        float *out = att + (i0 + r) * s->qstep;
+        if (sum[r] == 0.f)
+            memset(out, 0, (size_t)D * sizeof *out);
+        else
+            scale_row(out, 1.f / sum[r], D);
+        lse[(i0 + r) * lstep] = max[r] + logf(sum[r]);
+    }
+}
+
+static float dot(const float *a, const float *b, int D)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int d = 0; d < D; d++)
+        sum += a[d] * b[d];
+    return sum;
+}
+
+/* One query (decoding) is a row, not a panel: it reads keys and values once. */
+static void one_fwd(float *att, float *lse, const Head *s)
+{
+    const int D = s->D, limit = seen(s, 0);
+    float p[KEYS], max = -INFINITY, sum = 0;
+    clear_rows(att, 0, 1, D);
+    for (int j0 = 0; j0 < limit; j0 += KEYS) {
+        const int wide = (int)min64(KEYS, limit - j0);
+        for (int j = 0; j < wide; j++)
+            p[j] = s->scale * dot(s->q, s->k + (j0 + j) * s->kstep, D);
+        const float here = simd_max(p, wide), top = here > max ? here : max, base = top == -INFINITY ? 0.f : top;
+        const float shrink = max == -INFINITY ? 0.f : simd_exp(max - base);
+        float part = 0;
+#pragma omp simd reduction(+ : part)
+        for (int j = 0; j < wide; j++) {
+            p[j] = simd_exp(p[j] - base);
+            part += p[j];
+        }
+        if (shrink != 1.f)
+            scale_row(att, shrink, D);
+        for (int j = 0; j < wide; j++) {
+            const float *row = s->v + (j0 + j) * s->kstep, weight = p[j];
+#pragma omp simd
+            for (int d = 0; d < D; d++)
+                att[d] = madd(weight, row[d], att[d]);
+        }
+        max = top;
+        sum = sum * shrink + part;
+    }
+    scale_row(att, sum == 0.f ? 0.f : 1.f / sum, D);
+    *lse = max + logf(sum);
 }
 
 typedef struct { float *dq, *dk, *dv; const float *datt, *att, *lse; int64_t lstep; } HeadGrad;
 
-/* p: scores -> probabilities;  dp: d loss / d probability -> d loss / d (q . k) */
-static void soften_bwd(float *p, float *dp, float lse, float delta, float scale, int visible, int wide)
+/* A panel.  p: scores -> probabilities;  dp: d loss / d probability -> d loss / d score */
+static void soften_bwd(float *p, float *dp, const float *lse, const float *delta, int see)
 {
-    const int end = hide(p, visible, wide);
-    for (int j = visible; j < end; j++)
-        dp[j] = 0;
-    const float base = lse == -INFINITY ? 0.f : lse;
+    for (int j = 0; j < see; j++)
 #pragma omp simd
-    for (int j = 0; j < end; j++) {
-        p[j] = simd_exp(p[j] - base);
-        dp[j] = p[j] * (dp[j] - delta) * scale;
+        for (int l = 0; l < PANEL; l++) {
+            const float e = simd_exp(p[j * QUERIES + l] - lse[l]);
+            p[j * QUERIES + l] = e;
+            dp[j * QUERIES + l] = e * (dp[j * QUERIES + l] - delta[l]);
+        }
+}
+
+/* lse and (att . datt) of a block's queries; what is no query has 0. */
+static void block_rows(float *lse, float *delta, const HeadGrad *g, const Head *s, int i0, int rows)
+{
+    for (int r = 0; r < QUERIES; r++) {
+        const int64_t at = (i0 + r) * s->qstep;
+        const float kept = r < rows ? g->lse[(i0 + r) * g->lstep] : 0.f;
+        lse[r] = kept == -INFINITY ? 0.f : kept;
+        delta[r] = r < rows ? dot(g->att + at, g->datt + at, s->D) : 0.f;
     }
 }
 
-/* Queries [i0, i0 + rows) of one query head. */
-static void block_bwd(const HeadGrad *g, const Head *s, int i0, int rows)
+/* to (keys,D) += p x, x (rows,D) packed as panels.  see[c]: keys that panel c of the queries sees, which grows with c: rows of the tile
+   that only later panels see meet no earlier one. */
+static void spread(float *to, int64_t step, const float *p, const float *x, const int *see, int rows, int D)
 {
-    float p[ROWS * KEYS], dp[ROWS * KEYS], delta[ROWS];
-    const int64_t at = i0 * s->qstep;
-    const int D = s->D, limit = seen(s, i0 + rows - 1), qstep = (int)s->qstep, kstep = (int)s->kstep;
-    for (int r = 0; r < rows; r++) {
-        const float *a = g->att + at + r * s->qstep, *da = g->datt + at + r * s->qstep;
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int d = 0; d < D; d++)
-            sum += a[d] * da[d];
-        delta[r] = sum;
-        if (g->dq && limit == 0)
-            memset(g->dq + at + r * s->qstep, 0, (size_t)D * sizeof *g->dq);
+    for (int c = 0, from = 0; c * PANEL < rows; from = see[c++]) {
+        const int first = c * PANEL;
+        for (int d = 0; see[c] > from && d < D; d += PANEL)
+            tile_product(to + from * step + d, step, p + from * QUERIES + first, QUERIES, 1, x + (d * rows + first * PANEL),
+                         see[c] - from, rows - first, (int)min64(PANEL, D - d), true);
     }
-    for (int j0 = 0; j0 < limit; j0 += KEYS) {
-        const int wide = (int)min64(KEYS, limit - j0);
+}
+
+/* Queries [i0, i0 + rows) of a query head against keys [k0, k1). */
+static void block_bwd(const HeadGrad *g, const Head *s, int i0, int rows, int k0, int k1)
+{
+    float turned[TILE], dturned[TILE], queries[TILE], datts[TILE], keep[TILE], p[KEYS * QUERIES], dp[KEYS * QUERIES];
+    float lse[QUERIES], delta[QUERIES];
+    const int64_t at = i0 * s->qstep;
+    const int D = s->D, limit = (int)min64(k1, seen(s, i0 + rows - 1)), keys = block_of(D, KEYS);
+    if (g->dq && limit <= k0)
+        clear_rows(g->dq + at, s->qstep, rows, D);
+    if (limit <= k0)
+        return;
+    block_rows(lse, delta, g, s, i0, rows);
+    tile_turn(turned, s->q + at, s->qstep, rows, D, s->scale);
+    tile_turn(dturned, g->datt + at, s->qstep, rows, D, 1);
+    if (g->dk)
+        tile_pack(queries, s->q + at, s->qstep, rows, D, s->scale);
+    if (g->dv)
+        tile_pack(datts, g->datt + at, s->qstep, rows, D, 1);
+    for (int j0 = k0; j0 < limit; j0 += keys) {
+        const int wide = (int)min64(keys, limit - j0);
         const int64_t to = j0 * s->kstep;
-        products(p, s->scale, s->q + at, qstep, s->k + to, kstep, rows, wide, D);
-        products(dp, 1, g->datt + at, qstep, s->v + to, kstep, rows, wide, D);
-        for (int r = 0; r < rows; r++) {
-            const int visible = (int)max64(0, min64(wide, seen(s, i0 + r) - j0));
-            soften_bwd(p + r * KEYS, dp + r * KEYS, g->lse[(i0 + r) * g->lstep], delta[r], s->scale, visible, wide);
+        int see[QUERIES / PANEL];
+        if (g->dq)
+            tile_pack(keep, s->k + to, s->kstep, wide, D, s->scale);
+        for (int c = 0; c < rows; c += PANEL) {
+            const int n = (int)min64(PANEL, rows - c), sees = see[c / PANEL] = panel_sees(s, i0 + c, n, j0, wide);
+            tile_product(p + c, QUERIES, s->k + to, s->kstep, 1, turned + c * D, sees, D, PANEL, false);
+            tile_product(dp + c, QUERIES, s->v + to, s->kstep, 1, dturned + c * D, sees, D, PANEL, false);
+            hide(p + c, -INFINITY, s, i0 + c, j0, sees);
+            hide(dp + c, 0, s, i0 + c, j0, sees);
+            soften_bwd(p + c, dp + c, lse + c, delta + c, sees);
+            if (g->dq)
+                combine(g->dq + at + c * s->qstep, s->qstep, dp + c, keep, n, sees, wide, D, j0 > 0);
         }
         if (g->dv)
-            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, wide, D, rows, 1, p, KEYS, g->datt + at, qstep, 1, g->dv + to, kstep);
+            spread(g->dv + to, s->kstep, p, datts, see, rows, D);
         if (g->dk)
-            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, wide, D, rows, 1, dp, KEYS, s->q + at, qstep, 1, g->dk + to, kstep);
-        if (g->dq)
-            combine(g->dq + at, qstep, dp, s->k + to, kstep, rows, wide, D, j0 > 0);
+            spread(g->dk + to, s->kstep, dp, queries, see, rows, D);
     }
 }
 
@@ -201,47 +286,129 @@ static int64_t visible_pairs(int B, const int32_t *qstart, const int32_t *kstart
     return pairs;
 }
 
+/* What a call is about. */
+typedef struct {
+    float *dq, *dk, *dv;
+    const float *datt, *att, *lse, *q, *k, *v;
+    const int32_t *qstart, *kstart;
+    int B, H, K, D, mask;
+} Call;
+
+static Head call_head(const Call *a, int b, int h)
+{
+    return head(a->q, a->k, a->v, a->qstart, a->kstart, b, h, a->H, a->K, a->D, a->mask);
+}
+
+static int longest(const int32_t *start, int B)
+{
+    int n = 0;
+    for (int b = 0; b < B; b++)
+        n = start[b + 1] - start[b] > n ? start[b + 1] - start[b] : n;
+    return n;
+}
+
 void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart,
                        const int32_t *kstart, int H, int K, int D, int mask)
 {
-    prof_gemm(visible_pairs(B, qstart, kstart, mask), 2 * H, D);
-    const int threads = blas_alone_start();
-#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads) if ((int64_t)qstart[B] * H * D >= PARALLEL)
+    if (D > WIDEST) {
+        OPS_REF.attention_fwd(att, lse, q, k, v, B, qstart, kstart, H, K, D, mask);
+        return;
+    }
+    const int64_t pairs = visible_pairs(B, qstart, kstart, mask);
+    const int block = block_of(D, QUERIES), blocks = (int)ceil_div(longest(qstart, B), block);
+    prof_gemm(pairs, 2 * H, D);
+#pragma omp parallel for collapse(3) schedule(dynamic) if (pairs * H * D >= SERIAL)
     for (int b = 0; b < B; b++)
-        for (int h = 0; h < H; h++) {
-            const Head s = head(q, k, v, qstart, kstart, b, h, H, K, D, mask);
-            head_fwd(att + (s.q - q), lse + (int64_t)qstart[b] * H + h, H, &s);
-        }
-    blas_alone_end(threads);
+        for (int h = 0; h < H; h++)
+            for (int i = blocks - 1; i >= 0; i--) {                     /* the last blocks of a causal head are the longest */
+                const Head s = head(q, k, v, qstart, kstart, b, h, H, K, D, mask);
+                const int i0 = i * block;
+                float *to = att + (s.q - q), *l = lse + (int64_t)qstart[b] * H + h;
+                if (s.tq == 1 && i == 0)
+                    one_fwd(to, l, &s);
+                else if (i0 < s.tq)
+                    block_fwd(to, l, H, &s, i0, (int)min64(block, s.tq - i0));
+            }
 }
 
-static void clear_rows(float *x, int64_t step, int rows, int D)
+static HeadGrad call_grad(const Call *a, const Head *s, int b, int h)
 {
-    for (int r = 0; x && r < rows; r++)
-        memset(x + r * step, 0, (size_t)D * sizeof *x);
+    const int64_t qat = s->q - a->q, kat = s->k - a->k;
+    return (HeadGrad){ .dq = a->dq ? a->dq + qat : NULL, .dk = a->dk ? a->dk + kat : NULL, .dv = a->dv ? a->dv + kat : NULL,
+                       .datt = a->datt + qat, .att = a->att + qat, .lse = a->lse + (int64_t)a->qstart[b] * a->H + h, .lstep = a->H };
+}
+
+/* Keys [k0, k1) of kv head kv in sequence b: their dk and dv, and dq unless it is NULL. */
+static void keys_bwd(const Call *a, int b, int kv, int k0, int k1)
+{
+    const int group = a->H / a->K, block = block_of(a->D, QUERIES);
+    for (int h = kv * group; h < (kv + 1) * group; h++) {
+        const Head s = call_head(a, b, h);
+        const HeadGrad g = call_grad(a, &s, b, h);
+        k1 = (int)min64(k1, s.tk);
+        if (h == kv * group) {
+            clear_rows(g.dk ? g.dk + k0 * s.kstep : NULL, s.kstep, k1 - k0, s.D);
+            clear_rows(g.dv ? g.dv + k0 * s.kstep : NULL, s.kstep, k1 - k0, s.D);
+        }
+        for (int i0 = 0; i0 < s.tq; i0 += block)
+            block_bwd(&g, &s, i0, (int)min64(block, s.tq - i0), k0, k1);
+    }
+}
+
+/* A kv head is a task. */
+static void whole_bwd(const Call *a, bool parallel)
+{
+#pragma omp parallel for collapse(2) schedule(dynamic) if (parallel)
+    for (int b = 0; b < a->B; b++)
+        for (int kv = 0; kv < a->K; kv++)
+            keys_bwd(a, b, kv, 0, INT32_MAX);
+}
+
+/* Blocks of queries, then blocks of keys. */
+static void two_bwd(const Call *a, bool parallel)
+{
+    const int block = block_of(a->D, QUERIES), blocks = (int)ceil_div(longest(a->qstart, a->B), block);
+    /* Many blocks of keys: several a task, which pay once for what they need of the queries. */
+    const int keys = block_of(a->D, KEYS), tk = longest(a->kstart, a->B);
+    const int span = keys * (int)max64(1, min64(MANY, (int64_t)a->B * a->K * ceil_div(tk, keys) / TASKS)), spans = (int)ceil_div(tk, span);
+    Call dq = *a, dkv = *a;
+    dq.dk = dq.dv = dkv.dq = NULL;
+#pragma omp parallel if (parallel)
+    {
+#pragma omp for collapse(3) schedule(dynamic) nowait
+        for (int b = 0; b < a->B; b++)
+            for (int h = 0; h < a->H; h++)
+                for (int i = a->dq ? blocks - 1 : -1; i >= 0; i--) {
+                    const Head s = call_head(&dq, b, h);
+                    const HeadGrad g = call_grad(&dq, &s, b, h);
+                    if (i * block < s.tq)
+                        block_bwd(&g, &s, i * block, (int)min64(block, s.tq - i * block), 0, s.tk);
+                }
+#pragma omp for collapse(3) schedule(dynamic)
+        for (int b = 0; b < a->B; b++)
+            for (int kv = 0; kv < a->K; kv++)
+                for (int j = 0; j < (a->dk || a->dv ? spans : 0); j++)
+                    if (j * span < a->kstart[b + 1] - a->kstart[b])
+                        keys_bwd(&dkv, b, kv, j * span, (j + 1) * span);
+    }
 }
 
 void cpu_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse,
                        const float *q, const float *k, const float *v, int B, const int32_t *qstart,
                        const int32_t *kstart, int H, int K, int D, int mask)
 {
-    prof_gemm(visible_pairs(B, qstart, kstart, mask), ((dq ? 3 : 2) + (dk ? 1 : 0) + (dv ? 1 : 0)) * H, D);
-    const int threads = blas_alone_start();
-#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads) if ((int64_t)qstart[B] * H * D >= PARALLEL)
+    if (D > WIDEST) {
+        OPS_REF.attention_bwd(dq, dk, dv, datt, att, lse, q, k, v, B, qstart, kstart, H, K, D, mask);
+        return;
+    }
+    const Call a = { dq, dk, dv, datt, att, lse, q, k, v, qstart, kstart, B, H, K, D, mask };
+    const int64_t pairs = visible_pairs(B, qstart, kstart, mask);
+    int64_t most = 0;
     for (int b = 0; b < B; b++)
-        for (int kv = 0; kv < K; kv++) {
-            for (int h = kv * (H / K); h < (kv + 1) * (H / K); h++) {
-                const Head s = head(q, k, v, qstart, kstart, b, h, H, K, D, mask);
-                const int64_t qat = s.q - q, kat = s.k - k;
-                const HeadGrad g = { .dq = dq ? dq + qat : NULL, .dk = dk ? dk + kat : NULL, .dv = dv ? dv + kat : NULL,
-                                     .datt = datt + qat, .att = att + qat, .lse = lse + (int64_t)qstart[b] * H + h, .lstep = H };
-                if (h == kv * (H / K)) {
-                    clear_rows(g.dk, s.kstep, s.tk, D);
-                    clear_rows(g.dv, s.kstep, s.tk, D);
-                }
-                for (int i0 = 0; i0 < s.tq; i0 += block_rows(&s))
-                    block_bwd(&g, &s, i0, (int)min64(block_rows(&s), s.tq - i0));
-            }
-        }
-    blas_alone_end(threads);
+        most = max64(most, visible_pairs(1, qstart + b, kstart + b, mask));
+    prof_gemm(pairs, ((dq ? 3 : 2) + (dk ? 1 : 0) + (dv ? 1 : 0)) * H, D);
+    if (pairs * K >= most * ENOUGH || most * (H / K) * D < LEAST)
+        whole_bwd(&a, pairs * H * D >= SERIAL);
+    else
+        two_bwd(&a, true);
 }

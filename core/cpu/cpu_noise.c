@@ -5,13 +5,6 @@
 
 enum { COSTLY = PARALLEL / 16 };        /* a normal number costs as much as many elements of a copy */
 
-void cpu_fill(float *x, int64_t n, float value)
-{
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-    for (int64_t i = 0; i < n; i++)
-        x[i] = value;
-}
-
 /* The bits of the reference: what noise a seed gives must not depend on the backend. */
 void cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed)
 {

@@ -1,23 +1,42 @@
 /* cpu_optim.c -- passes of optimizer and reduction over flat ranges */
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
-#include "core/half.h"
+
+/* Four quarters at a time, since memory gives several streams faster than one; sixteen sums in each, where with fewer an addition would
+   wait for the one before. */
+static double squares(const float *x, int64_t n)
+{
+    enum { STREAMS = 4, SUMS = 16 };
+    const int64_t quarter = n / STREAMS / SUMS * SUMS;
+    double sum[STREAMS][SUMS] = { { 0 } }, all = 0;
+    for (int64_t i = 0; i < quarter; i += SUMS)
+        for (int k = 0; k < STREAMS; k++) {
+            const float *from = x + k * quarter + i;
+#pragma omp simd
+            for (int l = 0; l < SUMS; l++)
+                sum[k][l] += (double)from[l] * (double)from[l];
+        }
+    for (int64_t i = STREAMS * quarter; i < n; i++)
+        sum[i % STREAMS][i / STREAMS % SUMS] += (double)x[i] * (double)x[i];
+    for (int k = 0; k < STREAMS; k++)
+        for (int l = 0; l < SUMS; l++)
+            all += sum[k][l];
+    return all;
+}
 
 /* The range is cut into pieces by its length alone, so the order of summation does not depend on the threads. */
 void cpu_sumsq(double *out, const float *x, int64_t n)
 {
-    enum { PIECES = 256 };
-    double part[PIECES] = { 0 };
-    const int64_t piece = max64(4096, ceil_div(n, PIECES)), pieces = ceil_div(n, piece);
-#pragma omp parallel for if (n >= PARALLEL)
-    for (int64_t p = 0; p < pieces; p++) {
-        const int64_t end = min64(n, (p + 1) * piece);
-        double sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = p * piece; i < end; i++)
-            sum += (double)x[i] * (double)x[i];
-        part[p] = sum;
+    enum { PIECES = 256, LEAST = 4096 };
+    if (n <= LEAST) {
+        *out = squares(x, n);
+        return;
     }
+    double part[PIECES];
+    const int64_t piece = max64(LEAST, ceil_div(n, PIECES)), pieces = ceil_div(n, piece);
+#pragma omp parallel for if (n >= PARALLEL)
+    for (int64_t p = 0; p < pieces; p++)
+        part[p] = squares(x + p * piece, min64(n, (p + 1) * piece) - p * piece);
     double sum = 0;
     for (int64_t p = 0; p < pieces; p++)
         sum += part[p];
@@ -29,23 +48,6 @@ void cpu_blend(float *y, const float *x, int64_t n, float a, float b)
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
     for (int64_t i = 0; i < n; i++)
         y[i] = madd(a, x[i], b * y[i]);
-}
-
-void cpu_to_bf16(uint16_t *out, const float *x, int64_t n)
-{
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t bits = simd_bits(x[i]), even = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-        const uint32_t nan = bits >> 16 | (bits & 0x7f0000 ? 0 : 0x40);
-        out[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? nan : even);
-    }
-}
-
-void cpu_from_bf16(float *out, const uint16_t *x, int64_t n)
-{
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
-    for (int64_t i = 0; i < n; i++)
-        out[i] = simd_from_bits(bf16_widen(x[i]));
 }
 
 void cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,

@@ -20,10 +20,10 @@ enum { MOST = 256, LEAST = 1 << 21, ROW_STEP = 8, COL_STEP = 16 };
 
 static const double ROW = 9, COL = 6.6, COST = 0.03, DEAR = 0.06, MUCH = 0x1p33;
 
-/* An OpenBLAS of OpenMP asks OpenMP for its threads, whatever it was told; the other has had one since ops_use. */
+/* A BLAS of OpenMP asks OpenMP for its threads, whatever it was told; the other has had one since ops_use. */
 static void openmp_threads(int threads)
 {
-    if (openblas_get_parallel() == OPENBLAS_OPENMP)
+    if (blas_of_openmp())
         omp_set_num_threads(threads);
 }
 

@@ -8,18 +8,36 @@
 
 static inline void row_copy(float *to, const float *from, int C) { memcpy(to, from, (size_t)C * sizeof *to); }
 
-/* to[at[i]] += from[i] in the order of i, whatever the threads: each takes some columns of all rows.
-   Indices outside [0, rows) are skipped; to may be NULL, a gradient nobody wants. */
+/*
+ * Rows that go to others, several to one perhaps: what is to happen to a row happens in the order of i, whatever the threads.  A task takes
+ * some columns (whole lines and their neighbours', so that no two tasks share one) of the targets of one group.
+ */
+typedef struct { int wide, blocks, groups; } Share;
+
+static Share share_out(int C)
+{
+    enum { LEAST = 64 };
+    const int threads = omp_get_max_threads(), wide = (int)max64(LEAST, 16 * ceil_div(C, 16 * threads)), blocks = (int)ceil_div(C, wide);
+    return (Share){ wide, blocks, (int)max64(1, threads / blocks) };
+}
+
+/* Neighbours are often equally busy: a multiplication mixes them. */
+static bool of_group(int32_t row, int group, int groups)
+{
+    return groups == 1 || (int)((uint64_t)((uint32_t)row * 2654435761u) * (uint32_t)groups >> 32) == group;
+}
+
+/* to[at[i]] += from[i].  Indices outside [0, rows) are skipped; to may be NULL, a gradient nobody wants. */
 static void rows_add(float *to, const float *from, const int32_t *at, int64_t n, int C, int rows)
 {
     if (!to)
         return;
-    const int wide = (int)(16 * ceil_div(C, 16 * omp_get_max_threads()));
-#pragma omp parallel for if (n * C >= PARALLEL)
-    for (int c0 = 0; c0 < C; c0 += wide) {
-        const int c1 = (int)min64(C, c0 + wide);
+    const Share s = share_out(C);
+#pragma omp parallel for schedule(dynamic) if (n * C >= PARALLEL)
+    for (int task = 0; task < s.blocks * s.groups; task++) {
+        const int c0 = task % s.blocks * s.wide, c1 = (int)min64(C, c0 + s.wide);
         for (int64_t i = 0; i < n; i++) {
-            if (at[i] < 0 || at[i] >= rows)
+            if (at[i] < 0 || at[i] >= rows || !of_group(at[i], task / s.blocks, s.groups))
                 continue;
             float *row = to + (int64_t)at[i] * C;
             const float *in = from + i * C;
@@ -69,11 +87,17 @@ void cpu_gather(float *out, const float *x, const int32_t *row, int64_t n, int C
         row_copy(out + i * C, x + (int64_t)row[i] * C, C);
 }
 
-/* Not in parallel: of two equal indices the last must win. */
+/* Of two equal indices the last wins. */
 void cpu_scatter(float *x, const float *in, const int32_t *row, int64_t n, int C)
 {
-    for (int64_t i = 0; i < n; i++)
-        row_copy(x + (int64_t)row[i] * C, in + i * C, C);
+    const Share s = share_out(C);
+#pragma omp parallel for schedule(dynamic) if (n * C >= PARALLEL)
+    for (int task = 0; task < s.blocks * s.groups; task++) {
+        const int c0 = task % s.blocks * s.wide, wide = (int)min64(C, c0 + s.wide) - c0;
+        for (int64_t i = 0; i < n; i++)
+            if (of_group(row[i], task / s.blocks, s.groups))
+                row_copy(x + (int64_t)row[i] * C + c0, in + i * C + c0, wide);
+    }
 }
 
 void cpu_scatter_add(float *x, const float *in, const int32_t *row, int64_t n, int C)

@@ -4,6 +4,7 @@
 #include "core/prof.h"
 
 #include <float.h>
+#include <omp.h>
 #include <string.h>
 
 enum { ROWS = 256, CODES = 128 };       /* a tile of products: 128 KiB on the stack */
@@ -91,13 +92,20 @@ static void nearest_rows(int32_t *code, float *dist, const float *x, const float
         dist[r] = isnan(least[r]) ? INFINITY : (float)least[r];
 }
 
+/* How many rows of N a task has: fewer than `most` where there would be threads without one.  Answers are exact, whatever the tiles. */
+static int rows_of(int64_t N, int most)
+{
+    enum { LEAST = 32 };
+    return (int)max64(LEAST, min64(most, ceil_div(N, (int64_t)LEAST * omp_get_max_threads()) * LEAST));
+}
+
 void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S)
 {
     prof_gemm(N, S, C);
-    const int threads = blas_alone_start();
-#pragma omp parallel for num_threads(threads) if (N > ROWS)
-    for (int64_t n = 0; n < N; n += ROWS)
-        nearest_rows(code + n, dist ? dist + n : NULL, x + n * C, e, (int)min64(ROWS, N - n), C, S);
+    const int rows = rows_of(N, ROWS), threads = blas_alone_start();
+#pragma omp parallel for num_threads(threads) if (N > rows)
+    for (int64_t n = 0; n < N; n += rows)
+        nearest_rows(code + n, dist ? dist + n : NULL, x + n * C, e, (int)min64(rows, N - n), C, S);
     blas_alone_end(threads);
 }
 
@@ -144,10 +152,10 @@ void cpu_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m)
 {
     ASSERT(m <= NEAR_MOST);
     prof_gemm(S, S, C);
-    const int threads = blas_alone_start();
-#pragma omp parallel for num_threads(threads) if (S > NEAR_ROWS)
-    for (int s = 0; s < S; s += NEAR_ROWS)
-        nearest_m_rows(id + (int64_t)s * m, d + (int64_t)s * m, e, s, (int)min64(NEAR_ROWS, S - s), S, C, m);
+    const int rows = rows_of(S, NEAR_ROWS), threads = blas_alone_start();
+#pragma omp parallel for num_threads(threads) if (S > rows)
+    for (int s = 0; s < S; s += rows)
+        nearest_m_rows(id + (int64_t)s * m, d + (int64_t)s * m, e, s, (int)min64(rows, S - s), S, C, m);
     blas_alone_end(threads);
 }
 
@@ -169,8 +177,13 @@ void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int 
 
 void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S)
 {
-    for (int64_t n = 0; n < N; n++)
-        if (code[n] >= 0 && code[n] < S)
-            count[code[n]] += 1;
+    const int share = (int)(16 * ceil_div(S, 16 * omp_get_max_threads()));
+#pragma omp parallel for if (N >= PARALLEL)
+    for (int c0 = 0; c0 < S; c0 += share) {
+        const int c1 = (int)min64(S, c0 + share);
+        for (int64_t n = 0; n < N; n++)
+            if (code[n] >= c0 && code[n] < c1)
+                count[code[n]] += 1;
+    }
     cpu_embed_bwd(sum, x, code, N, C, S);
 }

@@ -48,11 +48,10 @@ static inline uint32_t simd_bits(float x)
 
 static inline float simd_exp(float x)
 {
-    const float round = 0x1.8p23f;                      /* adding it leaves the nearest integer in the low bits */
-    x = x > 89.f ? 89.f : x;                            /* e^89 is inf, e^-104 is 0; a NaN passes both */
-    x = x < -104.f ? -104.f : x;
-    const float t = madd(x, 0x1.715476p+0f, round), n = t - round;
-    float r = madd(n, -0x1.62e4p-1f, x);                /* ln 2 in two parts: n times the first is exact */
+    const float round = 0x1.8p23f + 254.f;              /* adding it leaves the nearest integer in the low bits, and 254 more */
+    const float y = x > 89.f ? 89.f : x;                /* e^89 is inf; a NaN passes */
+    const float t = madd(y, 0x1.715476p+0f, round), n = t - round;
+    float r = madd(n, -0x1.62e4p-1f, y);                /* ln 2 in two parts: n times the first is exact */
     r = madd(n, -0x1.7f7d1cp-20f, r);
     float p = 1.9875691500e-4f;
     p = madd(p, r, 1.3981999507e-3f);
@@ -60,9 +59,12 @@ static inline float simd_exp(float x)
     p = madd(p, r, 4.1665795894e-2f);
     p = madd(p, r, 1.6666665459e-1f);
     p = madd(p, r, 5.0000001201e-1f);
-    p = madd(p * r, r, r) + 1.f;
-    const int32_t k = (int32_t)(simd_bits(t) - simd_bits(round)), half = k >> 1;
-    return p * simd_from_bits((uint32_t)(half + 127) << 23) * simd_from_bits((uint32_t)(k - half + 127) << 23);
+    p = madd(p, r, 1.f);
+    p = madd(p, r, 1.f);
+    const uint32_t k = simd_bits(t), half = k >> 1;     /* 2^n in two factors: exponents n / 2, each 127 more, lie in nine low bits */
+    p = p * simd_from_bits(half << 23) * simd_from_bits((k - half) << 23);
+    const uint32_t seen = x < -104.f ? 0u : ~0u;        /* e^-104 is 0.  A mask, not a second clamp: two comparisons of one number */
+    return simd_from_bits(simd_bits(p) & seen);         /* become a chain of them */
 }
 
 static inline float simd_sigmoid(float x) { return 1.f / (1.f + simd_exp(-x)); }
@@ -90,16 +92,16 @@ static inline void simd_normal(float *cdf, float *pdf, float x)
    every compiler without -ffast-math. */
 static inline float simd_max(const float *x, int n)
 {
-    enum { LANES = 16 };
-    float lane[LANES], top = -INFINITY;
+    enum { WIDE = 16 };
+    float lane[WIDE], top = -INFINITY;
     int i = 0;
-    for (int l = 0; l < LANES; l++)
+    for (int l = 0; l < WIDE; l++)
         lane[l] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + WIDE <= n; i += WIDE)
 #pragma omp simd
-        for (int l = 0; l < LANES; l++)
+        for (int l = 0; l < WIDE; l++)
             lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    for (int l = 0; l < LANES; l++)
+    for (int l = 0; l < WIDE; l++)
         top = lane[l] > top ? lane[l] : top;
     for (; i < n; i++)
         top = x[i] > top ? x[i] : top;

@@ -6,6 +6,7 @@
  * One line per op: microseconds a call (best of several), GF/s for ops that multiply matrices and their share of
  * sgemm 1024^3 in the same run, GB/s (operands counted once) for the others, and `us x rate`: what the call costs in
  * units of the flops that sgemm would do meanwhile.  Rows N = 1024 of T = 128, decoder width 384, vision width 192.
+ * Then the three products of a linear map by shape, and passes over 100 MB beside copying so much: the machine's own limit.
  */
 #include "core/cpu/cpu.h"
 #include "core/prof.h"
@@ -15,14 +16,32 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { N = 1024, T = 128, C = 384, F = 1024, H = 6, D = 64, V = 4096, CV = 192, PATCHES = 64, Q = 4, E = 256, BIG = N * V };
+enum { N = 1024, T = 128, C = 384, F = 1024, H = 6, D = 64, V = 4096, CV = 192, PATCHES = 64, Q = 4, E = 256, BIG = N * V, LONG = 25000000 };
 
 static float *a, *b, *c, *d, *e, *f, *g;        /* BIG floats each */
 static int32_t index_of[N], start[N + 1];
 static double freq[D / 2];
-static double sgemm_rate;
+static double sgemm_rate, copy_rate;
 static bool one_thread;
 static double sink;
+
+static float *range[4];                         /* LONG floats each */
+static uint16_t *half;
+static void long_copy(void) { OPS_CPU.copy(range[0], range[1], LONG); }
+static void long_zero(void) { OPS_CPU.zero(range[0], LONG); }
+static void long_fill(void) { OPS_CPU.fill(range[0], LONG, 0.5f); }
+static void long_scale(void) { OPS_CPU.scale(range[0], LONG, 1.0001f); }
+static void long_add(void) { OPS_CPU.add_fwd(range[0], range[0], range[1], LONG); }
+static void long_blend(void) { OPS_CPU.blend(range[0], range[1], LONG, 0.5f, 0.5f); }
+static void long_sumsq(void) { sink = OPS_CPU.sumsq(range[0], LONG); }
+static void long_to_bf16(void) { OPS_CPU.to_bf16(half, range[0], LONG); }
+static void long_from_bf16(void) { OPS_CPU.from_bf16(range[0], half, LONG); }
+static void long_adamw(void) { OPS_CPU.adamw(range[0], range[1], range[2], range[3], LONG, 1e-3f, .9f, .95f, 1e-8f, .1f, 10, 1); }
+
+static struct { int n, in, out; } map;          /* of a linear map: out = x w^T, dx = dout w, dw += dout^T x */
+static void product_out(void) { prof_gemm(map.n, map.in, map.out), OPS_CPU.product(c, map.out, a, map.in, false, b, map.in, true, map.n, map.out, map.in, 1, 0); }
+static void product_dx(void) { prof_gemm(map.n, map.in, map.out), OPS_CPU.product(c, map.in, a, map.out, false, b, map.in, false, map.n, map.in, map.out, 1, 0); }
+static void product_dw(void) { prof_gemm(map.n, map.in, map.out), OPS_CPU.product(c, map.in, a, map.out, true, b, map.in, false, map.out, map.in, map.n, 1, 1); }
 
 static void sgemm_1024(void)
 {
@@ -64,6 +83,16 @@ static void causal_128(void) { attend(T, H, H, CAUSAL); }
 static void causal_128_bwd(void) { attend_back(T, H, H, CAUSAL); }
 static void causal_512(void) { attend(512, H, H, CAUSAL); }
 static void causal_512_bwd(void) { attend_back(512, H, H, CAUSAL); }
+static void causal_2048(void)
+{
+    start[0] = 0, start[1] = 2048;
+    OPS_CPU.attention_fwd(c, d, a, b, e, 1, start, start, 8, 8, D, CAUSAL);
+}
+static void causal_2048_bwd(void)
+{
+    start[0] = 0, start[1] = 2048;
+    OPS_CPU.attention_bwd(e, f, g, a, c, d, a, b, b, 1, start, start, 8, 8, D, CAUSAL);
+}
 static void grouped_128(void) { attend(T, H, 2, CAUSAL); }
 static void grouped_128_bwd(void) { attend_back(T, H, 2, CAUSAL); }
 static void full_64(void) { attend(PATCHES, CV / D, CV / D, FULL); }
@@ -132,8 +161,50 @@ static void bench(const char *name, void (*op_once)(void), double floats)
     printf("%-34s %9.1f us ", name, best * 1e6);
     if (flops > 0)
         printf("%8.1f GF/s %6.2f of sgemm\n", flops / best * 1e-9, flops / best / sgemm_rate);
+    else if (copy_rate > 0)
+        printf("%8.1f GB/s %6.2f of copying\n", floats * 4 / best * 1e-9, floats * 4 / best / copy_rate);
     else
         printf("%8.1f GB/s %6.0f Mflop of sgemm time\n", floats * 4 / best * 1e-9, best * sgemm_rate * 1e-6);
+}
+
+static const int MAPS[][3] = {                  /* rows, in, out: decoder, vision, vocabulary, head */
+    { N, C, C }, { N, C, F }, { N, F, C }, { N / 2, CV, CV }, { N / 2, CV, 4 * CV }, { N / 2, 4 * CV, CV }, { N / 4, C, V }, { 2 * N, E, E }, { 2 * N, E, 2 * E },
+};
+
+static void products(void)
+{
+    for (size_t i = 0; i < sizeof MAPS / sizeof *MAPS; i++) {
+        char name[3][64];
+        map.n = MAPS[i][0], map.in = MAPS[i][1], map.out = MAPS[i][2];
+        for (int k = 0; k < 3; k++)
+            snprintf(name[k], sizeof name[k], "%d x %d -> %d, %s", map.n, map.in, map.out, k == 0 ? "out" : k == 1 ? "dx" : "dw");
+        bench(name[0], product_out, 0), bench(name[1], product_dx, 0);
+        fill(c);
+        bench(name[2], product_dw, 0);
+    }
+}
+
+/* Wall clock: what memory gives is not the processor's to count. */
+static void passes(void)
+{
+    one_thread = false;
+    half = aligned_alloc(64, LONG * sizeof *half);
+    for (int i = 0; i < 4; i++) {
+        range[i] = aligned_alloc(64, LONG * sizeof(float));
+        CHECK(range[i] && half, "no memory for %d floats", LONG);
+        for (int64_t k = 0; k < LONG; k++)
+            range[i][k] = 0.01f + (float)(k % 97);
+    }
+    double best = 1e9;
+    for (int i = 0; i < 10; i++) {
+        const double t = spent_time();
+        long_copy();
+        best = spent_time() - t < best ? spent_time() - t : best;
+    }
+    copy_rate = 8.0 * LONG / best;
+#define PASS(fn, floats) bench(#fn, fn, (floats) * (double)LONG)
+    PASS(long_copy, 2), PASS(long_zero, 1), PASS(long_fill, 1), PASS(long_scale, 2), PASS(long_add, 3), PASS(long_blend, 3), PASS(long_sumsq, 1);
+    PASS(long_to_bf16, 1.5), PASS(long_from_bf16, 1.5), PASS(long_adamw, 7);
 }
 
 int main(int argc, char **argv)
@@ -158,6 +229,8 @@ int main(int argc, char **argv)
         fill(*all[i]);
     BENCH(causal_64, 0), BENCH(causal_128, 0), BENCH(causal_128_bwd, 0), BENCH(causal_512, 0), BENCH(causal_512_bwd, 0);
     fill(e);
+    BENCH(causal_2048, 0), BENCH(causal_2048_bwd, 0);
+    fill(e);
     BENCH(grouped_128, 0), BENCH(grouped_128_bwd, 0);
     fill(e);
     BENCH(full_64, 0), BENCH(full_64_bwd, 0), BENCH(one_query, 0), BENCH(nearest, 0);
@@ -175,5 +248,9 @@ int main(int argc, char **argv)
     for (int i = 0; i < 7; i++)
         fill(*all[i]);
     BENCH(adamw, 7.0 * BIG);
+    for (int i = 0; i < 7; i++)
+        fill(*all[i]);
+    products();
+    passes();
     return EXIT_DONE;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <omp.h>
 
 #include "core/arena.h"
 #include "tests/core/dies.h"
@@ -89,6 +90,25 @@ static void lies_nowhere(void **state)
     assert_null(a.base), assert_null(a.lists);
 }
 
+/* Pages of 2 MiB, zeroed by several threads whose shares are no multiple of anything. */
+static void large_ones_are_zero_to_the_end(void **state)
+{
+    (void)state;
+    enum { LARGE = (1 << 25) + 3 * 64 };
+    for (int threads = 1; threads <= 7; threads += 3) {
+        Arena a = { .name = "large" };
+        omp_set_num_threads(threads);
+        TAKE(&a, char, LARGE);
+        arena_alloc(&a);
+        assert_int_equal((uintptr_t)a.base % (1 << 21), 0);
+        for (size_t i = 0; i < LARGE; i++)
+            if (a.base[i])
+                fail_msg("byte %zu is not zero", i);
+        memset(a.base, 1, LARGE);
+        arena_free(&a);
+    }
+}
+
 static void asks_no_more_than_was_measured(void **state)
 {
     (void)state;
@@ -133,7 +153,7 @@ static void frozen_memory_does_not_grow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(carves_what_it_measured),   cmocka_unit_test(asks_no_more_than_was_measured),
+        cmocka_unit_test(carves_what_it_measured),   cmocka_unit_test(large_ones_are_zero_to_the_end), cmocka_unit_test(asks_no_more_than_was_measured),
         cmocka_unit_test(counts_do_not_wrap),        cmocka_unit_test(empty_arena_can_be_carved),
         cmocka_unit_test(frozen_memory_does_not_grow), cmocka_unit_test(lies_nowhere),
     };

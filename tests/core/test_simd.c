@@ -25,7 +25,7 @@ static float next_sample(float x) { return x > 0 ? -x : simd_from_bits(simd_bits
 static void exp_everywhere(void **state)
 {
     (void)state;
-    /* The last Horner steps and the reduced argument each err by up to half a unit, 6e-8; measured 8.4e-8 in all. */
+    /* The last Horner step rounds by half a unit, 6e-8, the one before by a third of that; measured 7.5e-8 in all, 9.8e-8 without fma. */
     const double error = 1e-7;
     for (float x = 0x1p-30f; fabsf(x) < 104.f; x = next_sample(x))
         if (x < 88.7228f)

@@ -75,7 +75,8 @@ static void copies(void)
     op.copy(y[1], x[0], N * C);
     op.zero(y[2], N * C);
     op.gather(y[3], x[0], row, N, C);
-    op.scatter(y[4], x[0], row, N, C);
+    op.scatter(y[4], x[0], row, N, C);          /* rows repeat: the last of them */
+    assert_memory_equal(y[4] + row[N - 1] * C, x[0] + (N - 1) * C, C * sizeof(float));
     op.to_bf16((uint16_t *)(void *)y[5], x[0], N * C);
     op.from_bf16(y[2], (const uint16_t *)(void *)y[5], N * C);
 }
@@ -97,8 +98,21 @@ static void attention(void)
     for (int mask = FULL; mask <= CAUSAL; mask++) {
         float *lse = y[1] + mask * N * H;
         op.attention_fwd(y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);
-        op.attention_bwd(y[2], y[3], y[4], x[3], y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);
+        op.attention_bwd(y[2], y[3], y[4], x[3], y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);   /* in two passes */
     }
+}
+
+/* So many sequences that each is one thread's in the backward; then one query, whose heads are shared. */
+static void heads(void)
+{
+    enum { SHORT = 13, MANY = N / SHORT };
+    int32_t start[MANY + 1];
+    const int32_t one[2] = { 0, 1 }, keys[2] = { 0, N };
+    for (int b = 0; b <= MANY; b++)
+        start[b] = b * SHORT;
+    op.attention_fwd(y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL);
+    op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL);
+    op.attention_fwd(y[5], y[5] + 11 * D, x[0], x[1], x[2], 1, one, keys, 11, 1, D, CAUSAL);
 }
 
 static void depth(void)
@@ -125,6 +139,9 @@ static void codes(void)
     op.copy(y[2], x[0], N * C);
     op.residual(y[2], x[1], code, N, C, O);
     op.code_stats(y[3], y[4], x[0], code, N, C, O);
+    for (int i = 0; i < 2 * PARALLEL; i++)          /* so many that threads share the counting */
+        ((int32_t *)(void *)y[2])[i] = i % 301;
+    op.code_stats(y[3] + O, y[4], x[0], (const int32_t *)(void *)y[2], 2 * PARALLEL, 1, O);
     op.nearest_m((int32_t *)(void *)y[5], y[5] + 8 * O, x[1], O, C, 7);
 }
 
@@ -179,6 +196,7 @@ static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { copies,      { MEMBER(fill), MEMBER(copy), MEMBER(zero), MEMBER(gather), MEMBER(scatter), MEMBER(to_bf16), MEMBER(from_bf16) } },
     { rows,        { MEMBER(add_rows_fwd), MEMBER(add_rows_bwd), MEMBER(embed_fwd), MEMBER(embed_bwd), MEMBER(scatter_add), MEMBER(rope) } },
     { attention,   { MEMBER(attention_fwd), MEMBER(attention_bwd) } },
+    { heads,       { MEMBER(attention_fwd), MEMBER(attention_bwd) } },
     { depth,       { MEMBER(depth_attention_fwd), MEMBER(depth_attention_bwd) } },
     { losses,      { MEMBER(xent_max), MEMBER(xent_sum), MEMBER(xent_bwd), MEMBER(xent_loss), MEMBER(mse) } },
     { codes,       { MEMBER(nearest), MEMBER(residual), MEMBER(code_stats), MEMBER(nearest_m) } },
@@ -278,9 +296,42 @@ static void products(void **state)
     }
 }
 
+/* Ranges so long that they are written past the caches (cpu_pass.c): all of them, and nothing beside them, wherever they begin. */
+static void long_ranges(void **state)
+{
+    (void)state;
+    enum { LONG = (1 << 23) + 37, MORE = 64 };
+    float *a = malloc((LONG + MORE) * sizeof *a), *b = malloc((LONG + MORE) * sizeof *b);
+    uint16_t *h = malloc((LONG + MORE) * sizeof *h);
+    for (int at = 1; at < 8; at += 3) {
+        ops_use(&OPS_CPU, at);
+        for (int i = 0; i < LONG + MORE; i++)
+            a[i] = (float)(i % 251), b[i] = -1;
+        op.copy(b + at, a + 2, LONG);
+        op.to_bf16(h + at, a + 2, LONG);
+        for (int i = 0; i < LONG; i++)
+            if (b[at + i] != a[2 + i])
+                fail_msg("copy: %d of %d floats", i, LONG);
+        assert_true(b[at - 1] == -1 && b[at + LONG] == -1);
+        op.fill(a + at, LONG, 7);
+        op.from_bf16(b + 3, h + at, LONG);
+        for (int i = 0; i < LONG; i++)
+            if (a[at + i] != 7 || b[3 + i] != (float)((i + 2) % 251))
+                fail_msg("fill, bf16: %d of %d floats", i, LONG);
+        assert_true(a[at - 1] == (float)(at - 1) && a[at + LONG] == (float)((at + LONG) % 251));
+        op.zero(a + at, LONG);
+        for (int i = 0; i < LONG; i++)
+            if (a[at + i] != 0)
+                fail_msg("zero: %d of %d floats", i, LONG);
+        assert_true(a[at - 1] == (float)(at - 1) && a[at + LONG] == (float)((at + LONG) % 251));
+    }
+    free(a), free(b), free(h);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(none_is_missing), cmocka_unit_test(every_op), cmocka_unit_test(products) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(none_is_missing), cmocka_unit_test(every_op), cmocka_unit_test(products),
+                                        cmocka_unit_test(long_ranges) };
     for (int k = 0; k < 4; k++)
         fill(x[k] = buffer(BIG), BIG, (uint64_t)k);
     for (int k = 0; k < RESULTS; k++)
