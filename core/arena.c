@@ -4,11 +4,24 @@
 #include <string.h>
 
 enum { ALIGN = 64 };
+static const uintptr_t NOWHERE = (uintptr_t)1 << 52;    /* beyond what any process has */
+
+struct ArenaList { struct ArenaList *next; };
 
 static bool   frozen;
 static size_t total;
 
-void *arena_take(Arena *a, int64_t n, size_t elem)
+/* Zeroed memory beside an arena that has none. */
+static void *list_take(Arena *a, size_t bytes)
+{
+    struct ArenaList *l = calloc(1, sizeof *l + bytes + ALIGN);
+    CHECK(l, "no memory for %zu bytes of %s", bytes, a->name);
+    l->next = a->lists;
+    a->lists = l;
+    return (char *)l + ALIGN - (uintptr_t)l % ALIGN;
+}
+
+void *arena_take(Arena *a, int64_t n, size_t elem, bool floats)
 {
     CHECK(n >= 0 && (uint64_t)n <= (SIZE_MAX / 2) / elem, "%s: %lld elements of %zu bytes overflow", a->name,
           (long long)n, elem);
@@ -18,7 +31,7 @@ void *arena_take(Arena *a, int64_t n, size_t elem)
     if (!a->base && a->used > a->size)
         a->size = a->used;
     CHECK(a->used <= a->size, "arena %s: %zu bytes asked for, %zu measured", a->name, a->used, a->size);
-    return p;
+    return a->nowhere && !floats ? list_take(a, bytes) : p;
 }
 
 void arena_alloc(Arena *a)
@@ -33,13 +46,28 @@ void arena_alloc(Arena *a)
     total += a->size;
 }
 
+void arena_nowhere(Arena *a)
+{
+    ASSERT(!a->base);
+    a->base = (char *)NOWHERE;
+    a->nowhere = true;
+    a->used = 0;
+}
+
 void arena_free(Arena *a)
 {
-    if (a->base)
+    while (a->lists) {
+        struct ArenaList *l = a->lists;
+        a->lists = l->next;
+        free(l);
+    }
+    if (a->base && !a->nowhere) {
         total -= a->size;
-    free(a->base);
+        free(a->base);
+    }
     a->base = NULL;
     a->used = a->size = 0;
+    a->nowhere = false;
 }
 
 ArenaMark arena_mark(const Arena *a)

@@ -146,7 +146,7 @@ static void lay_lm(Model *m, Arena *a)
     const int64_t N = (int64_t)c->micro_batch * c->max_len, IP = (int64_t)c->max_images * m->w.vision.P;
     const int C = c->decoder.C;
     splice_layout(&m->splice, a, c->micro_batch, c->max_len, c->max_images, m->w.vision.P);
-    projector_tape(&m->projector, a, &m->w.projector, IP, m->tp);
+    projector_tape(&m->projector, a, &m->w.projector, IP);
     llama_tape(&m->decoder, a, &c->decoder, N, m->tp);
     /* The same buffers carry rows of the decoder's width and, for a moment, of the features'. */
     const int64_t rows = max64(N * C, IP * c->vision.C);
@@ -213,23 +213,31 @@ void model_init(Model *m)
         params_init(&m->table, i, m->weights, m->c.seed);
 }
 
-bool model_open(Model *m, const ModelConf *c, Tp *tp)
+/* With memory, or with addresses alone. */
+static void lay_out(Model *m, void (*reserve)(Arena *a))
 {
-    if (!model_measure(m, c, tp))
-        return false;
-    arena_alloc(&m->weight_arena);
+    reserve(&m->weight_arena);
     m->weights = TAKE(&m->weight_arena, float, m->table.weights);
-    arena_alloc(&m->grad_arena);
+    reserve(&m->grad_arena);
     m->grads = TAKE(&m->grad_arena, float, m->table.grads);
-    if (!c->empty)
-        model_init(m);
     Binder b = binder_weights(&m->table, m->weights);
     bind_all(m, &m->w, &b);
     b = binder_grads(&m->table, m->grads);
     bind_all(m, &m->dw, &b);
-    arena_alloc(&m->tape_arena);
-    if (!c->bare)
+    reserve(&m->tape_arena);
+    if (!m->c.bare)
         lay_tape(m, &m->tape_arena);
+}
+
+void model_nowhere(Model *m) { lay_out(m, arena_nowhere); }
+
+bool model_open(Model *m, const ModelConf *c, Tp *tp)
+{
+    if (!model_measure(m, c, tp))
+        return false;
+    lay_out(m, arena_alloc);
+    if (!c->empty)
+        model_init(m);
     return true;
 }
 

@@ -14,8 +14,8 @@ void text_params(TextTower *w, Binder *b)
     w->tail_first = b->next;
     w->ln_w   = param(b, C, 1, -1, INIT_ONE, "text.ln.w");
     w->ln_b   = param(b, C, 1, -1, INIT_ZERO, "text.ln.b");
-    w->proj   = param(b, w->Cv, C, -1, INIT_FAN_IN | DECAY, "text.proj.w");
-    w->proj_b = param(b, w->Cv, 1, -1, INIT_ZERO, "text.proj.b");
+    w->proj   = param_linear(b, w->Cv, C, -1, INIT_FAN_IN | DECAY, "text.proj.w");
+    w->proj.b = param(b, w->Cv, 1, -1, INIT_ZERO, "text.proj.b");
     w->tail_last = b->next;
 }
 
@@ -69,24 +69,25 @@ float *text_forward(TextTape *t, const TextTower *w, const Batch *batch, Tp *tp)
     op.embed_fwd(t->enc.x, w->embed, t->local, t->N, C, Vl);
     tp->sum(tp, t->enc.x, t->N * C);
     op.add_rows_fwd(t->enc.x, w->pos, t->pos, t->N, C);
-    const float *x = encoder_forward(&t->enc, &w->enc, 0, w->enc.d.L, t->N, t->B, t->start, tp);
+    const float *x = encoder_forward(&t->enc, &w->enc, 0, w->enc.d.L, &(Rows){ t->N, t->B, t->start, t->pos }, tp);
     tp->need(tp, w->tail_first, w->tail_last);
     op.gather(t->pooled, x, t->last, t->B, C);
     op.layernorm_fwd(t->norm, t->mean, t->rstd, t->pooled, w->ln_w, w->ln_b, t->B, C, w->enc.d.eps);
-    op.linear_fwd(t->out, t->norm, w->proj, w->proj_b, t->B, C, w->Cv);
+    op.linear_fwd(t->out, t->norm, &w->proj, t->B);
     return t->out;
 }
 
 void text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTower *w, Tp *tp, const OnGrad *g)
 {
     const int C = w->enc.d.C;
-    op.linear_bwd(t->dpooled, dw->proj, dw->proj_b, dout, t->norm, w->proj, t->B, C, w->Cv);
-    op.layernorm_bwd(t->norm, dw->ln_w, dw->ln_b, t->dpooled, t->pooled, t->mean, t->rstd, w->ln_w, t->B, C);
+    op.linear_dw(&dw->proj, dout, t->norm, t->B);
+    op.linear_dx(t->dpooled, dout, &w->proj, t->B, false);
+    op.layernorm_bwd(t->norm, dw->ln_w, dw->ln_b, t->dpooled, t->pooled, t->mean, t->rstd, w->ln_w, t->B, C, false);
     if (g)
         g->final(g->ctx, w->tail_first, w->tail_last);
     op.zero(t->dx, t->N * C);
     op.scatter(t->dx, t->norm, t->last, t->B, C);
-    encoder_backward(t->dx, &dw->enc, &t->enc, &w->enc, w->enc.d.L, t->N, t->B, t->start, tp, g);
+    encoder_backward(t->dx, &dw->enc, &t->enc, &w->enc, 0, w->enc.d.L, &(Rows){ t->N, t->B, t->start, t->pos }, tp, g);
     if (dw->embed) {
         op.embed_bwd(dw->embed, t->dx, t->local, t->N, C, w->V / tp->size);
         op.add_rows_bwd(dw->pos, t->dx, t->pos, t->N, C);
@@ -116,14 +117,17 @@ double contrast_loss(Contrast *dw, ContrastTape *t, const Contrast *w, const flo
                      float factor, Tp *tp)
 {
     const float eps = 1e-6f;
+    const Linear text = { .w = t->t, .I = Cv, .O = n };
+    double loss;
     tp->need(tp, w->first, w->last);
     op.l2norm_fwd(t->v, t->vnorm, v, n, Cv, eps);
     op.l2norm_fwd(t->t, t->tnorm, x, n, Cv, eps);
-    op.linear_fwd(t->z, t->v, t->t, NULL, n, Cv, n);                 /* cosines */
-    double loss = op.sigmoid_contrast(t->z, dw ? dw->scale : NULL, dw ? dw->bias : NULL, w->scale, w->bias, n, factor);
+    op.linear_fwd(t->z, t->v, &text, n);                             /* cosines */
+    op.sigmoid_contrast(&loss, t->z, dw ? dw->scale : NULL, dw ? dw->bias : NULL, w->scale, w->bias, n, factor);
     if (dw) {
         op.zero(t->dt, (int64_t)n * Cv);
-        op.linear_bwd(t->dv, t->dt, NULL, t->z, t->v, t->t, n, Cv, n);
+        op.linear_dw(&(Linear){ .w = t->dt, .I = Cv, .O = n }, t->z, t->v, n);
+        op.linear_dx(t->dv, t->z, &text, n, false);
         op.l2norm_bwd(t->dv, t->dv, t->v, t->vnorm, n, Cv, eps);
         op.l2norm_bwd(t->dt, t->dt, t->t, t->tnorm, n, Cv, eps);
     }

@@ -7,8 +7,6 @@ static void layout(Decode *d, int max_len)
     const LlamaDims *dims = &d->m->c.decoder;
     Arena *a = &d->arena;
     llama_cache(&d->cache, a, dims, max_len, max_len, d->m->tp);
-    d->x   = TAKE(a, float, (int64_t)max_len * dims->C);
-    d->h   = TAKE(a, float, (int64_t)max_len * dims->C);
     d->logits = TAKE(a, float, dims->V);
     d->id  = TAKE(a, int32_t, max_len);
     d->pos = TAKE(a, int32_t, max_len);
@@ -45,13 +43,13 @@ bool decode_prompt(Decode *d, const int32_t *tokens, int n, const float *image_r
             d->id[at++] = tokens[j] == IMAGE_TOKEN ? -1 : tokens[j];
     for (int i = 0; i < rows; i++)
         d->pos[i] = d->cache.len + i;
-    llama_embed(d->x, &d->m->w.decoder, d->id, d->local, rows, d->m->tp);
+    llama_embed(d->cache.tape.x, &d->m->w.decoder, d->id, d->local, rows, d->m->tp);
     for (int j = 0, row = 0; j < n; j++) {
         if (tokens[j] == IMAGE_TOKEN)
-            op.copy(d->x + (int64_t)row * C, image_rows + (int64_t)images++ * P * C, (int64_t)P * C);
+            op.copy(d->cache.tape.x + (int64_t)row * C, image_rows + (int64_t)images++ * P * C, (int64_t)P * C);
         row += tokens[j] == IMAGE_TOKEN ? P : 1;
     }
-    llama_extend(d->h, &d->cache, &d->m->w.decoder, d->x, d->pos, rows, d->m->tp);
+    llama_extend(&d->cache, &d->m->w.decoder, d->pos, rows, d->m->tp);
     d->last = rows - 1;
     return true;
 }
@@ -68,12 +66,14 @@ const float *decode_logits(Decode *d)
     const int C = w->d.C, V = w->d.V, Vl = V / tp->size;
     tp->need(tp, w->p_lm_head, w->p_lm_head + 1);
     op.zero(d->logits, V);
-    op.linear_fwd(d->logits + tp->rank * Vl, d->h + (int64_t)d->last * C, w->lm_head, NULL, 1, C, Vl);
+    op.linear_fwd(d->logits + tp->rank * Vl, d->cache.tape.h + (int64_t)d->last * C, &w->lm_head, 1);
     tp->sum(tp, d->logits, V);
     return d->logits;
 }
 
 int decode_pick(Decode *d, float temperature, double u)
 {
-    return op.pick(decode_logits(d), d->m->c.decoder.V, temperature, u);
+    int32_t id;
+    op.pick(&id, decode_logits(d), d->m->c.decoder.V, temperature, u);
+    return id;
 }

@@ -15,10 +15,10 @@ typedef struct {
     Model     *m;
     Arena      arena;
     LlamaCache cache;
-    float     *x, *h, *logits;                 /* (rows,C) (rows,C) (V) */
+    float     *logits;                         /* (V) */
     int32_t   *id, *pos, *local;               /* (rows) */
     int        rows;
-    int        last;                           /* row of h that the next token follows from */
+    int        last;                           /* row of the cache's h that the next token follows from */
 } Decode;
 
 /* max_len: rows a sequence may have.  The model is one opened with train = false. */

@@ -26,21 +26,21 @@ void denoise_params(Denoiser *w, Binder *b)
           d->draws);
     w->enc.d = (EncoderDims){ .C = d->E, .F = d->F, .H = d->H, .L = d->L, .eps = d->eps };
     w->first = b->next;
-    w->in    = param(b, d->E, d->Cv, -1, matrix, "denoiser.in.w");
-    w->in_b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.in.b");
-    w->cond  = param(b, d->E, d->C,  -1, matrix, "denoiser.cond.w");
-    w->cond_b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.cond.b");
-    w->time1 = param(b, d->E, d->E,  -1, matrix, "denoiser.time1.w");
-    w->time1_b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.time1.b");
-    w->time2 = param(b, d->E, d->E,  -1, matrix, "denoiser.time2.w");
-    w->time2_b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.time2.b");
+    w->in    = param_linear(b, d->E, d->Cv, -1, matrix, "denoiser.in.w");
+    w->in.b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.in.b");
+    w->cond  = param_linear(b, d->E, d->C,  -1, matrix, "denoiser.cond.w");
+    w->cond.b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.cond.b");
+    w->time1 = param_linear(b, d->E, d->E,  -1, matrix, "denoiser.time1.w");
+    w->time1.b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.time1.b");
+    w->time2 = param_linear(b, d->E, d->E,  -1, matrix, "denoiser.time2.w");
+    w->time2.b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.time2.b");
     w->front_last = b->next;
     encoder_params(&w->enc, b, "denoiser");
     w->tail_first = b->next;
     w->norm  = param(b, d->E, 1, -1, INIT_ONE, "denoiser.norm.w");
     w->norm_b = param(b, d->E, 1, -1, INIT_ZERO, "denoiser.norm.b");
-    w->out   = param(b, d->Cv, d->E, -1, INIT_ZERO | DECAY, "denoiser.out.w");
-    w->out_b = param(b, d->Cv, 1, -1, INIT_ZERO, "denoiser.out.b");
+    w->out   = param_linear(b, d->Cv, d->E, -1, INIT_ZERO | DECAY, "denoiser.out.w");
+    w->out.b = param(b, d->Cv, 1, -1, INIT_ZERO, "denoiser.out.b");
     w->last = b->next;
 }
 
@@ -99,9 +99,9 @@ static void time_forward(DenoiseTape *t, const Denoiser *w, int S)
         op.fill(t->wave + (int64_t)s * E, E / 2, 1);
     rope_freq(t->freq, E, 10000, NULL);
     op.rope(t->wave, t->time, S, 1, E, t->freq, 1);
-    op.linear_fwd(t->pre, t->wave, w->time1, w->time1_b, S, E, E);
+    op.linear_fwd(t->pre, t->wave, &w->time1, S);
     op.gelu_fwd(t->act, t->pre, (int64_t)S * E, GELU_ERF);
-    op.linear_fwd(t->emb, t->act, w->time2, w->time2_b, S, E, E);
+    op.linear_fwd(t->emb, t->act, &w->time2, S);
 }
 
 double denoise_forward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, const float *g, const float *z, int64_t M, int n,
@@ -109,6 +109,7 @@ double denoise_forward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, const fl
 {
     const int Cv = w->d.Cv, E = w->d.E, draws = w->d.draws, S = n * draws;
     const int64_t R = M * draws;
+    double loss;
     ASSERT(start[0] == 0 && start[n] == M);
     tp->need(tp, w->first, w->front_last);
     lay_out(t, draws, n, start, key, draw);
@@ -118,15 +119,16 @@ double denoise_forward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, const fl
     op.noise_mix(t->noisy, t->x0, t->noise, t->source, t->kept, R, Cv);
 
     time_forward(t, w, S);
-    op.linear_fwd(t->cond, g, w->cond, w->cond_b, M, w->d.C, E);
-    op.linear_fwd(t->enc.x, t->noisy, w->in, w->in_b, R, Cv, E);
+    op.linear_fwd(t->cond, g, &w->cond, M);
+    op.linear_fwd(t->enc.x, t->noisy, &w->in, R);
     op.add_rows_fwd(t->enc.x, t->cond, t->source, R, E);
     op.add_rows_fwd(t->enc.x, t->emb, t->sequence, R, E);
-    const float *x = encoder_forward(&t->enc, &w->enc, 0, w->d.L, R, S, t->start, tp);
+    const float *x = encoder_forward(&t->enc, &w->enc, 0, w->d.L, &(Rows){ R, S, t->start, NULL }, tp);
     tp->need(tp, w->tail_first, w->last);
     op.layernorm_fwd(t->normed, t->norm_mean, t->norm_rstd, x, w->norm, w->norm_b, R, E, w->d.eps);
-    op.linear_fwd(t->hat, t->normed, w->out, w->out_b, R, E, Cv);
-    return op.mse(dw ? t->hat : NULL, t->hat, t->noise, R, Cv, scale / (float)draws) / draws;
+    op.linear_fwd(t->hat, t->normed, &w->out, R);
+    op.mse(&loss, dw ? t->hat : NULL, t->hat, t->noise, R, Cv, scale / (float)draws);
+    return loss / draws;
 }
 
 static void time_backward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, int S, int64_t R)
@@ -135,29 +137,32 @@ static void time_backward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, int S
     float *demb = t->emb;
     op.zero(demb, (int64_t)S * E);
     op.add_rows_bwd(demb, t->dx, t->sequence, R, E);
-    op.linear_bwd(t->dpre, dw->time2, dw->time2_b, demb, t->act, w->time2, S, E, E);
-    op.gelu_bwd(t->dpre, t->dpre, t->pre, (int64_t)S * E, GELU_ERF);
-    op.linear_bwd(NULL, dw->time1, dw->time1_b, t->dpre, t->wave, w->time1, S, E, E);
+    op.linear_dw(&dw->time2, demb, t->act, S);
+    op.linear_dx(t->dpre, demb, &w->time2, S, false);
+    op.gelu_bwd(t->dpre, NULL, t->dpre, t->pre, (int64_t)S * E, GELU_ERF);
+    op.linear_dw(&dw->time1, t->dpre, t->wave, S);
 }
 
 void denoise_backward(float *dg, Denoiser *dw, DenoiseTape *t, const Denoiser *w, const float *g, int64_t M, int n,
                       Tp *tp, const OnGrad *door)
 {
-    const int Cv = w->d.Cv, E = w->d.E, L = w->d.L, S = n * w->d.draws;
+    const int E = w->d.E, L = w->d.L, S = n * w->d.draws;
     const int64_t R = M * w->d.draws;
     const float *x = L ? t->enc.layer[L - 1].out : t->enc.x;
     float *dcond = t->cond;
     ASSERT(t->start[S] == R);
-    op.linear_bwd(t->dnormed, dw->out, dw->out_b, t->hat, t->normed, w->out, R, E, Cv);
-    op.layernorm_bwd(t->dx, dw->norm, dw->norm_b, t->dnormed, x, t->norm_mean, t->norm_rstd, w->norm, R, E);
+    op.linear_dw(&dw->out, t->hat, t->normed, R);
+    op.linear_dx(t->dnormed, t->hat, &w->out, R, false);
+    op.layernorm_bwd(t->dx, dw->norm, dw->norm_b, t->dnormed, x, t->norm_mean, t->norm_rstd, w->norm, R, E, false);
     if (door)
         door->final(door->ctx, w->tail_first, w->last);
-    encoder_backward(t->dx, &dw->enc, &t->enc, &w->enc, L, R, S, t->start, tp, door);
-    op.linear_bwd(NULL, dw->in, dw->in_b, t->dx, t->noisy, w->in, R, Cv, E);
+    encoder_backward(t->dx, &dw->enc, &t->enc, &w->enc, 0, L, &(Rows){ R, S, t->start, NULL }, tp, door);
+    op.linear_dw(&dw->in, t->dx, t->noisy, R);
     time_backward(dw, t, w, S, R);
     op.zero(dcond, M * E);
     op.add_rows_bwd(dcond, t->dx, t->source, R, E);
-    op.linear_bwd(dg, dw->cond, dw->cond_b, dcond, g, w->cond, M, w->d.C, E);
+    op.linear_dw(&dw->cond, dcond, g, M);
+    op.linear_dx(dg, dcond, &w->cond, M, false);
     if (door)
         door->final(door->ctx, w->first, w->front_last);
 }

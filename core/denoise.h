@@ -37,9 +37,8 @@ typedef struct { int C, Cv, E, F, H, L, draws; float eps; } DenoiseDims;
 typedef struct {
     DenoiseDims d;
     Encoder     enc;
-    float      *in, *in_b, *cond, *cond_b;         /* (E,Cv) (E) (E,C) (E) */
-    float      *time1, *time1_b, *time2, *time2_b; /* (E,E) (E) (E,E) (E) */
-    float      *norm, *norm_b, *out, *out_b;       /* (E) (E) (Cv,E) (Cv) */
+    Linear      in, cond, time1, time2, out;       /* (E,Cv) (E,C) (E,E) (E,E) (Cv,E) */
+    float      *norm, *norm_b;                     /* (E) (E) */
     int         first, front_last, tail_first, last;
 } Denoiser;
 

@@ -6,7 +6,7 @@
 #include "core/ops.h"
 
 static int64_t rows_of(const Model *m, int I) { return (int64_t)I * m->w.vision.P; }
-static bool learns(const Model *m) { return m->c.train && m->dw.tower.wp; }
+static bool learns(const Model *m) { return m->c.train && m->dw.tower.wp.w; }
 
 /* Codes of features x, their energies and their commitment; in training what the codebooks learn from. */
 static void quantize(Model *m, const Batch *b, int k, const float *x, Losses *sum)
@@ -48,7 +48,9 @@ static void pool_codes(Model *m, const Batch *b, float *z, float slope, Losses *
     op.add_fwd(z, z, m->codes[SEMANTIC].r, n);
     const float *x = vision_forward(&m->tower, w, m->code_layers[SEMANTIC], w->enc.d.L, b->I, m->tp);
     float *p = pool_forward(&m->pool, &m->w.pool, x, w, b->I, m->tp);
-    sum->pooled += op.mse(learns(m) ? p : NULL, p, m->pooled, b->I, m->c.vision.C, slope);
+    double pooled;
+    op.mse(&pooled, learns(m) ? p : NULL, p, m->pooled, b->I, m->c.vision.C, slope);
+    sum->pooled += pooled;
 }
 
 /* Leaves on the way: the gradients of distill in m->feat, of commit in codes[.].left, of pooled in the pool's output. */
@@ -58,6 +60,7 @@ static void learn(Model *m, const Batch *b, const Losses *global, Losses *sum)
     const int P = m->w.vision.P, Cv = c->vision.C;
     const int64_t rows = rows_of(m, b->I);
     const double each = learns(m) ? 1 / global->n_distill : 0;
+    double distill;
     float *x = NULL;
     sum->n_distill += b->I;
     teach(m, b);
@@ -72,7 +75,8 @@ static void learn(Model *m, const Batch *b, const Losses *global, Losses *sum)
             op.scale(m->codes[k].left, rows * Cv, (float)(2 * c->commit * each / ((double)c->codes_depth * P * Cv)));
     }
     /* Seen from z0 the distance is the same and its gradient the negative one: so it can take z0's place. */
-    sum->distill += op.mse(learns(m) ? m->feat : NULL, m->feat, x, rows, Cv, (float)(-c->distill * each / P)) / P;
+    op.mse(&distill, learns(m) ? m->feat : NULL, m->feat, x, rows, Cv, (float)(-c->distill * each / P));
+    sum->distill += distill / P;
     if (m->pooled)
         pool_codes(m, b, x, (float)(c->distill_pool * each), sum);
 }

@@ -12,20 +12,20 @@ void encoder_params(Encoder *w, Binder *b, const char *part)
         k->first = b->next;
         k->ln1_w = param(b, C, 1, -1, INIT_ONE,                    "%s.%d.ln1.w", part, l);
         k->ln1_b = param(b, C, 1, -1, INIT_ZERO,                   "%s.%d.ln1.b", part, l);
-        k->wq    = param(b, C, C,  0, INIT_FAN_IN | DECAY | MUON,  "%s.%d.attn.wq", part, l);
-        k->bq    = param(b, C, 1,  0, INIT_ZERO,                   "%s.%d.attn.bq", part, l);
-        k->wk    = param(b, C, C,  0, INIT_FAN_IN | DECAY | MUON,  "%s.%d.attn.wk", part, l);
-        k->bk    = param(b, C, 1,  0, INIT_ZERO,                   "%s.%d.attn.bk", part, l);
-        k->wv    = param(b, C, C,  0, INIT_FAN_IN | DECAY | MUON,  "%s.%d.attn.wv", part, l);
-        k->bv    = param(b, C, 1,  0, INIT_ZERO,                   "%s.%d.attn.bv", part, l);
-        k->wo    = param(b, C, C,  1, INIT_FAN_IN | DECAY | MUON,  "%s.%d.attn.wo", part, l);
-        k->bo    = param(b, C, 1, -1, INIT_ZERO,                   "%s.%d.attn.bo", part, l);
+        k->wq    = param_linear(b, C, C,  0, INIT_FAN_IN | DECAY | MUON,  "%s.%d.attn.wq", part, l);
+        k->wq.b  = param(b, C, 1,  0, INIT_ZERO,                   "%s.%d.attn.bq", part, l);
+        k->wk    = param_linear(b, C, C,  0, INIT_FAN_IN | DECAY | MUON,  "%s.%d.attn.wk", part, l);
+        k->wk.b  = param(b, C, 1,  0, INIT_ZERO,                   "%s.%d.attn.bk", part, l);
+        k->wv    = param_linear(b, C, C,  0, INIT_FAN_IN | DECAY | MUON,  "%s.%d.attn.wv", part, l);
+        k->wv.b  = param(b, C, 1,  0, INIT_ZERO,                   "%s.%d.attn.bv", part, l);
+        k->wo    = param_linear(b, C, C,  1, INIT_FAN_IN | DECAY | MUON,  "%s.%d.attn.wo", part, l);
+        k->wo.b  = param(b, C, 1, -1, INIT_ZERO,                   "%s.%d.attn.bo", part, l);
         k->ln2_w = param(b, C, 1, -1, INIT_ONE,                    "%s.%d.ln2.w", part, l);
         k->ln2_b = param(b, C, 1, -1, INIT_ZERO,                   "%s.%d.ln2.b", part, l);
-        k->w1    = param(b, F, C,  0, INIT_FAN_IN | DECAY | MUON,  "%s.%d.ffn.w1", part, l);
-        k->b1    = param(b, F, 1,  0, INIT_ZERO,                   "%s.%d.ffn.b1", part, l);
-        k->w2    = param(b, C, F,  1, INIT_FAN_IN | DECAY | MUON,  "%s.%d.ffn.w2", part, l);
-        k->b2    = param(b, C, 1, -1, INIT_ZERO,                   "%s.%d.ffn.b2", part, l);
+        k->w1    = param_linear(b, F, C,  0, INIT_FAN_IN | DECAY | MUON,  "%s.%d.ffn.w1", part, l);
+        k->w1.b  = param(b, F, 1,  0, INIT_ZERO,                   "%s.%d.ffn.b1", part, l);
+        k->w2    = param_linear(b, C, F,  1, INIT_FAN_IN | DECAY | MUON,  "%s.%d.ffn.w2", part, l);
+        k->w2.b  = param(b, C, 1, -1, INIT_ZERO,                   "%s.%d.ffn.b2", part, l);
         k->last = b->next;
     }
 }
@@ -52,93 +52,104 @@ void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t N, boo
     if (keep) {
         t->dq = TAKE(a, float, N * Cl);  t->dk   = TAKE(a, float, N * Cl);
         t->dv = TAKE(a, float, N * Cl);  t->datt = TAKE(a, float, N * Cl);
-        t->part = TAKE(a, float, N * C);
+        t->dnorm = TAKE(a, float, N * C);
     }
 }
 
-float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, int64_t N, int B, const int32_t *start, Tp *tp)
+/* norm = LN(x), of x += add first where there is something to add. */
+static void norm_of_sum(float *norm, float *mean, float *rstd, float *x, const float *add, const float *w, const float *bias, int64_t N,
+                        const EncoderDims *d)
 {
-    const int C = w->d.C, Cl = C / tp->size, Fl = w->d.F / tp->size, Hl = w->d.H / tp->size, D = C / w->d.H;
-    float *x = from ? t->layer[from - 1].out : t->x;
-    for (int l = from; l < to; l++) {
-        EncoderLayerTape *s = &t->layer[l];
-        const EncoderBlock *k = &w->block[l];
-        tp->need(tp, k->first, k->last);
-        op.layernorm_fwd(t->norm, s->mean1, s->rstd1, x, k->ln1_w, k->ln1_b, N, C, w->d.eps);
-        op.linear_fwd(s->q, t->norm, k->wq, k->bq, N, C, Cl);
-        op.linear_fwd(s->k, t->norm, k->wk, k->bk, N, C, Cl);
-        op.linear_fwd(s->v, t->norm, k->wv, k->bv, N, C, Cl);
-        op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, B, start, start, Hl, Hl, D, FULL);
-        op.linear_fwd(s->mid, s->att, k->wo, tp->rank ? NULL : k->bo, N, Cl, C);
-        tp->sum(tp, s->mid, N * C);                       /* wo is split by input: partial sums, the bias in one of them */
-        op.add_fwd(s->mid, s->mid, x, N * C);
+    if (add)
+        op.add_layernorm_fwd(x, norm, mean, rstd, x, add, w, bias, N, d->C, d->eps);
+    else
+        op.layernorm_fwd(norm, mean, rstd, x, w, bias, N, d->C, d->eps);
+}
 
-        op.layernorm_fwd(t->norm, s->mean2, s->rstd2, s->mid, k->ln2_w, k->ln2_b, N, C, w->d.eps);
-        op.linear_fwd(s->pre, t->norm, k->w1, k->b1, N, C, Fl);
-        op.gelu_fwd(t->act, s->pre, N * Fl, w->d.gelu);
-        op.linear_fwd(s->out, t->act, k->w2, tp->rank ? NULL : k->b2, N, Fl, C);
-        tp->sum(tp, s->out, N * C);
-        op.add_fwd(s->out, s->out, s->mid, N * C);
-        x = s->out;
+/* x: what the block before left, without its residual `add`, which comes to it here.  s->out lacks its own, s->mid, in turn. */
+static void block_forward(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, float *x, const float *add, const EncoderDims *d,
+                          const Rows *r, Tp *tp)
+{
+    const int64_t N = r->N;
+    const int C = d->C, D = C / d->H, Hl = d->H / tp->size;
+    /* wo and w2 are split by input: partial sums, the bias in one of them */
+    const Linear wo = linear_biased(&k->wo, tp->rank == 0), w2 = linear_biased(&k->w2, tp->rank == 0);
+    tp->need(tp, k->first, k->last);
+    norm_of_sum(t->norm, s->mean1, s->rstd1, x, add, k->ln1_w, k->ln1_b, N, d);
+    op.linear_fwd(s->q, t->norm, &k->wq, N);
+    op.linear_fwd(s->k, t->norm, &k->wk, N);
+    op.linear_fwd(s->v, t->norm, &k->wv, N);
+    op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL);
+    op.linear_fwd(s->mid, s->att, &wo, N);
+    tp->sum(tp, s->mid, N * C);
+
+    norm_of_sum(t->norm, s->mean2, s->rstd2, s->mid, x, k->ln2_w, k->ln2_b, N, d);
+    op.linear_fwd(s->pre, t->norm, &k->w1, N);
+    op.gelu_fwd(t->act, s->pre, N * k->w1.O, d->gelu);
+    op.linear_fwd(s->out, t->act, &w2, N);
+    tp->sum(tp, s->out, N * C);
+}
+
+float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp)
+{
+    float *x = from ? t->layer[from - 1].out : t->x;
+    const float *add = NULL;
+    for (int l = from; l < to; l++) {
+        block_forward(&t->layer[l], t, &w->block[l], x, add, &w->d, r, tp);
+        x = t->layer[l].out;
+        add = t->layer[l].mid;
     }
+    if (add)
+        op.add_fwd(x, x, add, r->N * w->d.C);
     return x;
 }
 
-/* dx += gradient through LN2 and the FFN */
+/* dx += gradient through LN2 and the FFN.  s->pre becomes its own gradient. */
 static void ffn_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const EncoderLayerTape *s, const EncoderBlock *k,
                          const EncoderDims *d, int64_t N, Tp *tp)
 {
-    const int C = d->C, Fl = d->F / tp->size;
-    float *dact = t->act, *dnorm = t->part;
-    op.gelu_fwd(t->act, s->pre, N * Fl, d->gelu);
-    op.linear_bwd(NULL, dk->w2, dk->b2, dx, t->act, k->w2, N, Fl, C);
-    op.linear_bwd(dact, NULL, NULL, dx, t->act, k->w2, N, Fl, C);
-    op.gelu_bwd(dact, dact, s->pre, N * Fl, d->gelu);
-    op.layernorm_fwd(t->norm, s->mean2, s->rstd2, s->mid, k->ln2_w, k->ln2_b, N, C, d->eps);
-    op.linear_bwd(dnorm, dk->w1, dk->b1, dact, t->norm, k->w1, N, C, Fl);
-    tp->sum(tp, dnorm, N * C);                            /* w1 is split by output: each rank knows a part of dnorm */
-    op.layernorm_bwd(t->norm, dk->ln2_w, dk->ln2_b, dnorm, s->mid, s->mean2, s->rstd2, k->ln2_w, N, C);
-    op.add_fwd(dx, dx, t->norm, N * C);
+    const int C = d->C;
+    op.linear_dx(t->act, dx, &k->w2, N, false);
+    op.gelu_bwd(s->pre, dk->w2.w ? t->act : NULL, t->act, s->pre, N * k->w1.O, d->gelu);
+    op.linear_dw(&dk->w2, dx, t->act, N);
+    if (dk->w1.w)
+        op.layernorm_fwd(t->norm, s->mean2, s->rstd2, s->mid, k->ln2_w, k->ln2_b, N, C, d->eps);
+    op.linear_dw(&dk->w1, s->pre, t->norm, N);
+    op.linear_dx(t->dnorm, s->pre, &k->w1, N, false);
+    tp->sum(tp, t->dnorm, N * C);                         /* w1 is split by output: each rank knows a part of dnorm */
+    op.layernorm_bwd(dx, dk->ln2_w, dk->ln2_b, t->dnorm, s->mid, s->mean2, s->rstd2, k->ln2_w, N, C, true);
 }
 
-static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const EncoderLayerTape *s,
-                               const EncoderBlock *k, const float *x, const EncoderDims *d, int64_t N, int B,
-                               const int32_t *start, Tp *tp)
+static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const EncoderLayerTape *s, const EncoderBlock *k,
+                               const float *x, const EncoderDims *d, const Rows *r, Tp *tp)
 {
-    const int C = d->C, Cl = C / tp->size, Hl = d->H / tp->size, D = C / d->H;
-    float *dnorm = t->part;
-    op.linear_bwd(t->datt, dk->wo, dk->bo, dx, s->att, k->wo, N, Cl, C);
-    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, B, start, start, Hl, Hl, D, FULL);
-    op.layernorm_fwd(t->norm, s->mean1, s->rstd1, x, k->ln1_w, k->ln1_b, N, C, d->eps);
-    op.linear_bwd(NULL, dk->wq, dk->bq, t->dq, t->norm, k->wq, N, C, Cl);
-    op.linear_bwd(NULL, dk->wk, dk->bk, t->dk, t->norm, k->wk, N, C, Cl);
-    op.linear_bwd(NULL, dk->wv, dk->bv, t->dv, t->norm, k->wv, N, C, Cl);
-    op.linear_bwd(dnorm, NULL, NULL, t->dq, NULL, k->wq, N, C, Cl);
-    op.linear_bwd(t->norm, NULL, NULL, t->dk, NULL, k->wk, N, C, Cl);
-    op.add_fwd(dnorm, dnorm, t->norm, N * C);
-    op.linear_bwd(t->norm, NULL, NULL, t->dv, NULL, k->wv, N, C, Cl);
-    op.add_fwd(dnorm, dnorm, t->norm, N * C);
-    tp->sum(tp, dnorm, N * C);
-    op.layernorm_bwd(t->norm, dk->ln1_w, dk->ln1_b, dnorm, x, s->mean1, s->rstd1, k->ln1_w, N, C);
-    op.add_fwd(dx, dx, t->norm, N * C);
+    const int64_t N = r->N;
+    const int C = d->C, Hl = d->H / tp->size, D = C / d->H;
+    op.linear_dw(&dk->wo, dx, s->att, N);
+    op.linear_dx(t->datt, dx, &k->wo, N, false);
+    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL);
+    if (dk->wq.w)
+        op.layernorm_fwd(t->norm, s->mean1, s->rstd1, x, k->ln1_w, k->ln1_b, N, C, d->eps);
+    op.linear_dw(&dk->wq, t->dq, t->norm, N);
+    op.linear_dw(&dk->wk, t->dk, t->norm, N);
+    op.linear_dw(&dk->wv, t->dv, t->norm, N);
+    op.linear_dx(t->dnorm, t->dq, &k->wq, N, false);
+    op.linear_dx(t->dnorm, t->dk, &k->wk, N, true);
+    op.linear_dx(t->dnorm, t->dv, &k->wv, N, true);
+    tp->sum(tp, t->dnorm, N * C);
+    op.layernorm_bwd(dx, dk->ln1_w, dk->ln1_b, t->dnorm, x, s->mean1, s->rstd1, k->ln1_w, N, C, true);
 }
 
-void encoder_backward_part(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int from, int to, int64_t N, int B,
-                           const int32_t *start, Tp *tp, const OnGrad *g)
+void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp,
+                      const OnGrad *g)
 {
     for (int l = to - 1; l >= from; l--) {
         const float *x = l ? t->layer[l - 1].out : t->x;
-        ffn_backward(dx, &dw->block[l], t, &t->layer[l], &w->block[l], &w->d, N, tp);
+        ffn_backward(dx, &dw->block[l], t, &t->layer[l], &w->block[l], &w->d, r->N, tp);
         if (g)
             g->final(g->ctx, 0, 0);
-        attention_backward(dx, &dw->block[l], t, &t->layer[l], &w->block[l], x, &w->d, N, B, start, tp);
+        attention_backward(dx, &dw->block[l], t, &t->layer[l], &w->block[l], x, &w->d, r, tp);
         if (g)
             g->final(g->ctx, w->block[l].first, w->block[l].last);
     }
-}
-
-void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int layers, int64_t N, int B,
-                      const int32_t *start, Tp *tp, const OnGrad *g)
-{
-    encoder_backward_part(dx, dw, t, w, 0, layers, N, B, start, tp, g);
 }

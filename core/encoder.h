@@ -13,14 +13,16 @@
 #pragma once
 #include "core/arena.h"
 #include "core/param.h"
+#include "core/rows.h"
 
 enum { MAX_LAYERS = 128 };
 
 typedef struct { int C, F, H, L; float eps; int gelu; } EncoderDims;      /* gelu: GELU_... */
 
 typedef struct {
-    float *ln1_w, *ln1_b, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *bo, *ln2_w, *ln2_b, *w1, *b1, *w2, *b2;
-    int first, last;                               /* its params in the table */
+    float *ln1_w, *ln1_b, *ln2_w, *ln2_b;
+    Linear wq, wk, wv, wo, w1, w2;
+    int    first, last;                              /* its params in the table */
 } EncoderBlock;
 
 typedef struct {
@@ -37,7 +39,7 @@ typedef struct {
 typedef struct {
     float *x;                                      /* (N,C) the input; the gradient of the input after backward */
     EncoderLayerTape layer[MAX_LAYERS];
-    float *norm, *act, *dq, *dk, *dv, *datt, *part;    /* shared by all layers */
+    float *norm, *act, *dq, *dk, *dv, *datt, *dnorm;   /* shared by all layers */
 } EncoderTape;
 
 /* The parameters of layers named PART.L.attn..., one function for declare, weights and gradients. */
@@ -45,10 +47,8 @@ void encoder_params(Encoder *w, Binder *b, const char *part);
 /* rows = the most rows a call may have.  Without keep the layers share their buffers and there is no backward. */
 void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t rows, bool keep, const Tp *tp);
 /* Runs layers [from, to): t->x (from 0) or what an earlier call left -> the output (N,C), returned.  Collective over tp. */
-float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, int64_t N, int B, const int32_t *start, Tp *tp);
-/* dx (N,C): gradient of the output on entry, of the input on return.  dw: NULL pointers where frozen. */
-void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int layers, int64_t N, int B,
-                      const int32_t *start, Tp *tp, const OnGrad *g);
-/* The same through layers [from, to) only. */
-void encoder_backward_part(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int from, int to, int64_t N, int B,
-                           const int32_t *start, Tp *tp, const OnGrad *g);
+float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp);
+/* Back through layers [from, to): dx (N,C): gradient of their output on entry, of their input on return.  dw: NULL pointers
+   where frozen.  Uses the layers' tape up.  Collective over tp. */
+void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp,
+                      const OnGrad *g);

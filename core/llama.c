@@ -21,61 +21,79 @@ void llama_params(Llama *w, Binder *b)
         LlamaBlock *k = &w->block[l];
         k->first = b->next;
         k->attn_norm = param(b, C,  1, -1, INIT_ONE, "decoder.%d.attn.norm", l);
-        k->wq        = param(b, HD, C,  0, matrix,   "decoder.%d.attn.wq", l);     /* split 0: column-parallel */
-        k->wk        = param(b, KD, C,  0, matrix | kv, "decoder.%d.attn.wk", l);
-        k->wv        = param(b, KD, C,  0, matrix | kv, "decoder.%d.attn.wv", l);
+        k->wq        = param_linear(b, HD, C,  0, matrix,   "decoder.%d.attn.wq", l);     /* split 0: column-parallel */
+        k->wk        = param_linear(b, KD, C,  0, matrix | kv, "decoder.%d.attn.wk", l);
+        k->wv        = param_linear(b, KD, C,  0, matrix | kv, "decoder.%d.attn.wv", l);
         if (w->d.qkv_bias) {
-            k->bq = param(b, HD, 1, 0, INIT_ZERO, "decoder.%d.attn.bq", l);
-            k->bk = param(b, KD, 1, 0, INIT_ZERO | kv, "decoder.%d.attn.bk", l);
-            k->bv = param(b, KD, 1, 0, INIT_ZERO | kv, "decoder.%d.attn.bv", l);
+            k->wq.b = param(b, HD, 1, 0, INIT_ZERO, "decoder.%d.attn.bq", l);
+            k->wk.b = param(b, KD, 1, 0, INIT_ZERO | kv, "decoder.%d.attn.bk", l);
+            k->wv.b = param(b, KD, 1, 0, INIT_ZERO | kv, "decoder.%d.attn.bv", l);
         }
         if (w->d.qk_norm) {
             k->q_norm = param(b, D, 1, -1, INIT_ONE, "decoder.%d.attn.q_norm", l);
             k->k_norm = param(b, D, 1, -1, INIT_ONE, "decoder.%d.attn.k_norm", l);
         }
-        k->wo        = param(b, C, HD,  1, matrix,   "decoder.%d.attn.wo", l);     /* split 1: row-parallel */
+        k->wo        = param_linear(b, C, HD,  1, matrix,   "decoder.%d.attn.wo", l);     /* split 1: row-parallel */
         k->ffn_norm  = param(b, C,  1, -1, INIT_ONE, "decoder.%d.ffn.norm", l);
-        k->gate      = param(b, F,  C,  0, matrix,   "decoder.%d.ffn.gate", l);
-        k->up        = param(b, F,  C,  0, matrix,   "decoder.%d.ffn.up", l);
-        k->down      = param(b, C,  F,  1, matrix,   "decoder.%d.ffn.down", l);
+        k->gate      = param_linear(b, F,  C,  0, matrix,   "decoder.%d.ffn.gate", l);
+        k->up        = param_linear(b, F,  C,  0, matrix,   "decoder.%d.ffn.up", l);
+        k->down      = param_linear(b, C,  F,  1, matrix,   "decoder.%d.ffn.down", l);
         k->last = b->next;
     }
     w->p_norm = b->next;
     w->norm    = param(b, C, 1, -1, INIT_ONE, "decoder.norm");
     w->p_lm_head = w->d.tied ? w->p_embed : b->next;
-    w->lm_head = w->d.tied ? w->embed : param(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.lm_head");
+    w->lm_head = w->d.tied ? (Linear){ .w = w->embed, .I = C, .O = w->d.V / ranks }
+                           : param_linear(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.lm_head");
 }
 
-void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
+/* Of N rows at most in a call, with keys and values of cap rows.  Without keep the layers share the rest. */
+static void lay_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int64_t cap, bool keep, const Tp *tp)
 {
     const int C = d->C, Fl = d->F / tp->size, Hl = d->H / tp->size, D = llama_head(d), Kl = kv_here(d, tp);
     const int HD = Hl * D, KD = Kl * D;
     t->x = TAKE(a, float, N * C);
     for (int l = 0; l < d->L; l++) {
         LlamaLayerTape *s = &t->layer[l];
-        s->rstd1 = TAKE(a, float, N);
-        s->q     = TAKE(a, float, N * HD);  s->k   = TAKE(a, float, N * KD);
-        s->v     = TAKE(a, float, N * KD);  s->att = TAKE(a, float, N * HD);
-        s->lse   = TAKE(a, float, N * Hl);  s->mid = TAKE(a, float, N * C);
+        if (l > 0 && !keep)
+            *s = t->layer[0];
+        s->k = TAKE(a, float, cap * KD);    s->v   = TAKE(a, float, cap * KD);
+        if (l > 0 && !keep)
+            continue;
+        s->rstd1 = TAKE(a, float, N);       s->q   = TAKE(a, float, N * HD);
+        s->att   = TAKE(a, float, N * HD);  s->lse = TAKE(a, float, N * Hl);
+        s->mid   = TAKE(a, float, N * C);   s->rstd2 = TAKE(a, float, N);
         if (d->qk_norm) {
             s->qin   = TAKE(a, float, N * HD);  s->kin   = TAKE(a, float, N * KD);
             s->rstdq = TAKE(a, float, N * Hl);  s->rstdk = TAKE(a, float, N * Kl);
         }
-        s->rstd2 = TAKE(a, float, N);
         s->gate  = TAKE(a, float, N * Fl);  s->up  = TAKE(a, float, N * Fl);
-        s->out   = TAKE(a, float, N * C);
+        s->out   = keep ? TAKE(a, float, N * C) : t->x;
     }
-    t->rstd = TAKE(a, float, N);
-    t->h    = TAKE(a, float, N * C);
-    t->norm = TAKE(a, float, N * C);    t->part  = TAKE(a, float, N * C);    t->dx  = TAKE(a, float, N * C);
-    t->act  = TAKE(a, float, N * Fl);   t->dgate = TAKE(a, float, N * Fl);   t->dup = TAKE(a, float, N * Fl);
+    t->rstd = TAKE(a, float, N);        t->h   = TAKE(a, float, N * C);
+    t->norm = TAKE(a, float, N * C);    t->act = TAKE(a, float, N * Fl);
+}
+
+void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
+{
+    const int C = d->C, D = llama_head(d), HD = d->H / tp->size * D, KD = kv_here(d, tp) * D;
+    lay_tape(t, a, d, N, N, true, tp);
     t->dq   = TAKE(a, float, N * HD);   t->datt  = TAKE(a, float, N * HD);
     t->dk   = TAKE(a, float, N * KD);   t->dv    = TAKE(a, float, N * KD);
+    t->dnorm = TAKE(a, float, N * C);   t->dx    = TAKE(a, float, N * C);
     if (d->qk_norm) {
         t->dqin = TAKE(a, float, N * HD);  t->dkin = TAKE(a, float, N * KD);
         t->dqk  = TAKE(a, float, 2 * D);
     }
     t->held = holders(d, tp->size) > 1 ? TAKE(a, float, 2 * d->K * N * D) : NULL;
+}
+
+void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows, const Tp *tp)
+{
+    c->len = 0;
+    c->cap = cap;
+    c->rows = rows;
+    lay_tape(&c->tape, a, d, rows, cap, false, tp);
 }
 
 void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, int64_t N, Tp *tp)
@@ -97,63 +115,104 @@ void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const in
     op.embed_bwd(dw->embed, dout, local, N, w->d.C, Vl);
 }
 
-void llama_forward(LlamaTape *t, const Llama *w, int64_t N, int B, const int32_t *start, const int32_t *pos, Tp *tp)
+/* norm = RMSNorm(x), of x += add first where there is something to add. */
+static void norm_of_sum(float *norm, float *rstd, float *x, const float *add, const float *w, int64_t N, const LlamaDims *d)
 {
-    const LlamaDims *d = &w->d;
-    const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), Fl = d->F / tp->size;
-    const float *x = t->x;
-    for (int l = 0; l < d->L; l++) {
-        LlamaLayerTape *s = &t->layer[l];
-        const LlamaBlock *k = &w->block[l];
-        tp->need(tp, k->first, k->last);
-        op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
-        op.linear_fwd(d->qk_norm ? s->qin : s->q, t->norm, k->wq, k->bq, N, C, Hl * D);
-        op.linear_fwd(d->qk_norm ? s->kin : s->k, t->norm, k->wk, k->bk, N, C, Kl * D);
-        op.linear_fwd(s->v, t->norm, k->wv, k->bv, N, C, Kl * D);
-        if (d->qk_norm) {
-            op.rmsnorm_fwd(s->q, s->rstdq, s->qin, k->q_norm, N * Hl, D, d->eps);      /* each head by itself */
-            op.rmsnorm_fwd(s->k, s->rstdk, s->kin, k->k_norm, N * Kl, D, d->eps);
-        }
-        op.rope(s->q, pos, N, Hl, D, w->freq, +1);
-        op.rope(s->k, pos, N, Kl, D, w->freq, +1);
-        op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, B, start, start, Hl, Kl, D, CAUSAL);
-        op.linear_fwd(s->mid, s->att, k->wo, NULL, N, Hl * D, C);
-        tp->sum(tp, s->mid, N * C);                       /* wo is split by input: partial sums */
-        op.add_fwd(s->mid, s->mid, x, N * C);
-
-        op.rmsnorm_fwd(t->norm, s->rstd2, s->mid, k->ffn_norm, N, C, d->eps);
-        op.linear_fwd(s->gate, t->norm, k->gate, NULL, N, C, Fl);
-        op.linear_fwd(s->up, t->norm, k->up, NULL, N, C, Fl);
-        op.swiglu_fwd(t->act, s->gate, s->up, N * Fl);
-        op.linear_fwd(s->out, t->act, k->down, NULL, N, Fl, C);
-        tp->sum(tp, s->out, N * C);
-        op.add_fwd(s->out, s->out, s->mid, N * C);
-        x = s->out;
-    }
-    tp->need(tp, w->p_norm, w->p_norm + 1);
-    op.rmsnorm_fwd(t->h, t->rstd, x, w->norm, N, C, d->eps);
+    if (add)
+        op.add_rmsnorm_fwd(x, norm, rstd, x, add, w, N, d->C, d->eps);
+    else
+        op.rmsnorm_fwd(norm, rstd, x, w, N, d->C, d->eps);
 }
 
-/* dx += gradient through the FFN and its norm; activations that cost one pass are computed again, not stored */
+/* Rows meet the keys of their sequences, kstart: of these r->N, and of the `before` rows that the tape holds already. */
+typedef struct { const int32_t *kstart; int64_t before; } Keys;
+
+/* The rotated q and k and the v of normed rows. */
+static void project(LlamaLayerTape *s, float *k, float *v, const LlamaBlock *b, const float *norm, const Llama *w, const Rows *r,
+                    const Tp *tp)
+{
+    const LlamaDims *d = &w->d;
+    const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
+    op.linear_fwd(d->qk_norm ? s->qin : s->q, norm, &b->wq, r->N);
+    op.linear_fwd(d->qk_norm ? s->kin : k, norm, &b->wk, r->N);
+    op.linear_fwd(v, norm, &b->wv, r->N);
+    if (d->qk_norm) {
+        op.rmsnorm_fwd(s->q, s->rstdq, s->qin, b->q_norm, r->N * Hl, D, d->eps);       /* each head by itself */
+        op.rmsnorm_fwd(k, s->rstdk, s->kin, b->k_norm, r->N * Kl, D, d->eps);
+    }
+    op.rope(s->q, r->pos, r->N, Hl, D, w->freq, +1);
+    op.rope(k, r->pos, r->N, Kl, D, w->freq, +1);
+}
+
+/* x: what the block before left, without its residual `add`, which comes to it here.  s->out lacks its own, s->mid, in turn. */
+static void block_forward(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w,
+                          const Rows *r, const Keys *keys, Tp *tp)
+{
+    const LlamaDims *d = &w->d;
+    const int64_t N = r->N;
+    const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
+    float *k = s->k + keys->before * Kl * D, *v = s->v + keys->before * Kl * D;
+    tp->need(tp, b->first, b->last);
+    norm_of_sum(t->norm, s->rstd1, x, add, b->attn_norm, N, d);
+    project(s, k, v, b, t->norm, w, r, tp);
+    op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, keys->kstart, Hl, Kl, D, CAUSAL);
+    op.linear_fwd(s->mid, s->att, &b->wo, N);
+    tp->sum(tp, s->mid, N * C);                           /* wo is split by input: partial sums */
+
+    norm_of_sum(t->norm, s->rstd2, s->mid, x, b->ffn_norm, N, d);
+    op.linear_fwd(s->gate, t->norm, &b->gate, N);
+    op.linear_fwd(s->up, t->norm, &b->up, N);
+    op.swiglu_fwd(t->act, s->gate, s->up, N * b->gate.O);
+    op.linear_fwd(s->out, t->act, &b->down, N);
+    tp->sum(tp, s->out, N * C);
+}
+
+/* t->x -> t->h */
+static void blocks_forward(LlamaTape *t, const Llama *w, const Rows *r, const Keys *keys, Tp *tp)
+{
+    float *x = t->x;
+    const float *add = NULL;
+    for (int l = 0; l < w->d.L; l++) {
+        block_forward(&t->layer[l], t, &w->block[l], x, add, w, r, keys, tp);
+        x = t->layer[l].out;
+        add = t->layer[l].mid;
+    }
+    tp->need(tp, w->p_norm, w->p_norm + 1);
+    norm_of_sum(t->h, t->rstd, x, add, w->norm, r->N, &w->d);
+}
+
+void llama_forward(LlamaTape *t, const Llama *w, const Rows *r, Tp *tp)
+{
+    blocks_forward(t, w, r, &(Keys){ r->start, 0 }, tp);
+}
+
+void llama_extend(LlamaCache *c, const Llama *w, const int32_t *pos, int n, Tp *tp)
+{
+    CHECK(n <= c->rows && c->len + n <= c->cap, "a sequence of %d rows does not fit the cache of %d", c->len + n, c->cap);
+    const int32_t start[2] = { 0, n }, kstart[2] = { 0, c->len + n };
+    blocks_forward(&c->tape, w, &(Rows){ n, 1, start, pos }, &(Keys){ kstart, c->len }, tp);
+    c->len += n;
+}
+
+/* dx += gradient through the FFN and its norm; activations that cost one pass are computed again, not stored.  s->gate and s->up
+   become their own gradients. */
 static void ffn_backward(float *dx, LlamaBlock *dk, LlamaTape *t, const LlamaLayerTape *s, const LlamaBlock *k,
                          const LlamaDims *d, int64_t N, Tp *tp, const OnGrad *g)
 {
-    const int C = d->C, Fl = d->F / tp->size;
-    float *dact = t->act, *dnorm = t->part;
-    op.swiglu_fwd(t->act, s->gate, s->up, N * Fl);
-    op.linear_bwd(NULL, dk->down, NULL, dx, t->act, k->down, N, Fl, C);
-    op.linear_bwd(dact, NULL, NULL, dx, NULL, k->down, N, Fl, C);
-    op.swiglu_bwd(t->dgate, t->dup, dact, s->gate, s->up, N * Fl);
+    const int C = d->C;
+    op.linear_dx(t->act, dx, &k->down, N, false);
+    op.swiglu_bwd(s->gate, s->up, dk->down.w ? t->act : NULL, t->act, s->gate, s->up, N * k->gate.O);
+    op.linear_dw(&dk->down, dx, t->act, N);
     if (g)
         g->final(g->ctx, 0, 0);
-    op.rmsnorm_fwd(t->norm, s->rstd2, s->mid, k->ffn_norm, N, C, d->eps);
-    op.linear_bwd(dnorm, dk->gate, NULL, t->dgate, t->norm, k->gate, N, C, Fl);
-    op.linear_bwd(NULL, dk->up, NULL, t->dup, t->norm, k->up, N, C, Fl);
-    op.linear_bwd(t->norm, NULL, NULL, t->dup, NULL, k->up, N, C, Fl);
-    op.add_fwd(dnorm, dnorm, t->norm, N * C);
-    tp->sum(tp, dnorm, N * C);                            /* gate and up are split by output */
-    op.rmsnorm_bwd(t->norm, dk->ffn_norm, dnorm, s->mid, s->rstd2, k->ffn_norm, N, C);
-    op.add_fwd(dx, dx, t->norm, N * C);
+    if (dk->gate.w)
+        op.rmsnorm_fwd(t->norm, s->rstd2, s->mid, k->ffn_norm, N, C, d->eps);
+    op.linear_dw(&dk->gate, s->gate, t->norm, N);
+    op.linear_dw(&dk->up, s->up, t->norm, N);
+    op.linear_dx(t->dnorm, s->gate, &k->gate, N, false);
+    op.linear_dx(t->dnorm, s->up, &k->up, N, true);
+    tp->sum(tp, t->dnorm, N * C);                         /* gate and up are split by output */
+    op.rmsnorm_bwd(dx, dk->ffn_norm, t->dnorm, s->mid, s->rstd2, k->ffn_norm, N, C, true);
 }
 
 /* Each holder of a kv head knows what its own query heads send there: t->dk and t->dv become the sums over its holders. */
@@ -179,8 +238,8 @@ static void norms_backward(LlamaBlock *dk, LlamaTape *t, const LlamaLayerTape *s
     const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
     float *dqk = dk->q_norm ? t->dqk : NULL;
     op.zero(t->dqk, 2 * D);
-    op.rmsnorm_bwd(t->dqin, dqk, t->dq, s->qin, s->rstdq, k->q_norm, N * Hl, D);
-    op.rmsnorm_bwd(t->dkin, dqk && speaks(d, tp) ? dqk + D : NULL, t->dk, s->kin, s->rstdk, k->k_norm, N * Kl, D);
+    op.rmsnorm_bwd(t->dqin, dqk, t->dq, s->qin, s->rstdq, k->q_norm, N * Hl, D, false);
+    op.rmsnorm_bwd(t->dkin, dqk && speaks(d, tp) ? dqk + D : NULL, t->dk, s->kin, s->rstdk, k->k_norm, N * Kl, D, false);
     if (!dqk)
         return;
     tp->sum(tp, dqk, 2 * D);
@@ -189,105 +248,50 @@ static void norms_backward(LlamaBlock *dk, LlamaTape *t, const LlamaLayerTape *s
 }
 
 static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const LlamaLayerTape *s, const LlamaBlock *k,
-                               const float *x, const Llama *w, int64_t N, int B, const int32_t *start, const int32_t *pos,
-                               Tp *tp)
+                               const float *x, const Llama *w, const Rows *r, Tp *tp)
 {
     const LlamaDims *d = &w->d;
+    const int64_t N = r->N;
     const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
     const float *dq = d->qk_norm ? t->dqin : t->dq, *dk = d->qk_norm ? t->dkin : t->dk;
-    float *dnorm = t->part;
-    op.linear_bwd(t->datt, dw->wo, NULL, dx, s->att, k->wo, N, Hl * D, C);
-    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, B, start, start, Hl, Kl, D, CAUSAL);
+    op.linear_dw(&dw->wo, dx, s->att, N);
+    op.linear_dx(t->datt, dx, &k->wo, N, false);
+    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Kl, D, CAUSAL);
     sum_holders(t, d, N, tp);
-    op.rope(t->dq, pos, N, Hl, D, w->freq, -1);
-    op.rope(t->dk, pos, N, Kl, D, w->freq, -1);
+    op.rope(t->dq, r->pos, N, Hl, D, w->freq, -1);
+    op.rope(t->dk, r->pos, N, Kl, D, w->freq, -1);
     if (d->qk_norm)
         norms_backward(dw, t, s, k, d, N, tp);
-    op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
-    op.linear_bwd(dnorm, dw->wq, dw->bq, dq, t->norm, k->wq, N, C, Hl * D);
-    op.linear_bwd(NULL, dw->wk, dw->bk, dk, t->norm, k->wk, N, C, Kl * D);
-    op.linear_bwd(NULL, dw->wv, dw->bv, t->dv, t->norm, k->wv, N, C, Kl * D);
+    if (dw->wq.w)
+        op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
+    op.linear_dw(&dw->wq, dq, t->norm, N);
+    op.linear_dw(&dw->wk, dk, t->norm, N);
+    op.linear_dw(&dw->wv, t->dv, t->norm, N);
+    op.linear_dx(t->dnorm, dq, &k->wq, N, false);
     if (speaks(d, tp)) {                                  /* all holders would add the same */
-        op.linear_bwd(t->norm, NULL, NULL, dk, NULL, k->wk, N, C, Kl * D);
-        op.add_fwd(dnorm, dnorm, t->norm, N * C);
-        op.linear_bwd(t->norm, NULL, NULL, t->dv, NULL, k->wv, N, C, Kl * D);
-        op.add_fwd(dnorm, dnorm, t->norm, N * C);
+        op.linear_dx(t->dnorm, dk, &k->wk, N, true);
+        op.linear_dx(t->dnorm, t->dv, &k->wv, N, true);
     }
-    tp->sum(tp, dnorm, N * C);
-    op.rmsnorm_bwd(t->norm, dw->attn_norm, dnorm, x, s->rstd1, k->attn_norm, N, C);
-    op.add_fwd(dx, dx, t->norm, N * C);
+    tp->sum(tp, t->dnorm, N * C);
+    op.rmsnorm_bwd(dx, dw->attn_norm, t->dnorm, x, s->rstd1, k->attn_norm, N, C, true);
 }
 
-float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, int64_t N, int B, const int32_t *start,
-                      const int32_t *pos, Tp *tp, const OnGrad *g)
+float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, const Rows *r, Tp *tp, const OnGrad *g)
 {
     const LlamaDims *d = &w->d;
     const float *last = d->L ? t->layer[d->L - 1].out : t->x;
-    op.rmsnorm_bwd(t->dx, dw->norm, dh, last, t->rstd, w->norm, N, d->C);
+    op.rmsnorm_bwd(t->dx, dw->norm, dh, last, t->rstd, w->norm, r->N, d->C, false);
     if (g)
         g->final(g->ctx, w->p_norm, w->p_norm + (d->tied ? 1 : 2));    /* and, complete since the loss, an LM head of its own */
     for (int l = d->L - 1; l >= 0; l--) {
         const LlamaLayerTape *s = &t->layer[l];
         const LlamaBlock *k = &w->block[l];
-        ffn_backward(t->dx, &dw->block[l], t, s, k, d, N, tp, g);
+        ffn_backward(t->dx, &dw->block[l], t, s, k, d, r->N, tp, g);
         if (g)
             g->final(g->ctx, 0, 0);
-        attention_backward(t->dx, &dw->block[l], t, s, k, l ? t->layer[l - 1].out : t->x, w, N, B, start, pos, tp);
+        attention_backward(t->dx, &dw->block[l], t, s, k, l ? t->layer[l - 1].out : t->x, w, r, tp);
         if (g)
             g->final(g->ctx, k->first, k->last);
     }
     return t->dx;
-}
-
-void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows, const Tp *tp)
-{
-    const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, KD = kv_here(d, tp) * D, Fl = d->F / tp->size;
-    c->len = 0;
-    c->cap = cap;
-    c->rows = rows;
-    for (int l = 0; l < d->L; l++) {
-        c->k[l] = TAKE(a, float, (int64_t)cap * KD);
-        c->v[l] = TAKE(a, float, (int64_t)cap * KD);
-    }
-    c->norm = TAKE(a, float, (int64_t)rows * C);         c->q    = TAKE(a, float, (int64_t)rows * Hl * D);
-    c->att  = TAKE(a, float, (int64_t)rows * Hl * D);    c->lse  = TAKE(a, float, (int64_t)rows * Hl);
-    c->part = TAKE(a, float, (int64_t)rows * C);         c->gate = TAKE(a, float, (int64_t)rows * Fl);
-    c->up   = TAKE(a, float, (int64_t)rows * Fl);
-}
-
-void llama_extend(float *h, LlamaCache *c, const Llama *w, float *x, const int32_t *pos, int n, Tp *tp)
-{
-    const LlamaDims *d = &w->d;
-    const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), KD = Kl * D, Fl = d->F / tp->size;
-    CHECK(n <= c->rows && c->len + n <= c->cap, "a sequence of %d rows does not fit the cache of %d", c->len + n, c->cap);
-    const int32_t queries[2] = { 0, n }, keys[2] = { 0, c->len + n };
-    for (int l = 0; l < d->L; l++) {
-        const LlamaBlock *b = &w->block[l];
-        float *k = c->k[l] + (int64_t)c->len * KD, *v = c->v[l] + (int64_t)c->len * KD;
-        tp->need(tp, b->first, b->last);
-        op.rmsnorm_fwd(c->norm, c->lse, x, b->attn_norm, n, C, d->eps);
-        op.linear_fwd(c->q, c->norm, b->wq, b->bq, n, C, Hl * D);
-        op.linear_fwd(k, c->norm, b->wk, b->bk, n, C, KD);
-        op.linear_fwd(v, c->norm, b->wv, b->bv, n, C, KD);
-        if (d->qk_norm) {
-            op.rmsnorm_fwd(c->q, c->lse, c->q, b->q_norm, (int64_t)n * Hl, D, d->eps);
-            op.rmsnorm_fwd(k, c->lse, k, b->k_norm, (int64_t)n * Kl, D, d->eps);
-        }
-        op.rope(c->q, pos, n, Hl, D, w->freq, +1);
-        op.rope(k, pos, n, Kl, D, w->freq, +1);
-        op.attention_fwd(c->att, c->lse, c->q, c->k[l], c->v[l], 1, queries, keys, Hl, Kl, D, CAUSAL);
-        op.linear_fwd(c->part, c->att, b->wo, NULL, n, Hl * D, C);
-        tp->sum(tp, c->part, (int64_t)n * C);
-        op.add_fwd(x, x, c->part, (int64_t)n * C);
-        op.rmsnorm_fwd(c->norm, c->lse, x, b->ffn_norm, n, C, d->eps);
-        op.linear_fwd(c->gate, c->norm, b->gate, NULL, n, C, Fl);
-        op.linear_fwd(c->up, c->norm, b->up, NULL, n, C, Fl);
-        op.swiglu_fwd(c->gate, c->gate, c->up, (int64_t)n * Fl);
-        op.linear_fwd(c->part, c->gate, b->down, NULL, n, Fl, C);
-        tp->sum(tp, c->part, (int64_t)n * C);
-        op.add_fwd(x, x, c->part, (int64_t)n * C);
-    }
-    tp->need(tp, w->p_norm, w->p_norm + 1);
-    op.rmsnorm_fwd(h, c->lse, x, w->norm, n, C, d->eps);
-    c->len += n;
 }

@@ -35,18 +35,21 @@ typedef struct {
 static inline int llama_head(const LlamaDims *d) { return d->D ? d->D : d->C / d->H; }
 
 typedef struct {
-    float *attn_norm, *wq, *bq, *wk, *bk, *wv, *bv, *q_norm, *k_norm, *wo, *ffn_norm, *gate, *up, *down;
-    int first, last;                               /* its params in the table */
+    float *attn_norm, *q_norm, *k_norm, *ffn_norm;
+    Linear wq, wk, wv, wo, gate, up, down;
+    int    first, last;                              /* its params in the table */
 } LlamaBlock;
 
 typedef struct {
     LlamaDims  d;
-    float     *embed, *norm, *lm_head;             /* (V,C) (C) (V,C); tied: lm_head is embed */
+    float     *embed, *norm;                       /* (V,C) (C) */
+    Linear     lm_head;                            /* (V,C); tied: embed */
     int        p_embed, p_norm, p_lm_head;         /* the three in the table */
     double     freq[MAX_HEAD / 2];                 /* (D/2) of rope */
     LlamaBlock block[MAX_LAYERS];
 } Llama;
 
+/* Without keep the layers share all but k and v, and out is the tape's x. */
 typedef struct {
     float *rstd1, *q, *k, *v, *att, *lse;          /* (N) (N,Hl D) (N,Kl D) (N,Kl D) (N,Hl D) (N,Hl) */
     float *qin, *kin, *rstdq, *rstdk;              /* (N,Hl D) (N,Kl D) (N,Hl) (N,Kl) before the q/k norms, or NULL */
@@ -58,17 +61,16 @@ typedef struct {
     float *x;                                      /* (N,C) input rows */
     float *rstd, *h;                               /* (N) (N,C) hidden rows after the final norm */
     LlamaLayerTape layer[MAX_LAYERS];
-    float *norm, *act, *dgate, *dup, *dq, *dk, *dv, *datt, *part, *dx;     /* shared by all layers */
+    float *norm, *act;                             /* (N,C) (N,Fl) shared by all layers; what follows is for backward */
+    float *dq, *dk, *dv, *datt, *dnorm, *dx;
     float *dqin, *dkin, *dqk;                      /* (N,Hl D) (N,Kl D) (2,D) of the q/k norms, or NULL */
     float *held;                                   /* (2,K,N,D) dk and dv of all heads; NULL: none lies on two ranks */
 } LlamaTape;
 
-/* Keys and values of one growing sequence, for generation. */
+/* One growing sequence, for generation: a tape of `rows` rows without keep, whose keys and values stay, room for cap of them. */
 typedef struct {
-    int    len, cap;
-    float *k[MAX_LAYERS], *v[MAX_LAYERS];          /* (cap, Kl D) */
-    float *norm, *q, *att, *lse, *part, *gate, *up;       /* work rows, `rows` of them */
-    int    rows;
+    LlamaTape tape;
+    int       len, cap, rows;
 } LlamaCache;
 
 void llama_params(Llama *w, Binder *b);
@@ -77,13 +79,12 @@ void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t rows, const 
 void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, int64_t N, Tp *tp);
 void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const int32_t *id, int32_t *local, int64_t N,
                           Tp *tp);
-/* t->x -> t->h.  pos (N): position of each row in its sequence.  Collective over tp. */
-void llama_forward(LlamaTape *t, const Llama *w, int64_t N, int B, const int32_t *start, const int32_t *pos, Tp *tp);
-/* dh (N,C): gradient of t->h; returns the gradient of t->x (in t->dx). */
-float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, int64_t N, int B, const int32_t *start,
-                      const int32_t *pos, Tp *tp, const OnGrad *g);
+/* t->x -> t->h.  Collective over tp. */
+void llama_forward(LlamaTape *t, const Llama *w, const Rows *r, Tp *tp);
+/* dh (N,C): gradient of t->h; returns the gradient of t->x (in t->dx).  Uses the layers' tape up.  Collective over tp. */
+float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, const Rows *r, Tp *tp, const OnGrad *g);
 
 void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows, const Tp *tp);
-/* Appends n <= c->rows rows x (n,C), overwritten, to the sequence; h (n,C) = their hidden rows after the final norm.
+/* Appends n <= c->rows rows, c->tape.x, to the sequence; c->tape.h = their hidden rows after the final norm.
    pos (n) holds their positions c->len ...  Collective over tp. */
-void llama_extend(float *h, LlamaCache *c, const Llama *w, float *x, const int32_t *pos, int n, Tp *tp);
+void llama_extend(LlamaCache *c, const Llama *w, const int32_t *pos, int n, Tp *tp);

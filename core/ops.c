@@ -2,21 +2,23 @@
 
 #include <cblas.h>
 #include <omp.h>
-#include <string.h>
 
 Ops op;
 
-/* Ops is a name and function pointers only, so the overlay can walk it as an array of pointers. */
+/* No member of Ops may be missing in the list. */
+#define ONE(f) + 1
+_Static_assert(sizeof(Ops) == sizeof(char *) + (0 OPS_LIST(ONE)) * sizeof(void (*)(void)), "OPS_LIST is not all of Ops");
+#undef ONE
+
 void ops_overlay(const Ops *some)
 {
-    char *to = (char *)&op;
-    const char *from = (const char *)some;
-    for (size_t at = 0; at < sizeof op; at += sizeof(void *)) {
-        void *member;
-        memcpy(&member, from + at, sizeof member);
-        if (member)
-            memcpy(to + at, &member, sizeof member);
-    }
+    if (some->name)
+        op.name = some->name;
+#define TAKE_OVER(f)  \
+    if (some->f)      \
+        op.f = some->f;
+    OPS_LIST(TAKE_OVER)
+#undef TAKE_OVER
 }
 
 void ops_use(const Ops *fast, int threads)

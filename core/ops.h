@@ -5,50 +5,49 @@
  * non-NULL members win.  Nobody but the ops dereferences tensor memory.
  * Conventions, said once:
  *   arguments   outputs, inputs, weights, sizes, scalars
- *   gradients   d...: of weights (dw, db) accumulate (+=), of activations (dx, dq, ...) overwrite (=)
+ *   gradients   d...: of weights (dw, db) accumulate (+=), of activations (dx, dq, ...) overwrite (=), or accumulate where add says so
  *   NULL        a NULL output gradient is not computed; a NULL bias is no bias
  *   weights     (out, in); a tensor (N,C) is dense and row-major
+ *   numbers     a result that is one number is written, not returned: another backend may have it elsewhere
  *   sequences   several sequences lie packed in one (N,.) tensor; start[b] .. start[b+1] are the rows of b
  *   bits        equal inputs give equal bits, for any number of threads
  * Local.  Ops cannot fail.  In place only where it says so.  Tests: tests/core/test_ops*.c
  */
 #pragma once
-#include "core/base.h"
-
-enum { GELU_TANH, GELU_ERF, GELU_QUICK };   /* kinds of gelu: tanh approximation (SigLIP), exact erf (projector, head), x sigmoid(1.702 x) (CLIP) */
-enum { FULL = 0, CAUSAL = 1 };      /* attention masks */
-typedef struct { float div[3], sub[3]; } Colours;       /* a value v of a picture becomes v / div - sub, by colour */
-typedef struct { int m; const int32_t *id; const float *p; } XentSoft;      /* (V,m): what each class stands for */
+#include "core/operands.h"
+#include "core/opslist.h"
 
 typedef struct {
     const char *name;
     /* ---- linear: out = x w^T + b ---- */
-    void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const float *w /*(O,I)*/, const float *b /*(O)*/, int64_t N, int I, int O);
-    void (*linear_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
+    void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const Linear *w, int64_t N);
+    void (*linear_dx)(float *dx, const float *dout, const Linear *w, int64_t N, bool add);
+    void (*linear_dw)(Linear *dw, const float *dout, const float *x, int64_t N);           /* of w and of b */
     /* c (M,N) = alpha op(a) op(b) + beta c (ignored if beta is 0);  op(a) (M,K), op(b) (K,N): ta, tb: transposed; ld: floats a row. */
     void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
-    /* ---- normalisation ---- */
-    void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);   /* out may be x */
-    void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);
-    void (*layernorm_fwd)(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C, float eps);
-    void (*layernorm_bwd)(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean, const float *rstd, const float *w, int64_t N, int C);
+    /* ---- normalisation ----  out may be x, dx may be dout;  add_...: sum = a + b, which may be a or b, and its norm */
+    void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
+    void (*add_rmsnorm_fwd)(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);
+    void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add);
+    void (*layernorm_fwd)(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N, int C, float eps);
+    void (*add_layernorm_fwd)(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w, const float *bias, int64_t N, int C, float eps);
+    void (*layernorm_bwd)(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean, const float *rstd, const float *w, int64_t N, int C, bool add);
     /* out = x / max(|x|, eps) per row; norm = |x|; dx may be dout */
     void (*l2norm_fwd)(float *out, float *norm /*(N)*/, const float *x, int64_t N, int C, float eps);
     void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
-    /* ---- elementwise ---- */
+    /* ---- elementwise ----  Backward gives what forward gave, too, if asked for: act, which may be NULL.  Each result may be any operand. */
     void (*gelu_fwd)(float *out, const float *x, int64_t n, int kind);
-    void (*gelu_bwd)(float *dx, const float *dout, const float *x, int64_t n, int kind);   /* dx may be dout */
-    void (*swiglu_fwd)(float *out, const float *gate, const float *up, int64_t n);         /* silu(gate) * up; out may be gate */
-    void (*swiglu_bwd)(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
+    void (*gelu_bwd)(float *dx, float *act, const float *dout, const float *x, int64_t n, int kind);
+    void (*swiglu_fwd)(float *out, const float *gate, const float *up, int64_t n);         /* silu(gate) * up */
+    void (*swiglu_bwd)(float *dgate, float *dup, float *act, const float *dout, const float *gate, const float *up, int64_t n);
     void (*add_fwd)(float *out, const float *a, const float *b, int64_t n);                /* out may be a or b */
     void (*scale)(float *x, int64_t n, float factor);                                      /* in place */
     void (*blend)(float *y, const float *x, int64_t n, float a, float b);                  /* y <- a x + b y */
     void (*fill)(float *x, int64_t n, float value);
     void (*zero)(float *x, int64_t n);
     void (*copy)(float *out, const float *x, int64_t n);
-    /* x += w (T,C) repeated over rows: row n gets w[pos[n]]; in place.  bwd: dw[pos[n]] += dout[n]. */
-    void (*add_rows_fwd)(float *x, const float *w, const int32_t *pos, int64_t N, int C);
-    void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);
+    void (*add_rows_fwd)(float *x, const float *w /*(T,C)*/, const int32_t *pos, int64_t N, int C);          /* x[n] += w[pos[n]]; in place */
+    void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);                /* dw[pos[n]] += dout[n] */
     /* ---- rows ----  embed: out[n] = table[id[n]]; ids outside [0, rows) give a zero row (another tp rank holds them). */
     void (*embed_fwd)(float *out, const float *table /*(rows,C)*/, const int32_t *id, int64_t N, int C, int rows);
     void (*embed_bwd)(float *dtable, const float *dout, const int32_t *id, int64_t N, int C, int rows);
@@ -58,18 +57,16 @@ typedef struct {
     /* ---- attention over packed sequences, H query heads of D, K kv heads (H % K == 0) ----
        q (Nq,H,D), k v (Nk,K,D), att (Nq,H,D), lse (Nq,H) = log sum exp of the scaled scores.
        CAUSAL: query i of a sequence with tq queries and tk keys sees keys j <= i + tk - tq.  scale 1/sqrt(D). */
-    void (*attention_fwd)(float *att, float *lse, const float *q, const float *k, const float *v, int B,
-                          const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
+    void (*attention_fwd)(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
     void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse, const float *q,
                           const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
     /* Causal attention over depth: tensors are (Q,N,H,D), each of the N rows is a sequence of Q depths; prob (N,H,Q,Q) */
     void (*depth_attention_fwd)(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
-    void (*depth_attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q,
-                                const float *k, const float *v, int Q, int64_t N, int H, int D);
+    void (*depth_attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
     /* Rotary embedding in place (pairs as Hugging Face's: d with d + D/2), angle pos * freq[d]; sign +1 forward, -1 backward */
     void (*rope)(float *x /*(N,H,D)*/, const int32_t *pos /*(N)*/, int64_t N, int H, int D, const double *freq /*(D/2)*/, int sign);
-    /* ---- pictures, uint8 (.,size,size,3), resized and cut into s x s tiles: [tile0, tile0+tiles) of them (resize.h) ---- */
-    /* -> patches (tiles*P, 3*patch*patch), (c,y,x), in `colours`; P = (tile/patch)^2, row-major */
+    /* ---- pictures, uint8 (.,size,size,3), resized and cut into s x s tiles: [tile0, tile0+tiles) of them (resize.h) ----
+       -> patches (tiles*P, 3*patch*patch), (c,y,x), in `colours`; P = (tile/patch)^2, row-major */
     void (*patches)(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind, const Colours *colours);
     /* Stitches the tiles' rows x (tiles, side*side, C) to (s side)^2 a picture; out (.,wide)[at, at+C) += means of s x s blocks */
     void (*area_mean)(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at);
@@ -83,18 +80,18 @@ typedef struct {
        target[n] = sum_i p[y,i] z[n, id[y,i]-v0],  and, in place,  z[n, id[y,i]-v0] -= p[y,i] * scale */
     void (*xent_soft_target)(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0);
     void (*xent_soft_bwd)(float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, float scale);
-    double (*xent_loss)(const float *max, const float *sum, const float *target, int64_t N);     /* sum_n max + log sum - target, in double */
-    /* Sigmoid contrastive loss of cosines z (B,B): logit = z exp(*logscale) + *bias, label +1 on the diagonal, else -1; returns
-       -sum_ij log sigmoid(label * logit).  If dlogscale: z <- d loss / d z * factor, in place; *dlogscale, *dbias += theirs * factor. */
-    double (*sigmoid_contrast)(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B, float factor);
-    /* Returns sum_n mean_c (x - want)^2; dx = its gradient * scale; dx may be x */
-    double (*mse)(float *dx, const float *x /*(N,C)*/, const float *want, int64_t N, int C, float scale);
+    void (*xent_loss)(double *loss, const float *max, const float *sum, const float *target, int64_t N);     /* sum_n max + log sum - target, in double */
+    /* Sigmoid contrastive loss of cosines z (B,B): logit = z exp(*logscale) + *bias, label +1 on the diagonal, else -1;
+       *loss = -sum_ij log sigmoid(label * logit).  If dlogscale: z <- d loss / d z * factor, in place; *dlogscale, *dbias += theirs * factor. */
+    void (*sigmoid_contrast)(double *loss, float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B, float factor);
+    /* *loss = sum_n mean_c (x - want)^2; dx = its gradient * scale; dx may be x */
+    void (*mse)(double *loss, float *dx, const float *x /*(N,C)*/, const float *want, int64_t N, int C, float scale);
     /* ---- diffusion ----  out[n,c] = rng_normal(seed, stream[n], key[n] C + c) (rng.h), rounded to float: equal bits in every backend */
     void (*noise)(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
     /* out[n] = sqrt(kept[n]) x[row[n]] + sqrt(1 - kept[n]) noise[n] */
     void (*noise_mix)(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
-    /* ---- residual quantization ----  e (S,C): a codebook, or of one split over tp this rank's; codes outside [0, S) are other ranks' */
-    /* code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C);  dist (N), may be NULL: |x_n - e_code|^2, NaN as inf */
+    /* ---- residual quantization ----  e (S,C): a codebook, or of one split over tp this rank's; codes outside [0, S) are other ranks'
+       code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C);  dist (N), may be NULL: |x_n - e_code|^2, NaN as inf */
     void (*nearest)(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S);
     /* bid[n] = -(first + code[n]) where it was best[n], else -inf: among ranks the largest wins, the lowest of the nearest codes */
     void (*nearest_bid)(float *bid, const float *best, const int32_t *code, int64_t N, int first);
@@ -104,21 +101,20 @@ typedef struct {
     void (*soft_targets)(float *p /*(S,m)*/, int S, int m, float tau);  /* <- exp(-p / (tau mean of column 1)) / its row's sum, in place */
     void (*residual)(float *x, const float *e, const int32_t *code, int64_t N, int C, int S);    /* x[n] -= e[code[n]]; other ranks': x[n] = 0 */
     void (*code_stats)(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S);  /* at code[n]: += 1, += x[n] */
-    double (*code_count)(float *count, double *chosen, const float *n, int S, float decay);      /* EMA; returns its sum, *chosen that of n */
+    void (*code_count)(double *total, double *chosen, float *count, const float *n, int S, float decay);     /* EMA; *total: its sum, *chosen: that of n */
     /* EMA: count (S) <- d count + (1-d) n, sum (S,C) <- d sum + (1-d) m, e = sum / smoothed count (docs/MATH.md), total > 0: of all `codes` */
     void (*code_update)(float *e, float *sum, const float *count, const float *m, int S, int C, float decay, float eps, double total, int codes);
     /* Codes whose moving count is below 1 start again from their candidate (S,C), if it is not all zero: e = sum =
-       candidate, count = 1.  n (S): how often each was chosen.  Returns how many started again; *used = #(n > 0). */
-    int64_t (*code_restart)(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C, int *used);
-    double (*entropy)(const float *n, int S, double total);         /* -sum p log p of p = n / total; 0 where nothing was counted */
+       candidate, count = 1.  n (S): how often each was chosen.  *restarts: how many did; *used = #(n > 0). */
+    void (*code_restart)(int64_t *restarts, int *used, float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C);
+    void (*entropy)(double *out, const float *n, int S, double total);      /* -sum p log p of p = n / total; 0 where nothing was counted */
     /* An id: of the largest logit (ties to the lowest) at temperature 0, else drawn from softmax(z / temperature) by 0 <= u < 1 */
-    int (*pick)(const float *z, int V, float temperature, double u);
+    void (*pick)(int32_t *id, const float *z, int V, float temperature, double u);
     /* ---- optimizer ---- */
-    double (*sumsq)(const float *x, int64_t n);                     /* a fixed summation order; inf/NaN pass through */
+    void (*sumsq)(double *out, const float *x, int64_t n);          /* a fixed summation order; inf/NaN pass through */
     void (*sumsq_columns)(double *out /*(cols)*/, const float *x, int64_t rows, int cols, int ld);   /* row r at x + r ld */
-    /* 16 bits on the wire: to the nearest, ties to even; widening is exact */
-    void (*to_bf16)(uint16_t *out, const float *x, int64_t n);
-    void (*from_bf16)(float *out, const uint16_t *x, int64_t n);
+    void (*to_bf16)(uint16_t *out, const float *x, int64_t n);      /* 16 bits on the wire: to the nearest, ties to even */
+    void (*from_bf16)(float *out, const uint16_t *x, int64_t n);    /* exact */
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
     void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay, int64_t step, float gscale);
 } Ops;

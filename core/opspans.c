@@ -8,14 +8,19 @@ static Ops was;
 
 #define SPAN(name, call) do { prof_open(name); call; prof_close(); } while (0)
 
-static void linear_fwd(float *out, const float *x, const float *w, const float *b, int64_t N, int I, int O)
+static void linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
 {
-    SPAN("linear_fwd", was.linear_fwd(out, x, w, b, N, I, O));
+    SPAN("linear_fwd", was.linear_fwd(out, x, w, N));
 }
 
-static void linear_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O)
+static void linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add)
 {
-    SPAN("linear_bwd", was.linear_bwd(dx, dw, db, dout, x, w, N, I, O));
+    SPAN("linear_dx", was.linear_dx(dx, dout, w, N, add));
+}
+
+static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
+{
+    SPAN("linear_dw", was.linear_dw(dw, dout, x, N));
 }
 
 static void product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
@@ -29,9 +34,16 @@ static void rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w,
     SPAN("rmsnorm_fwd", was.rmsnorm_fwd(out, rstd, x, w, N, C, eps));
 }
 
-static void rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C)
+static void add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C,
+                            float eps)
 {
-    SPAN("rmsnorm_bwd", was.rmsnorm_bwd(dx, dw, dout, x, rstd, w, N, C));
+    SPAN("add_rmsnorm_fwd", was.add_rmsnorm_fwd(sum, out, rstd, a, b, w, N, C, eps));
+}
+
+static void rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C,
+                        bool add)
+{
+    SPAN("rmsnorm_bwd", was.rmsnorm_bwd(dx, dw, dout, x, rstd, w, N, C, add));
 }
 
 static void layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C,
@@ -40,10 +52,16 @@ static void layernorm_fwd(float *out, float *mean, float *rstd, const float *x, 
     SPAN("layernorm_fwd", was.layernorm_fwd(out, mean, rstd, x, w, b, N, C, eps));
 }
 
-static void layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean, const float *rstd,
-                          const float *w, int64_t N, int C)
+static void add_layernorm_fwd(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w,
+                              const float *bias, int64_t N, int C, float eps)
 {
-    SPAN("layernorm_bwd", was.layernorm_bwd(dx, dw, db, dout, x, mean, rstd, w, N, C));
+    SPAN("add_layernorm_fwd", was.add_layernorm_fwd(sum, out, mean, rstd, a, b, w, bias, N, C, eps));
+}
+
+static void layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean, const float *rstd,
+                          const float *w, int64_t N, int C, bool add)
+{
+    SPAN("layernorm_bwd", was.layernorm_bwd(dx, dw, dbias, dout, x, mean, rstd, w, N, C, add));
 }
 
 static void l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps)
@@ -61,9 +79,9 @@ static void gelu_fwd(float *out, const float *x, int64_t n, int kind)
     SPAN("gelu_fwd", was.gelu_fwd(out, x, n, kind));
 }
 
-static void gelu_bwd(float *dx, const float *dout, const float *x, int64_t n, int kind)
+static void gelu_bwd(float *dx, float *act, const float *dout, const float *x, int64_t n, int kind)
 {
-    SPAN("gelu_bwd", was.gelu_bwd(dx, dout, x, n, kind));
+    SPAN("gelu_bwd", was.gelu_bwd(dx, act, dout, x, n, kind));
 }
 
 static void swiglu_fwd(float *out, const float *gate, const float *up, int64_t n)
@@ -71,9 +89,9 @@ static void swiglu_fwd(float *out, const float *gate, const float *up, int64_t n
     SPAN("swiglu_fwd", was.swiglu_fwd(out, gate, up, n));
 }
 
-static void swiglu_bwd(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n)
+static void swiglu_bwd(float *dgate, float *dup, float *act, const float *dout, const float *gate, const float *up, int64_t n)
 {
-    SPAN("swiglu_bwd", was.swiglu_bwd(dgate, dup, dout, gate, up, n));
+    SPAN("swiglu_bwd", was.swiglu_bwd(dgate, dup, act, dout, gate, up, n));
 }
 
 static void add_fwd(float *out, const float *a, const float *b, int64_t n)
@@ -207,20 +225,20 @@ static void xent_soft_bwd(float *z, const int32_t *y, const XentSoft *soft, int6
     SPAN("xent_soft_bwd", was.xent_soft_bwd(z, y, soft, N, Vl, v0, scale));
 }
 
-static double xent_loss(const float *max, const float *sum, const float *target, int64_t N)
+static void xent_loss(double *loss, const float *max, const float *sum, const float *target, int64_t N)
 {
-    double r; SPAN("xent_loss", r = was.xent_loss(max, sum, target, N)); return r;
+    SPAN("xent_loss", was.xent_loss(loss, max, sum, target, N));
 }
 
-static double sigmoid_contrast(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B,
-                               float factor)
+static void sigmoid_contrast(double *loss, float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B,
+                             float factor)
 {
-    double r; SPAN("sigmoid_contrast", r = was.sigmoid_contrast(z, dlogscale, dbias, logscale, bias, B, factor)); return r;
+    SPAN("sigmoid_contrast", was.sigmoid_contrast(loss, z, dlogscale, dbias, logscale, bias, B, factor));
 }
 
-static double mse(float *dx, const float *x, const float *want, int64_t N, int C, float scale)
+static void mse(double *loss, float *dx, const float *x, const float *want, int64_t N, int C, float scale)
 {
-    double r; SPAN("mse", r = was.mse(dx, x, want, N, C, scale)); return r;
+    SPAN("mse", was.mse(loss, dx, x, want, N, C, scale));
 }
 
 static void noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed)
@@ -268,9 +286,9 @@ static void code_stats(float *count, float *sum, const float *x, const int32_t *
     SPAN("code_stats", was.code_stats(count, sum, x, code, N, C, S));
 }
 
-static double code_count(float *count, double *chosen, const float *n, int S, float decay)
+static void code_count(double *total, double *chosen, float *count, const float *n, int S, float decay)
 {
-    double r; SPAN("code_count", r = was.code_count(count, chosen, n, S, decay)); return r;
+    SPAN("code_count", was.code_count(total, chosen, count, n, S, decay));
 }
 
 static void code_update(float *e, float *sum, const float *count, const float *m, int S, int C, float decay, float eps, double total,
@@ -279,24 +297,25 @@ static void code_update(float *e, float *sum, const float *count, const float *m
     SPAN("code_update", was.code_update(e, sum, count, m, S, C, decay, eps, total, codes));
 }
 
-static int64_t code_restart(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C, int *used)
+static void code_restart(int64_t *restarts, int *used, float *e, float *count, float *sum, const float *candidate, const float *n,
+                         int S, int C)
 {
-    int64_t r; SPAN("code_restart", r = was.code_restart(e, count, sum, candidate, n, S, C, used)); return r;
+    SPAN("code_restart", was.code_restart(restarts, used, e, count, sum, candidate, n, S, C));
 }
 
-static double entropy(const float *n, int S, double total)
+static void entropy(double *out, const float *n, int S, double total)
 {
-    double r; SPAN("entropy", r = was.entropy(n, S, total)); return r;
+    SPAN("entropy", was.entropy(out, n, S, total));
 }
 
-static int pick(const float *z, int V, float temperature, double u)
+static void pick(int32_t *id, const float *z, int V, float temperature, double u)
 {
-    int r; SPAN("pick", r = was.pick(z, V, temperature, u)); return r;
+    SPAN("pick", was.pick(id, z, V, temperature, u));
 }
 
-static double sumsq(const float *x, int64_t n)
+static void sumsq(double *out, const float *x, int64_t n)
 {
-    double r; SPAN("sumsq", r = was.sumsq(x, n)); return r;
+    SPAN("sumsq", was.sumsq(out, x, n));
 }
 
 static void sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld)
@@ -320,21 +339,9 @@ static void adamw(float *w, float *m, float *v, const float *g, int64_t n, float
     SPAN("adamw", was.adamw(w, m, v, g, n, lr, beta1, beta2, eps, decay, step, gscale));
 }
 
-/* An op that is missing here keeps its own member, and is in its caller's span. */
-static const Ops SPANS = {
-    .linear_fwd = linear_fwd, .linear_bwd = linear_bwd, .product = product, .rmsnorm_fwd = rmsnorm_fwd, .rmsnorm_bwd = rmsnorm_bwd,
-    .layernorm_fwd = layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd, .l2norm_bwd = l2norm_bwd, .gelu_fwd =
-    gelu_fwd, .gelu_bwd = gelu_bwd, .swiglu_fwd = swiglu_fwd, .swiglu_bwd = swiglu_bwd, .add_fwd = add_fwd, .scale = scale, .blend =
-    blend, .fill = fill, .zero = zero, .copy = copy, .add_rows_fwd = add_rows_fwd, .add_rows_bwd = add_rows_bwd, .embed_fwd =
-    embed_fwd, .embed_bwd = embed_bwd, .gather = gather, .scatter = scatter, .scatter_add = scatter_add, .attention_fwd =
-    attention_fwd, .attention_bwd = attention_bwd, .depth_attention_fwd = depth_attention_fwd, .depth_attention_bwd =
-    depth_attention_bwd, .rope = rope, .patches = patches, .area_mean = area_mean, .xent_max = xent_max, .xent_sum = xent_sum,
-    .xent_bwd = xent_bwd, .xent_soft_target = xent_soft_target, .xent_soft_bwd = xent_soft_bwd, .xent_loss = xent_loss,
-    .sigmoid_contrast = sigmoid_contrast, .mse = mse, .noise = noise, .noise_mix = noise_mix, .nearest = nearest, .nearest_bid =
-    nearest_bid, .nearest_won = nearest_won, .nearest_m = nearest_m, .soft_targets = soft_targets, .residual = residual, .code_stats =
-    code_stats, .code_count = code_count, .code_update = code_update, .code_restart = code_restart, .entropy = entropy, .pick = pick,
-    .sumsq = sumsq, .sumsq_columns = sumsq_columns, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
-};
+#define MEMBER(f) .f = f,
+static const Ops SPANS = { OPS_LIST(MEMBER) };
+#undef MEMBER
 
 void ops_spans(bool on)
 {

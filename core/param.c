@@ -31,12 +31,15 @@ static Param *declare(Params *t)
     return memset(&t->p[t->n++], 0, sizeof *t->p);
 }
 
+/* Ranks that hold one piece of a split tensor. */
+static int copies_of(const Param *split) { return (int)max64(1, split->flags / COPIES(1)); }
+
 static float *bind(Binder *b, Param want)
 {
     Params *t = b->table;
     if (b->pass == DECLARE) {
         CHECK(params_find(t, want.name) < 0, "parameter %s is declared twice", want.name);
-        want.copies = want.split < 0 ? t->tp_size : (int)max64(1, want.flags / COPIES(1));
+        want.copies = want.split < 0 ? t->tp_size : copies_of(&want);
         const int pieces = t->tp_size / want.copies;
         CHECK(pieces * want.copies == t->tp_size && (want.split < 0 || (want.split ? want.cols : want.rows) % pieces == 0),
               "parameter %s (%d,%d) does not divide among %d tensor-parallel ranks", want.name, want.rows, want.cols,
@@ -53,15 +56,31 @@ static float *bind(Binder *b, Param want)
     return p->grad < 0 ? NULL : b->base + p->grad;
 }
 
+static void name(Param *want, const char *fmt, va_list ap)
+{
+    int n = vsnprintf(want->name, sizeof want->name, fmt, ap);
+    CHECK(n > 0 && n < PARAM_NAME, "the parameter name %s... is too long", want->name);
+}
+
 float *param(Binder *b, int rows, int cols, int split, unsigned flags, const char *fmt, ...)
 {
     Param want = { .rows = rows, .cols = cols, .split = split, .flags = flags };
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(want.name, sizeof want.name, fmt, ap);
+    name(&want, fmt, ap);
     va_end(ap);
-    CHECK(n > 0 && n < PARAM_NAME, "the parameter name %s... is too long", want.name);
     return bind(b, want);
+}
+
+Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const char *fmt, ...)
+{
+    Param want = { .rows = O, .cols = I, .split = split, .flags = flags };
+    const int pieces = split < 0 ? 1 : b->table->tp_size / copies_of(&want);
+    va_list ap;
+    va_start(ap, fmt);
+    name(&want, fmt, ap);
+    va_end(ap);
+    return (Linear){ .w = bind(b, want), .I = split == 1 ? I / pieces : I, .O = split == 0 ? O / pieces : O };
 }
 
 float *param_constant(Binder *b, float value, const char *name)

@@ -20,6 +20,7 @@
  * Local.  Tests: tests/core/test_param.c
  */
 #pragma once
+#include "core/linear.h"
 #include "core/par.h"
 #include "core/slice.h"
 
@@ -66,6 +67,8 @@ Binder binder_grads(Params *t, float *grads);
 /* Declares or binds one tensor; NULL while declaring and where it has no gradient. */
 float *param(Binder *b, int rows, int cols, int split, unsigned flags, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+/* The weight of a linear layer, (O,I), with the share of O and I that is here; a bias is one more param() line. */
+Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* As param, INIT_ZERO, but starting from `value`. */
 float *param_constant(Binder *b, float value, const char *name);
 

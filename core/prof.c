@@ -1,6 +1,6 @@
 #include "core/prof.h"
 
-double prof_flops;
+double prof_flops, prof_bytes;
 bool prof_on;
 
 static struct {

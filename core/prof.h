@@ -14,6 +14,7 @@
 #include "core/base.h"
 
 extern double prof_flops;                         /* since the program started */
+extern double prof_bytes;                         /* that had to pass between processor and memory: counted by OPS_COUNT alone */
 static inline void prof_gemm(int64_t m, int64_t n, int64_t k) { prof_flops += 2.0 * (double)m * (double)n * (double)k; }
 
 enum { PROF_DEPTH = 32 };                         /* open spans at most; deeper ones are not kept */

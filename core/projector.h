@@ -18,7 +18,7 @@ enum { PROJECTOR_MAX = 4 };
 
 typedef struct {
     int    Cv, C, layers;
-    float *w[PROJECTOR_MAX], *b[PROJECTOR_MAX];
+    Linear w[PROJECTOR_MAX];
     int    first, last;
 } Projector;
 
@@ -27,7 +27,7 @@ typedef struct {
 } ProjectorTape;
 
 void   projector_params(Projector *w, Binder *b);
-void   projector_tape(ProjectorTape *t, Arena *a, const Projector *w, int64_t rows, const Tp *tp);
+void   projector_tape(ProjectorTape *t, Arena *a, const Projector *w, int64_t rows);
 /* Forward and backward are collective over tp. */
 float *projector_forward(ProjectorTape *t, const Projector *w, const float *x, int64_t N, Tp *tp);        /* (N,C) */
 /* dout (N,C) is used up; dx (N,Cv) may be NULL (frozen tower). */

@@ -12,39 +12,42 @@ void rqhead_params(RqHead *w, Binder *b)
     CHECK(w->d.H % b->table->tp_size == 0, "%d heads of a visual head do not divide among %d tensor-parallel ranks", w->d.H,
           b->table->tp_size);
     w->first = b->next;
-    w->p0   = param(b, E, C,  0, matrix, "%s.p0.w", w->part);      w->b0   = param(b, E, 1,  0, INIT_ZERO, "%s.p0.b", w->part);
-    w->p2   = param(b, E, E,  1, matrix, "%s.p2.w", w->part);      w->b2   = param(b, E, 1, -1, INIT_ZERO, "%s.p2.b", w->part);
-    w->in   = param(b, E, w->d.Cv, -1, matrix, "%s.in.w", w->part); w->in_b = param(b, E, 1, -1, INIT_ZERO, "%s.in.b", w->part);
+    w->p0   = param_linear(b, E, C,  0, matrix, "%s.p0.w", w->part);
+    w->p0.b = param(b, E, 1,  0, INIT_ZERO, "%s.p0.b", w->part);
+    w->p2   = param_linear(b, E, E,  1, matrix, "%s.p2.w", w->part);
+    w->p2.b = param(b, E, 1, -1, INIT_ZERO, "%s.p2.b", w->part);
+    w->in   = param_linear(b, E, w->d.Cv, -1, matrix, "%s.in.w", w->part);
+    w->in.b = param(b, E, 1, -1, INIT_ZERO, "%s.in.b", w->part);
     w->front_last = b->next;
     for (int l = 0; l < w->d.L; l++) {
         RqHeadBlock *k = &w->block[l];
         k->first = b->next;
         k->norm1 = param(b, E, 1, -1, INIT_ONE,  "%s.%d.norm1", w->part, l);
-        k->wq    = param(b, E, E,  0, matrix,    "%s.%d.attn.wq", w->part, l);
-        k->bq    = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bq", w->part, l);
-        k->wk    = param(b, E, E,  0, matrix,    "%s.%d.attn.wk", w->part, l);
-        k->bk    = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bk", w->part, l);
-        k->wv    = param(b, E, E,  0, matrix,    "%s.%d.attn.wv", w->part, l);
-        k->bv    = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bv", w->part, l);
-        k->wo    = param(b, E, E,  1, matrix,    "%s.%d.attn.wo", w->part, l);
-        k->bo    = param(b, E, 1, -1, INIT_ZERO, "%s.%d.attn.bo", w->part, l);
+        k->wq   = param_linear(b, E, E,  0, matrix,    "%s.%d.attn.wq", w->part, l);
+        k->wq.b = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bq", w->part, l);
+        k->wk   = param_linear(b, E, E,  0, matrix,    "%s.%d.attn.wk", w->part, l);
+        k->wk.b = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bk", w->part, l);
+        k->wv   = param_linear(b, E, E,  0, matrix,    "%s.%d.attn.wv", w->part, l);
+        k->wv.b = param(b, E, 1,  0, INIT_ZERO, "%s.%d.attn.bv", w->part, l);
+        k->wo   = param_linear(b, E, E,  1, matrix,    "%s.%d.attn.wo", w->part, l);
+        k->wo.b = param(b, E, 1, -1, INIT_ZERO, "%s.%d.attn.bo", w->part, l);
         k->norm2 = param(b, E, 1, -1, INIT_ONE,  "%s.%d.norm2", w->part, l);
         for (int q = 0; q < Q; q++) {
-            k->w1[q] = param(b, 2 * E, E, 0, matrix, "%s.%d.ffn.%d.w1", w->part, l, q);
-            k->w2[q] = param(b, E, 2 * E, 1, matrix, "%s.%d.ffn.%d.w2", w->part, l, q);
+            k->w1[q] = param_linear(b, 2 * E, E, 0, matrix, "%s.%d.ffn.%d.w1", w->part, l, q);
+            k->w2[q] = param_linear(b, E, 2 * E, 1, matrix, "%s.%d.ffn.%d.w2", w->part, l, q);
         }
         k->last = b->next;
     }
     w->tail_first = b->next;
     w->norm = param(b, E, 1, -1, INIT_ONE, "%s.norm", w->part);
     if (w->d.tied) {
-        w->tie   = param(b, w->d.Cv, E, -1, matrix, "%s.tie.w", w->part);
-        w->tie_b = param(b, w->d.Cv, 1, -1, INIT_ZERO, "%s.tie.b", w->part);
+        w->tie   = param_linear(b, w->d.Cv, E, -1, matrix, "%s.tie.w", w->part);
+        w->tie.b = param(b, w->d.Cv, 1, -1, INIT_ZERO, "%s.tie.b", w->part);
     }
     for (int q = 0; q < Q; q++) {
-        if (!w->d.tied)
-            w->head[q] = param(b, w->d.S, E, 0, INIT_FAN_IN | DECAY, "%s.code.%d.w", w->part, q);
-        w->head_b[q] = param(b, w->d.S, 1, 0, INIT_ZERO, "%s.code.%d.b", w->part, q);
+        w->head[q] = w->d.tied ? (Linear){ .I = w->d.Cv, .O = w->d.S / b->table->tp_size }
+                               : param_linear(b, w->d.S, E, 0, INIT_FAN_IN | DECAY, "%s.code.%d.w", w->part, q);
+        w->head[q].b = param(b, w->d.S, 1, 0, INIT_ZERO, "%s.code.%d.b", w->part, q);
     }
     w->last = b->next;
 }
@@ -70,7 +73,7 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
     t->rstd = TAKE(a, float, R);     t->normed = TAKE(a, float, R * E);  t->dnormed = TAKE(a, float, R * E);
     t->norm = TAKE(a, float, R * E); t->hid    = TAKE(a, float, R * Fl);
     t->dq   = TAKE(a, float, R * El); t->dk = TAKE(a, float, R * El); t->dv = TAKE(a, float, R * El);
-    t->datt = TAKE(a, float, R * El); t->part = TAKE(a, float, R * E); t->dx = TAKE(a, float, R * E);
+    t->datt = TAKE(a, float, R * El); t->dnorm = TAKE(a, float, R * E); t->dx = TAKE(a, float, R * E);
     t->y  = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
     t->dy = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
     for (int q = 0; q < Q && d->soft > 0; q++) {
@@ -88,43 +91,53 @@ static int book(const Codes *c, int k) { return c->shared ? 0 : k; }
 /* x = (e0, u_0 .. u_(Q-2)) from the hidden rows and the codes above each depth */
 static void inputs(RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g, const int32_t *code, int64_t M, Tp *tp)
 {
-    const int C = w->d.C, E = w->d.E, El = E / tp->size, Cv = w->d.Cv;
+    const int E = w->d.E, Cv = w->d.Cv;
+    const Linear p2 = linear_biased(&w->p2, tp->rank == 0);
     tp->need(tp, w->first, w->front_last);
     tp->need(tp, codes->first, codes->last);
-    op.linear_fwd(t->pre, g, w->p0, w->b0, M, C, El);
-    op.gelu_fwd(t->act, t->pre, M * El, GELU_ERF);
-    op.linear_fwd(t->x, t->act, w->p2, tp->rank ? NULL : w->b2, M, El, E);
+    op.linear_fwd(t->pre, g, &w->p0, M);
+    op.gelu_fwd(t->act, t->pre, M * p2.I, GELU_ERF);
+    op.linear_fwd(t->x, t->act, &p2, M);
     tp->sum(tp, t->x, M * E);
     for (int k = 0; k + 1 < w->d.Q; k++)
         codes_embed(t->emb + k * M * Cv, codes, k, code + k * M, t->local, M, tp);
     tp->sum(tp, t->emb, M * (w->d.Q - 1) * Cv);
     for (int k = 1; k + 1 < w->d.Q; k++)
         op.add_fwd(t->emb + k * M * Cv, t->emb + k * M * Cv, t->emb + (k - 1) * M * Cv, M * Cv);
-    op.linear_fwd(t->x + M * E, t->emb, w->in, w->in_b, M * (w->d.Q - 1), Cv, E);
+    op.linear_fwd(t->x + M * E, t->emb, &w->in, M * (w->d.Q - 1));
 }
 
-static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *k, const float *x, const RqHeadDims *d,
+/* norm = RMSNorm(x), of x += add first where there is something to add. */
+static void norm_of_sum(float *norm, float *rstd, float *x, const float *add, const float *w, int64_t R, const RqHeadDims *d)
+{
+    if (add)
+        op.add_rmsnorm_fwd(x, norm, rstd, x, add, w, R, d->E, d->eps);
+    else
+        op.rmsnorm_fwd(norm, rstd, x, w, R, d->E, d->eps);
+}
+
+/* x: what the block before left, without its residual `add`, which comes to it here.  s->out lacks its own, s->res, in turn. */
+static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *k, float *x, const float *add, const RqHeadDims *d,
                           int64_t M, Tp *tp)
 {
-    const int E = d->E, El = E / tp->size, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
+    const int E = d->E, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
     const int64_t R = M * Q;
+    const Linear wo = linear_biased(&k->wo, tp->rank == 0);
     tp->need(tp, k->first, k->last);
-    op.rmsnorm_fwd(t->norm, s->rstd1, x, k->norm1, R, E, d->eps);
-    op.linear_fwd(s->q, t->norm, k->wq, k->bq, R, E, El);
-    op.linear_fwd(s->k, t->norm, k->wk, k->bk, R, E, El);
-    op.linear_fwd(s->v, t->norm, k->wv, k->bv, R, E, El);
+    norm_of_sum(t->norm, s->rstd1, x, add, k->norm1, R, d);
+    op.linear_fwd(s->q, t->norm, &k->wq, R);
+    op.linear_fwd(s->k, t->norm, &k->wk, R);
+    op.linear_fwd(s->v, t->norm, &k->wv, R);
     op.depth_attention_fwd(s->att, s->prob, s->q, s->k, s->v, Q, M, Hl, E / d->H);
-    op.linear_fwd(s->sum, s->att, k->wo, tp->rank ? NULL : k->bo, R, El, E);
+    op.linear_fwd(s->sum, s->att, &wo, R);
     tp->sum(tp, s->sum, R * E);
-    op.add_fwd(s->sum, s->sum, x, R * E);
-    op.rmsnorm_fwd(s->res, s->rstd2, s->sum, k->norm2, R, E, d->eps);
+    norm_of_sum(s->res, s->rstd2, s->sum, x, k->norm2, R, d);
     for (int q = 0; q < Q; q++)
-        op.linear_fwd(s->pre + q * M * Fl, s->res + q * M * E, k->w1[q], NULL, M, E, Fl);
+        op.linear_fwd(s->pre + q * M * Fl, s->res + q * M * E, &k->w1[q], M);
     op.gelu_fwd(t->hid, s->pre, R * Fl, GELU_ERF);
     for (int q = 0; q < Q; q++)
-        op.linear_fwd(s->out + q * M * E, t->hid + q * M * Fl, k->w2[q], NULL, M, Fl, E);
+        op.linear_fwd(s->out + q * M * E, t->hid + q * M * Fl, &k->w2[q], M);
     tp->sum(tp, s->out, R * E);
-    op.add_fwd(s->out, s->out, s->res, R * E);
 }
 
 /* A codebook with the other ranks' pieces. */
@@ -153,23 +166,23 @@ static void soften(RqHeadTape *t, const RqHeadDims *d, const Codes *codes, Tp *t
 static double depth_loss(RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const int32_t *code, int q,
                          int64_t M, float scale, Tp *tp)
 {
-    const int E = w->d.E, S = w->d.S, Cv = w->d.Cv;
-    const int k = book(codes, q);
+    const int E = w->d.E, Cv = w->d.Cv, k = book(codes, q);
     const float *normed = t->normed + q * M * E;
-    float *dnormed = dw ? t->dnormed + q * M * E : NULL, *db = dw ? dw->head_b[q] : NULL;
+    float *dnormed = dw ? t->dnormed + q * M * E : NULL;
+    Linear head = w->head[q], *dhead = dw ? &dw->head[q] : NULL;
     const XentSoft near = { soft_codes(&w->d), t->near[k], t->near_p[k] };
     const XentSoft *soft = dw && w->d.soft > 0 ? &near : NULL;
     if (!w->d.tied)
-        return xent_rows(dnormed, dw ? dw->head[q] : NULL, db, normed, w->head[q], w->head_b[q], code, soft, M, E, S, scale,
-                         &t->xent, tp);
+        return xent_rows(dnormed, dhead, normed, &head, code, soft, M, scale, &t->xent, tp);
     const float root = (float)(1 / sqrt(Cv));
-    op.linear_fwd(t->y, normed, w->tie, w->tie_b, M, E, Cv);
+    head.w = codes->table[k];
+    op.linear_fwd(t->y, normed, &w->tie, M);
     op.scale(t->y, M * Cv, root);
-    const double loss = xent_rows(dw ? t->dy : NULL, NULL, db, t->y, codes->table[k], w->head_b[q], code, soft, M, Cv, S, scale,
-                                  &t->xent, tp);
+    const double loss = xent_rows(dw ? t->dy : NULL, dhead, t->y, &head, code, soft, M, scale, &t->xent, tp);
     if (dw) {
         op.scale(t->dy, M * Cv, root);
-        op.linear_bwd(dnormed, dw->tie, dw->tie_b, t->dy, normed, w->tie, M, E, Cv);
+        op.linear_dw(&dw->tie, t->dy, normed, M);
+        op.linear_dx(dnormed, t->dy, &w->tie, M, false);
     }
     return loss;
 }
@@ -177,60 +190,60 @@ static double depth_loss(RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes
 void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g,
                     const int32_t *code, int64_t M, float scale, Tp *tp)
 {
-    const int E = w->d.E, Q = w->d.Q;
+    const int Q = w->d.Q;
     inputs(t, w, codes, g, code, M, tp);
-    const float *x = t->x;
+    float *x = t->x;
+    const float *add = NULL;
     for (int l = 0; l < w->d.L; l++) {
-        block_forward(&t->layer[l], t, &w->block[l], x, &w->d, M, tp);
+        block_forward(&t->layer[l], t, &w->block[l], x, add, &w->d, M, tp);
         x = t->layer[l].out;
+        add = t->layer[l].res;
     }
     tp->need(tp, w->tail_first, w->last);
-    op.rmsnorm_fwd(t->normed, t->rstd, x, w->norm, M * Q, E, w->d.eps);
+    norm_of_sum(t->normed, t->rstd, x, add, w->norm, M * Q, &w->d);
     if (dw && w->d.soft > 0 && !t->soft_ready)
         soften(t, &w->d, codes, tp);
     for (int q = 0; q < Q; q++)
         loss[q] += depth_loss(dw, t, w, codes, code + q * M, q, M, scale, tp);
 }
 
+/* s->pre becomes its own gradient. */
 static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHeadLayerTape *s, const RqHeadBlock *k,
                            const float *x, const RqHeadDims *d, int64_t M, Tp *tp)
 {
-    const int E = d->E, El = E / tp->size, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
+    const int E = d->E, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
     const int64_t R = M * Q;
-    op.gelu_fwd(t->hid, s->pre, R * Fl, GELU_ERF);
-    for (int q = 0; q < Q; q++) {
-        float *hid = t->hid + q * M * Fl, *dout = dx + q * M * E;
-        op.linear_bwd(NULL, dk->w2[q], NULL, dout, hid, k->w2[q], M, Fl, E);
-        op.linear_bwd(hid, NULL, NULL, dout, NULL, k->w2[q], M, Fl, E);
-    }
-    op.gelu_bwd(t->hid, t->hid, s->pre, R * Fl, GELU_ERF);
     for (int q = 0; q < Q; q++)
-        op.linear_bwd(t->part + q * M * E, dk->w1[q], NULL, t->hid + q * M * Fl, s->res + q * M * E, k->w1[q], M, E, Fl);
-    tp->sum(tp, t->part, R * E);
-    op.add_fwd(dx, dx, t->part, R * E);                          /* gradient of res: the FFN's and its residual's */
-    op.rmsnorm_bwd(t->part, dk->norm2, dx, s->sum, s->rstd2, k->norm2, R, E);
-    op.copy(dx, t->part, R * E);
-    op.linear_bwd(t->datt, dk->wo, dk->bo, dx, s->att, k->wo, R, El, E);
+        op.linear_dx(t->hid + q * M * Fl, dx + q * M * E, &k->w2[q], M, false);
+    op.gelu_bwd(s->pre, t->hid, t->hid, s->pre, R * Fl, GELU_ERF);
+    for (int q = 0; q < Q; q++) {
+        op.linear_dw(&dk->w2[q], dx + q * M * E, t->hid + q * M * Fl, M);
+        op.linear_dw(&dk->w1[q], s->pre + q * M * Fl, s->res + q * M * E, M);
+        /* of res: the FFN's, in parts, and its residual's, which one of the parts brings */
+        op.linear_dx(dx + q * M * E, s->pre + q * M * Fl, &k->w1[q], M, tp->rank == 0);
+    }
+    tp->sum(tp, dx, R * E);
+    op.rmsnorm_bwd(dx, dk->norm2, dx, s->sum, s->rstd2, k->norm2, R, E, false);
+    op.linear_dw(&dk->wo, dx, s->att, R);
+    op.linear_dx(t->datt, dx, &k->wo, R, false);
     op.depth_attention_bwd(t->dq, t->dk, t->dv, t->datt, s->prob, s->q, s->k, s->v, Q, M, Hl, E / d->H);
     op.rmsnorm_fwd(t->norm, s->rstd1, x, k->norm1, R, E, d->eps);
-    op.linear_bwd(t->part, dk->wq, dk->bq, t->dq, t->norm, k->wq, R, E, El);
-    op.linear_bwd(NULL, dk->wk, dk->bk, t->dk, t->norm, k->wk, R, E, El);
-    op.linear_bwd(NULL, dk->wv, dk->bv, t->dv, t->norm, k->wv, R, E, El);
-    op.linear_bwd(t->norm, NULL, NULL, t->dk, NULL, k->wk, R, E, El);
-    op.add_fwd(t->part, t->part, t->norm, R * E);
-    op.linear_bwd(t->norm, NULL, NULL, t->dv, NULL, k->wv, R, E, El);
-    op.add_fwd(t->part, t->part, t->norm, R * E);
-    tp->sum(tp, t->part, R * E);
-    op.rmsnorm_bwd(t->norm, dk->norm1, t->part, x, s->rstd1, k->norm1, R, E);
-    op.add_fwd(dx, dx, t->norm, R * E);
+    op.linear_dw(&dk->wq, t->dq, t->norm, R);
+    op.linear_dw(&dk->wk, t->dk, t->norm, R);
+    op.linear_dw(&dk->wv, t->dv, t->norm, R);
+    op.linear_dx(t->dnorm, t->dq, &k->wq, R, false);
+    op.linear_dx(t->dnorm, t->dk, &k->wk, R, true);
+    op.linear_dx(t->dnorm, t->dv, &k->wv, R, true);
+    tp->sum(tp, t->dnorm, R * E);
+    op.rmsnorm_bwd(dx, dk->norm1, t->dnorm, x, s->rstd1, k->norm1, R, E, true);
 }
 
 void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp,
                      const OnGrad *door)
 {
-    const int C = w->d.C, E = w->d.E, El = E / tp->size, Cv = w->d.Cv, L = w->d.L, Q = w->d.Q;
+    const int C = w->d.C, E = w->d.E, L = w->d.L, Q = w->d.Q;
     const float *x = L ? t->layer[L - 1].out : t->x;
-    op.rmsnorm_bwd(t->dx, dw->norm, t->dnormed, x, t->rstd, w->norm, M * Q, E);
+    op.rmsnorm_bwd(t->dx, dw->norm, t->dnormed, x, t->rstd, w->norm, M * Q, E, false);
     if (door)
         door->final(door->ctx, w->tail_first, w->last);
     for (int l = L - 1; l >= 0; l--) {
@@ -238,10 +251,12 @@ void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, cons
         if (door)
             door->final(door->ctx, w->block[l].first, w->block[l].last);
     }
-    op.linear_bwd(NULL, dw->in, dw->in_b, t->dx + M * E, t->emb, w->in, M * (Q - 1), Cv, E);
-    op.linear_bwd(t->part, dw->p2, dw->b2, t->dx, t->act, w->p2, M, El, E);
-    op.gelu_bwd(t->part, t->part, t->pre, M * El, GELU_ERF);
-    op.linear_bwd(dg, dw->p0, dw->b0, t->part, g, w->p0, M, C, El);
+    op.linear_dw(&dw->in, t->dx + M * E, t->emb, M * (Q - 1));
+    op.linear_dw(&dw->p2, t->dx, t->act, M);
+    op.linear_dx(t->act, t->dx, &w->p2, M, false);
+    op.gelu_bwd(t->act, NULL, t->act, t->pre, M * w->p2.I, GELU_ERF);
+    op.linear_dw(&dw->p0, t->act, g, M);
+    op.linear_dx(dg, t->act, &w->p0, M, false);
     tp->sum(tp, dg, M * C);
     if (door)
         door->final(door->ctx, w->first, w->front_last);

@@ -39,17 +39,19 @@ typedef struct {
 } RqHeadDims;
 
 typedef struct {
-    float *norm1, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *bo, *norm2;
-    float *w1[MAX_DEPTH], *w2[MAX_DEPTH];          /* (2E,E) (E,2E) for each depth */
+    float *norm1, *norm2;
+    Linear wq, wk, wv, wo;
+    Linear w1[MAX_DEPTH], w2[MAX_DEPTH];           /* (2E,E) (E,2E) for each depth */
     int    first, last;
 } RqHeadBlock;
 
 typedef struct {
     RqHeadDims  d;
     const char *part;                              /* "head", "app_head": what its tensors' names begin with */
-    float      *p0, *b0, *p2, *b2, *in, *in_b, *norm;
-    float      *head[MAX_DEPTH], *head_b[MAX_DEPTH];   /* (S,E), NULL if tied; (S) */
-    float      *tie, *tie_b;                       /* (Cv,E) (Cv), NULL if not tied */
+    Linear      p0, p2, in;
+    float      *norm;
+    Linear      head[MAX_DEPTH];                   /* (S,E); tied: a bias, and the codebook in the weight's place */
+    Linear      tie;                               /* (Cv,E), if tied */
     int         first, front_last, tail_first, last;
     RqHeadBlock block[16];
 } RqHead;
@@ -64,7 +66,7 @@ typedef struct {
     float *pre, *act, *emb, *x;                    /* (M,El) (M,El) ((Q-1)M,Cv) (QM,E) */
     float *rstd, *normed, *dnormed;                /* (QM) (QM,E) (QM,E) */
     RqHeadLayerTape layer[16];
-    float *norm, *hid, *dq, *dk, *dv, *datt, *part, *dx;
+    float *norm, *hid, *dq, *dk, *dv, *datt, *dnorm, *dx;
     int32_t *local;                                /* (M) work */
     float   *y, *dy;                               /* tied: (M,Cv) of one depth */
     int32_t *near[MAX_DEPTH];                      /* soft: (S,m); all depths with one codebook use the first */

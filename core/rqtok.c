@@ -68,7 +68,7 @@ static void depth_done(CodesTape *t, double *energy, const Codes *w, int k, int6
     op.residual(t->r, w->table[book(w, k)], t->local, N, Cv, w->S / tp->size);
     tp->sum(tp, t->r, N * Cv);
     if (energy)
-        energy[k + 1] = op.sumsq(t->r, N * Cv);
+        op.sumsq(&energy[k + 1], t->r, N * Cv);
     if (t->left && k == 0)
         op.copy(t->left, t->r, N * Cv);
     else if (t->left)
@@ -80,7 +80,7 @@ void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x
     tp->need(tp, w->first, w->last);
     op.copy(t->r, x, N * w->Cv);
     if (energy)
-        energy[0] = op.sumsq(t->r, N * w->Cv);
+        op.sumsq(&energy[0], t->r, N * w->Cv);
     for (int k = 0; k < w->Q; k++) {
         choose(t, w, k, N, tp);
         depth_done(t, energy, w, k, N, tp);
@@ -113,7 +113,7 @@ void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const
     const int64_t N = (int64_t)image_start[B] * P;
     tp->need(tp, w->first, w->last);
     op.copy(t->r, x, N * w->Cv);
-    energy[0] = op.sumsq(t->r, N * w->Cv);
+    op.sumsq(&energy[0], t->r, N * w->Cv);
     for (int k = 0; k < w->Q; k++) {
         const int i = book(w, k);
         if (!w->shared || k == 0)
@@ -132,15 +132,17 @@ void codes_update(CodesUse *use, Codes *w, const Codes *dw, float decay, Tp *tp)
     double seen[3][MAX_DEPTH] = { { 0 } };                /* restarts, codes in use, entropy */
     *use = (CodesUse){ .books = n };
     for (int k = 0; k < n; k++)
-        count[0][k] = op.code_count(w->count[k], &count[1][k], dw->count[k], Sl, decay);
+        op.code_count(&count[0][k], &count[1][k], w->count[k], dw->count[k], Sl, decay);
     tp_sum_f64(tp, count[0], 2 * MAX_DEPTH);
     for (int k = 0; k < n; k++) {
-        int used = 0;
+        int64_t restarts;
+        int used;
         if (count[0][k] != 0)                             /* else no step has met a vector yet */
             op.code_update(w->table[k], w->sum[k], w->count[k], dw->sum[k], Sl, w->Cv, decay, eps, count[0][k], w->S);
-        seen[0][k] = (double)op.code_restart(w->table[k], w->count[k], w->sum[k], dw->table[k], dw->count[k], Sl, w->Cv, &used);
+        op.code_restart(&restarts, &used, w->table[k], w->count[k], w->sum[k], dw->table[k], dw->count[k], Sl, w->Cv);
+        seen[0][k] = (double)restarts;
         seen[1][k] = used;
-        seen[2][k] = op.entropy(dw->count[k], Sl, count[1][k]);
+        op.entropy(&seen[2][k], dw->count[k], Sl, count[1][k]);
     }
     tp_sum_f64(tp, seen[0], 3 * MAX_DEPTH);
     for (int k = 0; k < n; k++) {

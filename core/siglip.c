@@ -26,9 +26,9 @@ void vision_params(Vision *w, Binder *b)
     w->first = b->next;
     if (has_class(w))
         w->class = param(b, C, 1, -1, INIT_NORMAL, "%s.class", w->part);
-    w->wp  = param(b, C, 3 * w->patch * w->patch, -1, INIT_FAN_IN | DECAY, "%s.patch.w", w->part);
+    w->wp  = param_linear(b, C, 3 * w->patch * w->patch, -1, INIT_FAN_IN | DECAY, "%s.patch.w", w->part);
     if (!has_class(w))
-        w->bp = param(b, C, 1, -1, INIT_ZERO, "%s.patch.b", w->part);
+        w->wp.b = param(b, C, 1, -1, INIT_ZERO, "%s.patch.b", w->part);
     w->pos = param(b, vision_rows(w), C, -1, INIT_NORMAL, "%s.pos", w->part);
     if (has_class(w)) {
         w->pre_w = param(b, C, 1, -1, INIT_ONE, "%s.pre.w", w->part);
@@ -77,7 +77,7 @@ void vision_embed_tiles(VisionTape *t, const Vision *w, const uint8_t *pixels, i
     lay_rows(t, w, tiles);
     op.patches(t->patches, pixels, tile0, tiles, size, scaled, w->image, w->patch, kind, &VISION_COLOURS[w->kind]);
     float *x = has_class(w) ? t->embedded : t->enc.x;
-    op.linear_fwd(has_class(w) ? t->seen : x, t->patches, w->wp, w->bp, IP, 3 * w->patch * w->patch, C);
+    op.linear_fwd(has_class(w) ? t->seen : x, t->patches, &w->wp, IP);
     if (has_class(w)) {
         op.embed_fwd(x, w->class, t->front, N, C, 1);
         op.scatter(x, t->seen, t->row, IP, C);
@@ -93,9 +93,15 @@ void vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I, 
     vision_embed_tiles(t, w, pixels, 0, I, w->image, w->image, RESIZE_BILINEAR, tp);
 }
 
+static Rows rows_of(const VisionTape *t, const Vision *w, int I)
+{
+    return (Rows){ .N = (int64_t)I * vision_rows(w), .B = I, .start = t->start, .pos = t->pos };
+}
+
 float *vision_forward(VisionTape *t, const Vision *w, int from, int to, int I, Tp *tp)
 {
-    float *x = encoder_forward(&t->enc, &w->enc, from, to, (int64_t)I * vision_rows(w), I, t->start, tp);
+    const Rows r = rows_of(t, w, I);
+    float *x = encoder_forward(&t->enc, &w->enc, from, to, &r, tp);
     if (!has_class(w))
         return x;
     op.gather(t->seen, x, t->row, (int64_t)I * w->P, w->enc.d.C);
@@ -106,14 +112,15 @@ void vision_backward_part(float *dx, Vision *dw, VisionTape *t, const Vision *w,
                           const OnGrad *g)
 {
     const int C = w->enc.d.C;
-    const int64_t IP = (int64_t)I * w->P, N = (int64_t)I * vision_rows(w);
+    const int64_t IP = (int64_t)I * w->P;
+    const Rows r = rows_of(t, w, I);
     float *flow = has_class(w) ? t->flow : dx;
     if (has_class(w)) {
         if (t->at != to)
-            op.zero(flow, N * C);                         /* nobody sees the class rows that come out on top */
+            op.zero(flow, r.N * C);                        /* nobody sees the class rows that come out on top */
         op.scatter(flow, dx, t->row, IP, C);
     }
-    encoder_backward_part(flow, &dw->enc, &t->enc, &w->enc, from, to, N, I, t->start, tp, g);
+    encoder_backward(flow, &dw->enc, &t->enc, &w->enc, from, to, &r, tp, g);
     if (has_class(w))
         op.gather(dx, flow, t->row, IP, C);
     t->at = from;
@@ -126,14 +133,14 @@ void vision_backward(float *dx, Vision *dw, VisionTape *t, const Vision *w, int 
     vision_backward_part(dx, dw, t, w, 0, layers, I, tp, g);
     float *dembedded = dx;
     if (has_class(w)) {
-        dembedded = t->enc.part;                          /* the blocks are done with it */
-        op.layernorm_bwd(dembedded, dw->pre_w, dw->pre_b, t->flow, t->embedded, t->mean, t->rstd, w->pre_w, N, C);
+        dembedded = t->enc.dnorm;                         /* the blocks are done with it */
+        op.layernorm_bwd(dembedded, dw->pre_w, dw->pre_b, t->flow, t->embedded, t->mean, t->rstd, w->pre_w, N, C, false);
         op.embed_bwd(dw->class, dembedded, t->front, N, C, 1);
         op.gather(dx, dembedded, t->row, IP, C);
     }
     if (dw->pos)
         op.add_rows_bwd(dw->pos, dembedded, t->pos, N, C);
-    op.linear_bwd(NULL, dw->wp, dw->bp, dx, t->patches, w->wp, IP, 3 * w->patch * w->patch, C);
+    op.linear_dw(&dw->wp, dx, t->patches, IP);
     t->at = -1;
     if (g)
         g->final(g->ctx, w->first, w->last);
@@ -147,14 +154,14 @@ void pool_params(Pool *w, Binder *b, const Vision *v)
     w->ln_w  = param(b, C, 1, -1, INIT_ONE, "pool.ln.w");
     w->ln_b  = param(b, C, 1, -1, INIT_ZERO, "pool.ln.b");
     w->probe = param(b, 1, C, -1, INIT_NORMAL, "pool.probe");
-    w->wq = param(b, C, C, -1, matrix, "pool.attn.wq");   w->bq = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bq");
-    w->wk = param(b, C, C, -1, matrix, "pool.attn.wk");   w->bk = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bk");
-    w->wv = param(b, C, C, -1, matrix, "pool.attn.wv");   w->bv = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bv");
-    w->wo = param(b, C, C, -1, matrix, "pool.attn.wo");   w->bo = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bo");
+    w->wq = param_linear(b, C, C, -1, matrix, "pool.attn.wq");   w->wq.b = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bq");
+    w->wk = param_linear(b, C, C, -1, matrix, "pool.attn.wk");   w->wk.b = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bk");
+    w->wv = param_linear(b, C, C, -1, matrix, "pool.attn.wv");   w->wv.b = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bv");
+    w->wo = param_linear(b, C, C, -1, matrix, "pool.attn.wo");   w->wo.b = param(b, C, 1, -1, INIT_ZERO, "pool.attn.bo");
     w->ln2_w = param(b, C, 1, -1, INIT_ONE, "pool.ln2.w");
     w->ln2_b = param(b, C, 1, -1, INIT_ZERO, "pool.ln2.b");
-    w->w1 = param(b, F, C, -1, matrix, "pool.ffn.w1");    w->b1 = param(b, F, 1, -1, INIT_ZERO, "pool.ffn.b1");
-    w->w2 = param(b, C, F, -1, matrix, "pool.ffn.w2");    w->b2 = param(b, C, 1, -1, INIT_ZERO, "pool.ffn.b2");
+    w->w1 = param_linear(b, F, C, -1, matrix, "pool.ffn.w1");   w->w1.b = param(b, F, 1, -1, INIT_ZERO, "pool.ffn.b1");
+    w->w2 = param_linear(b, C, F, -1, matrix, "pool.ffn.w2");   w->w2.b = param(b, C, 1, -1, INIT_ZERO, "pool.ffn.b2");
     w->last = b->next;
 }
 
@@ -194,15 +201,15 @@ float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v,
     tp->need(tp, w->first, w->last);
     op.layernorm_fwd(t->norm, t->mean, t->rstd, x, w->ln_w, w->ln_b, N, C, v->enc.d.eps);
     op.gather(t->probes, w->probe, t->zeros, I, C);
-    op.linear_fwd(t->q, t->probes, w->wq, w->bq, I, C, C);
-    op.linear_fwd(t->k, t->norm, w->wk, w->bk, N, C, C);
-    op.linear_fwd(t->v, t->norm, w->wv, w->bv, N, C, C);
+    op.linear_fwd(t->q, t->probes, &w->wq, I);
+    op.linear_fwd(t->k, t->norm, &w->wk, N);
+    op.linear_fwd(t->v, t->norm, &w->wv, N);
     op.attention_fwd(t->att, t->lse, t->q, t->k, t->v, I, t->one, keys, H, H, C / H, FULL);
-    op.linear_fwd(t->y, t->att, w->wo, w->bo, I, C, C);
+    op.linear_fwd(t->y, t->att, &w->wo, I);
     op.layernorm_fwd(t->norm2, t->mean2, t->rstd2, t->y, w->ln2_w, w->ln2_b, I, C, v->enc.d.eps);
-    op.linear_fwd(t->pre, t->norm2, w->w1, w->b1, I, C, F);
+    op.linear_fwd(t->pre, t->norm2, &w->w1, I);
     op.gelu_fwd(t->act, t->pre, (int64_t)I * F, GELU_TANH);
-    op.linear_fwd(t->out, t->act, w->w2, w->b2, I, F, C);
+    op.linear_fwd(t->out, t->act, &w->w2, I);
     op.add_fwd(t->out, t->out, t->y, (int64_t)I * C);
     return t->out;
 }
@@ -212,21 +219,24 @@ void pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Po
     const int C = v->enc.d.C, F = v->enc.d.F, H = v->enc.d.H;
     const int64_t N = (int64_t)I * v->P;
     int32_t *keys = (int32_t *)t->tmp;
-    op.linear_bwd(NULL, dw->w2, dw->b2, dout, t->act, w->w2, I, F, C);
-    op.linear_bwd(t->act, NULL, NULL, dout, NULL, w->w2, I, F, C);
-    op.gelu_bwd(t->act, t->act, t->pre, (int64_t)I * F, GELU_TANH);
-    op.linear_bwd(t->datt, dw->w1, dw->b1, t->act, t->norm2, w->w1, I, C, F);
-    op.layernorm_bwd(t->dy, dw->ln2_w, dw->ln2_b, t->datt, t->y, t->mean2, t->rstd2, w->ln2_w, I, C);
-    op.add_fwd(t->dy, t->dy, dout, (int64_t)I * C);
-    op.linear_bwd(t->datt, dw->wo, dw->bo, t->dy, t->att, w->wo, I, C, C);
+    op.linear_dw(&dw->w2, dout, t->act, I);
+    op.linear_dx(t->act, dout, &w->w2, I, false);
+    op.gelu_bwd(t->act, NULL, t->act, t->pre, (int64_t)I * F, GELU_TANH);
+    op.linear_dw(&dw->w1, t->act, t->norm2, I);
+    op.linear_dx(t->datt, t->act, &w->w1, I, false);
+    op.copy(t->dy, dout, (int64_t)I * C);
+    op.layernorm_bwd(t->dy, dw->ln2_w, dw->ln2_b, t->datt, t->y, t->mean2, t->rstd2, w->ln2_w, I, C, true);
+    op.linear_dw(&dw->wo, t->dy, t->att, I);
+    op.linear_dx(t->datt, t->dy, &w->wo, I, false);
     pool_starts(t, keys, I, v->P);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, t->att, t->lse, t->q, t->k, t->v, I, t->one, keys, H, H, C / H, FULL);
-    op.linear_bwd(t->dprobe, dw->wq, dw->bq, t->dq, t->probes, w->wq, I, C, C);
+    op.linear_dw(&dw->wq, t->dq, t->probes, I);
+    op.linear_dx(t->dprobe, t->dq, &w->wq, I, false);
     if (dw->probe)
         op.add_rows_bwd(dw->probe, t->dprobe, t->zeros, I, C);
-    op.linear_bwd(t->dnorm, dw->wk, dw->bk, t->dk, t->norm, w->wk, N, C, C);
-    op.linear_bwd(NULL, dw->wv, dw->bv, t->dv, t->norm, w->wv, N, C, C);
-    op.linear_bwd(t->tmp, NULL, NULL, t->dv, NULL, w->wv, N, C, C);
-    op.add_fwd(t->dnorm, t->dnorm, t->tmp, N * C);
-    op.layernorm_bwd(dx, dw->ln_w, dw->ln_b, t->dnorm, x, t->mean, t->rstd, w->ln_w, N, C);
+    op.linear_dw(&dw->wk, t->dk, t->norm, N);
+    op.linear_dw(&dw->wv, t->dv, t->norm, N);
+    op.linear_dx(t->dnorm, t->dk, &w->wk, N, false);
+    op.linear_dx(t->dnorm, t->dv, &w->wv, N, true);
+    op.layernorm_bwd(dx, dw->ln_w, dw->ln_b, t->dnorm, x, t->mean, t->rstd, w->ln_w, N, C, false);
 }

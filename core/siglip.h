@@ -33,20 +33,23 @@ typedef struct {
     const char *part;                      /* "vision", "tokenizer": what its tensors' names begin with */
     int     kind, image, patch, P;
     Encoder enc;
-    float  *wp, *bp, *pos;                 /* (C, 3 patch^2) (C) (R,C) */
-    float  *class, *pre_w, *pre_b;         /* (C) each, CLIP's alone; it has no bp */
+    Linear  wp;                            /* (C, 3 patch^2) */
+    float  *pos;                           /* (R,C) */
+    float  *class, *pre_w, *pre_b;         /* (C) each, CLIP's alone; its wp has no bias */
     int     first, last;
 } Vision;
 
 typedef struct {                           /* attention pooling, needed by the contrast stage alone */
-    float *ln_w, *ln_b, *probe, *wq, *bq, *wk, *bk, *wv, *bv, *wo, *bo, *ln2_w, *ln2_b, *w1, *b1, *w2, *b2;
+    float *ln_w, *ln_b, *probe, *ln2_w, *ln2_b;
+    Linear wq, wk, wv, wo, w1, w2;
     int    first, last;
 } Pool;
 
 typedef struct {
     Encoder enc;
     int     V, max_len;
-    float  *embed, *pos, *ln_w, *ln_b, *proj, *proj_b;     /* (V,C) (max_len,C) (C) (C) (Cv,C) (Cv) */
+    float  *embed, *pos, *ln_w, *ln_b;     /* (V,C) (max_len,C) (C) (C) */
+    Linear  proj;                          /* (Cv,C) */
     int     Cv, first, last, tail_first, tail_last;
 } TextTower;
 

@@ -151,9 +151,8 @@ static void text_loss(Model *m, const Losses *global, Losses *sum)
     const bool train = m->c.train;
     m->tp->need(m->tp, m->w.decoder.p_lm_head, m->w.decoder.p_lm_head + 1);
     op.gather(m->rows, m->decoder.h, s->text_row, s->text, C);
-    sum->text += xent_rows(train ? m->drows : NULL, m->dw.decoder.lm_head, NULL, m->rows, m->w.decoder.lm_head, NULL,
-                           s->text_id, NULL, s->text, C, m->c.decoder.V, train ? (float)(1 / global->n_text) : 0, &m->xent,
-                           m->tp);
+    sum->text += xent_rows(train ? m->drows : NULL, &m->dw.decoder.lm_head, m->rows, &m->w.decoder.lm_head, s->text_id, NULL,
+                           s->text, train ? (float)(1 / global->n_text) : 0, &m->xent, m->tp);
     sum->n_text += (double)s->text;
     if (train)
         op.scatter_add(m->dh, m->drows, s->text_row, s->text, C);
@@ -220,7 +219,7 @@ static void lm_forward(Model *m, const Batch *b, const Losses *global, Losses *s
         op.gather(m->rows, image, s->image_src, s->images, C);
         op.scatter(m->decoder.x, m->rows, s->image_row, s->images, C);
     }
-    llama_forward(&m->decoder, &m->w.decoder, s->N, s->B, s->start, s->pos, m->tp);
+    llama_forward(&m->decoder, &m->w.decoder, &(Rows){ s->N, s->B, s->start, s->pos }, m->tp);
     if (m->c.train)
         op.zero(m->dh, s->N * C);
     if (s->text)
@@ -237,7 +236,7 @@ static void lm_backward(Model *m, const Batch *b, const OnGrad *g)
     const int64_t rows = rows_of(m, b->I);
     if (m->visual_rows)
         visual_backward(m, g);
-    float *dx = llama_backward(&m->dw.decoder, &m->decoder, m->dh, &m->w.decoder, s->N, s->B, s->start, s->pos, m->tp, g);
+    float *dx = llama_backward(&m->dw.decoder, &m->decoder, m->dh, &m->w.decoder, &(Rows){ s->N, s->B, s->start, s->pos }, m->tp, g);
     llama_embed_backward(&m->dw.decoder, dx, &m->w.decoder, s->id, m->local, s->N, m->tp);
     if (g)
         g->final(g->ctx, m->w.decoder.p_embed, m->w.decoder.p_embed + 1);

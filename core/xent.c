@@ -13,15 +13,15 @@ void xent_work(XentWork *t, Arena *a, int V, const Tp *tp)
     t->target = TAKE(a, float, t->chunk);
 }
 
-double xent_rows(float *dx, float *dw, float *db, const float *x, const float *w, const float *b, const int32_t *y,
-                 const XentSoft *soft, int64_t N, int I, int V, float scale, XentWork *t, Tp *tp)
+double xent_rows(float *dx, Linear *dw, const float *x, const Linear *w, const int32_t *y, const XentSoft *soft, int64_t N,
+                 float scale, XentWork *t, Tp *tp)
 {
-    const int Vl = V / tp->size, v0 = tp->rank * Vl;
-    double loss = 0;
+    const int I = w->I, Vl = w->O, v0 = tp->rank * Vl;
+    double loss = 0, part;
     for (int64_t n0 = 0; n0 < N; n0 += t->chunk) {
         const int64_t n = min64(t->chunk, N - n0);
         const float *xn = x + n0 * I;
-        op.linear_fwd(t->z, xn, w, b, n, I, Vl);
+        op.linear_fwd(t->z, xn, w, n);
         op.xent_max(t->max, t->z, n, Vl);
         tp->max(tp, t->max, n);
         op.xent_sum(t->sum, t->target, t->z, t->max, y + n0, n, Vl, v0);
@@ -29,13 +29,15 @@ double xent_rows(float *dx, float *dw, float *db, const float *x, const float *w
             op.xent_soft_target(t->target, t->z, y + n0, soft, n, Vl, v0);
         tp->sum(tp, t->sum, n);
         tp->sum(tp, t->target, n);
-        loss += op.xent_loss(t->max, t->sum, t->target, n);
+        op.xent_loss(&part, t->max, t->sum, t->target, n);
+        loss += part;
         if (!dx)
             continue;
         op.xent_bwd(t->z, t->max, t->sum, soft ? NULL : y + n0, n, Vl, v0, scale);
         if (soft)
             op.xent_soft_bwd(t->z, y + n0, soft, n, Vl, v0, scale);
-        op.linear_bwd(dx + n0 * I, dw, db, t->z, xn, w, n, I, Vl);
+        op.linear_dw(dw, t->z, xn, n);
+        op.linear_dx(dx + n0 * I, t->z, w, n, false);
         tp->sum(tp, dx + n0 * I, n * I);
     }
     return loss;

@@ -30,6 +30,6 @@ typedef struct {
 void xent_work(XentWork *t, Arena *a, int V, const Tp *tp);
 
 /* Sum of the rows' losses.  Every y is a valid id; soft (V,m), the same on every rank, or NULL: y itself is the target.
-   dx NULL: forward only; else dx (N,I) is overwritten and dw, db (each NULL where frozen) accumulate.  Collective over tp. */
-double xent_rows(float *dx, float *dw, float *db, const float *x, const float *w, const float *b, const int32_t *y,
-                 const XentSoft *soft, int64_t N, int I, int V, float scale, XentWork *t, Tp *tp);
+   dx NULL: forward only; else dx (N,I) is overwritten and dw accumulates.  w: this rank's V / tp->size rows.  Collective over tp. */
+double xent_rows(float *dx, Linear *dw, const float *x, const Linear *w, const int32_t *y, const XentSoft *soft, int64_t N,
+                 float scale, XentWork *t, Tp *tp);

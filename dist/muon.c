@@ -70,20 +70,22 @@ static void orthogonalize_here(float *x, int rows, int cols, Arena *arena)
     const int64_t nx = (int64_t)rows * cols, na = (int64_t)s * s;
     const ArenaMark m = arena_mark(arena);
     const Work w = take_work(arena, nx, na);
-    op.scale(x, nx, inverse_norm(op.sumsq(x, nx)));
+    double sumsq;
+    op.sumsq(&sumsq, x, nx);
+    op.scale(x, nx, inverse_norm(sumsq));
     for (int i = 0; i < STEPS; i++) {
         if (rows <= cols) {
-            op.linear_fwd(w.a, x, x, NULL, s, cols, s);                     /* X X^T */
+            op.linear_fwd(w.a, x, &(Linear){ x, NULL, cols, s }, s);        /* X X^T */
         } else {
             op.zero(w.a, na);
-            op.linear_bwd(NULL, w.a, NULL, x, x, NULL, rows, s, s);         /* X^T X */
+            op.linear_dw(&(Linear){ w.a, NULL, s, s }, x, x, rows);         /* X^T X */
         }
-        op.linear_fwd(w.b, w.a, w.a, NULL, s, s, s);
+        op.linear_fwd(w.b, w.a, &(Linear){ w.a, NULL, s, s }, s);
         op.blend(w.b, w.a, na, NS_B, NS_C);
         if (rows <= cols)
-            op.linear_bwd(w.y, NULL, NULL, w.b, NULL, x, s, cols, s);       /* B X */
+            op.linear_dx(w.y, w.b, &(Linear){ x, NULL, cols, s }, s, false);    /* B X */
         else
-            op.linear_fwd(w.y, x, w.b, NULL, rows, s, s);                   /* X B */
+            op.linear_fwd(w.y, x, &(Linear){ w.b, NULL, s, s }, rows);      /* X B */
         op.blend(x, w.y, nx, 1, NS_A);
     }
     arena_release(arena, m);
@@ -116,7 +118,10 @@ static void orthogonalize_grid(Muon *u, const MuonShape *s, float *block, double
 static void by_grid(Muon *u, float *const *block)
 {
     for (int i = 0; i < u->n; i++)
-        u->sumsq[i] = u->way[i] == MUON_GRID ? op.sumsq(block[i], block_floats(u, &u->shape[i])) : 0;
+        if (u->way[i] == MUON_GRID)
+            op.sumsq(&u->sumsq[i], block[i], block_floats(u, &u->shape[i]));
+        else
+            u->sumsq[i] = 0;
     comm_sum_f64(u->comm, u->sumsq, u->n);
     for (int i = 0; i < u->n; i++)
         if (u->way[i] == MUON_GRID)

@@ -117,8 +117,11 @@ static void add_squares(Exact *sum, const Optim *o, const float *piece, int i, S
             exact_add(sum, o->columns[c]);
         return;
     }
-    for (int r = s.row; r < s.row + s.rows; r++)
-        exact_add(sum, op.sumsq(piece + (int64_t)r * ld, ld));
+    for (int r = s.row; r < s.row + s.rows; r++) {
+        double row;
+        op.sumsq(&row, piece + (int64_t)r * ld, ld);
+        exact_add(sum, row);
+    }
 }
 
 double optim_norm(const Optim *o, const float *grads)

@@ -106,8 +106,10 @@ static void flush(Eval *v)
     model_forward(m, b, &one, &v->sum);
     if (m->c.stage == STAGE_CONTRAST) {                     /* pairs: the sequences that have a picture */
         v->own.pairs += b->I;
-        for (int i = 0; i < b->I; i++)
-            v->own.nearest += op.pick(m->contrast.z + (int64_t)i * b->I, b->I, 0, 0) == i;
+        for (int32_t i = 0, nearest; i < b->I; i++) {
+            op.pick(&nearest, m->contrast.z + (int64_t)i * b->I, b->I, 0, 0);
+            v->own.nearest += nearest == i;
+        }
     }
     gather_clear(&v->batch);
 }

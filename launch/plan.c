@@ -233,12 +233,12 @@ static void places_print(const PlanRank *r)
     }
 }
 
-static void flops_print(const Model *whole, const PlanRank *r)
+static void flops_print(const PlanRank *alone, const PlanRank *r)
 {
     const Config *c = r->c;
-    const Flops f = plan_flops(whole), mine = plan_flops(&r->model);
+    const Flops f = alone->dry.sample, mine = r->dry.sample;
     char a[32], b[32], all[32], rank[32];
-    printf("\nflops of a sample: a picture, and text up to %d rows\n", whole->c.max_len);
+    printf("\nflops of a sample: a picture, and text up to %d rows\n", alone->model.c.max_len);
     printf("  %-12s %10s\n", "forward", brief_flops(f.forward, a));
     printf("  %-12s %10s   %s for train.global_batch = %d, %s on each rank\n", "a step", brief_flops(f.step, b),
            brief_flops(f.step * c->train.global_batch, all), c->train.global_batch,
@@ -332,7 +332,7 @@ static void print(const Config *c, const ModelConf *conf, const PlanRank *r, Pla
     if (conf->stage < STAGE_PRETRAIN)
         return;
     places_print(r);
-    flops_print(&alone->model, r);
+    flops_print(alone, r);
     if (rates)
         time_print(r, rates);
 }

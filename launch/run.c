@@ -208,7 +208,7 @@ static bool codes_match(const Run *r, Err *e)
     const int kinds = s->appearance_model ? 2 : 1;
     if (m->c.stage < STAGE_PRETRAIN || !(m->parts & (PART_CODES | PART_APP_CODES)))
         return true;
-    if (!m->c.codes_given && m->dw.vision.wp && !model_has(m, PART_TOKENIZER))
+    if (!m->c.codes_given && m->dw.vision.wp.w && !model_has(m, PART_TOKENIZER))
         return err_set(e, EXIT_CONFIG, "train.trainable", "pack with data.codes, so that the codes stay what they are",
                        "the vision tower is to learn, and the shards have no codes: the targets would move with it");
     if (!m->c.codes_given)
@@ -238,10 +238,10 @@ double run_sgemm(float *room)
 {
     enum { N = 512, TIMES = 4 };
     float *x = room, *y = x + N * N, *z = y + N * N;
-    op.linear_fwd(z, x, y, NULL, N, N, N);
+    op.linear_fwd(z, x, &(Linear){ y, NULL, N, N }, N);
     double t = now();
     for (int i = 0; i < TIMES; i++)
-        op.linear_fwd(z, x, y, NULL, N, N, N);
+        op.linear_fwd(z, x, &(Linear){ y, NULL, N, N }, N);
     t = now() - t;
     return TIMES * 2.0 * N * N * N / t;
 }

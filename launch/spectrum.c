@@ -236,7 +236,9 @@ BookUse spectrum_use(const float *count, int S)
         u.total += count[j];
     for (int j = 0; j < S; j++)
         u.used += count[j] > USED * u.total / S;
-    u.perplexity = u.total > 0 ? exp(op.entropy(count, S, u.total)) : 0;
+    double entropy;
+    op.entropy(&entropy, count, S, u.total);
+    u.perplexity = u.total > 0 ? exp(entropy) : 0;
     return u;
 }
 
@@ -249,8 +251,11 @@ static double copies(const float *e, int S, int C)
     float *d = malloc((size_t)S * M * sizeof *d);
     CHECK(id && d, "no memory for the distances of %d codes", S);
     op.nearest_m(id, d, e, S, C, M);
-    for (int j = 0; j < S; j++)
-        n += d[j * M + 1] <= COPY * COPY * op.sumsq(e + (int64_t)j * C, C);
+    for (int j = 0; j < S; j++) {
+        double size;
+        op.sumsq(&size, e + (int64_t)j * C, C);
+        n += d[j * M + 1] <= COPY * COPY * size;
+    }
     free(id);
     free(d);
     return n;

@@ -46,13 +46,15 @@ static double alone(Run *r, const StepState *s, int i)
     Model *m = &r->model;
     const Params *t = &m->table;
     Losses one = { 0 };
-    double sum = 0;
+    double sum = 0, one_of;
     op.zero(m->grads, t->grads);
     model_forward(m, &s->data->batch[i], &s->targets, &one);
     model_backward(m, &s->data->batch[i], NULL);
     for (int k = 0; k < t->n; k++)
-        if (t->p[k].grad >= 0 && !(t->p[k].flags & STATE) && params_speak(t, k))
-            sum += op.sumsq(m->grads + t->p[k].grad, t->p[k].count);
+        if (t->p[k].grad >= 0 && !(t->p[k].flags & STATE) && params_speak(t, k)) {
+            op.sumsq(&one_of, m->grads + t->p[k].grad, t->p[k].count);
+            sum += one_of;
+        }
     comm_sum_f64(r->grid.tp, &sum, 1);
     return isfinite(model_loss(m, &one)) && isfinite(sum) ? sqrt(sum) : NAN;
 }

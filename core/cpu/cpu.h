@@ -22,8 +22,9 @@
 enum { PARALLEL = 32768 };      /* fewer elements than this are not worth waking threads for */
 
 /* cpu_linear.c */
-void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, int64_t N, int I, int O);
-void cpu_linear_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O);
+void cpu_linear_fwd(float *out, const float *x, const Linear *w, int64_t N);
+void cpu_linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add);
+void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N);
 
 /* cpu_product.c */
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
@@ -35,18 +36,21 @@ void blas_alone_end(int threads);
 
 /* cpu_norm.c */
 void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps);
-void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C);
-void cpu_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C, float eps);
-void cpu_layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
-                       const float *rstd, const float *w, int64_t N, int C);
+void cpu_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);
+void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add);
+void cpu_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N, int C, float eps);
+void cpu_add_layernorm_fwd(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w,
+                           const float *bias, int64_t N, int C, float eps);
+void cpu_layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean,
+                       const float *rstd, const float *w, int64_t N, int C, bool add);
 void cpu_l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps);
 void cpu_l2norm_bwd(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
 
 /* cpu_act.c */
 void cpu_gelu_fwd(float *out, const float *x, int64_t n, int kind);
-void cpu_gelu_bwd(float *dx, const float *dout, const float *x, int64_t n, int kind);
+void cpu_gelu_bwd(float *dx, float *act, const float *dout, const float *x, int64_t n, int kind);
 void cpu_swiglu_fwd(float *out, const float *gate, const float *up, int64_t n);
-void cpu_swiglu_bwd(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
+void cpu_swiglu_bwd(float *dgate, float *dup, float *act, const float *dout, const float *gate, const float *up, int64_t n);
 void cpu_add_fwd(float *out, const float *a, const float *b, int64_t n);
 void cpu_scale(float *x, int64_t n, float factor);
 void cpu_zero(float *x, int64_t n);
@@ -78,10 +82,10 @@ void cpu_depth_attention_bwd(float *dq, float *dk, float *dv, const float *datt,
                              const float *k, const float *v, int Q, int64_t N, int H, int D);
 
 /* cpu_loss.c */
-void   cpu_xent_max(float *max, const float *z, int64_t N, int Vl);
-void   cpu_xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);
-void   cpu_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);
-double cpu_xent_loss(const float *max, const float *sum, const float *target, int64_t N);
+void cpu_xent_max(float *max, const float *z, int64_t N, int Vl);
+void cpu_xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);
+void cpu_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);
+void cpu_xent_loss(double *loss, const float *max, const float *sum, const float *target, int64_t N);
 
 /* cpu_rq.c */
 void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S);
@@ -90,16 +94,16 @@ void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int 
 void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S);
 
 /* cpu_noise.c */
-void   cpu_fill(float *x, int64_t n, float value);
-void   cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
-void   cpu_noise_mix(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
-double cpu_mse(float *dx, const float *x, const float *want, int64_t N, int C, float scale);
+void cpu_fill(float *x, int64_t n, float value);
+void cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
+void cpu_noise_mix(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);
+void cpu_mse(double *loss, float *dx, const float *x, const float *want, int64_t N, int C, float scale);
 
 /* cpu_optim.c */
-double cpu_sumsq(const float *x, int64_t n);
-void   cpu_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld);
-void   cpu_blend(float *y, const float *x, int64_t n, float a, float b);
-void   cpu_to_bf16(uint16_t *out, const float *x, int64_t n);
-void   cpu_from_bf16(float *out, const uint16_t *x, int64_t n);
-void   cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
-                 float decay, int64_t step, float gscale);
+void cpu_sumsq(double *out, const float *x, int64_t n);
+void cpu_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld);
+void cpu_blend(float *y, const float *x, int64_t n, float a, float b);
+void cpu_to_bf16(uint16_t *out, const float *x, int64_t n);
+void cpu_from_bf16(float *out, const uint16_t *x, int64_t n);
+void cpu_adamw(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps,
+               float decay, int64_t step, float gscale);

@@ -1,6 +1,7 @@
 /* cpu_depth.c -- attention over the few depths of one position: too small for BLAS, direct loops */
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
+#include "core/prof.h"
 
 /* The rows of one (n, head) at depths 0, 1, ... lie `step` floats apart. */
 static inline float dot(const float *a, const float *b, int D)
@@ -44,6 +45,7 @@ static void depths_fwd(float *att, float *prob, const float *q, const float *k, 
 void cpu_depth_attention_fwd(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D)
 {
     const int64_t step = N * H * D;
+    prof_gemm(N * H, Q * (Q + 1), D);
 #pragma omp parallel for if (Q * step >= PARALLEL)
     for (int64_t row = 0; row < N * H; row++) {
         const int64_t at = row * D;
@@ -87,6 +89,7 @@ void cpu_depth_attention_bwd(float *dq, float *dk, float *dv, const float *datt,
                              const float *k, const float *v, int Q, int64_t N, int H, int D)
 {
     const int64_t step = N * H * D;
+    prof_gemm(N * H, 2 * Q * (Q + 1), D);
 #pragma omp parallel for if (Q * step >= PARALLEL)
     for (int64_t row = 0; row < N * H; row++) {
         const int64_t at = row * D;

@@ -18,8 +18,10 @@ static void linear_row(float *out, const float *x, const float *w, int I, int O,
     }
 }
 
-void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, int64_t N, int I, int O)
+void cpu_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
 {
+    const int I = w->I, O = w->O;
+    const float *b = w->b;
     if (N == 0)
         return;
     prof_gemm(N, O, I);
@@ -30,9 +32,17 @@ void cpu_linear_fwd(float *out, const float *x, const float *w, const float *b, 
     }
     const float beta = b ? 1 : 0;
     if (N == 1)
-        linear_row(out, x, w, I, O, beta);
+        linear_row(out, x, w->w, I, O, beta);
     else
-        cpu_product(out, O, x, I, false, w, I, true, N, O, I, 1, beta);
+        cpu_product(out, O, x, I, false, w->w, I, true, N, O, I, 1, beta);
+}
+
+void cpu_linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add)
+{
+    if (N == 0)
+        return;
+    prof_gemm(N, w->I, w->O);
+    cpu_product(dx, w->I, dout, w->O, false, w->w, w->I, false, N, w->I, w->O, 1, add ? 1 : 0);
 }
 
 /* db[c] += sum of column c: blocks of 64 rows, so that rounding grows with N/64 instead of N. */
@@ -57,18 +67,15 @@ static void column_sums(float *db, const float *dout, int64_t N, int O)
     }
 }
 
-void cpu_linear_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *w, int64_t N, int I, int O)
+void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
 {
+    const int I = dw->I, O = dw->O;
     if (N == 0)
         return;
-    if (dx) {
-        prof_gemm(N, I, O);
-        cpu_product(dx, I, dout, O, false, w, I, false, N, I, O, 1, 0);
-    }
-    if (dw) {
+    if (dw->w) {
         prof_gemm(O, I, N);
-        cpu_product(dw, I, dout, O, true, x, I, false, O, I, (int)N, 1, 1);
+        cpu_product(dw->w, I, dout, O, true, x, I, false, O, I, (int)N, 1, 1);
     }
-    if (db)
-        column_sums(db, dout, N, O);
+    if (dw->b)
+        column_sums(dw->b, dout, N, O);
 }

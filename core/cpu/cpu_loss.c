@@ -44,10 +44,9 @@ void cpu_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y
     }
 }
 
-double cpu_xent_loss(const float *max, const float *sum, const float *target, int64_t N)
+void cpu_xent_loss(double *loss, const float *max, const float *sum, const float *target, int64_t N)
 {
-    double loss = 0;
+    *loss = 0;
     for (int64_t n = 0; n < N; n++)
-        loss += (double)max[n] + log((double)sum[n]) - (double)target[n];
-    return loss;
+        *loss += (double)max[n] + log((double)sum[n]) - (double)target[n];
 }

@@ -35,7 +35,7 @@ void cpu_noise_mix(float *out, const float *x, const float *noise, const int32_t
 }
 
 /* The range is cut into pieces by its length alone, so the order of summation does not depend on the threads. */
-double cpu_mse(float *dx, const float *x, const float *want, int64_t N, int C, float scale)
+void cpu_mse(double *loss, float *dx, const float *x, const float *want, int64_t N, int C, float scale)
 {
     enum { PIECES = 256 };
     double part[PIECES] = { 0 };
@@ -58,5 +58,5 @@ double cpu_mse(float *dx, const float *x, const float *want, int64_t N, int C, f
     double sum = 0;
     for (int64_t p = 0; p < pieces; p++)
         sum += part[p];
-    return sum / C;
+    *loss = sum / C;
 }

@@ -15,17 +15,35 @@ static inline float dot(const float *a, const float *b, int C)
     return sum;
 }
 
+static inline float rmsnorm_row(float *out, const float *x, const float *w, int C, float eps)
+{
+    const float r = 1.f / sqrtf(dot(x, x, C) / (float)C + eps);
+#pragma omp simd
+    for (int c = 0; c < C; c++)
+        out[c] = x[c] * r * w[c];
+    return r;
+}
+
+static inline void add_row(float *sum, const float *a, const float *b, int C)
+{
+#pragma omp simd
+    for (int c = 0; c < C; c++)
+        sum[c] = a[c] + b[c];
+}
+
 void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps)
 {
 #pragma omp parallel for if (N * C >= PARALLEL)
+    for (int64_t n = 0; n < N; n++)
+        rstd[n] = rmsnorm_row(out + n * C, x + n * C, w, C, eps);
+}
+
+void cpu_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps)
+{
+#pragma omp parallel for if (N * C >= PARALLEL)
     for (int64_t n = 0; n < N; n++) {
-        const float *row = x + n * C;
-        const float r = 1.f / sqrtf(dot(row, row, C) / (float)C + eps);
-        float *to = out + n * C;
-#pragma omp simd
-        for (int c = 0; c < C; c++)
-            to[c] = row[c] * r * w[c];
-        rstd[n] = r;
+        add_row(sum + n * C, a + n * C, b + n * C, C);
+        rstd[n] = rmsnorm_row(out + n * C, sum + n * C, w, C, eps);
     }
 }
 
@@ -57,7 +75,7 @@ static void weight_gradients(float *dw, float *db, const float *dout, const floa
     }
 }
 
-void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C)
+void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add)
 {
     if (dw)
         weight_gradients(dw, NULL, dout, x, NULL, rstd, N, C);
@@ -75,38 +93,55 @@ void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, co
         float *to = dx + n * C;
 #pragma omp simd
         for (int c = 0; c < C; c++)
-            to[c] = r * (d[c] * w[c] - row[c] * along);
+            to[c] = (add ? to[c] : 0.f) + r * (d[c] * w[c] - row[c] * along);
     }
 }
 
-void cpu_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N, int C, float eps)
+/* Statistics: (mean, rstd). */
+typedef struct { float mean, rstd; } Stats;
+
+static inline Stats layernorm_row(float *out, const float *x, const float *w, const float *bias, int C, float eps)
+{
+    float sum = 0, square = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int c = 0; c < C; c++)
+        sum += x[c];
+    const float m = sum / (float)C;
+#pragma omp simd reduction(+ : square)
+    for (int c = 0; c < C; c++)
+        square += (x[c] - m) * (x[c] - m);
+    const float r = 1.f / sqrtf(square / (float)C + eps);
+#pragma omp simd
+    for (int c = 0; c < C; c++)
+        out[c] = madd((x[c] - m) * r, w[c], bias ? bias[c] : 0.f);
+    return (Stats){ m, r };
+}
+
+void cpu_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N, int C, float eps)
 {
 #pragma omp parallel for if (N * C >= PARALLEL)
     for (int64_t n = 0; n < N; n++) {
-        const float *row = x + n * C;
-        float sum = 0, square = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int c = 0; c < C; c++)
-            sum += row[c];
-        const float m = sum / (float)C;
-#pragma omp simd reduction(+ : square)
-        for (int c = 0; c < C; c++)
-            square += (row[c] - m) * (row[c] - m);
-        const float r = 1.f / sqrtf(square / (float)C + eps);
-        float *to = out + n * C;
-#pragma omp simd
-        for (int c = 0; c < C; c++)
-            to[c] = madd((row[c] - m) * r, w[c], b ? b[c] : 0.f);
-        mean[n] = m;
-        rstd[n] = r;
+        const Stats s = layernorm_row(out + n * C, x + n * C, w, bias, C, eps);
+        mean[n] = s.mean, rstd[n] = s.rstd;
     }
 }
 
-void cpu_layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
-                       const float *rstd, const float *w, int64_t N, int C)
+void cpu_add_layernorm_fwd(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w,
+                           const float *bias, int64_t N, int C, float eps)
 {
-    if (dw || db)
-        weight_gradients(dw, db, dout, x, mean, rstd, N, C);
+#pragma omp parallel for if (N * C >= PARALLEL)
+    for (int64_t n = 0; n < N; n++) {
+        add_row(sum + n * C, a + n * C, b + n * C, C);
+        const Stats s = layernorm_row(out + n * C, sum + n * C, w, bias, C, eps);
+        mean[n] = s.mean, rstd[n] = s.rstd;
+    }
+}
+
+void cpu_layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean,
+                       const float *rstd, const float *w, int64_t N, int C, bool add)
+{
+    if (dw || dbias)
+        weight_gradients(dw, dbias, dout, x, mean, rstd, N, C);
     if (!dx)
         return;
 #pragma omp parallel for if (N * C >= PARALLEL)
@@ -125,7 +160,7 @@ void cpu_layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const
         float *to = dx + n * C;
 #pragma omp simd
         for (int c = 0; c < C; c++)
-            to[c] = r * (d[c] * w[c] - sum - (row[c] - m) * along);
+            to[c] = (add ? to[c] : 0.f) + r * (d[c] * w[c] - sum - (row[c] - m) * along);
     }
 }
 

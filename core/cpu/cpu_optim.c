@@ -4,7 +4,7 @@
 #include "core/half.h"
 
 /* The range is cut into pieces by its length alone, so the order of summation does not depend on the threads. */
-double cpu_sumsq(const float *x, int64_t n)
+void cpu_sumsq(double *out, const float *x, int64_t n)
 {
     enum { PIECES = 256 };
     double part[PIECES] = { 0 };
@@ -21,7 +21,7 @@ double cpu_sumsq(const float *x, int64_t n)
     double sum = 0;
     for (int64_t p = 0; p < pieces; p++)
         sum += part[p];
-    return sum;
+    *out = sum;
 }
 
 /* Each column is added up in the order of its rows, whatever columns are asked for. */

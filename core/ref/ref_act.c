@@ -39,10 +39,15 @@ void ref_gelu_fwd(float *out, const float *x, int64_t n, int kind)
         out[i] = (float)gelu(x[i], kind);
 }
 
-void ref_gelu_bwd(float *dx, const float *dout, const float *x, int64_t n, int kind)
+void ref_gelu_bwd(float *dx, float *act, const float *dout, const float *x, int64_t n, int kind)
 {
-    for (int64_t i = 0; dx && i < n; i++)
-        dx[i] = (float)(dout[i] * gelu_slope(x[i], kind));
+    for (int64_t i = 0; i < n; i++) {
+        const float d = dout[i], xi = x[i];
+        if (dx)
+            dx[i] = (float)(d * gelu_slope(xi, kind));
+        if (act)
+            act[i] = (float)gelu(xi, kind);
+    }
 }
 
 void ref_swiglu_fwd(float *out, const float *gate, const float *up, int64_t n)
@@ -51,14 +56,16 @@ void ref_swiglu_fwd(float *out, const float *gate, const float *up, int64_t n)
         out[i] = (float)(gate[i] * sigmoid(gate[i]) * up[i]);
 }
 
-void ref_swiglu_bwd(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n)
+void ref_swiglu_bwd(float *dgate, float *dup, float *act, const float *dout, const float *gate, const float *up, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        double g = gate[i], s = sigmoid(g);
+        const double g = gate[i], u = up[i], d = dout[i], s = sigmoid(g);
         if (dgate)
-            dgate[i] = (float)(dout[i] * up[i] * s * (1 + g * (1 - s)));
+            dgate[i] = (float)(d * u * s * (1 + g * (1 - s)));
         if (dup)
-            dup[i] = (float)(dout[i] * g * s);
+            dup[i] = (float)(d * g * s);
+        if (act)
+            act[i] = (float)(g * s * u);
     }
 }
 

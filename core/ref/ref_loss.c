@@ -56,12 +56,11 @@ void ref_xent_soft_bwd(float *z, const int32_t *y, const XentSoft *soft, int64_t
     }
 }
 
-double ref_xent_loss(const float *max, const float *sum, const float *target, int64_t N)
+void ref_xent_loss(double *loss, const float *max, const float *sum, const float *target, int64_t N)
 {
-    double loss = 0;
+    *loss = 0;
     for (int64_t n = 0; n < N; n++)
-        loss += max[n] + log(sum[n]) - target[n];
-    return loss;
+        *loss += max[n] + log(sum[n]) - target[n];
 }
 
 /* -log sigmoid(x); no exp overflows */
@@ -70,16 +69,17 @@ static double neg_log_sigmoid(double x)
     return fmax(-x, 0) + log1p(exp(-fabs(x)));
 }
 
-double ref_sigmoid_contrast(float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B,
-                            float factor)
+void ref_sigmoid_contrast(double *loss, float *z, float *dlogscale, float *dbias, const float *logscale, const float *bias, int B,
+                          float factor)
 {
-    double scale = exp(*logscale), loss = 0, dscale = 0, db = 0;
+    double scale = exp(*logscale), dscale = 0, db = 0;
+    *loss = 0;
     for (int i = 0; i < B; i++)
         for (int j = 0; j < B; j++) {
             float *zij = z + (int64_t)i * B + j;
             double label = i == j ? 1 : -1, logit = *zij * scale + *bias;
             double slope = -label / (1 + exp(label * logit));          /* d loss / d logit */
-            loss += neg_log_sigmoid(label * logit);
+            *loss += neg_log_sigmoid(label * logit);
             dscale += slope * *zij;
             db += slope;
             if (dlogscale)
@@ -89,5 +89,4 @@ double ref_sigmoid_contrast(float *z, float *dlogscale, float *dbias, const floa
         *dlogscale += (float)(dscale * scale * factor);                /* d scale / d logscale = scale */
     if (dlogscale && dbias)
         *dbias += (float)(db * factor);
-    return loss;
 }

@@ -14,27 +14,33 @@ void ref_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, in
     }
 }
 
+void ref_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps)
+{
+    ref_add_fwd(sum, a, b, N * C);
+    ref_rmsnorm_fwd(out, rstd, sum, w, N, C, eps);
+}
+
 /* With u = x rstd:  dx = rstd (dout w - u mean(dout w u)),  dw += sum_n dout u. */
 void ref_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w,
-                     int64_t N, int C)
+                     int64_t N, int C, bool add)
 {
-    for (int64_t n = 0; dx && n < N; n++) {
-        const float *xn = x + n * C, *dn = dout + n * C;
-        double r = rstd[n], mean = 0;
-        for (int c = 0; c < C; c++)
-            mean += (double)dn[c] * w[c] * (xn[c] * r) / C;
-        for (int c = 0; c < C; c++)
-            dx[n * C + c] = (float)(r * ((double)dn[c] * w[c] - xn[c] * r * mean));
-    }
     for (int c = 0; dw && c < C; c++) {
         double s = dw[c];
         for (int64_t n = 0; n < N; n++)
             s += (double)dout[n * C + c] * x[n * C + c] * rstd[n];
         dw[c] = (float)s;
     }
+    for (int64_t n = 0; dx && n < N; n++) {
+        const float *xn = x + n * C, *dn = dout + n * C;
+        double r = rstd[n], mean = 0;
+        for (int c = 0; c < C; c++)
+            mean += (double)dn[c] * w[c] * (xn[c] * r) / C;
+        for (int c = 0; c < C; c++)
+            dx[n * C + c] = (float)((add ? dx[n * C + c] : 0) + r * ((double)dn[c] * w[c] - xn[c] * r * mean));
+    }
 }
 
-void ref_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *b, int64_t N,
+void ref_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N,
                        int C, float eps)
 {
     for (int64_t n = 0; n < N; n++) {
@@ -46,14 +52,21 @@ void ref_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, con
             var += (xn[c] - m) * (xn[c] - m) / C;
         double r = 1 / sqrt(var + eps);
         for (int c = 0; c < C; c++)
-            out[n * C + c] = (float)((xn[c] - m) * r * w[c] + (b ? b[c] : 0));
+            out[n * C + c] = (float)((xn[c] - m) * r * w[c] + (bias ? bias[c] : 0));
         mean[n] = (float)m;
         rstd[n] = (float)r;
     }
 }
 
+void ref_add_layernorm_fwd(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w,
+                           const float *bias, int64_t N, int C, float eps)
+{
+    ref_add_fwd(sum, a, b, N * C);
+    ref_layernorm_fwd(out, mean, rstd, sum, w, bias, N, C, eps);
+}
+
 /* With u = (x - mean) rstd, g = dout w:  dx = rstd (g - mean(g) - u mean(g u)). */
-static void layernorm_dx(float *dx, const float *dout, const float *x, double mean, double rstd, const float *w, int C)
+static void layernorm_dx(float *dx, const float *dout, const float *x, double mean, double rstd, const float *w, int C, bool add)
 {
     double g1 = 0, gu = 0;
     for (int c = 0; c < C; c++) {
@@ -62,16 +75,14 @@ static void layernorm_dx(float *dx, const float *dout, const float *x, double me
         gu += g * (x[c] - mean) * rstd / C;
     }
     for (int c = 0; c < C; c++)
-        dx[c] = (float)(rstd * ((double)dout[c] * w[c] - g1 - (x[c] - mean) * rstd * gu));
+        dx[c] = (float)((add ? dx[c] : 0) + rstd * ((double)dout[c] * w[c] - g1 - (x[c] - mean) * rstd * gu));
 }
 
-void ref_layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const float *x, const float *mean,
-                       const float *rstd, const float *w, int64_t N, int C)
+void ref_layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean,
+                       const float *rstd, const float *w, int64_t N, int C, bool add)
 {
-    for (int64_t n = 0; dx && n < N; n++)
-        layernorm_dx(dx + n * C, dout + n * C, x + n * C, mean[n], rstd[n], w, C);
     for (int c = 0; c < C; c++) {
-        double sw = dw ? dw[c] : 0, sb = db ? db[c] : 0;
+        double sw = dw ? dw[c] : 0, sb = dbias ? dbias[c] : 0;
         for (int64_t n = 0; n < N; n++) {
             double d = dout[n * C + c];
             sw += d * ((double)x[n * C + c] - mean[n]) * rstd[n];
@@ -79,9 +90,11 @@ void ref_layernorm_bwd(float *dx, float *dw, float *db, const float *dout, const
         }
         if (dw)
             dw[c] = (float)sw;
-        if (db)
-            db[c] = (float)sb;
+        if (dbias)
+            dbias[c] = (float)sb;
     }
+    for (int64_t n = 0; dx && n < N; n++)
+        layernorm_dx(dx + n * C, dout + n * C, x + n * C, mean[n], rstd[n], w, C, add);
 }
 
 void ref_l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps)

@@ -5,12 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-double ref_sumsq(const float *x, int64_t n)
+void ref_sumsq(double *out, const float *x, int64_t n)
 {
-    double s = 0;
+    *out = 0;
     for (int64_t i = 0; i < n; i++)
-        s += (double)x[i] * x[i];
-    return s;
+        *out += (double)x[i] * x[i];
 }
 
 void ref_sumsq_columns(double *out, const float *x, int64_t rows, int cols, int ld)

@@ -4,29 +4,31 @@
 
 #include "core/ref/ref.h"
 
-int ref_pick(const float *z, int V, float temperature, double u)
+void ref_pick(int32_t *id, const float *z, int V, float temperature, double u)
 {
     int best = 0;
     for (int v = 1; v < V; v++)
         if (z[v] > z[best])
             best = v;
+    *id = best;
     if (temperature <= 0)
-        return best;
+        return;
     double sum = 0, seen = 0;
     for (int v = 0; v < V; v++)
         sum += exp(((double)z[v] - z[best]) / temperature);
     for (int v = 0; v < V; v++) {
         seen += exp(((double)z[v] - z[best]) / temperature);
-        if (seen > u * sum)
-            return v;
+        if (seen > u * sum) {
+            *id = v;
+            return;
+        }
     }
-    return best;
 }
 
-int64_t ref_code_restart(float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C,
-                         int *used)
+void ref_code_restart(int64_t *restarts, int *used, float *e, float *count, float *sum, const float *candidate, const float *n, int S,
+                      int C)
 {
-    int64_t restarted = 0;
+    *restarts = 0;
     *used = 0;
     for (int64_t j = 0; j < S; j++) {
         const float *from = candidate + j * C;
@@ -39,16 +41,14 @@ int64_t ref_code_restart(float *e, float *count, float *sum, const float *candid
         memcpy(e + j * C, from, (size_t)C * sizeof *e);
         memcpy(sum + j * C, from, (size_t)C * sizeof *sum);
         count[j] = 1;
-        restarted++;
+        ++*restarts;
     }
-    return restarted;
 }
 
-double ref_entropy(const float *n, int S, double total)
+void ref_entropy(double *out, const float *n, int S, double total)
 {
-    double sum = 0;
+    *out = 0;
     for (int j = 0; j < S; j++)
         if (n[j] > 0)
-            sum -= n[j] / total * log(n[j] / total);
-    return sum;
+            *out -= n[j] / total * log(n[j] / total);
 }

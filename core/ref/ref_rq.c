@@ -98,16 +98,15 @@ void ref_code_stats(float *count, float *sum, const float *x, const int32_t *cod
     ref_embed_bwd(sum, x, code, N, C, S);
 }
 
-double ref_code_count(float *count, double *chosen, const float *n, int S, float decay)
+void ref_code_count(double *total, double *chosen, float *count, const float *n, int S, float decay)
 {
-    double d = decay, total = 0;
-    *chosen = 0;
+    const double d = decay;
+    *total = *chosen = 0;
     for (int s = 0; s < S; s++) {
         count[s] = (float)(d * count[s] + (1 - d) * n[s]);
-        total += count[s];
+        *total += count[s];
         *chosen += n[s];
     }
-    return total;
 }
 
 void ref_code_update(float *e, float *sum, const float *count, const float *m, int S, int C, float decay, float eps,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define MEMBER(f) .f = ref_##f,
-const Ops OPS_REF = { .name = "ref", REF_OPS(MEMBER) };
+const Ops OPS_REF = { .name = "ref", OPS_LIST(MEMBER) };
 
 double *ref_buffer(int64_t n)
 {

@@ -3,10 +3,8 @@
  *
  * Memory    the arenas that a run would have, measured by the functions that would fill them (model_measure, optim_measure,
  *           buckets_memory, ...), and beside them what the process and MPI take.
- * Messages  a table of the places where the model calls tp->sum or tp->max; what dist sends by what dist says of itself.
- * Flops     from the parameter table alone: a weight (out, in) costs 2 out in for every row that goes through it, once
- *           forward, once for its own gradient if it learns, and once for the gradient of its input if backward computes
- *           that.  Attention is added: 4 D flops a head and a pair of rows that see each other, 2.5 times that backward.
+ * Messages  over tp those that the model asks for, run dry; what dist sends by what dist says of itself.
+ * Flops     those that the ops of a micro-batch count, run dry (plandry.h).
  * Time      with the rates that bench measured (rates.h): plantime.c says how.
  *
  * Samples are a picture and text up to model.decoder.max_len rows, every token of it with a label, as in bench.
@@ -20,15 +18,14 @@
 #include "dist/bucket.h"
 #include "dist/optim.h"
 #include "launch/config/config.h"
+#include "launch/plan/plandry.h"
 #include "launch/plan/rates.h"
 
-/* ---- what is known of a parameter by its name: the line it counts in, and the rows that go through it ---- */
+/* ---- the line that a parameter counts in, by its name ---- */
 
 typedef struct {
     const char *part, *word;       /* a name up to its first dot, and how it goes on; # stands for a number */
     const char *label;             /* "" has no line of its own */
-    int         rows;              /* which rows go through it (planflops.c) */
-    bool        passes;            /* backward computes the gradient of its input, too */
 } Group;
 
 /* Of any parameter of a model. */
@@ -41,6 +38,7 @@ typedef struct {
     Tp         tp;                 /* place and size; its doors lead nowhere */
     int        replicas, replica;  /* of the rank that is planned */
     Model      model;              /* measured */
+    Dry        dry;                /* stages pretrain and instruct */
     Optim      optim;              /* measured */
     BucketConf buckets;
 } PlanRank;
@@ -55,10 +53,6 @@ int  plan_replicas_most(const Config *c, int most);
 /* Prints "ranks 4: 4 replicas of 1, 2 of 6 left idle": the most ranks, of a job of `most`, on which `asvr train` starts.
    EXIT_CONFIG where there are none.  slurm/job.sh reads it. */
 bool plan_ranks(const Config *c, const ModelConf *m, int most, Err *e);
-
-bool plan_vision_learns(const Model *m);
-/* Blocks that one pass through the tower runs for what is wanted of it: features, codes, clean features to denoise (stages.c). */
-int  plan_tower_layers(const Model *m, bool features, bool codes, bool clean);
 
 /* ---- bytes ---- */
 
@@ -77,13 +71,6 @@ enum { PLACES = 32 };
 typedef struct { const char *name; int axis; int64_t calls; double each; int64_t bytes; } Place;
 /* Returns how many.  Stages pretrain and instruct. */
 int plan_places(const PlanRank *r, Place out[PLACES]);
-
-/* ---- flops of a sample, on this rank ---- */
-
-/* early: what model_forward does of a step, the gradients of the output heads included.  Stages pretrain and instruct. */
-typedef struct { double forward, early, step; } Flops;
-Flops plan_flops(const Model *m);
-Flops plan_flops_weight(const Model *m, const Param *p);           /* of the products with one weight */
 
 /* ---- seconds of a step ---- */
 

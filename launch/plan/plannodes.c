@@ -60,6 +60,7 @@ static Measured *measured(Nodes *n, int tp, int micro_batch)
     x->r.tp.size = tp;
     if (!model_divides(&x->conf, tp, why, sizeof why) || !model_measure(&x->r.model, &x->conf, &x->r.tp))
         return NULL;
+    dry_run(&x->r.dry, &x->conf, tp);
     x->least = (double)(x->r.model.weight_arena.size + x->r.model.grad_arena.size + x->r.model.tape_arena.size);
     return x;
 }
@@ -86,6 +87,7 @@ Nodes *nodes_open(const Config *c, Stage stage, const Cluster *m, const Rates *r
 void nodes_close(Nodes *n)
 {
     for (int i = 0; i < n->n; i++) {
+        dry_close(&n->model[i]->r.dry);
         model_close(&n->model[i]->r.model);
         free(n->model[i]);
     }
@@ -336,6 +338,6 @@ bool nodes_best(Nodes *n, int nodes, int global_batch, Point *out)
     causes(n, &x->r, out);
     save_of(n, &x->r, out);
     optim_close(&x->r.optim);
-    out->sgemm = plan_flops(&measured(n, 1, out->micro_batch)->r.model).step * out->samples / (1e9 * n->m->gflops * n->m->cores * nodes);
+    out->sgemm = measured(n, 1, out->micro_batch)->r.dry.sample.step * out->samples / (1e9 * n->m->gflops * n->m->cores * nodes);
     return true;
 }

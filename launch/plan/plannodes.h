@@ -13,15 +13,6 @@
 #include "launch/plan/cluster.h"
 #include "launch/plan/plan.h"
 
-/* ---- a rank's way through a micro-batch ---- */
-
-/* Flops since the beat before.  Backward: a call of OnGrad.final, behind which the params [first, n) are final.  Forward: a call of
-   Tp.need for all params before `last`, in front of the flops. */
-typedef struct { double flops; int first, last; } Beat;
-enum { BEATS = 2048 };
-int plan_beats_backward(const Model *m, Beat out[BEATS]);
-int plan_beats_forward(const Model *m, Beat out[BEATS]);
-
 /* ---- what goes over dp, replayed ---- */
 
 typedef struct {

@@ -41,6 +41,8 @@ bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas
     r->tp.size = tp;
     if (!model_measure(&r->model, conf, &r->tp))
         return false;
+    if (conf->stage >= STAGE_PRETRAIN)
+        dry_run(&r->dry, conf, tp);
     for (int k = 0; k < replicas; k++) {
         Optim o;
         optim_measure(&o, &r->model.table, k, replicas, &s);
@@ -59,6 +61,7 @@ void plan_rank_close(PlanRank *r)
 {
     if (r->optim.table)
         optim_close(&r->optim);
+    dry_close(&r->dry);
     model_close(&r->model);
 }
 

@@ -202,26 +202,19 @@ static void poll(Replay *x)
     while (progress(x, false));
 }
 
-static double total(const Beat *b, int n)
-{
-    double flops = 0;
-    for (int i = 0; i < n; i++)
-        flops += b[i].flops;
-    return flops > 0 ? flops : 1;
-}
+/* Seconds of a flop, where all of them take so long. */
+static double each_of(const Beats *b, double seconds) { return b->flops > 0 ? seconds / b->flops : 0; }
 
 Replayed replay_buckets(const PlanRank *r, const Lying *where)
 {
-    static Beat beat[BEATS];
+    const Beats *b = &r->dry.backward;
     Replay x;
     if (r->replicas == 1)
         return (Replayed){ 0 };
     prepare(&x, r, where);
-    const int n = plan_beats_backward(&r->model, beat);
-    const double each = where->backward / total(beat, n);
-    for (int i = 0; i < n; i++) {
-        x.k.t += each * beat[i].flops;
-        x.tail = beat[i].first;
+    for (int i = 0; i < b->n; i++) {
+        x.k.t += each_of(b, where->backward) * b->beat[i].flops;
+        x.tail = b->beat[i].first;
         poll(&x);
     }
     x.tail = 0;                                         /* buckets_wait */
@@ -274,7 +267,7 @@ static void need(Weights *w, int last)
 
 Replayed replay_weights(const PlanRank *r, const Lying *where)
 {
-    static Beat beat[BEATS];
+    const Beats *b = &r->dry.forward;
     Weights w = { .r = r, .where = where };
     const int64_t span = min64(LOT_BYTES / (int64_t)sizeof(float), max64(1, r->model.table.weights));
     if (!r->optim.zero.any || r->replicas == 1)
@@ -284,11 +277,9 @@ Replayed replay_weights(const PlanRank *r, const Lying *where)
     CHECK(w.lot, "no memory for %d lots of weights", w.lots);
     zero_lots(&r->optim.zero, mine, span, w.lot);
     gather(&w);
-    const int n = plan_beats_forward(&r->model, beat);
-    const double each = where->forward / total(beat, n);
-    for (int i = 0; i < n; i++) {
-        need(&w, beat[i].last);
-        w.k.t += each * beat[i].flops;
+    for (int i = 0; i < b->n; i++) {
+        need(&w, b->beat[i].last);
+        w.k.t += each_of(b, where->forward) * b->beat[i].flops;
     }
     need(&w, r->model.table.n);
     free(w.lot);

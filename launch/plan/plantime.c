@@ -69,7 +69,7 @@ double plan_time_sums(const PlanRank *r, const Rates *rates)
 
 Seconds plan_time(const PlanRank *r, const Rates *rates)
 {
-    const Flops f = plan_flops(&r->model);
+    const Flops f = r->dry.sample;
     const double samples = (double)r->c->train.micro_batch * r->buckets.leaves;
     Seconds s = { .forward = samples * f.early / (rates->sgemm * rates->forward),
                   .backward = samples * (f.step - f.early) / (rates->sgemm * rates->backward),

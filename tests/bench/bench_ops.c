@@ -22,15 +22,19 @@ static int32_t index_of[N], start[N + 1];
 static double freq[D / 2];
 static double sgemm_rate;
 static bool one_thread;
-static volatile double sink;
+static double sink;
 
 static void sgemm_1024(void)
 {
     prof_gemm(1024, 1024, 1024);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, 1024, 1024, 1024, 1, a, 1024, b, 1024, 0, c, 1024);
 }
-static void linear(int64_t n, int in, int out) { OPS_CPU.linear_fwd(c, a, b, d, n, in, out); }
-static void linear_back(int64_t n, int in, int out) { OPS_CPU.linear_bwd(c, d, e, a, f, b, n, in, out); }
+static void linear(int64_t n, int in, int out) { OPS_CPU.linear_fwd(c, a, &(Linear){ b, d, in, out }, n); }
+static void linear_back(int64_t n, int in, int out)
+{
+    OPS_CPU.linear_dx(c, a, &(Linear){ b, NULL, in, out }, n, false);
+    OPS_CPU.linear_dw(&(Linear){ d, e, in, out }, a, f, n);
+}
 static void qkvo(void) { linear(N, C, C); }
 static void qkvo_bwd(void) { linear_back(N, C, C); }
 static void up(void) { linear(N, C, F); }
@@ -74,15 +78,15 @@ static void depth_bwd(void) { OPS_CPU.depth_attention_bwd(e, f, g, a, d, a, b, b
 static void nearest(void) { OPS_CPU.nearest(index_of, NULL, a, b, N, CV, V); }
 
 static void rmsnorm(void) { OPS_CPU.rmsnorm_fwd(c, d, a, b, N, C, 1e-5f); }
-static void rmsnorm_bwd(void) { OPS_CPU.rmsnorm_bwd(c, e, a, b, d, b, N, C); }
+static void rmsnorm_bwd(void) { OPS_CPU.rmsnorm_bwd(c, e, a, b, d, b, N, C, true); }
 static void layernorm(void) { OPS_CPU.layernorm_fwd(c, d, e, a, b, b, N, CV, 1e-6f); }
-static void layernorm_bwd(void) { OPS_CPU.layernorm_bwd(c, f, g, a, b, d, e, b, N, CV); }
+static void layernorm_bwd(void) { OPS_CPU.layernorm_bwd(c, f, g, a, b, d, e, b, N, CV, true); }
 static void gelu_tanh(void) { OPS_CPU.gelu_fwd(c, a, N * F, GELU_TANH); }
-static void gelu_tanh_bwd(void) { OPS_CPU.gelu_bwd(c, a, b, N * F, GELU_TANH); }
+static void gelu_tanh_bwd(void) { OPS_CPU.gelu_bwd(c, d, a, b, N * F, GELU_TANH); }
 static void gelu_erf(void) { OPS_CPU.gelu_fwd(c, a, N * F, GELU_ERF); }
-static void gelu_erf_bwd(void) { OPS_CPU.gelu_bwd(c, a, b, N * F, GELU_ERF); }
+static void gelu_erf_bwd(void) { OPS_CPU.gelu_bwd(c, d, a, b, N * F, GELU_ERF); }
 static void swiglu(void) { OPS_CPU.swiglu_fwd(c, a, b, N * F); }
-static void swiglu_bwd(void) { OPS_CPU.swiglu_bwd(c, d, a, b, e, N * F); }
+static void swiglu_bwd(void) { OPS_CPU.swiglu_bwd(c, d, f, a, b, e, N * F); }
 static void add(void) { OPS_CPU.add_fwd(c, a, b, N * C); }
 static void rope(void) { OPS_CPU.rope(c, index_of, N, H, D, freq, 1); }
 static void embed(void) { OPS_CPU.embed_fwd(c, a, index_of, N, C, N); }
@@ -90,7 +94,7 @@ static void embed_bwd(void) { OPS_CPU.embed_bwd(c, a, index_of, N, C, N); }
 static void xent_max(void) { OPS_CPU.xent_max(c, a, N, V); }
 static void xent_sum(void) { OPS_CPU.xent_sum(c, d, a, b, index_of, N, V, 0); }
 static void xent_bwd(void) { OPS_CPU.xent_bwd(c, a, b, index_of, N, V, 0, 1e-3f); }
-static void sumsq(void) { sink = OPS_CPU.sumsq(a, BIG); }
+static void sumsq(void) { OPS_CPU.sumsq(&sink, a, BIG); }
 static void adamw(void) { OPS_CPU.adamw(c, d, e, a, BIG, 1e-3f, .9f, .95f, 1e-8f, .1f, 10, 1); }
 
 /* Processor time for one thread, so that a busy machine does not count; the wall's for several. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/core/model_case.h"
+#include "tests/core/op_values.h"
 
 enum { DIRECTIONS = 3 };
 
@@ -62,7 +63,7 @@ static inline void compare_gradients(const Model *m, const Golden *want)
         const float *g = m->grads + p->grad;
         const double size = t->norm > 1e-9 * sqrt(whole) ? t->norm : sqrt(whole);
         assert_int_equal(p->count, t->count);
-        assert_close("norm of the gradient", p->name, sqrt(op.sumsq(g, p->count)), t->norm, size);
+        assert_close("norm of the gradient", p->name, sqrt(op_sumsq(&op, g, p->count)), t->norm, size);
         for (int k = 0; k < DIRECTIONS; k++)
             assert_close("component of the gradient", p->name, along(g, p->count, p->name, k), t->along[k], size);
         found++;

@@ -18,6 +18,7 @@ typedef struct {
     int   tq[8], tk[8];                             /* lengths of B packed sequences */
     float eps;
     bool  bare;                                     /* without bias */
+    bool  add;                                      /* dx += */
 } Shape;
 
 enum { OPERANDS = 4 };

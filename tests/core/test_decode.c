@@ -10,6 +10,7 @@
 #include "core/decode.h"
 #include "tests/core/dies.h"
 #include "tests/core/model_case.h"
+#include "tests/core/op_values.h"
 
 enum { LEN = 40, V = 40, IMG = IMAGE_TOKEN };
 
@@ -69,11 +70,11 @@ static double *whole_logits(Chat *c)
     assert_int_equal(n, ROWS);
     for (int i = 0; i < ROWS; i++)
         pos[i] = i;
-    llama_forward(&m->decoder, &m->w.decoder, ROWS, 1, start, pos, &TP_ALONE);
+    llama_forward(&m->decoder, &m->w.decoder, &(Rows){ ROWS, 1, start, pos }, &TP_ALONE);
     double *z = calloc(ROWS * V, sizeof *z);
     for (int i = 0; i < ROWS * V; i++)
         for (int k = 0; k < C; k++)
-            z[i] += (double)m->decoder.h[i / V * C + k] * m->w.decoder.lm_head[i % V * C + k];
+            z[i] += (double)m->decoder.h[i / V * C + k] * m->w.decoder.lm_head.w[i % V * C + k];
     return z;
 }
 
@@ -151,7 +152,7 @@ static void beyond_the_cache(void **state)
     c = open_chat(ROWS);
     const int32_t pos[1] = { ROWS };
     assert_true(decode_prompt(&c->d, sequence, TOKENS, c->image));
-    assert_true(DIES(llama_extend(c->d.h, &c->d.cache, &c->m.w.decoder, c->d.x, pos, 1, &TP_ALONE)));
+    assert_true(DIES(llama_extend(&c->d.cache, &c->m.w.decoder, pos, 1, &TP_ALONE)));
     close_chat(c);
 }
 
@@ -194,7 +195,7 @@ static void sampling(void **state)
         for (int v = 0; v < V; v++)
             c->d.logits[v] = (float)(3 * last[v]);         /* further from uniform than a random model's */
         for (int i = 0; i < DRAWS; i++)
-            drawn[op.pick(c->d.logits, V, temperature[t], rng_uniform(6, (uint64_t)t, (uint64_t)i))]++;
+            drawn[op_pick(&op, c->d.logits, V, temperature[t], rng_uniform(6, (uint64_t)t, (uint64_t)i))]++;
         for (int v = 0; v < V; v++)
             assert_true(fabs(drawn[v] / DRAWS - p[v] / sum) < 5 * sqrt(p[v] / sum / DRAWS));
     }

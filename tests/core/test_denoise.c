@@ -11,6 +11,7 @@
 #include "core/denoise.h"
 #include "core/ops.h"
 #include "core/rng.h"
+#include "tests/core/op_values.h"
 
 enum { C = 10, CV = 7, E = 12, DRAWS = 3, IMAGES = 4, MOST = 20 };
 
@@ -111,7 +112,7 @@ static void check_slope(Head *h, float *x, const float *grad, int64_t n, const c
     float *keep = malloc((size_t)n * sizeof *keep);
     double along = 0, loss[2];
     memcpy(keep, x, (size_t)n * sizeof *keep);
-    const double size = sqrt(OPS_REF.sumsq(grad, n)), h1 = fmin(1e-2, 1e-2 / (size + 1e-12));
+    const double size = sqrt(op_sumsq(&OPS_REF, grad, n)), h1 = fmin(1e-2, 1e-2 / (size + 1e-12));
     for (int side = 0; side < 2; side++) {
         for (int64_t e = 0; e < n; e++) {
             double dir = grad[e] / (size + 1e-12) + 0.3 * rng_normal(4, rng_stream(what), (uint64_t)e) / sqrt((double)n);
@@ -136,7 +137,7 @@ static void gradients(void **s)
         const Param *p = &h->table.p[i];
         check_slope(h, h->weights + p->offset, h->grads + p->grad, p->count, p->name);
         const bool shift = strstr(p->name, "attn.bk");                 /* the same for all keys: no effect on softmax */
-        assert_true(shift || OPS_REF.sumsq(h->grads + p->grad, p->count) > 1e-6);
+        assert_true(shift || op_sumsq(&OPS_REF, h->grads + p->grad, p->count) > 1e-6);
     }
     check_slope(h, h->g, h->dg, (int64_t)h->start[h->n] * C, "hidden rows");
     assert_int_equal(h->table.n, 12 + 2 * 16);
@@ -149,13 +150,13 @@ static void scale_and_frozen(void **s)
     (void)s;
     Head *h = open_head("denoiser", 0.2f), *frozen = open_head("", 0.2f);
     slope_of(h, &DRAW, 1, NULL);
-    const double once = OPS_REF.sumsq(h->grads, h->table.grads);
+    const double once = op_sumsq(&OPS_REF, h->grads, h->table.grads);
     slope_of(h, &DRAW, -0.5f, NULL);
-    assert_true(fabs(OPS_REF.sumsq(h->grads, h->table.grads) / once - 0.25) < 1e-5);
+    assert_true(fabs(op_sumsq(&OPS_REF, h->grads, h->table.grads) / once - 0.25) < 1e-5);
     assert_int_equal(frozen->table.grads, 0);
     slope_of(frozen, &DRAW, -0.5f, NULL);
     assert_memory_equal(frozen->dg, h->dg, 12 * C * sizeof(float));
-    assert_true(OPS_REF.sumsq(h->dg, 12 * C) > 0);
+    assert_true(op_sumsq(&OPS_REF, h->dg, 12 * C) > 0);
     close_head(h), close_head(frozen);
 }
 
@@ -214,7 +215,7 @@ static void cut_short(void **s)
     for (int k = 0; k < DRAWS; k++)
         assert_memory_equal(h->t.noise + 3 * CV * k, noise[k], 3 * CV * sizeof(float));
     fill_rows(h, 1, none, FIRST_KEY);
-    assert_true(slope_of(h, &DRAW, 1, NULL) == 0 && OPS_REF.sumsq(h->grads, h->table.grads) == 0);
+    assert_true(slope_of(h, &DRAW, 1, NULL) == 0 && op_sumsq(&OPS_REF, h->grads, h->table.grads) == 0);
     close_head(h);
 }
 
@@ -297,7 +298,7 @@ static void starts_at_one(void **s)
     (void)s;
     Head *h = open_head("denoiser", 0);
     const int rows = 12, numbers = rows * DRAWS * CV;
-    const double loss = loss_of(h, &DRAW), energy = OPS_REF.sumsq(h->t.noise, numbers) / numbers;
+    const double loss = loss_of(h, &DRAW), energy = op_sumsq(&OPS_REF, h->t.noise, numbers) / numbers;
     assert_true(fabs(loss / rows - energy) < 1e-6);
     assert_true(fabs(energy - 1) < 5 * sqrt(2.0 / numbers));
     close_head(h);

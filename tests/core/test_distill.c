@@ -10,6 +10,7 @@
 
 #include "core/distill.h"
 #include "tests/core/model_case.h"
+#include "tests/core/op_values.h"
 
 /* What is asked of a case: blocks of the two kinds of codes (0: no appearance), the weight of the pooled term. */
 typedef struct { int semantic, appearance; float pool; bool shared, clip; } Want;
@@ -137,7 +138,7 @@ static void check_slope(Model *m, const Batch *b, Held *h, const Param *p, const
 {
     float *w = m->weights + p->offset, *keep = malloc((size_t)p->count * sizeof *keep);
     memcpy(keep, w, (size_t)p->count * sizeof *keep);
-    double size = sqrt(op.sumsq(grad, p->count)), along = 0, loss[2];
+    double size = sqrt(op_sumsq(&op, grad, p->count)), along = 0, loss[2];
     const double step = fmin(2e-2, 2e-2 / (size + 1e-12));
     for (int side = 0; side < 2; side++) {
         for (int64_t e = 0; e < p->count; e++) {
@@ -211,7 +212,7 @@ static void door(void **s)
         for (int n = 0; n < m.table.n; n++)
             assert_true(ear.heard[n] == (m.table.p[n].grad >= 0));
         assert_memory_equal(ear.seen, m.grads, (size_t)m.table.grads * sizeof(float));
-        assert_true((op.sumsq(m.grads, m.table.grads) > 0) == (i % 2 == 0));
+        assert_true((op_sumsq(&op, m.grads, m.table.grads) > 0) == (i % 2 == 0));
         free(ear.heard);
         free(ear.seen);
         model_close(&m);
@@ -246,7 +247,7 @@ static void accumulation(void **s)
     double off = 0;
     for (int64_t e = 0; e < m.table.grads; e++)
         off += pow(m.grads[e] - grads[e], 2);
-    assert_true(sqrt(off) < 1e-5 * sqrt(op.sumsq(grads, m.table.grads)));      /* float sums in another order */
+    assert_true(sqrt(off) < 1e-5 * sqrt(op_sumsq(&op, grads, m.table.grads)));      /* float sums in another order */
     free(grads);
     model_close(&m);
 }
@@ -285,7 +286,7 @@ static void starts_as_a_copy(void **s)
     distill_start(&m);
     const Vision *t = &m.w.tower, *v = &m.w.vision;
     assert_memory_equal(t->pos, v->pos, P * CV * sizeof(float));
-    assert_memory_equal(t->enc.block[2].w2, v->enc.block[2].w2, CV * 20 * sizeof(float));
+    assert_memory_equal(t->enc.block[2].w2.w, v->enc.block[2].w2.w, CV * 20 * sizeof(float));
     Losses global = { 0 }, sum = { 0 };
     model_count(&m, &c.batch, &global);
     model_forward(&m, &c.batch, &global, &sum);

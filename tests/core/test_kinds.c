@@ -17,7 +17,7 @@ static void compare_logits(const Model *m, const Golden *want)
 {
     const int C = m->c.decoder.C;
     for (int i = 0; i < CASE_B * SEEN; i++) {
-        const float *h = m->decoder.h + (int64_t)(m->splice.start[i / SEEN + 1] - 1) * C, *row = m->w.decoder.lm_head + i % SEEN * C;
+        const float *h = m->decoder.h + (int64_t)(m->splice.start[i / SEEN + 1] - 1) * C, *row = m->w.decoder.lm_head.w + i % SEEN * C;
         double z = 0;
         for (int c = 0; c < C; c++)
             z += (double)h[c] * row[c];

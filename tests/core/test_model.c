@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/core/model_case.h"
+#include "tests/core/op_values.h"
 
 /*
  * Central differences along a direction of each tensor: its gradient, made unit, with some noise.  The truncation
@@ -323,7 +324,7 @@ static void text_only_with(ModelConf conf)
     assert_true(sum.n_text == 5 && sum.n_visual == 0 && model_visual_loss(&m, &sum) == 0);
     for (int i = 0; i < m.table.n; i++)
         if (m.table.p[i].grad >= 0 && !param_in_part(&m.table.p[i], "decoder"))
-            assert_true(op.sumsq(m.grads + m.table.p[i].grad, m.table.p[i].count) == 0);
+            assert_true(op_sumsq(&op, m.grads + m.table.p[i].grad, m.table.p[i].count) == 0);
     model_close(&m);
 }
 

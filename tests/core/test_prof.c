@@ -9,6 +9,7 @@
 #include "core/ops.h"
 #include "core/opspans.h"
 #include "core/prof.h"
+#include "tests/core/op_values.h"
 
 enum { RING = 64 };
 static ProfSpan ring[RING];
@@ -98,6 +99,7 @@ static void ops_are_spans(void **state)
 {
     enum { N = 3, I = 4, O = 2 };
     float x[N * I], w[O * I], plain[N * O], traced[N * O];
+    const Linear l = { w, NULL, I, O };
     Ops before;
     (void)state;
     for (int i = 0; i < N * I; i++)
@@ -106,20 +108,21 @@ static void ops_are_spans(void **state)
         w[i] = (float)(i - 3) / 5;
     ops_use(&OPS_CPU, 1);
     before = op;
-    op.linear_fwd(plain, x, w, NULL, N, I, O);
+    op.linear_fwd(plain, x, &l, N);
     prof_keep(ring, RING);
     ops_spans(true);
-    for (size_t at = offsetof(Ops, linear_fwd); at < sizeof op; at += sizeof(void *)) {
-        if (!memcmp((char *)&op + at, (char *)&before + at, sizeof(void *)))
-            fail_msg("op number %zu has no span: core/opspans.c", at / sizeof(void *) - 1);
-    }
-    op.linear_fwd(traced, x, w, NULL, N, I, O);
-    const double sum = op.sumsq(traced, N * O);
+#define SPANNED(f)                                           \
+    if (op.f == before.f)                                    \
+        fail_msg("%s has no span: core/opspans.c", #f);
+    OPS_LIST(SPANNED)
+#undef SPANNED
+    op.linear_fwd(traced, x, &l, N);
+    const double sum = op_sumsq(&op, traced, N * O);
     ops_spans(false);
     prof_keep(NULL, 0);
     assert_memory_equal(&op, &before, sizeof op);
     assert_memory_equal(plain, traced, sizeof plain);
-    assert_true(sum == op.sumsq(plain, N * O));
+    assert_true(sum == op_sumsq(&op, plain, N * O));
     assert_int_equal(prof_kept(), 2);
     assert_string_equal(ring[0].name, "linear_fwd");
     assert_string_equal(ring[1].name, "sumsq");

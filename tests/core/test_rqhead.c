@@ -250,15 +250,15 @@ static double naive_loss(const Head *h, int q, int n, const double *p, const int
     const float *x = h->t.normed + (q * M + n) * E, *e = h->codes.table[h->codes.shared ? 0 : q];
     double y[Cv], z[S], sum = 0, target = 0;
     for (int c = 0; c < Cv && h->w.d.tied; c++) {
-        y[c] = h->w.tie_b[c];
+        y[c] = h->w.tie.b[c];
         for (int i = 0; i < E; i++)
-            y[c] += (double)h->w.tie[c * E + i] * x[i];
+            y[c] += (double)h->w.tie.w[c * E + i] * x[i];
     }
     for (int j = 0; j < S; j++) {
         z[j] = 0;
         for (int i = 0; i < (h->w.d.tied ? Cv : E); i++)
-            z[j] += h->w.d.tied ? y[i] * e[j * Cv + i] / sqrt(Cv) : (double)h->w.head[q][j * E + i] * x[i];
-        sum += exp(z[j] += h->w.head_b[q][j]);
+            z[j] += h->w.d.tied ? y[i] * e[j * Cv + i] / sqrt(Cv) : (double)h->w.head[q].w[j * E + i] * x[i];
+        sum += exp(z[j] += h->w.head[q].b[j]);
     }
     const int code = h->code[q * M + n];
     for (int i = 0; i < NEAR; i++)

@@ -166,13 +166,13 @@ typedef struct {
     ScalesWork work;
     float      wp[WIDTH * 3 * PATCH * PATCH], bp[WIDTH], pos[P * WIDTH];
     uint8_t    pixels[PICTURES * PIXELS * PIXELS * 3];
-} Linear;
+} LinearTower;
 
-static Linear *open_linear(int n, int room)
+static LinearTower *open_linear(int n, int room)
 {
-    Linear *l = calloc(1, sizeof *l);
+    LinearTower *l = calloc(1, sizeof *l);
     l->arena.name = "test";
-    l->w = (Vision){ .image = IMAGE, .patch = PATCH, .P = P, .wp = l->wp, .bp = l->bp, .pos = l->pos };
+    l->w = (Vision){ .image = IMAGE, .patch = PATCH, .P = P, .wp = { l->wp, l->bp, 3 * PATCH * PATCH, WIDTH }, .pos = l->pos };
     l->w.enc.d = (EncoderDims){ .C = WIDTH, .F = WIDTH, .H = 1, .eps = 1e-6f };
     made(l->wp, WIDTH * 3 * PATCH * PATCH, 2), made(l->bp, WIDTH, 3), made(l->pos, P * WIDTH, 4);
     pictures(l->pixels, (int64_t)PICTURES * n * IMAGE * n * IMAGE * 3);
@@ -185,7 +185,7 @@ static Linear *open_linear(int n, int room)
     return l;
 }
 
-static void close_linear(Linear *l)
+static void close_linear(LinearTower *l)
 {
     arena_free(&l->arena);
     free(l);
@@ -196,7 +196,7 @@ static void features_as_torch(void **state)
     (void)state;
     for (int n = 1; n <= MOST; n++)
         for (int room = 1; room <= 8; room += room) {
-            Linear *l = open_linear(n, room);
+            LinearTower *l = open_linear(n, room);
             float out[PICTURES * P * MOST * WIDTH];
             scales_features(out, &l->t, &l->w, l->pixels, PICTURES, n, 0, &l->work, &TP_ALONE);
             assert_close("features, scales", n, out, features_golden[n - 1], PICTURES * P * n * WIDTH);
@@ -208,7 +208,7 @@ static void embed_down_as_torch(void **state)
 {
     (void)state;
     for (int n = 1; n <= MOST; n++) {
-        Linear *l = open_linear(n, PICTURES);
+        LinearTower *l = open_linear(n, PICTURES);
         vision_embed_down(&l->t, &l->w, l->pixels, PICTURES, n, &TP_ALONE);
         assert_close("smaller by", n, l->t.enc.x, down_golden[n - 1], PICTURES * P * WIDTH);
         close_linear(l);

@@ -6,6 +6,7 @@
 #include "core/rope.h"
 #include "core/siglip.h"
 #include "tests/core/op_check.h"
+#include "tests/core/op_values.h"
 
 /* Rows, width, other width, heads and head dim; all are odd or primes, and N * C is more than PARALLEL. */
 enum { N = 523, C = 131, O = 257, H = 3, D = 46, Q = 5, SEQUENCES = 3, BIG = N * 512, RESULTS = 6 };
@@ -19,9 +20,12 @@ static const int32_t START[SEQUENCES + 1] = { 0, 200, 201, N };
 
 static void linear(void)
 {
-    op.linear_fwd(y[0], x[0], x[1], x[2], N, C, O);
-    op.linear_bwd(y[1], y[2], y[3], x[3], x[0], x[1], N, C, O);
-    op.linear_fwd(y[4], x[0], x[1], x[2], 1, C, N);
+    const Linear w = { x[1], x[2], C, O }, tall = { x[1], x[2], C, N };
+    op.linear_fwd(y[0], x[0], &w, N);
+    op.linear_dx(y[1], x[3], &w, N, false);
+    op.linear_dx(y[5], x[3], &w, N, true);
+    op.linear_dw(&(Linear){ y[2], y[3], C, O }, x[3], x[0], N);
+    op.linear_fwd(y[4], x[0], &tall, 1);
 }
 
 static void product(void)
@@ -33,9 +37,17 @@ static void product(void)
 static void norms(void)
 {
     op.rmsnorm_fwd(y[0], y[1], x[0], x[1], N, C, 1e-6f);
-    op.rmsnorm_bwd(y[2], y[3], x[2], x[0], y[1], x[1], N, C);
+    op.rmsnorm_bwd(y[2], y[3], x[2], x[0], y[1], x[1], N, C, false);
     op.layernorm_fwd(y[4], y[5], y[1] + N, x[0], x[1], x[2], N, C, 1e-6f);
-    op.layernorm_bwd(y[5] + N, y[3] + C, y[3] + 2 * C, x[2], x[0], y[5], y[1] + N, x[1], N, C);
+    op.layernorm_bwd(y[5] + N, y[3] + C, y[3] + 2 * C, x[2], x[0], y[5], y[1] + N, x[1], N, C, false);
+}
+
+static void norms_of_sums(void)
+{
+    op.add_rmsnorm_fwd(y[0], y[1], y[2], x[0], x[1], x[2], N, C, 1e-6f);
+    op.rmsnorm_bwd(y[5], y[2] + N, x[2], y[0], y[2], x[1], N, C, true);
+    op.add_layernorm_fwd(y[3], y[4], y[2] + 2 * N, y[2] + 3 * N, x[0], x[1], x[2], x[3], N, C, 1e-6f);
+    op.layernorm_bwd(y[5], y[2] + 4 * N, y[2] + 5 * N, x[2], y[3], y[2] + 2 * N, y[2] + 3 * N, x[1], N, C, true);
 }
 
 static void l2norm(void)
@@ -48,11 +60,11 @@ static void elementwise(void)
 {
     for (int kind = GELU_TANH; kind <= GELU_QUICK; kind++) {
         op.gelu_fwd(y[0] + kind * N * C, x[0], N * C, kind);
-        op.gelu_bwd(y[1] + kind * N * C, x[1], x[0], N * C, kind);
+        op.gelu_bwd(y[1] + kind * N * C, y[2], x[1], x[0], N * C, kind);
     }
     op.swiglu_fwd(y[2], x[0], x[1], N * C);
-    op.swiglu_bwd(y[3], y[4], x[2], x[0], x[1], N * C);
-    op.add_fwd(y[5], x[0], x[1], N * C);
+    op.swiglu_bwd(y[3], y[4], y[5], x[2], x[0], x[1], N * C);
+    op.add_fwd(y[5] + N * C, y[5], x[1], N * C);
     op.scale(y[5], N * C, 0.37f);
     op.blend(y[5], x[2], N * C, 0.7f, 1.3f);
 }
@@ -102,8 +114,8 @@ static void losses(void)
     op.xent_sum(y[1], y[2], x[0], y[0], row, N, O, 3);
     op.copy(y[3], x[0], N * O);
     op.xent_bwd(y[3], y[0], y[1], row, N, O, 3, 0.1f);
-    sum += op.xent_loss(y[0], y[1], y[2], N);
-    sum += op.mse(y[4], x[1], x[2], N, C, 0.3f);
+    sum += op_xent_loss(&op, y[0], y[1], y[2], N);
+    sum += op_mse(&op, y[4], x[1], x[2], N, C, 0.3f);
 }
 
 static void codes(void)
@@ -137,16 +149,17 @@ static void pictures(void)
 
 static void optimizer(void)
 {
-    sum += op.sumsq(x[0], N * C);
+    sum += op_sumsq(&op, x[0], N * C);
     op.sumsq_columns((double *)(void *)y[0], x[0], N, C, C);
     op.adamw(y[1], y[2], y[3], x[1], N * C, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 3, 0.5f);
 }
 
 #define MEMBER(name) offsetof(Ops, name)
 static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
-    { linear,      { MEMBER(linear_fwd), MEMBER(linear_bwd) } },
+    { linear,      { MEMBER(linear_fwd), MEMBER(linear_dx), MEMBER(linear_dw) } },
     { product,     { MEMBER(product) } },
     { norms,       { MEMBER(rmsnorm_fwd), MEMBER(rmsnorm_bwd), MEMBER(layernorm_fwd), MEMBER(layernorm_bwd) } },
+    { norms_of_sums, { MEMBER(add_rmsnorm_fwd), MEMBER(add_layernorm_fwd) } },
     { l2norm,      { MEMBER(l2norm_fwd), MEMBER(l2norm_bwd) } },
     { elementwise, { MEMBER(gelu_fwd), MEMBER(gelu_bwd), MEMBER(swiglu_fwd), MEMBER(swiglu_bwd), MEMBER(add_fwd), MEMBER(scale), MEMBER(blend) } },
     { copies,      { MEMBER(fill), MEMBER(copy), MEMBER(zero), MEMBER(gather), MEMBER(scatter), MEMBER(to_bf16), MEMBER(from_bf16) } },
@@ -168,15 +181,15 @@ enum { NTHREADS = sizeof THREADS / sizeof *THREADS };
 static void none_is_missing(void **state)
 {
     (void)state;
-    bool there[sizeof(Ops) / sizeof(void *)] = { true };        /* the name */
-    void *cpu[sizeof there];
-    memcpy(cpu, &OPS_CPU, sizeof OPS_CPU);
+    bool there[sizeof(Ops)] = { false };
     for (int i = 0; i < NCASES; i++)
         for (int k = 0; k < 10 && CASES[i].member[k]; k++)
-            there[CASES[i].member[k] / sizeof(void *)] = true;
-    for (size_t i = 0; i < sizeof there; i++)
-        if (cpu[i] && !there[i])
-            fail_msg("member %zu of Ops is not tested with several numbers of threads", i);
+            there[CASES[i].member[k]] = true;
+#define TESTED(f)                            \
+    if (OPS_CPU.f && !there[MEMBER(f)])      \
+        fail_msg("%s is not tested with several numbers of threads", #f);
+    OPS_LIST(TESTED)
+#undef TESTED
 }
 
 static void every_op(void **state)
@@ -231,8 +244,10 @@ static void products(void **state)
             op.fill(dw[k], (int64_t)o * i, 0.25f);
             if (t == NTHREADS && (double)n * o * i > 3e7)       /* the reference would take too long */
                 continue;
-            op.linear_fwd(out[k], in, w, NULL, n, i, o);
-            op.linear_bwd(dx[k], dw[k], NULL, dout, in, w, n, i, o);
+            const Linear l = { w, NULL, i, o };
+            op.linear_fwd(out[k], in, &l, n);
+            op.linear_dx(dx[k], dout, &l, n, false);
+            op.linear_dw(&(Linear){ dw[k], NULL, i, o }, dout, in, n);
             if (t == NTHREADS) {
                 assert_near("product", "result", out[0], out[1], (int64_t)n * o);
                 assert_near("product", "gradient of x", dx[0], dx[1], (int64_t)n * i);

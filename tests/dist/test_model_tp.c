@@ -14,6 +14,7 @@
 #include "dist/comm.h"
 #include "dist/tp.h"
 #include "tests/core/model_case.h"
+#include "tests/core/op_values.h"
 
 static int rank, size;
 
@@ -220,11 +221,11 @@ static double size_of(const Pair *p, int i)
     const Param *q = &p->whole.table.p[i];
     snprintf(name, sizeof name, "%s", q->name);
     char *last = name + strlen(name) - 2;
-    double size2 = op.sumsq(p->whole.grads + q->grad, q->count);
+    double size2 = op_sumsq(&op, p->whole.grads + q->grad, q->count);
     if (strcmp(last, "bk") == 0) {
         *last = 'w';
         const Param *matrix = &p->whole.table.p[params_find(&p->whole.table, name)];
-        size2 = fmax(size2, op.sumsq(p->whole.grads + matrix->grad, matrix->count));
+        size2 = fmax(size2, op_sumsq(&op, p->whole.grads + matrix->grad, matrix->count));
     }
     return sqrt(size2);
 }
@@ -235,8 +236,8 @@ static void check_norm(const Pair *p)
     double want = 0, got = 0;
     for (int i = 0; i < p->part.table.n; i++) {
         const Param *all = &p->whole.table.p[i], *q = &p->part.table.p[i];
-        want += all->grad < 0 ? 0 : op.sumsq(p->whole.grads + all->grad, all->count);
-        got += q->grad < 0 || !params_speak(&p->part.table, i) ? 0 : op.sumsq(p->part.grads + q->grad, q->count);
+        want += all->grad < 0 ? 0 : op_sumsq(&op, p->whole.grads + all->grad, all->count);
+        got += q->grad < 0 || !params_speak(&p->part.table, i) ? 0 : op_sumsq(&op, p->part.grads + q->grad, q->count);
     }
     comm_sum_f64(MPI_COMM_WORLD, &got, 1);
     if (!near(got, want))

@@ -16,8 +16,9 @@ void tensors_at(int rank, int ranks)
     end = next + each;
 }
 
-void *arena_take(Arena *a, int64_t n, size_t elem)
+void *arena_take(Arena *a, int64_t n, size_t elem, bool floats)
 {
+    (void)floats;
     size_t bytes = ((size_t)n * elem + ALIGN - 1) / ALIGN * ALIGN;
     char *p = a->base ? a->base + a->used : NULL;
     a->used += bytes;

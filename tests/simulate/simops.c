@@ -13,15 +13,17 @@ static void product_of(double m, double n, double k)
 
 /* ---- linear ---- */
 
-static void linear_fwd(UNUSED float *out, UNUSED const float *x, UNUSED const float *w, UNUSED const float *b, int64_t N, int I, int O)
+static void linear_fwd(UNUSED float *out, UNUSED const float *x, const Linear *w, int64_t N) { product_of((double)N, w->I, w->O); }
+
+static void linear_dx(UNUSED float *dx, UNUSED const float *dout, const Linear *w, int64_t N, UNUSED bool add)
 {
-    product_of((double)N, I, O);
+    product_of((double)N, w->I, w->O);
 }
 
-static void linear_bwd(float *dx, float *dw, UNUSED float *db, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *w,
-                       int64_t N, int I, int O)
+static void linear_dw(Linear *dw, UNUSED const float *dout, UNUSED const float *x, int64_t N)
 {
-    product_of((double)N * (!!dx + !!dw), I, O);
+    if (dw->w)
+        product_of((double)N, dw->I, dw->O);
 }
 
 static void product(UNUSED float *c, UNUSED int ldc, UNUSED const float *a, UNUSED int lda, UNUSED bool ta, UNUSED const float *b,
@@ -37,10 +39,16 @@ static void rmsnorm_fwd(UNUSED float *out, UNUSED float *rstd, UNUSED const floa
     owe_floats(2.0 * (double)N * C);
 }
 
-static void rmsnorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd,
-                        UNUSED const float *w, int64_t N, int C)
+static void add_rmsnorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float *rstd, UNUSED const float *a, UNUSED const float *b,
+                            UNUSED const float *w, int64_t N, int C, UNUSED float eps)
 {
-    owe_floats(3.0 * (double)N * C);
+    owe_floats(4.0 * (double)N * C);
+}
+
+static void rmsnorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd,
+                        UNUSED const float *w, int64_t N, int C, bool add)
+{
+    owe_floats((add ? 4.0 : 3.0) * (double)N * C);
 }
 
 static void layernorm_fwd(UNUSED float *out, UNUSED float *mean, UNUSED float *rstd, UNUSED const float *x, UNUSED const float *w,
@@ -49,10 +57,16 @@ static void layernorm_fwd(UNUSED float *out, UNUSED float *mean, UNUSED float *r
     owe_floats(2.0 * (double)N * C);
 }
 
-static void layernorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED float *db, UNUSED const float *dout, UNUSED const float *x,
-                          UNUSED const float *mean, UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C)
+static void add_layernorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float *mean, UNUSED float *rstd, UNUSED const float *a,
+                              UNUSED const float *b, UNUSED const float *w, UNUSED const float *bias, int64_t N, int C, UNUSED float eps)
 {
-    owe_floats(3.0 * (double)N * C);
+    owe_floats(4.0 * (double)N * C);
+}
+
+static void layernorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED float *dbias, UNUSED const float *dout, UNUSED const float *x,
+                          UNUSED const float *mean, UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C, bool add)
+{
+    owe_floats((add ? 4.0 : 3.0) * (double)N * C);
 }
 
 static void l2norm_fwd(UNUSED float *out, UNUSED float *norm, UNUSED const float *x, int64_t N, int C, UNUSED float eps)
@@ -67,11 +81,15 @@ static void l2norm_bwd(UNUSED float *dx, UNUSED const float *dout, UNUSED const 
 }
 
 static void gelu_fwd(UNUSED float *out, UNUSED const float *x, int64_t n, UNUSED int kind) { owe_floats(2.0 * (double)n); }
-static void gelu_bwd(UNUSED float *dx, UNUSED const float *dout, UNUSED const float *x, int64_t n, UNUSED int kind) { owe_floats(3.0 * (double)n); }
-static void swiglu_fwd(UNUSED float *out, UNUSED const float *gate, UNUSED const float *up, int64_t n) { owe_floats(3.0 * (double)n); }
-static void swiglu_bwd(UNUSED float *dgate, UNUSED float *dup, UNUSED const float *dout, UNUSED const float *gate, UNUSED const float *up, int64_t n)
+static void gelu_bwd(UNUSED float *dx, float *act, UNUSED const float *dout, UNUSED const float *x, int64_t n, UNUSED int kind)
 {
-    owe_floats(5.0 * (double)n);
+    owe_floats((act ? 4.0 : 3.0) * (double)n);
+}
+static void swiglu_fwd(UNUSED float *out, UNUSED const float *gate, UNUSED const float *up, int64_t n) { owe_floats(3.0 * (double)n); }
+static void swiglu_bwd(UNUSED float *dgate, UNUSED float *dup, float *act, UNUSED const float *dout, UNUSED const float *gate,
+                       UNUSED const float *up, int64_t n)
+{
+    owe_floats((act ? 6.0 : 5.0) * (double)n);
 }
 static void add_fwd(UNUSED float *out, UNUSED const float *a, UNUSED const float *b, int64_t n) { owe_floats(3.0 * (double)n); }
 static void scale(UNUSED float *x, int64_t n, UNUSED float factor) { owe_floats(2.0 * (double)n); }
@@ -172,7 +190,10 @@ static void xent_bwd(UNUSED float *z, UNUSED const float *max, UNUSED const floa
 {
     owe_floats(2.0 * (double)N * Vl);
 }
-static double xent_loss(UNUSED const float *max, UNUSED const float *sum, UNUSED const float *target, UNUSED int64_t N) { return 0; }
+static void xent_loss(double *loss, UNUSED const float *max, UNUSED const float *sum, UNUSED const float *target, UNUSED int64_t N)
+{
+    *loss = 0;
+}
 
 /* ---- codes that the tower computes: nearest of S ---- */
 
@@ -189,10 +210,10 @@ static void residual(UNUSED float *x, UNUSED const float *e, UNUSED const int32_
 
 /* ---- optimizer ---- */
 
-static double sumsq(UNUSED const float *x, int64_t n)
+static void sumsq(double *out, UNUSED const float *x, int64_t n)
 {
     owe_floats((double)n);
-    return 0;
+    *out = 0;
 }
 static void sumsq_columns(UNUSED double *out, UNUSED const float *x, int64_t rows, int cols, UNUSED int ld) { owe_floats((double)rows * cols); }
 static void to_bf16(UNUSED uint16_t *out, UNUSED const float *x, int64_t n) { owe_floats(1.5 * (double)n); }
@@ -205,8 +226,8 @@ static void adamw(UNUSED float *w, UNUSED float *m, UNUSED float *v, UNUSED cons
 
 /* What stages pretrain and instruct call, without denoising and soft targets; any other op is NULL. */
 Ops op = {
-    .name = "bill", .linear_fwd = linear_fwd, .linear_bwd = linear_bwd, .product = product, .rmsnorm_fwd = rmsnorm_fwd,
-    .rmsnorm_bwd = rmsnorm_bwd, .layernorm_fwd = layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd,
+    .name = "bill", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw, .product = product, .rmsnorm_fwd = rmsnorm_fwd,
+    .add_rmsnorm_fwd = add_rmsnorm_fwd, .rmsnorm_bwd = rmsnorm_bwd, .layernorm_fwd = layernorm_fwd, .add_layernorm_fwd = add_layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd,
     .l2norm_bwd = l2norm_bwd, .gelu_fwd = gelu_fwd, .gelu_bwd = gelu_bwd, .swiglu_fwd = swiglu_fwd, .swiglu_bwd = swiglu_bwd,
     .add_fwd = add_fwd, .scale = scale, .blend = blend, .fill = fill, .zero = zero, .copy = copy, .add_rows_fwd = add_rows,
     .add_rows_bwd = add_rows, .embed_fwd = embed_fwd, .embed_bwd = embed_bwd, .gather = gather, .scatter = scatter,

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "io/base/files.h"
+#include "tests/core/op_values.h"
 #include "tests/io/hf/hf_dump.h"
 
 enum { HF_DEPTHS = HF_Q * BRANCHES, LLAVA_SEED = 11, LLAVA_M = 8 };
@@ -81,7 +82,7 @@ static void compare_gradients(const Model *m, const HfGolden *want)
         if (!g->name)
             fail_msg("%s: PyTorch's model has no %s", want->name, w[i].t.name);
         const double size = g->norm > 1e-9 * sqrt(whole) ? g->norm : sqrt(whole);
-        assert_close(want->name, g->name, sqrt(op.sumsq(w[i].x, count)), g->norm, size, TOLERANCE);
+        assert_close(want->name, g->name, sqrt(op_sumsq(&op, w[i].x, count)), g->norm, size, TOLERANCE);
         assert_close(want->name, g->name, along(w[i].x, count, 0.1, 0.7), g->along[0], size, TOLERANCE);
         assert_close(want->name, g->name, along(w[i].x, count, 0.3, 1.9), g->along[1], size, TOLERANCE);
     }
@@ -233,7 +234,7 @@ static void llava_compare(const HfLlava *g, const char *dir, bool with_config)
     float *logits = calloc((size_t)(N * V), sizeof *logits);
     double norm = 0;
     assert_int_equal(m.splice.N, N);
-    op.linear_fwd(logits, m.decoder.h, m.w.decoder.lm_head, NULL, N, conf.decoder.C, V);
+    op.linear_fwd(logits, m.decoder.h, &m.w.decoder.lm_head, N);
     for (int i = 0; i < N * V; i++)
         norm += g->logits[i] * g->logits[i] / (N * V);
     for (int i = 0; i < N * V; i++)

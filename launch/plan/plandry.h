@@ -1,0 +1,45 @@
+/*
+ * plandry.h -- a micro-batch of one rank, run dry: the model itself, with ops that count and tensors that are nowhere
+ *
+ * model_forward and model_backward run as in a step, on addresses instead of memory (core/arena.h) and with OPS_COUNT (core/opscount.h).
+ * What they ask of the two doors (core/par.h) is written down: sums and maxima over tp with the place in the model where they are
+ * asked for, and the flops between one call of a door and the next.  So nothing about the model is said twice.
+ *
+ * The place of a sum in forward is that of the weights that were named last (tp->need), in backward that of the gradients that are
+ * final next.
+ *
+ * The micro-batch is `asvr bench`'s: of each sample a picture and text up to model.decoder.max_len rows, every token with a label.
+ * Where train.visual_share is below 1, the rows are those that the first step draws.
+ *
+ * Local, without MPI; not for the stages contrast and tokenizer.  Tests: tests/launch/plan.sh
+ */
+#pragma once
+#include "core/asvr.h"
+
+/* Where the model sums over tp, in the order of a step. */
+typedef enum {
+    DRY_TOWER, DRY_OWN_TOWER, DRY_CODES, DRY_PROJECTOR, DRY_DECODER, DRY_TEXT_LOSS, DRY_HEAD, DRY_HEAD_LOSS, DRY_DENOISER, DRY_PLACES
+} DryPlace;
+extern const char *const DRY_PLACE_NAME[DRY_PLACES];
+
+/* early: what model_forward does of a step, the gradients of the output heads included. */
+typedef struct { double forward, early, step; } Flops;
+
+/* Sums and maxima, of so many floats together; the bytes that this rank has to send in them, as comm_count counts. */
+typedef struct { int64_t calls, floats, bytes; } DrySums;
+
+/* Flops since the beat before.  Backward: a call of OnGrad.final, behind which the params [first, n) are final.  Forward: a call of
+   Tp.need for all params before `last`, in front of the flops. */
+typedef struct { double flops; int first, last; } Beat;
+enum { BEATS = 4096 };
+typedef struct { Beat *beat; int n; double flops; } Beats;                 /* flops: of all of them */
+
+typedef struct {
+    Flops   sample;                /* of a sample */
+    DrySums sums[DRY_PLACES];      /* of a micro-batch */
+    Beats   forward, backward;     /* of a micro-batch */
+} Dry;
+
+/* As one of `tp` ranks, the first, computes it.  To be closed. */
+void dry_run(Dry *d, const ModelConf *conf, int tp);
+void dry_close(Dry *d);
