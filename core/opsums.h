@@ -13,7 +13,7 @@
 #define OP_ENUM(f) OP_##f,
 enum { OPS_LIST(OP_ENUM) OPS };
 #undef OP_ENUM
-enum { OP_PHASES = 8, OP_SUMS = 2048 };
+enum { OP_PHASES = 16, OP_SUMS = 4096 };
 extern const char *const OP_NAME[OPS];
 
 typedef struct {

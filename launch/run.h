@@ -121,10 +121,9 @@ uint64_t run_codes_model(const Run *r, int branch);
 /* How gradients are added up on so many replicas.  Local. */
 BucketConf run_buckets(const Config *c, int replicas);
 
-/* Flops per second of a 512^3 sgemm on this rank, a few milliseconds; in SGEMM_ROOM floats, or in memory of its own. */
-enum { SGEMM_ROOM = 3 * 512 * 512 };
-double run_sgemm(float *room);
-double run_sgemm_rate(void);
-/* Resident memory of this process in MiB: the most so far, and now. */
-double run_peak_mb(void);
-double run_resident_mb(void);
+/* Flops per second of this rank's sgemm, milliseconds: RUN_SGEMM^3, of more than two threads more rows; in run_sgemm_room floats, or own memory. */
+enum { RUN_SGEMM = 512 };
+int64_t run_sgemm_room(const Run *r);
+double run_sgemm(const Run *r, float *room);
+double run_sgemm_rate(const Run *r);
+double run_peak_mb(void), run_resident_mb(void);        /* of this process, in MiB: the most so far, and now */

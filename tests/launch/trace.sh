@@ -41,7 +41,7 @@ has() { for name; do [ "$(grep -F "|$name|" events.txt | cut -d'|' -f1 | sort -u
 
 ranks=2
 trace 2 --set parallel.tp=2
-has targets forward backward reduce losses optimizer decoder.0 decoder.1 vision.0 head.0 projector.0 linear_fwd linear_bwd attention_fwd \
+has targets forward backward reduce losses optimizer decoder.0 decoder.1 vision.0 head.0 projector.0 linear_fwd linear_dx linear_dw attention_fwd \
     attention_bwd adamw allreduce
 # Traced steps are slower, and in no figure: the slowest rank's step is that of the rate.
 awk '$1 == "step" && NF > 5 { ms = $4 } /^Samples Per Second/ { off = $NF * ms / 4000 - 1; seen = 1 } END { exit !(seen && off * off < 0.0025) }' out ||
@@ -50,7 +50,7 @@ awk '$1 == "step" && NF > 5 { ms = $4 } /^Samples Per Second/ { off = $NF * ms /
 awk -F'|' -v bytes=$((2 * 40 * 64 * 4)) '$5 == "tp" && $6 == bytes { n++ } END { exit n < 1 }' events.txt || fail "no sum over tp has the bytes of a layer"
 trace 2 --set parallel.zero=1 --set train.global_batch=8
 has forward backward reduce 'all-gather in two phases' optimizer
-grep -q '^rank 1;step;backward;decoder.1;linear_bwd [0-9]*$' x.folded || { head x.folded; fail "the folded lines"; }
+grep -q '^rank 1;step;backward;decoder.1;linear_dw [0-9]*$' x.folded || { head x.folded; fail "the folded lines"; }
 
 # Forward and backward once a micro-batch.
 [ "$(grep -c '^0|forward|' events.txt)" = 6 ] || fail "$(grep -c '^0|forward|' events.txt) forward passes of 3 steps of 2 micro-batches"
