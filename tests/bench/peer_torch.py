@@ -6,7 +6,8 @@
 Stage instruct: the vision tower is frozen and sees under no_grad; projector, decoder and visual head learn.  A sample is one picture (64 patches) and
 64 text tokens, every one supervised; 8 samples a rank.  The same parameters and products as asvr's, written as PyTorch likes them: one product for q, k
 and v, one for gate and up, the depths' feed-forward layers as one batched product, scaled_dot_product_attention, fused AdamW, gradients in DDP's own
-buckets.  Several ranks: DDP over gloo, each process on a core of its own.  Prints one line a claim; the last is
+buckets.  glibc keeps what it has (MALLOC_...), without which each step takes its pages anew, a tenth slower.  Several ranks: DDP over gloo, each
+process on cores of its own.  Prints one line a claim; the last is
 
     R samples/s  M MiB (I of them after the imports)  S ms a step        of the slowest rank; memory of the largest
 
@@ -216,6 +217,9 @@ def worker(rank, a):
         print(f"{a.ranks * BATCH / t:.3f} samples/s  {peak:.0f} MiB ({imported:.0f} of them after the imports)  {1e3 * t:.1f} ms a step", flush=True)
 
 
+KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1", "MALLOC_TOP_PAD_": str(64 << 20)}
+
+
 def main():
     p = argparse.ArgumentParser()
     for name, value in (("ranks", 1), ("steps", 12), ("warm", 3), ("threads", 1)):
@@ -224,6 +228,8 @@ def main():
     p.add_argument("--mode", default="default")
     p.add_argument("--count", action="store_true")
     a = p.parse_args()
+    if any(name not in os.environ for name in KEEP):             # read when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**KEEP, **os.environ, "OMP_NUM_THREADS": str(a.threads)})
     if a.ranks == 1:
         return worker(0, a)
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
