@@ -10,10 +10,11 @@
 #include "launch/bench/benchsteps.h"
 #include "launch/bench/benchtrace.h"
 #include "launch/bench/synthetic.h"
+#include "launch/bench/waterfall.h"
 #include "launch/nodes.h"
 #include "launch/verbs.h"
 
-enum { TURNS = 8, LOADED = 12 };
+enum { TURNS = 8, LOADED = 12, WATCHED = 4 };
 
 #define LOADER_SECONDS 2.0
 #define READ_BYTES     (INT64_C(256) << 20)
@@ -30,8 +31,17 @@ static void spent(Phase *p, const Phase *since)
     p->messages += is.messages - since->messages;
 }
 
-/* As span of step.h, and a span of the trace. */
-#define MEASURE(p, name, call) do { const Phase from = phase(); prof_begin(name); call; prof_end(); spent(p, &from); } while (0)
+/* As span of step.h, and a span of the trace, and a phase of the waterfall. */
+#define MEASURE(p, name, way, call)                                                \
+    do {                                                                           \
+        const Phase from = phase();                                                \
+        const int in = waterfall_phase(way);                                       \
+        prof_begin(name);                                                          \
+        call;                                                                      \
+        prof_end();                                                                \
+        waterfall_phase(in);                                                       \
+        spent(p, &from);                                                           \
+    } while (0)
 
 /* The targets of all replicas, in the reduction that a training step makes. */
 static Losses targets(Run *r, const Synthetic *s, int leaves)
@@ -45,10 +55,10 @@ static Losses targets(Run *r, const Synthetic *s, int leaves)
 
 static void micro_batch(Run *r, const Synthetic *s, Buckets *b, StepState *state, Times *t)
 {
-    const OnGrad door = trace_door(buckets_door(b));
+    const OnGrad door = trace_door(waterfall_door(buckets_door(b)));
     Losses one = { 0 };
-    MEASURE(&t->forward, "forward", (trace_blocks(), model_forward(&r->model, &s->batch, &state->targets, &one), trace_blocks_end()));
-    MEASURE(&t->backward, "backward", (trace_blocks(), model_backward(&r->model, &s->batch, &door), trace_blocks_end()));
+    MEASURE(&t->forward, "forward", FALL_FORWARD, (trace_blocks(), model_forward(&r->model, &s->batch, &state->targets, &one), trace_blocks_end()));
+    MEASURE(&t->backward, "backward", FALL_BACKWARD, (trace_blocks(), model_backward(&r->model, &s->batch, &door), trace_blocks_end()));
     step_losses(r, state, &one);
 }
 
@@ -68,14 +78,16 @@ static void step(Run *r, const Synthetic *s, Buckets *b, Times *t)
     state.targets = targets(r, s, leaves);
     prof_end();
     for (int i = 0; i < leaves; i++) {
+        waterfall_phase(FALL_SUMS);
         buckets_begin(b, i);
+        waterfall_phase(FALL_BEGIN);
         micro_batch(r, s, b, &state, t);
     }
-    MEASURE(&t->reduce, "reduce", buckets_wait(b));
+    MEASURE(&t->reduce, "reduce", FALL_SUMS, buckets_wait(b));
     prof_begin("losses");
     step_sum(r, &state);
     prof_end();
-    MEASURE(&t->optim, "optimizer", optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads)));
+    MEASURE(&t->optim, "optimizer", FALL_OPTIMIZER, optim_step(&r->optim, m->weights, m->grads, &conf, optim_norm(&r->optim, m->grads)));
     prof_end();
     spent(&t->step, &began);
     for (int k = 0; k < AXES; k++) {
@@ -235,7 +247,8 @@ static void print_result(const Run *r, const Times *t, int steps, const Steps *x
                1e3 * step, 1e3 * most);
     if (x->shared > 1)
         printf("cores are shared: %.3g threads a core\n", x->shared);
-    printf("sgemm      %.1f GF/s (512 x 512 x 512, all ranks at once, this run)\n\n", 1e-9 * rate);
+    printf("sgemm      %.1f GF/s (%d x %d x %d, all ranks at once, this run)\n\n", 1e-9 * rate, (int)(run_sgemm_room(r) / RUN_SGEMM - RUN_SGEMM) / 2,
+           RUN_SGEMM, RUN_SGEMM);
     const int places = samples < 1 ? 4 : 2;
     printf("Samples Per Second (FOM): %.*f\nasvr: OK\n\n", places, samples);
     printf("%.*f samples/s  %.1f GF/s  %.2f of sgemm  %.0f MiB\n", places, samples, 1e-9 * x->flops / step, x->flops / step / rate, x->peak_mib);
@@ -305,6 +318,21 @@ static bool rates(Run *r, const Synthetic *s, const Times *t, Rates *x, Err *e)
     return ok;
 }
 
+/* Steps that are watched, with all threads and, where that is asked for, with one in turn. */
+static bool waterfall(Run *r, const Synthetic *s, Err *e)
+{
+    const int steps = (int)min64(WATCHED, r->c->bench.steps);
+    Times t = { 0 };
+    for (int i = 0; waterfall_wanted(r) && i < steps; i++)
+        for (int alone = 0; alone <= (r->c->bench.one_thread && r->threads > 1); alone++) {
+            comm_barrier(r->grid.world);
+            waterfall_begin(alone);
+            step(r, s, r->buckets, &t);
+            waterfall_end(r);
+        }
+    return !waterfall_wanted(r) || waterfall_write(r, steps, e);
+}
+
 static bool bench(Run *r, Err *e)
 {
     static Steps x;
@@ -332,7 +360,7 @@ static bool bench(Run *r, Err *e)
         step(r, &s, r->buckets, &traced);
         trace_end(r);
     }
-    ok = ok && trace_write(r, e) && print_loader(r, &x.loader, e) && bench_ckpt(r, &x, e);
+    ok = ok && trace_write(r, e) && waterfall(r, &s, e) && print_loader(r, &x.loader, e) && bench_ckpt(r, &x, e);
     if (ok && r->c->run.dir[0] && r->grid.rank == 0)
         steps_write(&x, r->c->run.dir, e);
     ok = ok && run_agree(r, e);

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/limits.h"
 #include "core/ops.h"
 #include "dist/comm.h"
 #include "dist/tp.h"
@@ -238,24 +239,19 @@ OptimSetup run_optim(const Config *c, int replicas)
                          .canonical = c->parallel.reduction == REDUCE_CANONICAL };
 }
 
-double run_sgemm(float *room)
-{
-    enum { N = 512, TIMES = 4 };
-    float *x = room, *y = x + N * N, *z = y + N * N;
-    op.linear_fwd(z, x, &(Linear){ y, NULL, N, N }, N);
-    double t = now();
-    for (int i = 0; i < TIMES; i++)
-        op.linear_fwd(z, x, &(Linear){ y, NULL, N, N }, N);
-    t = now() - t;
-    return TIMES * 2.0 * N * N * N / t;
-}
+/* Each thread has enough to do, and the operands of one thread are those of 512^3. */
+static int64_t sgemm_rows(const Run *r) { return max64(RUN_SGEMM, RUN_SGEMM / 2 * (int64_t)r->threads); }
 
-double run_sgemm_rate(void)
+int64_t run_sgemm_room(const Run *r) { return limits_room(sgemm_rows(r), RUN_SGEMM, RUN_SGEMM); }
+
+double run_sgemm(const Run *r, float *room) { return limits_sgemm(room, sgemm_rows(r), RUN_SGEMM, RUN_SGEMM, false, true, r->threads); }
+
+double run_sgemm_rate(const Run *r)
 {
     Arena a = { .name = "sgemm" };
-    TAKE(&a, float, SGEMM_ROOM);
+    TAKE(&a, float, run_sgemm_room(r));
     arena_alloc(&a);
-    const double rate = run_sgemm(TAKE(&a, float, SGEMM_ROOM));
+    const double rate = run_sgemm(r, TAKE(&a, float, run_sgemm_room(r)));
     arena_free(&a);
     return rate;
 }

@@ -122,8 +122,9 @@ uint64_t run_codes_model(const Run *r, int branch);
 BucketConf run_buckets(const Config *c, int replicas);
 OptimSetup run_optim(const Config *c, int replicas);
 
-/* Flops per second of a 512^3 sgemm on this rank, a few milliseconds; in SGEMM_ROOM floats, or in memory of its own. */
-enum { SGEMM_ROOM = 3 * 512 * 512 };
-double run_sgemm(float *room);
-double run_sgemm_rate(void);
-double run_peak_mb(void), run_resident_mb(void);        /* resident memory of this process in MiB: the most so far, and now */
+/* Flops per second of this rank's sgemm, milliseconds: RUN_SGEMM^3, of more than two threads more rows; in run_sgemm_room floats, or own memory. */
+enum { RUN_SGEMM = 512 };
+int64_t run_sgemm_room(const Run *r);
+double run_sgemm(const Run *r, float *room);
+double run_sgemm_rate(const Run *r);
+double run_peak_mb(void), run_resident_mb(void);        /* of this process, in MiB: the most so far, and now */

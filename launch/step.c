@@ -16,6 +16,7 @@
 #include "launch/guard.h"
 #include "launch/lives.h"
 #include "launch/nodes.h"
+#include "launch/opstable.h"
 #include "launch/rundir.h"
 #include "launch/save.h"
 #include "launch/schedule.h"
@@ -141,7 +142,7 @@ bool step_open(Run *r, Err *e)
     const BucketConf conf = run_buckets(c, r->grid.dp_size);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     r->door = buckets_door(r->buckets);
-    r->sgemm = run_sgemm_rate();
+    r->sgemm = run_sgemm_rate(r);
     open_loader(r, &shape, e);
     if (r->grid.rank == 0 && !e->code && lease_held(r->lease, e))
         write_config(r, e);
@@ -159,12 +160,14 @@ bool step_open(Run *r, Err *e)
         lives_resume(r);
     }
     nodes_say(r);
+    opstable_open(r);
     return true;
 }
 
 void step_close(Run *r, int code)
 {
     Err left = { 0 };
+    opstable_close(r, code);
     if (r->saver && code != EXIT_UNSAVED && !run_saved(r, &left) && r->grid.rank == 0) {
         char text[1400];                                    /* a checkpoint under way is not lost because training ends */
         snprintf(text, sizeof text, "the checkpoint under way is not saved: %s (%s)", left.what, left.where);

@@ -103,12 +103,12 @@ double bench_sgemm(const Run *r)
 {
     Arena a = { .name = "sgemm" };
     double best = 0;
-    TAKE(&a, float, SGEMM_ROOM);
+    TAKE(&a, float, run_sgemm_room(r));
     arena_alloc(&a);
-    float *room = TAKE(&a, float, SGEMM_ROOM);
+    float *room = TAKE(&a, float, run_sgemm_room(r));
     for (int i = 0; i < BEST; i++) {
         comm_barrier(r->grid.world);
-        double rate = run_sgemm(room);
+        double rate = run_sgemm(r, room);
         comm_sum_f64(r->grid.world, &rate, 1);
         best = fmax(rate, best);
     }

@@ -100,12 +100,12 @@ void trace_begin(Run *r)
     r->tp.need = need;
     if (!prof_on)
         prof_keep(trace.ring, RING);
-    ops_spans(true);
+    ops_watch(OPS_SPANS);
 }
 
 void trace_end(Run *r)
 {
-    ops_spans(false);
+    ops_watch(0);
     r->tp.need = trace.need;
 }
 

@@ -1,8 +1,8 @@
 /*
  * synthetic.h -- the random micro-batch that a benchmark computes again and again
  *
- * Each sample: one picture and text up to model.decoder.max_len rows, every token supervised, with codes.  Replicas have
- * different ones.  Local.
+ * Each sample: one picture and text up to model.decoder.max_len rows, with bench.min_len from so many up to that, evenly; every token
+ * supervised, with codes.  Replicas have different ones.  Local.
  */
 #pragma once
 #include "core/batch.h"

@@ -21,6 +21,7 @@ const Option options[] = {
     STRING(run.dir, "folder of the run: run.jsonl, checkpoints, eval.json"),
     LONG  (run.seed, 1, 0, LOTS, "seed of initial values and of the order of samples"),
     BOOL  (run.fresh, false, "begin anew from step 0 where the run's checkpoints are gone"),
+    BOOL  (run.ops_table, false, "when training ends, RUN/ops.txt says what each op has cost"),
 
     ENUM  (model.vision.kind, siglip, "siglip|clip", "clip: a class token, a norm in front, quick gelu, CLIP's colours"),
     INT   (model.vision.image, 64, 8, 4096, "side of the square picture, in pixels"),
@@ -189,6 +190,9 @@ const Option options[] = {
     INT   (bench.repeat, 1, 1, 64, "repetitions, each measured alone: the median counts"),
     BOOL  (bench.rates, true, "measure the machine's rates, too, for asvr plan: RUN/bench.json"),
     BOOL  (bench.ckpt, false, "save a checkpoint in run.dir once, measure that, and remove it"),
+    INT   (bench.min_len, 0, 0, 1048576, "0: all samples fill model.decoder.max_len; else they are from so many rows on, evenly"),
+    BOOL  (bench.waterfall, false, "each op beside the machine's own limit: a table, RUN/waterfall.json"),
+    BOOL  (bench.one_thread, false, "waterfall: the same on one thread a rank, too, in turn"),
     STRING(bench.trace, "X.json: spans of 3 steps for Perfetto; beside it X.folded, a flame graph"),
 
     ENUM  (scaling.kind, weak, "weak|strong|both", "train.global_batch a replica and step, or in all"),

@@ -1,4 +1,4 @@
-/* test_prof.c -- spans nest, the ring keeps the newest, ops become spans and themselves again (core/prof.h, opspans.h) */
+/* test_prof.c -- spans nest, the ring keeps the newest, ops become spans or sums and themselves again (core/prof.h, opspans.h, opsums.h) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 
 #include "core/ops.h"
 #include "core/opspans.h"
+#include "core/opsums.h"
 #include "core/prof.h"
 #include "tests/core/op_values.h"
 
@@ -110,7 +111,7 @@ static void ops_are_spans(void **state)
     before = op;
     op.linear_fwd(plain, x, &l, N);
     prof_keep(ring, RING);
-    ops_spans(true);
+    ops_watch(OPS_SPANS);
 #define SPANNED(f)                                           \
     if (op.f == before.f)                                    \
         fail_msg("%s has no span: core/opspans.c", #f);
@@ -118,7 +119,7 @@ static void ops_are_spans(void **state)
 #undef SPANNED
     op.linear_fwd(traced, x, &l, N);
     const double sum = op_sumsq(&op, traced, N * O);
-    ops_spans(false);
+    ops_watch(0);
     prof_keep(NULL, 0);
     assert_memory_equal(&op, &before, sizeof op);
     assert_memory_equal(plain, traced, sizeof plain);
@@ -128,11 +129,90 @@ static void ops_are_spans(void **state)
     assert_string_equal(ring[1].name, "sumsq");
 }
 
+static const OpSum *sum_of(int which, int phase)
+{
+    int n;
+    const OpSum *s = opsums(&n);
+    for (int i = 0; i < n; i++)
+        if (s[i].op == which && s[i].phase == phase)
+            return &s[i];
+    fail_msg("no sum of %s in phase %d", OP_NAME[which], phase);
+    return NULL;
+}
+
+/* Calls, flops and bytes by op, phase and shape; the program's own count of flops and what an op writes are as without. */
+static void ops_are_sums(void **state)
+{
+    enum { N = 3, I = 4, O = 2 };
+    float x[N * I], w[O * I], out[N * O];
+    const Linear l = { w, NULL, I, O };
+    double square = -1;
+    int n;
+    (void)state;
+    for (int i = 0; i < N * I; i++)
+        x[i] = 1;
+    for (int i = 0; i < O * I; i++)
+        w[i] = 2;
+    ops_use(&OPS_CPU, 1);
+    opsums_clear();
+    ops_shapes = true;
+    ops_watch(OPS_SUMS);
+    const double flops = prof_flops;
+    ops_phase = 1;
+    op.linear_fwd(out, x, &l, N);
+    op.linear_fwd(out, x, &l, N);
+    op.linear_fwd(out, x, &l, N - 1);
+    ops_phase = 2;
+    op.sumsq(&square, out, N * O);
+    ops_watch(0);
+    ops_phase = 0;
+    ops_shapes = false;
+    assert_true(prof_flops - flops == 2.0 * (2 * N + N - 1) * I * O);
+    assert_true(square == 64.0 * N * O);
+    const OpSum *s = opsums(&n);
+    assert_int_equal(n, 3);
+    assert_int_equal(s[0].op, OP_linear_fwd);
+    assert_int_equal(s[0].shape[0], N);
+    assert_int_equal(s[0].shape[1], O);
+    assert_int_equal(s[0].shape[2], I);
+    assert_int_equal(s[0].calls, 2);
+    assert_true(s[0].flops == 2 * 2.0 * N * I * O && s[0].bytes == 2 * 4.0 * (N * I + O * I + N * O));
+    assert_int_equal(s[1].calls, 1);
+    assert_int_equal(s[1].shape[0], N - 1);
+    assert_true(sum_of(OP_sumsq, 2)->bytes == 4.0 * N * O && sum_of(OP_sumsq, 2)->flops == 0);
+    assert_int_equal(sum_of(OP_sumsq, 2)->shape[0], 32);
+    assert_true(s[0].seconds > 0 && s[0].cpu >= 0);
+}
+
+/* A table with no room for more shapes counts on without them. */
+static void sums_without_room(void **state)
+{
+    int n;
+    int64_t calls = 0;
+    (void)state;
+    opsums_clear();
+    ops_shapes = true;
+    for (int i = 1; i <= OP_SUMS; i++) {
+        OpCall c = opsums_begin(OP_product, i, 2, 3);
+        opsums_count(&c);
+        opsums_end(&c);
+    }
+    ops_shapes = false;
+    const OpSum *s = opsums(&n);
+    for (int i = 0; i < n; i++)
+        calls += s[i].calls;
+    assert_true(n < OP_SUMS);
+    assert_int_equal(calls, OP_SUMS);
+    assert_int_equal(s[n - 1].shape[0], 0);
+    opsums_clear();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_nest), cmocka_unit_test(nothing_without_a_ring), cmocka_unit_test(the_oldest_make_room),
-        cmocka_unit_test(too_deep_is_not_kept), cmocka_unit_test(ops_are_spans),
+        cmocka_unit_test(too_deep_is_not_kept), cmocka_unit_test(ops_are_spans), cmocka_unit_test(ops_are_sums),
+        cmocka_unit_test(sums_without_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
