@@ -192,11 +192,8 @@ static void print_rests(const Plan *x)
         last = x->p[i].samples > 0 ? &x->p[i] : last;
     print_rates(x);
     printf("  tp          allreduce by Open MPI 4.1's rule: recursive doubling below 8 KiB, else Rabenseifner, 2 log2(p) steps (Thakur et al. 2005)\n");
-    if (c->parallel.reduction == REDUCE_CANONICAL)
-        printf("  dp          dist/bucket.c and zeroweights.c replayed: buckets of 2 MiB, 8 under way; each all to all, then collected: dp - 1\n"
-               "              messages a rank, of 2 MiB / dp at most, each time; ");
-    else
-        printf("  dp          dist/bucket.c and zeroweights.c replayed: buckets of 2 MiB, 8 under way, each summed by a tree;\n              ");
+    printf("  dp          dist/bucket.c and zeroweights.c replayed: buckets of 64 KiB a replica, 2 MiB at least; each all to all, then\n"
+           "              collected: dp - 1 messages a rank each time; ");
     printf("they start and go on at calls of the door alone, 3 a decoder\n"
            "              block: at %d node%s %.0f %% hides behind backward.  Ranks are alike and in step, MPI moves what is under way\n", last->nodes,
            last->nodes == 1 ? "" : "s", hidden(last));
