@@ -60,7 +60,7 @@ void codes_tape(CodesTape *t, Arena *a, const Codes *w, int64_t rows, bool left,
 /* out (N,Cv) = the vectors of code (N) at depth k, zero rows where another rank has them: their sum over tp is whole.
    local (N) is work space.  Local. */
 void codes_embed(float *out, const Codes *w, int k, const int32_t *code, int32_t *local, int64_t N, const Tp *tp);
-/* t->code from features x (N,Cv), and t->r, what is left in the end: x - t->r is the quantized x.
+/* t->code from features x (N,Cv), which may be t->r, and t->r, what is left in the end: x - t->r is the quantized x.
    energy[k], k = 0 .. Q: the |r|^2 left after k depths, energy[0] = |x|^2 (NULL: not wanted).  Collective over tp. */
 void codes_quantize(CodesTape *t, double *energy, const Codes *w, const float *x, int64_t N, Tp *tp);
 /* As codes_quantize, and gathers statistics and candidates into the gradients dw.  Collective over tp. */

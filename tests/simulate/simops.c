@@ -219,6 +219,12 @@ static void given_codes(UNUSED int32_t *out, UNUSED const uint16_t *given, UNUSE
 {
 }
 
+/* Before the first step. */
+static void draw(UNUSED float *x, UNUSED int64_t rows, UNUSED int64_t cols, UNUSED int64_t first, UNUSED int64_t stride, UNUSED int kind,
+                 UNUSED double size, UNUSED uint64_t seed, UNUSED uint64_t stream)
+{
+}
+
 /* ---- optimizer ---- */
 
 static void sumsq(double *out, UNUSED const float *x, int64_t n)
@@ -247,6 +253,6 @@ Ops op = {
     .depth_attention_fwd = depth_attention_fwd, .depth_attention_bwd = depth_attention_bwd, .rope = rope, .patches = patches,
     .area_mean = area_mean, .xent_max = xent_max, .xent_sum = xent_sum, .xent_bwd = xent_bwd, .xent_loss = xent_loss,
     .nearest = nearest, .nearest_bid = nearest_bid, .nearest_won = nearest_won, .residual = residual, .local_ids = local_ids, .take_codes = take_codes,
-    .given_codes = given_codes, .sumsq = sumsq,
+    .given_codes = given_codes, .draw = draw, .sumsq = sumsq,
     .sumsq_blocks = sumsq_blocks, .sum_tree = sum_tree, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
 };
