@@ -14,17 +14,7 @@ struct ArenaList { struct ArenaList *next; };
 static bool   frozen;
 static size_t total;
 
-/* Zeroed memory beside an arena that has none. */
-static void *list_take(Arena *a, size_t bytes)
-{
-    struct ArenaList *l = calloc(1, sizeof *l + bytes + ALIGN);
-    CHECK(l, "no memory for %zu bytes of %s", bytes, a->name);
-    l->next = a->lists;
-    a->lists = l;
-    return (char *)l + ALIGN - (uintptr_t)l % ALIGN;
-}
-
-void *arena_take(Arena *a, int64_t n, size_t elem, bool floats)
+void *arena_take(Arena *a, int64_t n, size_t elem)
 {
     CHECK(n >= 0 && (uint64_t)n <= (SIZE_MAX / 2) / elem, "%s: %lld elements of %zu bytes overflow", a->name,
           (long long)n, elem);
@@ -34,7 +24,19 @@ void *arena_take(Arena *a, int64_t n, size_t elem, bool floats)
     if (!a->base && a->used > a->size)
         a->size = a->used;
     CHECK(a->used <= a->size, "arena %s: %zu bytes asked for, %zu measured", a->name, a->used, a->size);
-    return a->nowhere && !floats ? list_take(a, bytes) : p;
+    return p;
+}
+
+void *arena_list(Arena *a, int64_t n, size_t elem)
+{
+    void *p = arena_take(a, n, elem);
+    if (!a->nowhere)
+        return p;
+    struct ArenaList *l = calloc(1, sizeof *l + (size_t)n * elem + ALIGN);
+    CHECK(l, "no memory for a list of %lld in %s", (long long)n, a->name);
+    l->next = a->lists;
+    a->lists = l;
+    return (char *)l + ALIGN - (uintptr_t)l % ALIGN;
 }
 
 /* Zeroes.  A page lies near the core that touches it first: the threads touch what is theirs in a pass over all of the arena. */

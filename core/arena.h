@@ -7,8 +7,8 @@
  *     Arena a = { .name = "tape" };
  *     layout(&t, &a);  arena_alloc(&a);  layout(&t, &a);
  *
- * An arena can also lie nowhere: its floats have addresses that nobody can read or write, whatever else it holds has memory.  What
- * runs on it with ops that look at no tensor (opscount.h) costs neither, and dies where anybody but an op looks.
+ * An arena can also lie nowhere: its tensors have addresses that nobody can read or write, its lists (rows.h) have memory.  What
+ * runs on it with ops that look at no tensor (opscount.h) needs no more, and dies where anybody but an op looks.
  *
  * Local.  Every block is aligned to 64 bytes.  An arena of 32 MiB or more lies in huge pages where the kernel has them, and each thread's
  * share of it near that thread (ops_use comes before).  Tests: tests/core/test_arena.c
@@ -20,14 +20,15 @@ typedef struct {
     const char *name;
     char *base;                /* NULL while measuring */
     size_t used, size;         /* bytes */
-    struct ArenaList *lists;   /* of one that lies nowhere: what is no float */
+    struct ArenaList *lists;   /* of one that lies nowhere */
     bool   nowhere;
 } Arena;
 
 /* n elements of the given type; NULL while measuring.  Memory is zero after arena_alloc, not after reuse. */
-#define TAKE(a, type, n) ((type *)arena_take((a), (int64_t)(n), sizeof(type), _Generic((type *)0, float *: true, default: false)))
+#define TAKE(a, type, n) ((type *)arena_take((a), (int64_t)(n), sizeof(type)))
 
-void *arena_take(Arena *a, int64_t n, size_t elem, bool floats);      /* dies when a carving pass asks for more than was measured */
+void *arena_take(Arena *a, int64_t n, size_t elem);   /* dies when a carving pass asks for more than was measured */
+void *arena_list(Arena *a, int64_t n, size_t elem);   /* the same, with memory wherever the arena lies */
 void  arena_alloc(Arena *a);                          /* reserves `used` bytes, zeroed, rewinds; dies without memory */
 void  arena_nowhere(Arena *a);                        /* in its place: addresses alone */
 void  arena_free(Arena *a);

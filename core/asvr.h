@@ -90,7 +90,7 @@ int      model_branches(const Model *m);
 bool model_measure(Model *m, const ModelConf *c, Tp *tp);
 /* model_measure, then allocates, lays out and initialises everything. */
 bool model_open(Model *m, const ModelConf *c, Tp *tp);
-/* After model_measure: tensors get addresses where nothing is, index lists memory.  For ops that look at no tensor (opscount.h). */
+/* After model_measure: tensors get addresses where nothing is, lists memory.  For ops that look at no tensor (opscount.h). */
 void model_nowhere(Model *m);
 /* Initial values of all weights by the seed, where c.empty left them zero. */
 void model_init(Model *m);

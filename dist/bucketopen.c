@@ -67,9 +67,11 @@ static int list_rounds(Buckets *b, Round *out)
 /* False: more ranks than MPI's ints can count pieces for. */
 static bool counts(Buckets *b, const Zero *z, const BucketConf *c)
 {
-    CHECK(c->bytes > 0 && c->bytes <= INT_MAX, "a bucket of %lld bytes", (long long)c->bytes);
+    CHECK(c->bytes > 0, "a bucket of %lld bytes", (long long)c->bytes);
     CHECK(c->wire == WIRE_FP32 || c->reduction == REDUCE_FAST, "bf16 on the wire goes with the fast reduction");
     *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .arena.name = "buckets" };
+    if (c->bytes > INT_MAX)
+        return false;
     b->depth = canonical(b) ? canon_waiting((int64_t)z->rank * c->leaves, c->leaves) : 0;
     b->parts = b->most = 1;
     if (z->ranks == 1)

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <omp.h>
 
-#include "core/arena.h"
+#include "core/rows.h"
 #include "tests/core/dies.h"
 
 typedef struct { char *a; double *b; float *none, *inner; } Layout;
@@ -63,7 +63,7 @@ static bool readable(const void *p)
     return yes;
 }
 
-/* Floats have addresses alone, lists memory, zeroed; what was measured still counts. */
+/* Tensors have addresses alone, lists memory, zeroed; what was measured still counts. */
 static void lies_nowhere(void **state)
 {
     (void)state;
@@ -72,7 +72,7 @@ static void lies_nowhere(void **state)
     const size_t before = mem_total();
     for (int pass = 0; pass < 2; pass++) {
         float *x = TAKE(&a, float, (int64_t)MANY << 20), *y = TAKE(&a, float, 1);
-        int32_t *list = TAKE(&a, int32_t, MANY);
+        int32_t *list = LIST(&a, int32_t, MANY);
         if (pass == 0) {
             arena_nowhere(&a);
             continue;

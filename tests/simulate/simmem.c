@@ -16,9 +16,8 @@ void tensors_at(int rank, int ranks)
     end = next + each;
 }
 
-void *arena_take(Arena *a, int64_t n, size_t elem, bool floats)
+void *arena_take(Arena *a, int64_t n, size_t elem)
 {
-    (void)floats;
     size_t bytes = ((size_t)n * elem + ALIGN - 1) / ALIGN * ALIGN;
     char *p = a->base ? a->base + a->used : NULL;
     a->used += bytes;
@@ -39,6 +38,7 @@ void arena_alloc(Arena *a)
     a->used = 0;
 }
 
+void *arena_list(Arena *a, int64_t n, size_t elem) { return arena_take(a, n, elem); }
 void arena_nowhere(Arena *a) { arena_alloc(a); }
 
 void arena_free(Arena *a)
