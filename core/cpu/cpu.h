@@ -5,8 +5,8 @@
  * implements what.  What the files agree on:
  *   threads   an op splits its work so that each number is computed by one thread in an order that does not depend
  *             on how many there are; every sgemm is of one thread: products are cut into tiles by their shape
- *             (cpu_product), inside cpu_rq the threads take rows; cpu_attention has tiles of its own (tile.h)
- *   memory    nothing is allocated; tiles lie on the stack, some 256 KiB at most
+ *             (cpu_product), inside cpu_rq the threads take rows; cpu_attention and cpu_panel have tiles of its own (tile.h)
+ *   memory    nothing is allocated; tiles lie on the stack, some 256 KiB at most, half a MiB of a product
  *   absent    code_count, code_update, given_codes, local_ids, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, take_codes,
  *             xent_soft_...: small, the
  *             reference serves
@@ -29,6 +29,8 @@ void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N);
 /* cpu_product.c */
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta);
+/* cpu_panel.c: the same product, a not transposed, if its shape is one for it; else false. */
+bool panel_product(float *c, int ldc, const float *a, int lda, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
 /* Between the two every sgemm runs on the thread that calls it.  start returns the number of threads, which parallel regions
    in between ask for by num_threads, and end restores. */
 int  blas_alone_start(void);

@@ -2,7 +2,7 @@
  * cpu_product.c -- matrix products whose bits do not depend on the number of threads
  *
  * OpenBLAS deals the rows or columns of a product to its threads, and its kernels round an element otherwise beside an edge
- * than inside.  So a product is cut here, into tiles that its shape alone decides; each is one sgemm of one thread, and the
+ * than inside.  So a product that is not cpu_panel's is cut here, into tiles that its shape alone decides; each is one sgemm of one thread, and the
  * threads share the tiles.  K is never cut: a tile's elements are whole sums.
  *
  * How many tiles: each packs its rows and its columns anew.  Of one thread's time pm x pn tiles cost about
@@ -63,6 +63,8 @@ static int64_t border(int64_t size, int step, int i, int n)
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta)
 {
+    if (!ta && panel_product(c, ldc, a, lda, b, ldb, tb, M, N, K, alpha, beta))
+        return;
     const Cut t = cut(M, N, K);
     const int tiles = t.rows * t.cols, threads = blas_alone_start();
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (tiles > 1)
