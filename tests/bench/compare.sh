@@ -34,7 +34,8 @@ trap 'rm -rf "$work"' EXIT
 launch=()
 [ "$ranks" = 1 ] || launch=(mpirun -n "$ranks")
 ours() {
-    "${launch[@]}" "$asvr" bench configs/bench/small.cfg --set run.dir= --set parallel.threads="$threads" --set bench.rates=false --set bench.steps="$steps" "$@"
+    "${launch[@]}" "$asvr" bench configs/bench/small.cfg --set run.dir= --set parallel.threads="$threads" --set train.global_batch=$((8 * ranks)) \
+        --set bench.rates=false --set bench.steps="$steps" "$@"
 }
 peer() { "$python" tests/bench/peer_torch.py --ranks "$ranks" --threads "$threads" --steps "$steps" "$@" 2>"$work/err" || { cat "$work/err" >&2; exit 1; }; }
 "$python" tests/bench/peer_torch.py --count 2>/dev/null >"$work/count"
