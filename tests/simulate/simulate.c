@@ -153,12 +153,11 @@ static void run_exchange(Sim *s, int n)
     const int64_t span = s->d.buckets.bytes / (int64_t)sizeof(float);
     param(&b, n, (int)span, -1, 0, "x.w");
     CHECK(params_seal(&table, "x"), "no table of one tensor");
-    zero_open(&zero, &table, s->grid.dp_rank, s->grid.dp_size, &(ZeroConf){ .zero1 = false });
+    zero_open(&zero, &table, s->grid.dp_rank, s->grid.dp_size, &(ZeroConf){ .bytes = s->d.buckets.bytes });
     Arena a = { .name = "gradients" };
     TAKE(&a, float, table.grads);
     arena_alloc(&a);
     BucketConf conf = s->d.buckets;
-    conf.zero1 = false;
     conf.leaves = 1;
     s->buckets = buckets_open(&zero, TAKE(&a, float, table.grads), &s->grid, &conf);
     comm_barrier(s->grid.world);
