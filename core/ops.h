@@ -99,7 +99,7 @@ typedef struct {
     void (*code_count)(double *total, double *chosen, float *count, const float *n, int S, float decay);     /* EMA; *total: its sum, *chosen: that of n */
     /* EMA: count (S) <- d count + (1-d) n, sum (S,C) <- d sum + (1-d) m, e = sum / smoothed count (docs/MATH.md), total > 0: of all `codes` */
     void (*code_update)(float *e, float *sum, const float *count, const float *m, int S, int C, float decay, float eps, double total, int codes);
-    /* Codes whose moving count is below 1 start again from their candidate (S,C), if it is not all zero: e = sum =
+    /* Codes whose moving count is below 1 start again from their candidate (S,C), if it is more than zero and rounding: e = sum =
        candidate, count = 1.  n (S): how often each was chosen.  *restarts: how many did; *used = #(n > 0). */
     void (*code_restart)(int64_t *restarts, int *used, float *e, float *count, float *sum, const float *candidate, const float *n, int S, int C);
     /* Codes of some rows, out (Q,n): of code (Q,N), and the first Q of those of given (N,all); row NULL: of the first n */

@@ -10,7 +10,9 @@
 enum { ROWS = 256, CODES = 128 };       /* a tile of products: 128 KiB on the stack */
 enum { NEAR_ROWS = 128, NEAR_MOST = 32 };
 
-static double distance(const float *x, const float *e, int C)
+/* Codes that started again may be equal, and must be equally far: one function, which the compiler does not vectorise anew in each
+   place where it is called. */
+static __attribute__((noinline)) double distance(const float *x, const float *e, int C)
 {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)

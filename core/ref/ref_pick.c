@@ -25,6 +25,9 @@ void ref_pick(int32_t *id, const float *z, int V, float temperature, double u)
     }
 }
 
+/* A vector that met itself in an earlier depth leaves what rounding left of it, squared and with room: nothing to start from. */
+static const double ROUNDING = 1e-10;
+
 void ref_code_restart(int64_t *restarts, int *used, float *e, float *count, float *sum, const float *candidate, const float *n, int S,
                       int C)
 {
@@ -32,11 +35,13 @@ void ref_code_restart(int64_t *restarts, int *used, float *e, float *count, floa
     *used = 0;
     for (int64_t j = 0; j < S; j++) {
         const float *from = candidate + j * C;
-        double energy = 0;
+        double energy = 0, was = 0;
         *used += n[j] > 0;
-        for (int c = 0; c < C; c++)
+        for (int c = 0; c < C; c++) {
             energy += (double)from[c] * from[c];
-        if (count[j] >= 1 || energy == 0)
+            was += (double)e[j * C + c] * e[j * C + c];
+        }
+        if (count[j] >= 1 || energy == 0 || energy < ROUNDING * was)
             continue;
         memcpy(e + j * C, from, (size_t)C * sizeof *e);
         memcpy(sum + j * C, from, (size_t)C * sizeof *sum);
