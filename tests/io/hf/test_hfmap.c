@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/asvr.h"
+#include "core/ops.h"
 #include "io/hf/hfwrite.h"
 #include "io/hf/hfrules.h"
 
@@ -277,6 +278,7 @@ static void what_cannot_be_done_is_named(void **state)
 
 int main(void)
 {
+    ops_use(NULL, 1);                               /* initial values are drawn by an op */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_parameter_has_a_place),       cmocka_unit_test(modules_fit_a_mask),
         cmocka_unit_test(names_are_known),                   cmocka_unit_test(what_is_written_has_no_difference),
