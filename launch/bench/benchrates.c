@@ -130,8 +130,9 @@ static void shares(const Run *r, const Times *t, int steps, const PlanRank *self
 bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, Err *e)
 {
     const Config *c = r->c;
-    const PlanRank self = { .c = c, .tp = r->tp, .replicas = r->grid.dp_size, .model = r->model, .optim = r->optim,
+    PlanRank self = { .c = c, .tp = r->tp, .replicas = r->grid.dp_size, .model = r->model, .optim = r->optim,
                             .buckets = run_buckets(c, r->grid.dp_size) };
+    dry_run(&self.dry, &r->model.c, r->grid.tp_size);
     bench_machine(out->machine, sizeof out->machine);
     out->debug = DEBUG_CHECKS;
     out->ranks = r->grid.size;
@@ -151,6 +152,7 @@ bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, 
     }
     out->rest = 1;
     out->rest = out->step / plan_time(&self, out).step;
+    dry_close(&self.dry);
     if (r->grid.rank == 0 && c->run.dir[0])
         rates_write(out, c->run.dir, e);
     return run_agree(r, e);
