@@ -11,7 +11,7 @@ grep -q '^waterfall of rank 0: 2 steps of .* ms, watched; 1 thread$' out || { ca
 # value KEY LINE-PATTERN: of each line that has it
 value() { grep -E "$2" fall/waterfall.json | sed -nE 's/.*"'"$1"'": ([-0-9.e+]+).*/\1/p'; }
 for what in 'forward", "op": "linear_fwd' 'backward", "op": "linear_dx' 'backward", "op": "linear_dw' 'sums", "op": "zero' 'sums", "op": "add_fwd' \
-    'optimizer", "op": "adamw' 'optimizer", "op": "sumsq' 'sums", "what": "messages dp' 'backward", "what": "between'; do
+    'optimizer", "op": "adamw' 'optimizer", "op": "sumsq_blocks' 'sums", "what": "messages dp' 'backward", "what": "between'; do
     grep -qF "{\"phase\": \"$what\"" fall/waterfall.json || fail "no line: $what"
 done
 # The micro-batch's rows through a square matrix of the decoder: shape and flops, held against sgemm.
