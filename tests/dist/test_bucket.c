@@ -48,7 +48,7 @@ static void open_table(int tp)
     one.size = tp;
     Binder b = binder_declare(&table, &one);
     for (int i = 0; i < TENSORS; i++)
-        param(&b, 2 + i * i % 91 * 2, i % 3 ? 2 + i % 3 * 40 : 1, i % 4 == 2 ? 0 : i % 4 == 3 && i % 3 ? 1 : -1,
+        param(&b, (2 + i * i % 91) / 2 * 2, i % 3 ? 2 + i % 3 * 40 : 1, i % 4 == 2 ? 0 : i % 4 == 3 && i % 3 ? 1 : -1,
               i % 7 == 6 ? STATE : 0, "part%d.%d.w", i % 5, i);
     for (int i = 0; i < 4; i++)
         snprintf(trainable + strlen(trainable), 32, "part%d ", i);
@@ -142,7 +142,7 @@ static void check(const Zero *z)
 
 static void every_way(int reduction, int wire, int kind)
 {
-    static const int64_t bytes[] = { 3000, 20000, 1 << 20 };            /* within a tensor, some tensors, all */
+    static const int64_t bytes[] = { 3000, 20000, 1 << 19 };            /* within a tensor, some tensors, all */
     for (int zero1 = 0; zero1 < 2; zero1++)
         for (int tp = 1; tp <= 2; tp++)
             for (int leaves = 1; leaves <= MOST_LEAVES; leaves += leaves > 2 ? 3 : 1)
