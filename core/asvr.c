@@ -120,6 +120,9 @@ static void set_dims(Model *m, Modules *w)
                                      .H = c->head_heads, .L = c->head_layers, .draws = c->denoise_draws, .eps = 1e-6f } };
 }
 
+/* Rows with a visual target that a head takes at a time: its tape is Q times as many rows, and its weights are read anew for each. */
+enum { HEAD_ROWS = 256 };
+
 /* What rows with a visual target need. */
 static void lay_targets(Model *m, Arena *a, int64_t IP)
 {
@@ -128,11 +131,12 @@ static void lay_targets(Model *m, Arena *a, int64_t IP)
     if (!(m->parts & (PART_HEAD | PART_APP_HEAD | PART_DENOISER)))
         return;
     m->g    = TAKE(a, float, IP * C);   m->dg = TAKE(a, float, IP * C);
-    m->code = TAKE(a, int32_t, IP * c->codes_depth);
+    m->head_rows = min64(HEAD_ROWS, IP);
+    m->code = TAKE(a, int32_t, m->head_rows * c->codes_depth);
     if (model_has(m, PART_HEAD))
-        rqhead_tape(&m->head[SEMANTIC], a, &m->w.head[SEMANTIC].d, IP, m->tp);
+        rqhead_tape(&m->head[SEMANTIC], a, &m->w.head[SEMANTIC].d, m->head_rows, m->tp);
     if (model_has(m, PART_APP_HEAD))
-        rqhead_tape(&m->head[APPEARANCE], a, &m->w.head[APPEARANCE].d, IP, m->tp);
+        rqhead_tape(&m->head[APPEARANCE], a, &m->w.head[APPEARANCE].d, m->head_rows, m->tp);
     if (model_has(m, PART_DENOISER)) {
         m->clean = TAKE(a, float, IP * c->vision.C);
         m->z     = TAKE(a, float, IP * c->vision.C);

@@ -75,6 +75,7 @@ typedef struct {
     float   *z;                                /* (I P,Cv) their clean features */
     int32_t *local, *code;                     /* (N) work; (Q, I P) codes of the visual targets */
     int64_t  visual_rows;                      /* of the last forward */
+    int64_t  head_rows;                        /* rows with a visual target that share a head's tape */
 } Model;
 
 /* The parts that a configuration's stage needs. */
@@ -98,7 +99,7 @@ void model_close(Model *m);
 /* Adds the batch's targets and tokens to n_text, n_visual, pairs and tokens.  Local. */
 void model_count(Model *m, const Batch *b, Losses *targets);
 /* Adds the batch's losses to `sum`.  global: targets of the whole global batch.
-   With c.train the gradients of the output heads are computed on the way.  Collective over tp. */
+   With c.train the gradients of the LM head and of the visual heads, these whole, are computed on the way.  Collective over tp. */
 void model_forward(Model *m, const Batch *b, const Losses *global, Losses *sum);
 /* Adds the gradients of the last forward; g may be NULL. */
 void model_backward(Model *m, const Batch *b, const OnGrad *g);

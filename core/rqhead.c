@@ -238,19 +238,13 @@ static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHe
     op.rmsnorm_bwd(dx, dk->norm1, t->dnorm, x, s->rstd1, k->norm1, R, E, true);
 }
 
-void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp,
-                     const OnGrad *door)
+void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp)
 {
     const int C = w->d.C, E = w->d.E, L = w->d.L, Q = w->d.Q;
     const float *x = L ? t->layer[L - 1].out : t->x;
     op.rmsnorm_bwd(t->dx, dw->norm, t->dnormed, x, t->rstd, w->norm, M * Q, E, false);
-    if (door)
-        door->final(door->ctx, w->tail_first, w->last);
-    for (int l = L - 1; l >= 0; l--) {
+    for (int l = L - 1; l >= 0; l--)
         block_backward(t->dx, &dw->block[l], t, &t->layer[l], &w->block[l], l ? t->layer[l - 1].out : t->x, &w->d, M, tp);
-        if (door)
-            door->final(door->ctx, w->block[l].first, w->block[l].last);
-    }
     op.linear_dw(&dw->in, t->dx + M * E, t->emb, M * (Q - 1));
     op.linear_dw(&dw->p2, t->dx, t->act, M);
     op.linear_dx(t->act, t->dx, &w->p2, M, false);
@@ -258,6 +252,4 @@ void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, cons
     op.linear_dw(&dw->p0, t->act, g, M);
     op.linear_dx(dg, t->act, &w->p0, M, false);
     tp->sum(tp, dg, M * C);
-    if (door)
-        door->final(door->ctx, w->first, w->front_last);
 }

@@ -83,6 +83,5 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t rows, con
    their final values before the first such call.  Collective over tp. */
 void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g,
                     const int32_t *code, int64_t M, float scale, Tp *tp);
-/* After rqhead_forward with dw: dg (M,C), overwritten. */
-void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp,
-                     const OnGrad *door);
+/* After rqhead_forward with dw: dg (M,C), overwritten; the gradients add up over calls. */
+void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp);

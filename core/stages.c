@@ -100,15 +100,35 @@ static void see(Model *m, const uint8_t *pixels, int I, unsigned want)
 
 /* ---- pretrain, instruct ---- */
 
-/* Codes of the visual targets, (Q, vis): from the batch (I P, all) or from the quantizer (Q, I P). */
-static void take_codes(Model *m, const Batch *b, int branch)
+/* Codes of n visual targets from `at` on, (Q, n): from the batch (I P, all) or from the quantizer (Q, I P). */
+static void take_codes(Model *m, const Batch *b, int branch, int64_t at, int64_t n)
 {
-    const Splice *s = &m->splice;
+    const int32_t *src = m->splice.vis_src + at;
     const int Q = m->c.codes_depth, all = m->c.codes_given;
     if (all)
-        op.given_codes(m->code, b->codes + branch * Q, s->vis_src, s->vis, Q, all);
+        op.given_codes(m->code, b->codes + branch * Q, src, n, Q, all);
     else
-        op.take_codes(m->code, m->codes[branch].code, s->vis_src, s->vis, Q, rows_of(m, b->I));
+        op.take_codes(m->code, m->codes[branch].code, src, n, Q, rows_of(m, b->I));
+}
+
+/* Losses of a head, and its gradients with those of its rows: some rows at a time, which share its tape. */
+static void head_loss(Model *m, const Batch *b, int branch, float scale, Losses *sum)
+{
+    const Splice *s = &m->splice;
+    const RqHead *w = &m->w.head[branch];
+    RqHead *dw = m->c.train ? &m->dw.head[branch] : NULL;
+    RqHeadTape *t = &m->head[branch];
+    const int C = m->c.decoder.C;
+    const int64_t each = ceil_div(s->vis, ceil_div(s->vis, m->head_rows));         /* no small rest */
+    for (int64_t at = 0, n; at < s->vis; at += n) {
+        n = min64(each, s->vis - at);
+        take_codes(m, b, branch, at, n);
+        rqhead_forward(sum->visual[branch], dw, t, w, &m->w.codes[branch], m->g + at * C, m->code, n, scale, m->tp);
+        if (dw)
+            rqhead_backward(m->dg + at * C, dw, t, w, m->g + at * C, n, m->tp);
+    }
+    if (dw)
+        op.scatter_add(m->dh, m->dg, s->vis_row, s->vis, C);
 }
 
 /* m->feat = sum of the code vectors of all pictures, from m->codes[SEMANTIC].code: first of those that are here. */
@@ -180,13 +200,9 @@ static void visual_loss(Model *m, const Batch *b, const Losses *global, Losses *
         sum->visual[SEMANTIC][0] += denoise_forward(train ? &m->dw.denoiser : NULL, &m->denoiser, &m->w.denoiser, m->g, m->z,
                                                     s->vis, s->vis_images, s->vis_start, s->vis_key, &draw, (float)weight, m->tp);
     }
-    for (int k = 0; k < BRANCHES; k++) {
-        if (!model_has(m, k ? PART_APP_HEAD : PART_HEAD))
-            continue;
-        take_codes(m, b, k);
-        rqhead_forward(sum->visual[k], train ? &m->dw.head[k] : NULL, &m->head[k], &m->w.head[k], &m->w.codes[k], m->g, m->code,
-                       s->vis, scale, m->tp);
-    }
+    for (int k = 0; k < BRANCHES; k++)
+        if (model_has(m, k ? PART_APP_HEAD : PART_HEAD))
+            head_loss(m, b, k, scale, sum);
 }
 
 static void visual_backward(Model *m, const OnGrad *g)
@@ -197,12 +213,9 @@ static void visual_backward(Model *m, const OnGrad *g)
         denoise_backward(m->dg, &m->dw.denoiser, &m->denoiser, &m->w.denoiser, m->g, s->vis, s->vis_images, m->tp, g);
         op.scatter_add(m->dh, m->dg, s->vis_row, s->vis, C);
     }
-    for (int k = BRANCHES - 1; k >= 0; k--) {
-        if (!model_has(m, k ? PART_APP_HEAD : PART_HEAD))
-            continue;
-        rqhead_backward(m->dg, &m->dw.head[k], &m->head[k], &m->w.head[k], m->g, s->vis, m->tp, g);
-        op.scatter_add(m->dh, m->dg, s->vis_row, s->vis, C);
-    }
+    for (int k = BRANCHES - 1; k >= 0 && g; k--)
+        if (model_has(m, k ? PART_APP_HEAD : PART_HEAD))
+            g->final(g->ctx, m->w.head[k].first, m->w.head[k].last);      /* complete since the loss */
 }
 
 static Rows decoder_rows(const Splice *s) { return (Rows){ s->N, s->B, s->start, s->pos }; }

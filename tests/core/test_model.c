@@ -220,6 +220,34 @@ static void accumulation(void **s)
     model_close(&m);
 }
 
+/* However many rows a head takes at a time, losses and gradients are the same but for the order of float sums. */
+static void heads_by_rows(void **s)
+{
+    (void)s;
+    for (int given = 0; given <= 6; given += 6) {
+        Model m;
+        BatchCase c;
+        ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head,app_head");
+        conf.supervision = SUPERVISE_BOTH;
+        conf.codes_layer[APPEARANCE] = -4;
+        conf.codes_given = given;
+        conf.soft_targets = given ? 0.5f : 0;
+        case_batch(&c, false);
+        assert_true(model_open(&m, &conf, &TP_ALONE));
+        case_shake(&m, 0.1f);
+        op.zero(m.grads, m.table.grads);
+        const double whole = case_loss(&m, &c.batch, true, NULL);
+        assert_true(m.visual_rows <= m.head_rows && m.visual_rows > 8);
+        float *grads = malloc((size_t)m.table.grads * sizeof *grads);
+        memcpy(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
+        op.zero(m.grads, m.table.grads);
+        m.head_rows = 5;
+        assert_true(fabs(case_loss(&m, &c.batch, true, NULL) - whole) < 1e-6 * whole);
+        same_gradients(&m, grads);
+        model_close(&m);
+    }
+}
+
 /* Sequences in another order, and one that is longer beside them, change neither losses nor gradients: there is no padding. */
 static void order(void **s)
 {
@@ -372,7 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contrast_gradients), cmocka_unit_test(instruct_gradients), cmocka_unit_test(shifted_gradients),
-        cmocka_unit_test(frozen_gradients),   cmocka_unit_test(accumulation),       cmocka_unit_test(door),
+        cmocka_unit_test(frozen_gradients),   cmocka_unit_test(accumulation), cmocka_unit_test(heads_by_rows),       cmocka_unit_test(door),
         cmocka_unit_test(supervision_gradients), cmocka_unit_test(kind_gradients), cmocka_unit_test(variant_gradients),
         cmocka_unit_test(contrast_without_pictures),
         cmocka_unit_test(text_only),          cmocka_unit_test(overfit),            cmocka_unit_test(order),

@@ -100,7 +100,7 @@ static double learn(Head *h)
 {
     op.zero(h->grads, h->table.grads);
     const double loss = loss_of(h, true);
-    rqhead_backward(h->dg, &h->dw, &h->t, &h->w, h->g, M, h->tp, NULL);
+    rqhead_backward(h->dg, &h->dw, &h->t, &h->w, h->g, M, h->tp);
     return loss;
 }
 
