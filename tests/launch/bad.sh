@@ -118,7 +118,7 @@ root=$(dirname "$(dirname "$config")")
 mkdir old
 cp "$ASVR" old/asvr
 printf '#include "io/image/image.h"\nconst ImageOps asvr_image_ops = { .version = IMAGE_VERSION + 1, .size = sizeof(ImageOps) };\n' |
-    "${CC:-cc}" -x c -std=c11 -I"$root" -shared -fPIC -o old/asvr-image.so -
+    ${CC:-cc} -x c -std=c11 -I"$root" -shared -fPIC -o old/asvr-image.so -
 ASVR=old/asvr bad 78 chat 'another version of asvr' old/asvr-image.so 'expected  version' 'got ' -- --set chat.image=run/eval.png --set chat.question=what
 
 # ---- places that cannot be written ----
