@@ -29,8 +29,9 @@ void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N);
 /* cpu_product.c */
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta);
-/* cpu_panel.c: the same product, a not transposed, if its shape is one for it; else false. */
-bool panel_product(float *c, int ldc, const float *a, int lda, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
+/* cpu_panel.c: the same product, if its shape is one for it; else false. */
+bool panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
+                   float beta);
 /* Between the two every sgemm runs on the thread that calls it.  start returns the number of threads, which parallel regions
    in between ask for by num_threads, and end restores. */
 int  blas_alone_start(void);

@@ -63,7 +63,7 @@ static int64_t border(int64_t size, int step, int i, int n)
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta)
 {
-    if (!ta && panel_product(c, ldc, a, lda, b, ldb, tb, M, N, K, alpha, beta))
+    if (panel_product(c, ldc, a, lda, ta, b, ldb, tb, M, N, K, alpha, beta))
         return;
     const Cut t = cut(M, N, K);
     const int tiles = t.rows * t.cols, threads = blas_alone_start();

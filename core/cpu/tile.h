@@ -3,84 +3,116 @@
  *
  *     panel          (K,PANEL) floats, dense: sixteen columns of a matrix, the last panel filled up with zeros
  *     tile_product   c (M,cols) = a b, or += : a wherever it lies, element (i,k) at a[i arow + k acol], b a panel
+ *     tile_wide      the same with as many panels (one behind the other) as the registers like best
  *
- * TALL rows of c stay in registers while k runs: on AVX2 6 x 16, twelve sums of eight lanes.  Each element of c is a sum in the order
- * of k, whatever the width.
+ * Some rows of c stay in registers while k runs: on AVX2 6 x 16, twelve sums of eight lanes, on AVX-512 8 x 16 and 12 x 32.  Each element of
+ * c is a sum in the order of k, begun at zero, whatever the width.
  *
- * Local, nothing is allocated.  Source: GotoBLAS's and BLIS's inner kernel.  Tests: tests/core/test_ops_attention.c
+ * Local, nothing is allocated.  Source: GotoBLAS's and BLIS's inner kernel.  Tests: tests/core/test_ops_attention.c, tests/core/test_ops_plain.c
  */
 #pragma once
 #include "core/cpu/lanes.h"
 
 #include <stdbool.h>
 
-/* `rows` is a constant where this is called, so that the sums are registers. */
-static inline __attribute__((always_inline)) void tile_rows(int rows, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol,
+enum { WIDE_PANEL = PANELS * PANEL, VECTORS = PANEL / LANES };
+
+/* `rows` and `panels` are constants where this is called, so that the sums are registers. */
+static inline __attribute__((always_inline)) void tile_rows(int rows, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol,
                                                             const float *b, int K, bool add)
 {
-    Lanes sum[TALL][PANEL / LANES];
+    Lanes sum[WIDE_TALL][PANELS * VECTORS];
+    const int64_t next = (int64_t)K * PANEL;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int w = 0; w < PANEL / LANES; w++)
-            sum[r][w] = add ? lanes_load(c + r * cstep + w * LANES) : (Lanes){ 0 };
-    for (int k = 0; k < K; k++, a += acol, b += PANEL) {
-        Lanes x[PANEL / LANES];
+        for (int w = 0; w < panels * VECTORS; w++)
+            sum[r][w] = (Lanes){ 0 };
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int w = 0; w < PANEL / LANES; w++)
-            x[w] = lanes_load(b + w * LANES);
+        for (int p = 0; panels > 1 && p < panels; p++)
+            __builtin_prefetch(c + r * cstep + p * PANEL, 1);
+    for (int k = 0; k < K; k++, a += acol, b += PANEL) {
+        Lanes x[PANELS * VECTORS];
+#pragma GCC unroll 4
+        for (int w = 0; w < panels * VECTORS; w++)
+            x[w] = lanes_load(b + w / VECTORS * next + w % VECTORS * LANES);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-            for (int w = 0; w < PANEL / LANES; w++)
+            for (int w = 0; w < panels * VECTORS; w++)
                 sum[r][w] = lanes_madd(a[r * arow], x[w], sum[r][w]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int w = 0; w < PANEL / LANES; w++)
-            lanes_store(c + r * cstep + w * LANES, sum[r][w]);
+        for (int w = 0; w < panels * VECTORS; w++) {
+            float *to = c + r * cstep + w * LANES;
+            if (add)
+                sum[r][w] += lanes_load(to);
+            lanes_store(to, sum[r][w]);
+        }
 }
 
-/* cols < PANEL: only those columns of c are there. */
-static inline void tile_product(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, int cols, bool add)
+/* `tall` rows at a time, and what is left in twos' powers.  cols < panels PANEL: only those columns of c are there. */
+static inline __attribute__((always_inline)) void tile_columns(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow,
+                                                               int64_t acol, const float *b, int M, int K, int cols, bool add)
 {
-    float whole[TALL * PANEL];
+    float whole[WIDE_TALL * WIDE_PANEL];
+    const int width = panels * PANEL;
     for (int m = 0, rows = 0; m < M; m += rows, a += rows * arow) {
         const int left = M - m;
-        float *to = cols < PANEL ? whole : c + m * cstep;
-        const int64_t step = cols < PANEL ? PANEL : cstep;
-        const bool sum = add && cols == PANEL;
-        if (left >= TALL)
-            tile_rows(rows = TALL, to, step, a, arow, acol, b, K, sum);
-        else if (TALL > 8 && left >= 8)
-            tile_rows(rows = 8, to, step, a, arow, acol, b, K, sum);
-        else if (TALL > 4 && left >= 4)
-            tile_rows(rows = 4, to, step, a, arow, acol, b, K, sum);
+        float *to = cols < width ? whole : c + m * cstep;
+        const int64_t step = cols < width ? width : cstep;
+        const bool sum = add && cols == width;
+        if (left >= tall)
+            tile_rows(rows = tall, panels, to, step, a, arow, acol, b, K, sum);
+        else if (tall > 8 && left >= 8)
+            tile_rows(rows = 8, panels, to, step, a, arow, acol, b, K, sum);
+        else if (tall > 4 && left >= 4)
+            tile_rows(rows = 4, panels, to, step, a, arow, acol, b, K, sum);
         else if (left >= 2)
-            tile_rows(rows = 2, to, step, a, arow, acol, b, K, sum);
+            tile_rows(rows = 2, panels, to, step, a, arow, acol, b, K, sum);
         else
-            tile_rows(rows = 1, to, step, a, arow, acol, b, K, sum);
-        for (int r = 0; cols < PANEL && r < rows; r++)
+            tile_rows(rows = 1, panels, to, step, a, arow, acol, b, K, sum);
+        for (int r = 0; cols < width && r < rows; r++)
             for (int i = 0; i < cols; i++)
-                c[(m + r) * cstep + i] = whole[r * PANEL + i] + (add ? c[(m + r) * cstep + i] : 0.f);
+                c[(m + r) * cstep + i] = whole[r * width + i] + (add ? c[(m + r) * cstep + i] : 0.f);
     }
 }
 
-/* Columns [0, D) of factor x (rows,D) as panels (rows,PANEL). */
+static inline void tile_product(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, int cols, bool add)
+{
+    tile_columns(TALL, 1, c, cstep, a, arow, acol, b, M, K, cols, add);
+}
+
+/* cols <= WIDE_PANEL */
+static inline void tile_wide(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, int cols, bool add)
+{
+    if (cols > PANEL)
+        tile_columns(WIDE_TALL, PANELS, c, cstep, a, arow, acol, b, M, K, cols, add);
+    else
+        tile_product(c, cstep, a, arow, acol, b, M, K, cols, add);
+}
+
+/* Columns [0, D) of factor x (rows,D) as panels (rows,PANEL); a few panels at a time, so that whole lines of x and their neighbours are read. */
 static inline void tile_pack(float *panel, const float *x, int64_t step, int rows, int D, float factor)
 {
-    for (int d0 = 0; d0 < D; d0 += PANEL)
-        for (int r = 0; r < rows; r++, panel += PANEL) {
-            const float *from = x + r * step + d0;
-            const int n = D - d0 < PANEL ? D - d0 : PANEL;
-            if (n == PANEL)
-                for (int i = 0; i < PANEL; i++)
-                    panel[i] = factor * from[i];
-            else
-                for (int i = 0; i < PANEL; i++)
-                    panel[i] = i < n ? factor * from[i] : 0.f;
-        }
+    enum { SOME = 4 };
+    for (int d0 = 0; d0 < D; d0 += SOME * PANEL, panel += (int64_t)SOME * rows * PANEL)
+        for (int r = 0; r < rows; r++)
+            for (int d = d0; d < D && d < d0 + SOME * PANEL; d += PANEL) {
+                const float *from = x + r * step + d;
+                float *to = panel + ((int64_t)(d - d0) * rows + r * PANEL);
+                const int n = D - d < PANEL ? D - d : PANEL;
+                if (n == PANEL)
+                    for (int i = 0; i < PANEL; i += LANES)
+                        lanes_store(to + i, factor * lanes_load(from + i));
+                else
+                    for (int i = 0; i < PANEL; i++)
+                        to[i] = i < n ? factor * from[i] : 0.f;
+            }
 }
 
 /* The rows of factor x (rows,D) as columns: panels (D,PANEL) of sixteen rows. */
