@@ -12,7 +12,7 @@
 #include <omp.h>
 
 /* MOST: floats of b that are packed at a time.  EVIL: rows so many floats apart meet in one set of the first cache. */
-enum { MOST = 128 * 1024, ROWS = 48, DEEP = 256, DEEPEST = 400, EVIL = 512, APART = 16, GROUP = 4 * PANEL };
+enum { MOST = 128 * 1024, ROWS = 48, DEEP = 256, DEEPEST = 400, EVIL = 512, APART = 16, WIDE = PANELS * PANEL, GROUP = 4 * PANEL };
 
 /* op(a), its element (m,k) at from[m row + k col]. */
 typedef struct { const float *from; int64_t row, col; } Left;
@@ -52,6 +52,16 @@ static void pack(float *packed, const float *b, int ldb, bool tb, int n, int col
         tile_pack(to, b + n, ldb, depth, cols, alpha);
 }
 
+/* cols <= WIDE */
+static __attribute__((noinline)) void wide_product(float *c, int64_t cstep, Left a, const float *b, int M, int K, int cols, bool add)
+{
+    if (cols == WIDE)
+        tile_whole(WIDE_TALL, PANELS, c, cstep, a.from, a.row, a.col, b, M, K, add);
+    else
+        for (int n = 0; n < cols; n += PANEL)
+            tile_product(c + n, cstep, a.from, a.row, a.col, b + (int64_t)n * K, M, K, (int)min64(PANEL, cols - n), add);
+}
+
 /* c (M,N) = or += alpha a (M,depth) b (depth,N), shared by the threads of the region that calls it. */
 static void stripe(float *c, int ldc, Left a, const float *b, int ldb, bool tb, float *packed, int64_t M, int N, int depth, float alpha, bool add)
 {
@@ -67,8 +77,8 @@ static void stripe(float *c, int ldc, Left a, const float *b, int ldb, bool tb, 
         for (int n0 = 0; n0 < N; n0 += wide) {
             const int rows = (int)min64(ROWS, M - m);
             const Left l = near(own, left_at(a, m, 0), rows, depth);
-            for (int n = n0; n < N && n < n0 + wide; n += WIDE_PANEL)
-                tile_wide(c + m * ldc + n, ldc, l.from, l.row, l.col, packed + (int64_t)n * depth, rows, depth, (int)min64(WIDE_PANEL, N - n), add);
+            for (int n = n0; n < N && n < n0 + wide; n += WIDE)
+                wide_product(c + m * ldc + n, ldc, l, packed + (int64_t)n * depth, rows, depth, (int)min64(WIDE, N - n), add);
         }
 }
 

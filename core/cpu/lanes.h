@@ -63,18 +63,21 @@ static inline void lanes_stream(void *x, const void *from) { memcpy(x, from, 64)
 static inline void lanes_fence(void) { }
 #endif
 
+/* lanes_hold: a number that stays in its register; else gcc may read it from memory for each of its uses, which costs more than the sums. */
 #if defined __AVX512F__
 enum { LANES = 16, TALL = 8, PANELS = 2, WIDE_TALL = 12 };
 typedef __m512 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm512_loadu_ps(x); }
 static inline void  lanes_store(float *x, Lanes y) { _mm512_storeu_ps(x, y); }
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
+static inline void  lanes_hold(Lanes *x) { __asm__("" : "+v"(*x)); }
 #elif defined __AVX2__ && defined __FMA__
 enum { LANES = 8, TALL = 6, PANELS = 1, WIDE_TALL = TALL };
 typedef __m256 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm256_loadu_ps(x); }
 static inline void  lanes_store(float *x, Lanes y) { _mm256_storeu_ps(x, y); }
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c); }
+static inline void  lanes_hold(Lanes *x) { __asm__("" : "+x"(*x)); }
 #else
 #if defined __aarch64__
 #include <arm_neon.h>
@@ -86,6 +89,7 @@ enum { LANES = 4, TALL = 2, PANELS = 1, WIDE_TALL = TALL };
 typedef float Lanes __attribute__((vector_size(16)));
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return a * b + c; }
 #endif
+static inline void  lanes_hold(Lanes *x) { (void)x; }
 static inline Lanes lanes_load(const float *x) { Lanes y; memcpy(&y, x, sizeof y); return y; }
 static inline void  lanes_store(float *x, Lanes y) { memcpy(x, &y, sizeof y); }
 #endif

@@ -3,7 +3,7 @@
  *
  *     panel          (K,PANEL) floats, dense: sixteen columns of a matrix, the last panel filled up with zeros
  *     tile_product   c (M,cols) = a b, or += : a wherever it lies, element (i,k) at a[i arow + k acol], b a panel
- *     tile_wide      the same with as many panels (one behind the other) as the registers like best
+ *     tile_whole     the same with a constant number of rows and panels (one behind the other) in the registers
  *
  * Some rows of c stay in registers while k runs: on AVX2 6 x 16, twelve sums of eight lanes, on AVX-512 8 x 16 and 12 x 32.  Each element of
  * c is a sum in the order of k, begun at zero, whatever the width.
@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-enum { WIDE_PANEL = PANELS * PANEL, VECTORS = PANEL / LANES };
+enum { VECTORS = PANEL / LANES };
 
 /* `rows` and `panels` are constants where this is called, so that the sums are registers. */
 static inline __attribute__((always_inline)) void tile_rows(int rows, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol,
@@ -36,8 +36,10 @@ static inline __attribute__((always_inline)) void tile_rows(int rows, int panels
     for (int k = 0; k < K; k++, a += acol, b += PANEL) {
         Lanes x[PANELS * VECTORS];
 #pragma GCC unroll 4
-        for (int w = 0; w < panels * VECTORS; w++)
+        for (int w = 0; w < panels * VECTORS; w++) {
             x[w] = lanes_load(b + w / VECTORS * next + w % VECTORS * LANES);
+            lanes_hold(&x[w]);
+        }
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
@@ -55,45 +57,47 @@ static inline __attribute__((always_inline)) void tile_rows(int rows, int panels
         }
 }
 
-/* `tall` rows at a time, and what is left in twos' powers.  cols < panels PANEL: only those columns of c are there. */
-static inline __attribute__((always_inline)) void tile_columns(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow,
-                                                               int64_t acol, const float *b, int M, int K, int cols, bool add)
+/* Whole panels, `tall` rows at a time; what is left by powers of two. */
+static inline __attribute__((always_inline)) void tile_whole(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow,
+                                                             int64_t acol, const float *b, int M, int K, bool add)
 {
-    float whole[WIDE_TALL * WIDE_PANEL];
-    const int width = panels * PANEL;
-    for (int m = 0, rows = 0; m < M; m += rows, a += rows * arow) {
+    for (int m = 0, rows = 0; m < M; m += rows, a += rows * arow, c += rows * cstep) {
         const int left = M - m;
-        float *to = cols < width ? whole : c + m * cstep;
-        const int64_t step = cols < width ? width : cstep;
-        const bool sum = add && cols == width;
         if (left >= tall)
-            tile_rows(rows = tall, panels, to, step, a, arow, acol, b, K, sum);
+            tile_rows(rows = tall, panels, c, cstep, a, arow, acol, b, K, add);
         else if (tall > 8 && left >= 8)
-            tile_rows(rows = 8, panels, to, step, a, arow, acol, b, K, sum);
+            tile_rows(rows = 8, panels, c, cstep, a, arow, acol, b, K, add);
         else if (tall > 4 && left >= 4)
-            tile_rows(rows = 4, panels, to, step, a, arow, acol, b, K, sum);
+            tile_rows(rows = 4, panels, c, cstep, a, arow, acol, b, K, add);
         else if (left >= 2)
-            tile_rows(rows = 2, panels, to, step, a, arow, acol, b, K, sum);
+            tile_rows(rows = 2, panels, c, cstep, a, arow, acol, b, K, add);
         else
-            tile_rows(rows = 1, panels, to, step, a, arow, acol, b, K, sum);
-        for (int r = 0; cols < width && r < rows; r++)
-            for (int i = 0; i < cols; i++)
-                c[(m + r) * cstep + i] = whole[r * width + i] + (add ? c[(m + r) * cstep + i] : 0.f);
+            tile_rows(rows = 1, panels, c, cstep, a, arow, acol, b, K, add);
     }
 }
 
-static inline void tile_product(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, int cols, bool add)
+/* A function of its own, so that sums and addresses have the registers for themselves. */
+static __attribute__((noinline)) void tile_panel(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K,
+                                                 bool add)
 {
-    tile_columns(TALL, 1, c, cstep, a, arow, acol, b, M, K, cols, add);
+    tile_whole(TALL, 1, c, cstep, a, arow, acol, b, M, K, add);
 }
 
-/* cols <= WIDE_PANEL */
-static inline void tile_wide(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, int cols, bool add)
+/* cols < PANEL: only those columns of c are there. */
+static inline void tile_product(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, int cols, bool add)
 {
-    if (cols > PANEL)
-        tile_columns(WIDE_TALL, PANELS, c, cstep, a, arow, acol, b, M, K, cols, add);
-    else
-        tile_product(c, cstep, a, arow, acol, b, M, K, cols, add);
+    if (cols == PANEL) {
+        tile_panel(c, cstep, a, arow, acol, b, M, K, add);
+        return;
+    }
+    for (int m = 0; m < M; m += TALL) {
+        float part[TALL * PANEL];
+        const int rows = M - m < TALL ? M - m : TALL;
+        tile_panel(part, PANEL, a + m * arow, arow, acol, b, rows, K, false);
+        for (int r = 0; r < rows; r++)
+            for (int i = 0; i < cols; i++)
+                c[(m + r) * cstep + i] = part[r * PANEL + i] + (add ? c[(m + r) * cstep + i] : 0.f);
+    }
 }
 
 /* Columns [0, D) of factor x (rows,D) as panels (rows,PANEL); a few panels at a time, so that whole lines of x and their neighbours are read. */
