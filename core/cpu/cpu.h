@@ -29,9 +29,10 @@ void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N);
 /* cpu_product.c */
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta);
-/* cpu_panel.c: the same product, if its shape is one for it; else false. */
-bool panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
-                   float beta);
+/* cpu_panel.c: the same product, or with add c += , of whatever shape; and whether it is faster than sgemm. */
+void panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
+                   bool add);
+bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta);
 /* Between the two every sgemm runs on the thread that calls it.  start returns the number of threads, which parallel regions
    in between ask for by num_threads, and end restores. */
 int  blas_alone_start(void);

@@ -82,21 +82,18 @@ static void stripe(float *c, int ldc, Left a, const float *b, int ldb, bool tb, 
         }
 }
 
-/* Whether panels are faster than sgemm. */
-static bool measured(bool ta, int64_t M, int64_t N, int64_t K)
+bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta)
 {
     enum { FEW = 64, LONG = 2048, LARGE = 1 << 21 };
-    if (M < FEW || K < PANEL)
+    if (M < FEW || K < PANEL || (beta != 0 && beta != 1))
         return false;
     return LANES == 16 || (LANES == 8 && !ta && K <= LONG && N * K <= LARGE);
 }
 
-bool panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
-                   float beta)
+void panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
+                   bool add)
 {
     enum { ALONE = 1 << 22 };
-    if (!measured(ta, M, N, K) || (beta != 0 && beta != 1))
-        return false;
     _Alignas(64) float packed[MOST];
     const Left l = { a, ta ? 1 : lda, ta ? lda : 1 };
     const int deep = K <= DEEPEST ? K : DEEP, wide = MOST / deep / GROUP * GROUP;
@@ -104,6 +101,5 @@ bool panel_product(float *c, int ldc, const float *a, int lda, bool ta, const fl
     for (int n = 0; n < N; n += wide)
         for (int k = 0; k < K; k += deep)
             stripe(c + n, ldc, left_at(l, 0, k), tb ? b + (int64_t)n * ldb + k : b + (int64_t)k * ldb + n, ldb, tb, packed, M,
-                   (int)min64(wide, N - n), (int)min64(deep, K - k), alpha, k > 0 || beta == 1);
-    return true;
+                   (int)min64(wide, N - n), (int)min64(deep, K - k), alpha, k > 0 || add);
 }
