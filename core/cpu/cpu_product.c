@@ -20,22 +20,6 @@ enum { MOST = 256, LEAST = 1 << 21, ROW_STEP = 8, COL_STEP = 16 };
 
 static const double ROW = 9, COL = 6.6, COST = 0.03, DEAR = 0.06, MUCH = 0x1p33;
 
-/* A BLAS of OpenMP asks OpenMP for its threads, whatever it was told; the other has had one since ops_use. */
-static void openmp_threads(int threads)
-{
-    if (blas_of_openmp())
-        omp_set_num_threads(threads);
-}
-
-int blas_alone_start(void)
-{
-    const int threads = omp_get_max_threads();
-    openmp_threads(1);
-    return threads;
-}
-
-void blas_alone_end(int threads) { openmp_threads(threads); }
-
 typedef struct { int rows, cols; } Cut;
 
 static double cost(int64_t M, int64_t N, Cut c) { return ROW * (c.rows - 1) / (double)M + COL * (c.cols - 1) / (double)N; }

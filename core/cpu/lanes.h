@@ -65,6 +65,7 @@ static inline void lanes_fence(void) { }
 
 /* lanes_hold: a number that stays in its register; else gcc may read it from memory for each of its uses, which costs more than the sums. */
 #if defined __AVX512F__
+#define VECTORS "avx512"
 enum { LANES = 16, TALL = 8, PANELS = 2, WIDE_TALL = 12 };
 typedef __m512 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm512_loadu_ps(x); }
@@ -72,6 +73,7 @@ static inline void  lanes_store(float *x, Lanes y) { _mm512_storeu_ps(x, y); }
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
 static inline void  lanes_hold(Lanes *x) { __asm__("" : "+v"(*x)); }
 #elif defined __AVX2__ && defined __FMA__
+#define VECTORS "avx2"
 enum { LANES = 8, TALL = 6, PANELS = 1, WIDE_TALL = TALL };
 typedef __m256 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm256_loadu_ps(x); }
@@ -81,10 +83,16 @@ static inline void  lanes_hold(Lanes *x) { __asm__("" : "+x"(*x)); }
 #else
 #if defined __aarch64__
 #include <arm_neon.h>
+#define VECTORS "neon"
 enum { LANES = 4, TALL = 6, PANELS = 1, WIDE_TALL = TALL };
 typedef float32x4_t Lanes;
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return vfmaq_n_f32(c, b, a); }
 #else
+#if defined __SSE__
+#define VECTORS "sse"
+#else
+#define VECTORS "plain"
+#endif
 enum { LANES = 4, TALL = 2, PANELS = 1, WIDE_TALL = TALL };
 typedef float Lanes __attribute__((vector_size(16)));
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return a * b + c; }

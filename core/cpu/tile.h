@@ -1,7 +1,7 @@
 /*
  * tile.h -- products of tiles that lie in the first caches, where a BLAS would only pack and look around
  *
- *     panel          (K,PANEL) floats, dense: sixteen columns of a matrix, the last panel filled up with zeros
+ *     panel          (K,PANEL) floats, dense (pack.h)
  *     tile_product   c (M,cols) = a b, or += : a wherever it lies, element (i,k) at a[i arow + k acol], b a panel
  *     tile_whole     the same with a constant number of rows and panels (one behind the other) in the registers
  *
@@ -11,22 +11,22 @@
  * Local, nothing is allocated.  Source: GotoBLAS's and BLIS's inner kernel.  Tests: tests/core/test_ops_attention.c, tests/core/test_ops_plain.c
  */
 #pragma once
-#include "core/cpu/lanes.h"
+#include "core/cpu/pack.h"
 
 #include <stdbool.h>
 
-enum { VECTORS = PANEL / LANES };
+enum { EACH = PANEL / LANES };          /* vectors of a panel's row */
 
 /* `rows` and `panels` are constants where this is called, so that the sums are registers. */
 static inline __attribute__((always_inline)) void tile_rows(int rows, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol,
                                                             const float *b, int K, bool add)
 {
-    Lanes sum[WIDE_TALL][PANELS * VECTORS];
+    Lanes sum[WIDE_TALL][PANELS * EACH];
     const int64_t next = (int64_t)K * PANEL;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int w = 0; w < panels * VECTORS; w++)
+        for (int w = 0; w < panels * EACH; w++)
             sum[r][w] = (Lanes){ 0 };
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
@@ -34,22 +34,22 @@ static inline __attribute__((always_inline)) void tile_rows(int rows, int panels
         for (int p = 0; panels > 1 && p < panels; p++)
             __builtin_prefetch(c + r * cstep + p * PANEL, 1);
     for (int k = 0; k < K; k++, a += acol, b += PANEL) {
-        Lanes x[PANELS * VECTORS];
+        Lanes x[PANELS * EACH];
 #pragma GCC unroll 4
-        for (int w = 0; w < panels * VECTORS; w++) {
-            x[w] = lanes_load(b + w / VECTORS * next + w % VECTORS * LANES);
+        for (int w = 0; w < panels * EACH; w++) {
+            x[w] = lanes_load(b + w / EACH * next + w % EACH * LANES);
             lanes_hold(&x[w]);
         }
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-            for (int w = 0; w < panels * VECTORS; w++)
+            for (int w = 0; w < panels * EACH; w++)
                 sum[r][w] = lanes_madd(a[r * arow], x[w], sum[r][w]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int w = 0; w < panels * VECTORS; w++) {
+        for (int w = 0; w < panels * EACH; w++) {
             float *to = c + r * cstep + w * LANES;
             if (add)
                 sum[r][w] += lanes_load(to);
@@ -98,39 +98,4 @@ static inline void tile_product(float *c, int64_t cstep, const float *a, int64_t
             for (int i = 0; i < cols; i++)
                 c[(m + r) * cstep + i] = part[r * PANEL + i] + (add ? c[(m + r) * cstep + i] : 0.f);
     }
-}
-
-/* Columns [0, D) of factor x (rows,D) as panels (rows,PANEL); a few panels at a time, so that whole lines of x and their neighbours are read. */
-static inline void tile_pack(float *panel, const float *x, int64_t step, int rows, int D, float factor)
-{
-    enum { SOME = 4 };
-    for (int d0 = 0; d0 < D; d0 += SOME * PANEL, panel += (int64_t)SOME * rows * PANEL)
-        for (int r = 0; r < rows; r++)
-            for (int d = d0; d < D && d < d0 + SOME * PANEL; d += PANEL) {
-                const float *from = x + r * step + d;
-                float *to = panel + ((int64_t)(d - d0) * rows + r * PANEL);
-                const int n = D - d < PANEL ? D - d : PANEL;
-                if (n == PANEL)
-                    for (int i = 0; i < PANEL; i += LANES)
-                        lanes_store(to + i, factor * lanes_load(from + i));
-                else
-                    for (int i = 0; i < PANEL; i++)
-                        to[i] = i < n ? factor * from[i] : 0.f;
-            }
-}
-
-/* The rows of factor x (rows,D) as columns: panels (D,PANEL) of sixteen rows. */
-static inline void tile_turn(float *panel, const float *x, int64_t step, int rows, int D, float factor)
-{
-    for (int r0 = 0; r0 < rows; r0 += PANEL, panel += (int64_t)D * PANEL)
-        for (int i = 0; i < PANEL; i += SQUARE) {
-            const float *from = x + (r0 + i) * step;
-            const int n = rows - r0 - i < SQUARE ? rows - r0 - i : SQUARE;
-            int d = 0;
-            for (; n == SQUARE && d + SQUARE <= D; d += SQUARE)
-                tile_square(panel + d * PANEL + i, from + d, step, factor);
-            for (; d < D; d++)
-                for (int r = 0; r < SQUARE; r++)
-                    panel[d * PANEL + i + r] = r < n ? factor * from[r * step + d] : 0.f;
-        }
 }
