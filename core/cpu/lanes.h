@@ -14,6 +14,13 @@
 
 enum { PANEL = 16, SQUARE = 8 };
 
+/* Before a loop over an array of vectors: all of it, so that they are registers. */
+#if defined __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #if defined __AVX__
 #include <immintrin.h>
 #endif

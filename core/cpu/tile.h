@@ -23,32 +23,32 @@ static inline __attribute__((always_inline)) void tile_rows(int rows, int panels
 {
     Lanes sum[WIDE_TALL][PANELS * EACH];
     const int64_t next = (int64_t)K * PANEL;
-#pragma GCC unroll 16
+    UNROLL
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        UNROLL
         for (int w = 0; w < panels * EACH; w++)
             sum[r][w] = (Lanes){ 0 };
-#pragma GCC unroll 16
+    UNROLL
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        UNROLL
         for (int p = 0; panels > 1 && p < panels; p++)
             __builtin_prefetch(c + r * cstep + p * PANEL, 1);
     for (int k = 0; k < K; k++, a += acol, b += PANEL) {
         Lanes x[PANELS * EACH];
-#pragma GCC unroll 4
+        UNROLL
         for (int w = 0; w < panels * EACH; w++) {
             x[w] = lanes_load(b + w / EACH * next + w % EACH * LANES);
             lanes_hold(&x[w]);
         }
-#pragma GCC unroll 16
+        UNROLL
         for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+            UNROLL
             for (int w = 0; w < panels * EACH; w++)
                 sum[r][w] = lanes_madd(a[r * arow], x[w], sum[r][w]);
     }
-#pragma GCC unroll 16
+    UNROLL
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        UNROLL
         for (int w = 0; w < panels * EACH; w++) {
             float *to = c + r * cstep + w * LANES;
             if (add)
