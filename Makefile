@@ -12,13 +12,14 @@
 #   make test-simulate  a simulated step is the program's own, message by message
 #   make simulate   dist/ under SimGrid, 1 to 256 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
 #   make peers      what we write and read beside transformers, tokenizers, h5py ...: from PyPI into build/peers (docs/TESTING.md)
-#   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build)     ARROW=DIR (parquet files)
+#   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build; x86-64-v2: for any processor, with the vectors that it has)     ARROW=DIR (parquet files)
 #   BLAS=openblas|NAME|"FLAGS" (what pkg-config knows, or -I -L -l of MKL, AOCL, ArmPL)
 
 VARIANT ?= release
 ARCH    ?= native
 CC      ?= cc
 CXX     ?= c++
+OBJCOPY ?= objcopy
 
 OUT     := build$(if $(filter-out release,$(VARIANT)),/$(VARIANT))
 
@@ -53,7 +54,11 @@ DIST_INC = $(MPI_INC) $(call pkg,--cflags hwloc)
 DIST_LIB = $(SCA_LIB) $(call pkg,--libs hwloc) $(MPI_LIB)
 
 objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
-CORE_O   := $(call objects,core core/ref core/cpu)
+# core/cpu is compiled for each level of vectors, its table the only global symbol (core/vectors.h): a build for many processors has several.
+LEVELS   := base $(if $(filter x86-64 x86-64-v2,$(ARCH)),avx2) $(if $(filter x86-64 x86-64-v2 x86-64-v3,$(ARCH)),avx512)
+FLAGS_avx2   := -mavx2 -mfma
+FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl
+CORE_O   := $(call objects,core core/ref) $(LEVELS:%=$(OUT)/obj/cpu_%.o)
 DIST_O   := $(call objects,dist)
 # The picture decoders are a module of their own: libvips brings the serial HDF5 with it.
 MODULE   := io/image/vips.c io/image/bicubic.c io/image/bmp.c io/image/header.c io/base/err.c
@@ -86,6 +91,16 @@ $(CORE) $(DIST) $(IO):
 $(OUT)/obj/core/%.o: core/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) -c $< -o $@
+define level
+$(OUT)/obj/$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$(FLAGS_$(1)) $$(CORE_INC) -c $$< -o $$@
+$(OUT)/obj/cpu_$(1).o: $$(patsubst %.c,$(OUT)/obj/$(1)/%.o,$$(wildcard core/cpu/*.c))
+	$$(CC) -r -nostdlib $$^ -o $$@
+	$$(OBJCOPY) --redefine-sym cpu_ops=cpu_ops_$(1) --keep-global-symbol=cpu_ops_$(1) $$@
+endef
+$(foreach l,$(LEVELS),$(eval $(call level,$(l))))
+$(OUT)/obj/core/vectors.o: CFLAGS += -D'CPU_LEVELS=$(foreach l,$(LEVELS),LEVEL($(l)))'
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(DIST_INC) $(IO_INC) -c $< -o $@
@@ -194,7 +209,7 @@ fuzz-programs: $(IMAGE) $(FUZZ)
 
 # SimGrid's MPI runs core and dist as they are; ops, arenas and what lies between dist and MPI are tests/simulate's.
 SIM      := $(OUT)/simulate
-SIM_C    := $(filter-out core/arena.c core/blas.c core/ops.c core/opspans.c core/opsums.c core/fault.c,$(wildcard core/*.c)) \
+SIM_C    := $(filter-out core/arena.c core/blas.c core/ops.c core/opspans.c core/opsums.c core/fault.c core/limits.c core/vectors.c,$(wildcard core/*.c)) \
             $(addprefix dist/,bucket.c bucketopen.c canon.c comm.c commsame.c grid.c tp.c zero.c zeroweights.c optim.c) \
             $(addprefix tests/simulate/,simulate.c simops.c simmem.c nomuon.c)
 simulate:

@@ -1,5 +1,7 @@
 #include "core/blas.h"
 
+#include <omp.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Of these at most one library's are there; the linker leaves the others NULL. */
@@ -18,10 +20,25 @@ void blas_threads(int n)
         bli_thread_set_num_threads(n);
 }
 
-bool blas_of_openmp(void)
+/* Does it ask OpenMP for its threads, whatever blas_threads said?  The others have had one since ops_use. */
+static bool of_openmp(void)
 {
     enum { OPENMP = 2 };        /* OPENBLAS_OPENMP, in the header of OpenBLAS alone */
     if (openblas_get_parallel)
         return openblas_get_parallel() == OPENMP;
     return !MKL_Set_Num_Threads && !bli_thread_set_num_threads;
+}
+
+int blas_alone_start(void)
+{
+    const int threads = omp_get_max_threads();
+    if (of_openmp())
+        omp_set_num_threads(1);
+    return threads;
+}
+
+void blas_alone_end(int threads)
+{
+    if (of_openmp())
+        omp_set_num_threads(threads);
 }

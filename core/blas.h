@@ -6,8 +6,6 @@
  * Local, main thread only.  Tests: tests/core/test_threads.c
  */
 #pragma once
-#include <stdbool.h>
-
 #if __has_include(<cblas.h>)
 #include <cblas.h>
 #elif __has_include(<mkl_cblas.h>)
@@ -19,5 +17,7 @@
 
 /* From here on a call that no parallel region makes has so many threads. */
 void blas_threads(int n);
-/* Does it ask OpenMP for its threads, whatever blas_threads said? */
-bool blas_of_openmp(void);
+/* Between the two every sgemm runs on the thread that calls it.  start returns the number of threads, which parallel regions
+   in between ask for by num_threads, and end restores. */
+int  blas_alone_start(void);
+void blas_alone_end(int threads);

@@ -1,9 +1,8 @@
 /*
  * ops.h -- all arithmetic on tensors goes through this one table
  *
- * `op` is filled with the complete reference (core/ref: naive loops, double sums) and overlaid with the fast CPU ops (core/cpu):
- * non-NULL members win.  Nobody but the ops dereferences tensor memory.
- * Conventions, said once:
+ * `op` is filled with the complete reference (core/ref: naive loops, double sums) and overlaid with the fast CPU ops (core/cpu): non-NULL
+ * members win.  Nobody but the ops dereferences tensor memory.
  *   arguments   outputs, inputs, weights, sizes, scalars
  *   gradients   d...: of weights (dw, db) accumulate (+=), of activations (dx, dq, ...) overwrite (=), or accumulate where add says so
  *   NULL        a NULL output gradient is not computed; a NULL bias is no bias
@@ -122,9 +121,10 @@ typedef struct {
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
     void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay, int64_t step, float gscale);
 } Ops;
-
 extern Ops op;
-extern const Ops OPS_REF /* complete */, OPS_CPU /* some members are NULL */;
+extern const Ops OPS_REF /* complete */;
+const Ops *vectors_ops(void);           /* core/cpu for the widest vectors that this processor has (core/vectors.h); some members are NULL */
+#define OPS_CPU (*vectors_ops())
 /* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: ours; OpenBLAS gets one in each. */
 void ops_use(const Ops *fast, int threads);
 void ops_overlay(const Ops *some);      /* its members that are not NULL take the place of those in `op` */

@@ -1,4 +1,5 @@
 /* main.c -- the verb table: what a user types, and what is called for it */
+#include "core/ops.h"
 #include "dist/comm.h"
 #include "dist/stop.h"
 #include "io/base/agree.h"
@@ -292,7 +293,7 @@ static int run(const Words *r)
 static int version(void)
 {
     if (words_speak())
-        printf("asvr " VERSION "\n");
+        printf("asvr " VERSION ", vectors %s\n", OPS_CPU.name);
     return EXIT_DONE;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/vectors.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
 
@@ -93,13 +94,14 @@ void room_threads(Run *r)
         err_set(&r->refused, EXIT_CONFIG, from, hint, "the threads of a rank cannot be had");
         r->threads = 1;
     }
-    double most[2] = { r->threads, -r->threads };
-    comm_max_f64(g->world, most, 2);
+    double most[3] = { r->threads, -r->threads, -vectors_levels() };
+    comm_max_f64(g->world, most, 3);
+    vectors_limit((int)-most[2]);                   /* bits differ between vectors: all take what the poorest node has */
     const size_t cap = sizeof r->threads_text;
     if (most[0] == -most[1])
-        snprintf(r->threads_text, cap, "%d thread%s", r->threads, r->threads == 1 ? "" : "s");
+        snprintf(r->threads_text, cap, "%d thread%s, vectors %s", r->threads, r->threads == 1 ? "" : "s", OPS_CPU.name);
     else
-        snprintf(r->threads_text, cap, "%.0f to %.0f threads", -most[1], most[0]);
+        snprintf(r->threads_text, cap, "%.0f to %.0f threads, vectors %s", -most[1], most[0], OPS_CPU.name);
 }
 
 /* ---- memory: what there is ---- */

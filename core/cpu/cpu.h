@@ -19,6 +19,8 @@
 
 #include <math.h>
 
+extern const Ops cpu_ops;       /* of the vectors that this is compiled for (cpu_table.c); the Makefile calls it cpu_ops_LEVEL (core/vectors.h) */
+
 enum { PARALLEL = 32768 };      /* fewer elements than this are not worth waking threads for */
 
 /* cpu_linear.c */
@@ -29,13 +31,10 @@ void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N);
 /* cpu_product.c */
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta);
-/* cpu_panel.c: the same product, a not transposed, if its shape is one for it; else false. */
-bool panel_product(float *c, int ldc, const float *a, int lda, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
-/* Between the two every sgemm runs on the thread that calls it.  start returns the number of threads, which parallel regions
-   in between ask for by num_threads, and end restores. */
-int  blas_alone_start(void);
-void blas_alone_end(int threads);
-
+/* cpu_panel.c: the same product, or with add c += , of whatever shape; and whether it is faster than sgemm. */
+void panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
+                   bool add);
+bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta);
 /* cpu_norm.c */
 void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps);
 void cpu_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);

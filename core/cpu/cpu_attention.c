@@ -110,7 +110,7 @@ static void combine(float *out, int64_t ostep, const float *p, const float *b, i
 /* Queries [i0, i0 + rows) of a head. */
 static void block_fwd(float *att, float *lse, int64_t lstep, const Head *s, int i0, int rows)
 {
-    float turned[TILE], values[TILE], p[KEYS * QUERIES], max[QUERIES], sum[QUERIES], shrink[PANEL];
+    _Alignas(64) float turned[TILE], values[TILE], p[KEYS * QUERIES], max[QUERIES], sum[QUERIES], shrink[PANEL];
     const int D = s->D, limit = seen(s, i0 + rows - 1), keys = block_of(D, KEYS);
     tile_turn(turned, s->q + i0 * s->qstep, s->qstep, rows, D, s->scale);
     for (int r = 0; r < QUERIES; r++) {
@@ -226,7 +226,7 @@ static void spread(float *to, int64_t step, const float *p, const float *x, cons
 /* Queries [i0, i0 + rows) of a query head against keys [k0, k1). */
 static void block_bwd(const HeadGrad *g, const Head *s, int i0, int rows, int k0, int k1)
 {
-    float turned[TILE], dturned[TILE], queries[TILE], datts[TILE], keep[TILE], p[KEYS * QUERIES], dp[KEYS * QUERIES];
+    _Alignas(64) float turned[TILE], dturned[TILE], queries[TILE], datts[TILE], keep[TILE], p[KEYS * QUERIES], dp[KEYS * QUERIES];
     float lse[QUERIES], delta[QUERIES];
     const int64_t at = i0 * s->qstep;
     const int D = s->D, limit = (int)min64(k1, seen(s, i0 + rows - 1)), keys = block_of(D, KEYS);

@@ -3,7 +3,7 @@
  *
  * OpenBLAS deals the rows or columns of a product to its threads, and its kernels round an element otherwise beside an edge
  * than inside.  So a product that is not cpu_panel's is cut here, into tiles that its shape alone decides; each is one sgemm of one thread, and the
- * threads share the tiles.  K is never cut: a tile's elements are whole sums.
+ * threads share the tiles.  K is never cut: a tile's elements are whole sums.  Large panels are cut the same way for many threads.
  *
  * How many tiles: each packs its rows and its columns anew.  Of one thread's time pm x pn tiles cost about
  *
@@ -19,22 +19,6 @@
 enum { MOST = 256, LEAST = 1 << 21, ROW_STEP = 8, COL_STEP = 16 };
 
 static const double ROW = 9, COL = 6.6, COST = 0.03, DEAR = 0.06, MUCH = 0x1p33;
-
-/* A BLAS of OpenMP asks OpenMP for its threads, whatever it was told; the other has had one since ops_use. */
-static void openmp_threads(int threads)
-{
-    if (blas_of_openmp())
-        omp_set_num_threads(threads);
-}
-
-int blas_alone_start(void)
-{
-    const int threads = omp_get_max_threads();
-    openmp_threads(1);
-    return threads;
-}
-
-void blas_alone_end(int threads) { openmp_threads(threads); }
 
 typedef struct { int rows, cols; } Cut;
 
@@ -60,19 +44,30 @@ static int64_t border(int64_t size, int step, int i, int n)
     return min64(size, ceil_div(size, step) * i / n * step);
 }
 
+/* Panels have the same bits whatever the cut: few threads share a matrix that they pack together, many would only wait for each other. */
+static bool packed_together(int64_t N, int K, int threads)
+{
+    enum { FEW = 4, LARGE = 1 << 21 };
+    return threads <= FEW || N * K <= LARGE;
+}
+
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta)
 {
-    if (!ta && panel_product(c, ldc, a, lda, b, ldb, tb, M, N, K, alpha, beta))
-        return;
-    const Cut t = cut(M, N, K);
-    const int tiles = t.rows * t.cols, threads = blas_alone_start();
+    const bool panels = panel_shape(ta, M, N, K, beta);
+    const Cut t = panels && packed_together(N, K, omp_get_max_threads()) ? (Cut){ 1, 1 } : cut(M, N, K);
+    const int tiles = t.rows * t.cols, threads = panels ? omp_get_max_threads() : blas_alone_start();
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (tiles > 1)
     for (int i = 0; i < tiles; i++) {
         const int64_t m0 = border(M, ROW_STEP, i / t.cols, t.rows), m1 = border(M, ROW_STEP, i / t.cols + 1, t.rows);
         const int64_t n0 = border(N, COL_STEP, i % t.cols, t.cols), n1 = border(N, COL_STEP, i % t.cols + 1, t.cols);
-        cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)(m1 - m0), (int)(n1 - n0), K,
-                    alpha, a + (ta ? m0 : m0 * lda), lda, b + (tb ? n0 * ldb : n0), ldb, beta, c + m0 * ldc + n0, ldc);
+        const float *rows = a + (ta ? m0 : m0 * lda), *columns = b + (tb ? n0 * ldb : n0);
+        if (panels)
+            panel_product(c + m0 * ldc + n0, ldc, rows, lda, ta, columns, ldb, tb, m1 - m0, (int)(n1 - n0), K, alpha, beta == 1);
+        else
+            cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)(m1 - m0), (int)(n1 - n0), K,
+                        alpha, rows, lda, columns, ldb, beta, c + m0 * ldc + n0, ldc);
     }
-    blas_alone_end(threads);
+    if (!panels)
+        blas_alone_end(threads);
 }

@@ -1,7 +1,8 @@
 #include "core/cpu/cpu.h"
+#include "core/cpu/lanes.h"
 
-const Ops OPS_CPU = {
-    .name = "cpu",
+const Ops cpu_ops = {
+    .name = VECTORS,
     .linear_fwd = cpu_linear_fwd,
     .linear_dx = cpu_linear_dx,
     .linear_dw = cpu_linear_dw,

@@ -1,7 +1,8 @@
 /*
  * lanes.h -- vectors of the target: 16 lanes (AVX-512), 8 (AVX2), 4 (all others)
  *
- *     LANES      floats of a vector           TALL      rows of two vectors (of one with AVX-512, of four with 4 lanes) that fit the registers
+ *     LANES      floats of a vector           TALL        rows of a tile that is a panel wide
+ *     PANELS     panels of a wide tile        WIDE_TALL   its rows: with sixteen lanes two panels make better use of 32 registers
  *
  * What loops in plain C cannot say: sums that stay in registers from one pass of a loop to the next, squares of a matrix that are turned.
  *
@@ -12,6 +13,13 @@
 #include <string.h>
 
 enum { PANEL = 16, SQUARE = 8 };
+
+/* Before a loop over an array of vectors: all of it, so that they are registers. */
+#if defined __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 #if defined __AVX__
 #include <immintrin.h>
@@ -62,29 +70,41 @@ static inline void lanes_stream(void *x, const void *from) { memcpy(x, from, 64)
 static inline void lanes_fence(void) { }
 #endif
 
+/* lanes_hold: a number that stays in its register; else gcc may read it from memory for each of its uses, which costs more than the sums. */
 #if defined __AVX512F__
-enum { LANES = 16, TALL = 12 };
+#define VECTORS "avx512"
+enum { LANES = 16, TALL = 8, PANELS = 2, WIDE_TALL = 12 };
 typedef __m512 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm512_loadu_ps(x); }
 static inline void  lanes_store(float *x, Lanes y) { _mm512_storeu_ps(x, y); }
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
+static inline void  lanes_hold(Lanes *x) { __asm__("" : "+v"(*x)); }
 #elif defined __AVX2__ && defined __FMA__
-enum { LANES = 8, TALL = 6 };
+#define VECTORS "avx2"
+enum { LANES = 8, TALL = 6, PANELS = 1, WIDE_TALL = TALL };
 typedef __m256 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm256_loadu_ps(x); }
 static inline void  lanes_store(float *x, Lanes y) { _mm256_storeu_ps(x, y); }
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c); }
+static inline void  lanes_hold(Lanes *x) { __asm__("" : "+x"(*x)); }
 #else
 #if defined __aarch64__
 #include <arm_neon.h>
-enum { LANES = 4, TALL = 6 };
+#define VECTORS "neon"
+enum { LANES = 4, TALL = 6, PANELS = 1, WIDE_TALL = TALL };
 typedef float32x4_t Lanes;
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return vfmaq_n_f32(c, b, a); }
 #else
-enum { LANES = 4, TALL = 2 };
+#if defined __SSE__
+#define VECTORS "sse"
+#else
+#define VECTORS "plain"
+#endif
+enum { LANES = 4, TALL = 2, PANELS = 1, WIDE_TALL = TALL };
 typedef float Lanes __attribute__((vector_size(16)));
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return a * b + c; }
 #endif
+static inline void  lanes_hold(Lanes *x) { (void)x; }
 static inline Lanes lanes_load(const float *x) { Lanes y; memcpy(&y, x, sizeof y); return y; }
 static inline void  lanes_store(float *x, Lanes y) { memcpy(x, &y, sizeof y); }
 #endif

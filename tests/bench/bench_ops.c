@@ -33,7 +33,7 @@ static void long_fill(void) { OPS_CPU.fill(range[0], LONG, 0.5f); }
 static void long_scale(void) { OPS_CPU.scale(range[0], LONG, 1.0001f); }
 static void long_add(void) { OPS_CPU.add_fwd(range[0], range[0], range[1], LONG); }
 static void long_blend(void) { OPS_CPU.blend(range[0], range[1], LONG, 0.5f, 0.5f); }
-static void long_sumsq(void) { sink = OPS_CPU.sumsq(range[0], LONG); }
+static void long_sumsq(void) { OPS_CPU.sumsq(&sink, range[0], LONG); }
 static void long_to_bf16(void) { OPS_CPU.to_bf16(half, range[0], LONG); }
 static void long_from_bf16(void) { OPS_CPU.from_bf16(range[0], half, LONG); }
 static void long_adamw(void) { OPS_CPU.adamw(range[0], range[1], range[2], range[3], LONG, 1e-3f, .9f, .95f, 1e-8f, .1f, 10, 1); }

@@ -1,11 +1,10 @@
-/* cpu_limits.c -- the machine's own rates (limits.h) */
 #include "core/limits.h"
+
+#include "core/blas.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "core/cpu/cpu.h"
 
 enum { RUNS = 5, LEAST_RUNS = 2, ALIGN = 64 };
 
