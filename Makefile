@@ -44,7 +44,10 @@ BLAS    ?= openblas
 BLAS_DIR := $(if $(filter openblas,$(BLAS)),$(firstword $(wildcard /usr/lib/*/openblas-openmp)))
 blas     = $(if $(filter -%,$(BLAS)),$(filter $(2),$(BLAS)),$(shell PKG_CONFIG_PATH=$(BLAS_DIR)/pkgconfig:$$PKG_CONFIG_PATH pkg-config $(1) $(BLAS) 2>/dev/null))
 CORE_INC := $(call blas,--cflags,-I% -D% -include%)
-CORE_LIB := $(call blas,--libs,-L% -l% -Wl% -f%) $(BLAS_DIR:%=-Wl,-rpath,%) -lm
+# oneDNN, for train.compute = "bf16": that of pkg-config, or Debian's, which pkg-config does not know.  Without it bf16_none.c refuses.
+DNNL     := $(shell printf '\043include <oneapi/dnnl/dnnl.h>\nint of = DNNL_VERSION_MAJOR;' | $(CC) $(call pkg,--cflags dnnl) -E -P - 2>/dev/null | sed -n 's/^int of = \([0-9]*\);/\1/p')
+DNNL_LIB := $(if $(filter 2,$(DNNL)),$(or $(call pkg,--libs dnnl),-ldnnl))
+CORE_LIB := $(call blas,--libs,-L% -l% -Wl% -f%) $(BLAS_DIR:%=-Wl,-rpath,%) $(DNNL_LIB) -lm
 IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
 IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc zlib) -lstdc++ -ldl
 CFG_LIB  = $(call pkg,--libs libconfig)
@@ -58,7 +61,7 @@ objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 LEVELS   := base $(if $(filter x86-64 x86-64-v2,$(ARCH)),avx2) $(if $(filter x86-64 x86-64-v2 x86-64-v3,$(ARCH)),avx512)
 FLAGS_avx2   := -mavx2 -mfma
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl
-CORE_O   := $(call objects,core core/ref) $(LEVELS:%=$(OUT)/obj/cpu_%.o)
+CORE_O   := $(filter-out %/$(if $(DNNL_LIB),bf16_none,bf16_onednn).o,$(call objects,core core/ref core/dnnl)) $(LEVELS:%=$(OUT)/obj/cpu_%.o)
 DIST_O   := $(call objects,dist)
 # The picture decoders are a module of their own: libvips brings the serial HDF5 with it.
 MODULE   := io/image/vips.c io/image/bicubic.c io/image/bmp.c io/image/header.c io/base/err.c
@@ -81,6 +84,7 @@ PARQUET  := $(if $(or $(ARROW),$(call pkg,--modversion arrow parquet)),$(OUT)/as
 .PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers peer-programs docs clean
 all: $(OUT)/asvr $(IMAGE) $(PARQUET)
 
+$(OUT)/obj/core/dnnl/%.o: CORE_INC += $(call pkg,--cflags dnnl)
 $(CORE): $(CORE_O)
 $(DIST): $(DIST_O)
 $(IO): $(IO_O)

@@ -27,6 +27,11 @@ void ops_use(const Ops *fast, int threads)
     op = OPS_REF;
     if (fast)
         ops_overlay(fast);
+    ops_threads(threads);
+}
+
+void ops_threads(int threads)
+{
     blas_threads(1);                        /* its bits depend on how many it has: threads are ours to deal (cpu_product.c) */
     omp_set_num_threads(threads);
 }

@@ -125,6 +125,6 @@ extern Ops op;
 extern const Ops OPS_REF /* complete */;
 const Ops *vectors_ops(void);           /* core/cpu for the widest vectors that this processor has (core/vectors.h); some members are NULL */
 #define OPS_CPU (*vectors_ops())
-/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: ours; OpenBLAS gets one in each. */
-void ops_use(const Ops *fast, int threads);
+/* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: ours; OpenBLAS gets one in each.  ops_threads: those alone. */
+void ops_use(const Ops *fast, int threads), ops_threads(int threads);
 void ops_overlay(const Ops *some);      /* its members that are not NULL take the place of those in `op` */

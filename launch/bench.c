@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/dnnl/bf16.h"
 #include "core/prof.h"
 #include "dist/stats.h"
 #include "io/set/readways.h"
@@ -273,6 +274,8 @@ static bool open_all(Run *r, Synthetic *s, Err *e)
         printf("%.2f M parameters, %.2f M trainable a rank; %d rank%s: %d replica%s of %d; %d x %d samples each; %.0f MiB a rank in arenas\n",
                1e-6 * (double)r->model.table.weights, 1e-6 * (double)r->model.table.grads, r->grid.size, r->grid.size == 1 ? "" : "s", r->grid.dp_size,
                r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size, conf.leaves, c->train.micro_batch, (double)mem_total() / (1 << 20));
+        if (c->train.compute == COMPUTE_BF16)
+            printf("linear layers multiply in bf16 by %s, sums, weights and gradients are fp32\n", bf16_by());
         fflush(stdout);
     }
     nodes_say(r);

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/dnnl/bf16.h"
 #include "core/limits.h"
 #include "core/ops.h"
 #include "dist/comm.h"
@@ -147,6 +148,23 @@ ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STR
     };
 }
 
+/* train.compute, for what trains: all other verbs compute in fp32. */
+static void compute_open(Run *r)
+{
+    const char *absent = bf16_absent();
+    if (r->c->train.compute == COMPUTE_FP32 || r->refused.code)
+        return;
+    if (absent) {
+        err_expected(&r->refused, "oneDNN 2 on a processor that computes in bf16, on every node");
+        err_got(&r->refused, "%s", absent);
+        err_set(&r->refused, EXIT_CONFIG, "train.compute", "train.compute = \"fp32\" trains anywhere (a run that was started in bf16 goes on in bf16 alone)",
+                "there are no bf16 products here");
+        return;
+    }
+    bf16_open(r->threads);
+    ops_overlay(&OPS_BF16);
+}
+
 bool run_model(Run *r, const RunShape *s, Err *e)
 {
     char trainable[CONFIG_STRING];
@@ -154,6 +172,8 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     char why[512];
     if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
         return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
+    if (s->train)
+        compute_open(r);
     if (!room_memory(r, &conf, e))
         return false;
     if (!model_open(&r->model, &conf, &r->tp)) {

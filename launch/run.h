@@ -48,7 +48,7 @@ typedef struct {
     char     tag[17];              /* lease_tag on all ranks */
     CpuPlace place; int threads;   /* of this rank: its cores, its threads */
     char     threads_text[48];     /* of all ranks: "2 threads", "1 to 4 threads", and their vectors */
-    Err      refused;              /* threads that were asked for and cannot be had: run_model says so */
+    Err      refused;              /* threads or bf16, asked for and not to be had: run_model says so */
     Watch   *watch;                /* of train and pack, or NULL */
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;

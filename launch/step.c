@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/dnnl/bf16.h"
 #include "core/fault.h"
 #include "core/prof.h"
 #include "dist/comm.h"
@@ -97,6 +98,8 @@ static void say_start(Run *r)
         log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
                  r->grid.tp_size == 1 ? "" : "s", r->c->parallel.reduction == REDUCE_CANONICAL ? "canonical" : "fast",
                  r->c->parallel.zero ? "; moments shared among replicas" : "");
+    if (r->c->train.compute == COMPUTE_BF16)
+        log_line(r->log, "linear layers multiply in bf16 by %s, sums, weights and gradients are fp32", bf16_by());
     if (r->grid.tp_apart)
         log_warn("the tensor-parallel ranks of a replica lie on several nodes, and each block's sums cross the network: "
                  "let the launcher fill one node after the other, or lower parallel.tp");

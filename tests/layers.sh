@@ -23,6 +23,7 @@ rooms='
 core          :
 core/ref      : core
 core/cpu      : core core/ref
+core/dnnl     : core core/cpu
 dist          : core
 io/base       : core
 io/h5         : core io/base

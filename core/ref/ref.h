@@ -12,6 +12,9 @@
 OPS_LIST(REF_PROTOTYPE)
 #undef REF_PROTOTYPE
 
+/* Three members to lay over these: products with a weight whose operands are rounded to bf16 (core/dnnl/bf16.h). */
+extern const Ops OPS_REF_BF16;
+
 static inline double ref_dot(const float *a, const float *b, int n)
 {
     double s = 0;

@@ -41,7 +41,7 @@ int waterfall_phase(int phase)
 void waterfall_begin(bool alone)
 {
     if (alone)
-        ops_use(&OPS_CPU, 1);
+        ops_threads(1);
     ops_shapes = true;
     ops_watch(OPS_SUMS);
     memcpy(fall.comm, comm_count, sizeof fall.comm);
@@ -58,7 +58,7 @@ void waterfall_end(const Run *r)
     ops_shapes = false;
     ops_phase = 0;
     if (fall.alone)
-        ops_use(&OPS_CPU, r->threads);
+        ops_threads(r->threads);
 }
 
 static void final(void *ctx, int first, int last)

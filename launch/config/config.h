@@ -29,6 +29,7 @@ enum { OPTIMIZER_ADAMW, OPTIMIZER_MUON };                                    /* 
 enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* export.dtype */
 enum { UNKNOWN_FAIL, UNKNOWN_WARN };                                        /* import.unknown */
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
+enum { COMPUTE_FP32, COMPUTE_BF16 };                                        /* train.compute */
 enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
@@ -59,7 +60,7 @@ typedef struct Config {
         ConfigString set, json, images, cutouts, system, codes, shards, val;
     } data;
     struct {
-        int stage, global_batch, micro_batch, optimizer, schedule, visual_shift, supervision, skip_limit, denoise_draws;
+        int stage, global_batch, micro_batch, optimizer, schedule, compute, visual_shift, supervision, skip_limit, denoise_draws;
         int64_t steps;
         double epochs, lr, warmup, betas[2], eps, decay, clip, spike, visual_weight, visual_share, soft_targets, ema_decay, distill,
             distill_pool, commit, momentum, muon_lr;

@@ -1,0 +1,45 @@
+/* ref_bf16.c -- products with a weight, operands rounded to bf16 (core/dnnl/bf16.h), sums in double */
+#include "core/half.h"
+#include "core/ref/ref.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* x rounded, to be freed. */
+static float *rounded(const float *x, int64_t n)
+{
+    float *y = malloc((size_t)max64(n, 1) * sizeof *y);
+    CHECK(y, "no memory for %lld floats of the reference ops", (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bits = bf16_widen(bf16_narrow(bits));
+        memcpy(&y[i], &bits, sizeof bits);
+    }
+    return y;
+}
+
+static void linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
+{
+    float *rx = rounded(x, N * w->I), *rw = rounded(w->w, (int64_t)w->O * w->I);
+    ref_linear_fwd(out, rx, &(Linear){ rw, w->b, w->I, w->O }, N);
+    free(rx), free(rw);
+}
+
+static void linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add)
+{
+    float *rd = rounded(dout, N * w->O), *rw = rounded(w->w, (int64_t)w->O * w->I);
+    ref_linear_dx(dx, rd, &(Linear){ rw, w->b, w->I, w->O }, N, add);
+    free(rd), free(rw);
+}
+
+static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
+{
+    float *rd = rounded(dout, N * dw->O), *rx = rounded(x, N * dw->I);
+    if (dw->w)
+        ref_linear_dw(&(Linear){ dw->w, NULL, dw->I, dw->O }, rd, rx, N);
+    ref_linear_dw(&(Linear){ NULL, dw->b, dw->I, dw->O }, dout, x, N);
+    free(rd), free(rx);
+}
+
+const Ops OPS_REF_BF16 = { .name = "ref bf16", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw };
