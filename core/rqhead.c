@@ -74,6 +74,7 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
     t->norm = TAKE(a, float, R * E); t->hid    = TAKE(a, float, R * Fl);
     t->dq   = TAKE(a, float, R * El); t->dk = TAKE(a, float, R * El); t->dv = TAKE(a, float, R * El);
     t->datt = TAKE(a, float, R * El); t->dnorm = TAKE(a, float, R * E); t->dx = TAKE(a, float, R * E);
+    t->room = tp->size > 1 ? TAKE(a, float, R * E) : NULL;
     t->y  = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
     t->dy = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
     for (int q = 0; q < Q && d->soft > 0; q++) {
@@ -228,13 +229,14 @@ static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHe
     op.linear_dx(t->datt, dx, &k->wo, R, false);
     op.depth_attention_bwd(t->dq, t->dk, t->dv, t->datt, s->prob, s->q, s->k, s->v, Q, M, Hl, E / d->H);
     op.rmsnorm_fwd(t->norm, s->rstd1, x, k->norm1, R, E, d->eps);
-    op.linear_dw(&dk->wq, t->dq, t->norm, R);
-    op.linear_dw(&dk->wk, t->dk, t->norm, R);
-    op.linear_dw(&dk->wv, t->dv, t->norm, R);
     op.linear_dx(t->dnorm, t->dq, &k->wq, R, false);
     op.linear_dx(t->dnorm, t->dk, &k->wk, R, true);
     op.linear_dx(t->dnorm, t->dv, &k->wv, R, true);
-    tp->sum(tp, t->dnorm, R * E);
+    tp->sum_start(tp, t->dnorm, t->room, R * E);
+    op.linear_dw(&dk->wq, t->dq, t->norm, R);
+    op.linear_dw(&dk->wk, t->dk, t->norm, R);
+    op.linear_dw(&dk->wv, t->dv, t->norm, R);
+    tp->sum_wait(tp);
     op.rmsnorm_bwd(dx, dk->norm1, t->dnorm, x, s->rstd1, k->norm1, R, E, true);
 }
 

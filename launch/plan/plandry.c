@@ -6,6 +6,7 @@
 #include "core/opscount.h"
 #include "core/prof.h"
 #include "dist/comm.h"
+#include "dist/tp.h"
 
 const char *const DRY_PLACE_NAME[DRY_PLACES] = {
     [DRY_TOWER] = "vision tower", [DRY_OWN_TOWER] = "the codes' own tower", [DRY_CODES] = "codes", [DRY_PROJECTOR] = "projector",
@@ -72,6 +73,19 @@ static void count(Tp *tp, float *x, int64_t n)
     if (tp->size > 1)
         add(r->backward ? &r->since : &r->d->sums[r->at], &one);
 }
+
+static void count_start(Tp *tp, float *x, float *room, int64_t n)
+{
+    (void)room;
+    Run *r = tp->ctx;
+    DrySums one = { .floats = n };
+    if (!x || tp->size == 1)
+        return;
+    tp_sum_cost(&one.calls, &one.bytes, n, tp->rank, tp->size);
+    add(r->backward ? &r->since : &r->d->sums[r->at], &one);
+}
+
+static void nothing(Tp *tp) { (void)tp; }
 
 static void beat(Run *r, Beats *b, int first, int last)
 {
@@ -203,7 +217,7 @@ void dry_run(Dry *d, const ModelConf *conf, int tp)
     static Run r;                                       /* a large structure */
     const Ops was = op;
     const double flops = prof_flops, bytes = prof_bytes;
-    r = (Run){ .d = d, .tp = { 0, tp, count, count, need, &r } };
+    r = (Run){ .d = d, .tp = { 0, tp, count, count, count_start, nothing, need, &r } };
     model_measure(&r.m, conf, &r.tp);
     model_nowhere(&r.m);
     r.final = room(r.m.table.n, sizeof *r.final);
