@@ -27,7 +27,7 @@ struct Tp {
     void *ctx;
 };
 
-enum { SUMS_UNDER_WAY = 4 };
+enum { SUMS_UNDER_WAY = 16 };                  /* as many as a visual head has depths */
 
 /* One rank: nothing is done. */
 extern Tp TP_ALONE;

@@ -2,13 +2,14 @@
 
 #include <math.h>
 
-#include "core/ops.h"
+#include "core/stripe.h"
 
 void rqhead_params(RqHead *w, Binder *b)
 {
     const int C = w->d.C, E = w->d.E, Q = w->d.Q;
     const unsigned matrix = INIT_FAN_IN | DECAY | MUON;
     CHECK(w->d.L <= 16 && Q <= MAX_DEPTH, "a visual head has at most 16 layers and %d depths", MAX_DEPTH);
+    _Static_assert((int)MAX_DEPTH <= (int)SUMS_UNDER_WAY, "a sum of each depth is under way");
     CHECK(w->d.H % b->table->tp_size == 0, "%d heads of a visual head do not divide among %d tensor-parallel ranks", w->d.H,
           b->table->tp_size);
     w->first = b->next;
@@ -136,9 +137,13 @@ static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *
     for (int q = 0; q < Q; q++)
         op.linear_fwd(s->pre + q * M * Fl, s->res + q * M * E, &k->w1[q], M);
     op.gelu_fwd(t->hid, s->pre, R * Fl, GELU_ERF);
+    for (int q = 0; q < Q; q++) {
+        const Stripe depth = { q * M, M };
+        stripe_linear(s->out, t->hid, &k->w2[q], depth);
+        stripe_sum_start(tp, s->out, t->room, depth, E);
+    }
     for (int q = 0; q < Q; q++)
-        op.linear_fwd(s->out + q * M * E, t->hid + q * M * Fl, &k->w2[q], M);
-    tp->sum(tp, s->out, R * E);
+        tp->sum_wait(tp);
 }
 
 /* A codebook with the other ranks' pieces. */
@@ -222,8 +227,10 @@ static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHe
         op.linear_dw(&dk->w1[q], s->pre + q * M * Fl, s->res + q * M * E, M);
         /* of res: the FFN's, in parts, and its residual's, which one of the parts brings */
         op.linear_dx(dx + q * M * E, s->pre + q * M * Fl, &k->w1[q], M, tp->rank == 0);
+        stripe_sum_start(tp, dx, t->room, (Stripe){ q * M, M }, E);
     }
-    tp->sum(tp, dx, R * E);
+    for (int q = 0; q < Q; q++)
+        tp->sum_wait(tp);
     op.rmsnorm_bwd(dx, dk->norm2, dx, s->sum, s->rstd2, k->norm2, R, E, false);
     op.linear_dw(&dk->wo, dx, s->att, R);
     op.linear_dx(t->datt, dx, &k->wo, R, false);

@@ -145,7 +145,7 @@ messages() {
     says 0 0 plan "$config" "${base[@]}" --set plan.replicas=$((ranks / tp)) --set parallel.tp="$tp" "$@"
     sed -nE 's/^  (tp|dp|world) +together .* ([0-9]+) bytes$/\1 \2/p' out | diff - sent ||
         { cat out; fail "$ranks ranks, $*: planned and sent bytes differ"; }
-    [ "$tp" = 1 ] || awk '$1 == "tp" && / sums, of / { n += $(NF - 4) } $1 == "tp" && $2 == "norm" { n++ } END { print n }' out |
+    [ "$tp" = 1 ] || awk '$1 == "tp" && / sums, of / { n += $(NF - 4) == "half" ? $(NF - 5) : $(NF - 4) } $1 == "tp" && $2 == "norm" { n++ } END { print n }' out |
         diff - calls || { cat out; fail "$ranks ranks, $*: planned and counted sums differ"; }
 }
 messages 2 2
