@@ -8,7 +8,7 @@
  *
  * Dims    N rows   C floats a row of what is summed
  * Source  Wang et al., ASPLOS 2023 (decomposed collectives); Domino, arXiv:2409.15241 (halves of a batch)
- * Tests   tests/dist/test_model_tp.c (stripes beside one rank)
+ * Tests   tests/dist/test_stripes.c
  */
 #pragma once
 #include "core/linear.h"

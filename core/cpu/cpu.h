@@ -36,6 +36,9 @@ bool panel_product(float *c, int ldc, const float *a, int lda, const float *b, i
 int  blas_alone_start(void);
 void blas_alone_end(int threads);
 
+/* cpu_gram.c */
+void cpu_gram(float *c, const float *a, bool ta, int M, int K);
+
 /* cpu_norm.c */
 void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps);
 void cpu_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);

@@ -175,6 +175,7 @@ static void sums(const Nodes *n, const PlanRank *r, Point *p)
     enum { PIECE = 1 << 20 /* floats, as dist/comm.c */ };
     Place place[PLACES];
     const int places = plan_places(r, place);
+    const Lying w = lying(n, r, p);                     /* what is computed alone: sums do not hide behind sums */
     for (int i = 0; i < places; i++) {
         const bool tp = place[i].axis == AXIS_TP;
         p->bytes += (double)place[i].bytes;
@@ -189,7 +190,6 @@ static void sums(const Nodes *n, const PlanRank *r, Point *p)
         p->messages += messages * (double)place[i].calls * pieces;
         *(tp ? &p->tp_s : &p->dp) += t;
     }
-    const Lying w = lying(n, r, p);
     const Replayed begun = replay_sums(r, &w);
     p->tp_s += r->buckets.leaves * begun.seconds;
     p->messages += r->buckets.leaves * begun.messages;

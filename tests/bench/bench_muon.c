@@ -5,7 +5,8 @@
  *
  * For every grid of P processes and every shape whose side is from least to most: milliseconds a matrix when a batch goes by GRID,
  * when it goes by OWNER, and when one matrix alone does; the best of rounds in which they take turns, so that a busy machine counts
- * less, and ratios of the medians of the same rounds.  GF/s counts a multiply-add twice.
+ * less, and ratios of the medians of the same rounds.  GF/s counts a multiply-add twice, and squares as if both halves were computed.
+ * Beside them OWNER with squares that are computed whole.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,29 +75,45 @@ static Times times(Case *c, int n)
     return (Times){ c->took[0] / c->n * 1e3, c->took[n / 2] / c->n * 1e3 };
 }
 
+static void whole_gram(float *c, const float *a, bool ta, int M, int K)
+{
+    const int ld = ta ? M : K;
+    op.product(c, M, a, ld, ta, a, ld, !ta, M, M, K, 1, 0);
+}
+
+static double run_whole(Case *c)
+{
+    const Ops was = op;
+    op.gram = whole_gram;
+    const double t = run(c);
+    op = was;
+    return t;
+}
+
 static void bench(int pr, int pc, int rows, int cols, int n)
 {
     const double s = rows < cols ? rows : cols, length = rows + cols - s, flops = 5 * 2 * (2 * s * s * length + s * s * s);
     const bool one = pr * pc == 1;
     Case c[] = { open_case(pr, pc, rows, cols, n, one ? MUON_LOCAL : MUON_GRID), open_case(pr, pc, rows, cols, n, MUON_OWNER),
-                 open_case(pr, pc, rows, cols, 1, MUON_OWNER) };
+                 open_case(pr, pc, rows, cols, 1, MUON_OWNER), open_case(pr, pc, rows, cols, n, MUON_OWNER) };
     int rounds = 0;
     double spent = 0;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         run(&c[i]);
     for (; rounds < ROUNDS && (rounds < 3 || spent < 5); rounds++)    /* spent is the same on all ranks */
-        for (int i = 0; i < 3; i++)
-            spent += c[i].took[rounds] = run(&c[i]);
-    Times t[3];
-    for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++)
+            spent += c[i].took[rounds] = i == 3 ? run_whole(&c[i]) : run(&c[i]);
+    Times t[4];
+    for (int i = 0; i < 4; i++) {
         t[i] = times(&c[i], rounds);
         close_case(&c[i]);
     }
     if (rank == 0)
         printf("%d x %d %5d x %-5d batch %2d  %s %8.2f ms %6.1f GF/s  OWNER %8.2f ms %6.1f GF/s  alone %8.2f ms  "
-               "OWNER/%s %.2f (median %.2f)  alone %.2f (median %.2f)\n", pr, pc, rows, cols, n, one ? "LOCAL" : "GRID", t[0].best,
+               "OWNER/%s %.2f (median %.2f)  alone %.2f (median %.2f)  OWNER/whole squares %.2f (median %.2f)\n", pr, pc, rows, cols, n, one ? "LOCAL" : "GRID", t[0].best,
                flops / t[0].best * 1e-6, t[1].best, flops / t[1].best * 1e-6, t[2].best, one ? "LOCAL" : "GRID",
-               t[1].best / t[0].best, t[1].median / t[0].median, t[2].best / t[0].best, t[2].median / t[0].median);
+               t[1].best / t[0].best, t[1].median / t[0].median, t[2].best / t[0].best, t[2].median / t[0].median,
+               t[1].best / t[3].best, t[1].median / t[3].median);
     fflush(stdout);
 }
 

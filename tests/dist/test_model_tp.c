@@ -11,7 +11,6 @@
 
 #include "core/decode.h"
 #include "core/slice.h"
-#include "core/stripe.h"
 #include "dist/comm.h"
 #include "dist/tp.h"
 #include "tests/core/model_case.h"
@@ -338,61 +337,6 @@ static void every_stage_and_supervision(void **state)
     assert_none();
 }
 
-/* ---- rows in stripes ---- */
-
-enum { WIDE_B = 4, SIDE = 52, WIDE_P = SIDE / 4 * (SIDE / 4), WIDE_T = 8 };
-
-static ModelConf wide_conf(void)
-{
-    static const Case k = { "stripes", VISUAL ",vision", STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .bias = true, .kind = CASE_QK_NORM };
-    ModelConf c = conf_of(&k);
-    c.image = SIDE;
-    c.vision.C = 204;
-    c.decoder.C = 240;
-    c.micro_batch = c.max_images = WIDE_B;
-    c.max_len = WIDE_P + WIDE_T - 1;
-    return c;
-}
-
-/* A sequence with a picture each. */
-static Batch wide_batch(void)
-{
-    static int32_t tokens[WIDE_B * WIDE_T], labels[WIDE_B * WIDE_T], start[WIDE_B + 1], images[WIDE_B + 1];
-    static uint8_t pixels[WIDE_B * SIDE * SIDE * 3];
-    static uint16_t codes[WIDE_B * WIDE_P * 3];
-    static int64_t sample[WIDE_B];
-    for (int b = 0; b <= WIDE_B; b++)
-        start[b] = WIDE_T * b, images[b] = b;
-    for (int i = 0; i < WIDE_B * WIDE_T; i++) {
-        tokens[i] = i % WIDE_T == 1 ? IMAGE_TOKEN : (int32_t)rng_below(40, 1, 1, (uint64_t)i);
-        labels[i] = i % WIDE_T > 2 ? tokens[i] : IGNORE;
-        sample[i / WIDE_T] = i / WIDE_T;
-    }
-    for (size_t i = 0; i < sizeof pixels; i++)
-        pixels[i] = (uint8_t)rng_below(256, 1, 2, i);
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-        codes[i] = (uint16_t)rng_below(24, 1, 3, i);
-    return (Batch){ .B = WIDE_B, .I = WIDE_B, .M = WIDE_B * WIDE_T, .tokens = tokens, .labels = labels, .token_start = start,
-                    .image_start = images, .pixels = pixels, .codes = codes, .sample = sample, .global_batch = WIDE_B };
-}
-
-/* Enough rows for two stripes in the tower and in the decoder: beside one rank, which has none, as close as without them.  What a
-   stripe adds to the rounding is that of products that are cut elsewhere, of the size of those above. */
-static void stripes_change_rounding_alone(void **state)
-{
-    (void)state;
-    static Pair p;
-    const ModelConf conf = wide_conf();
-    const Batch b = wide_batch();
-    open_pair(&p, "stripes", &conf);
-    assert_int_equal(stripes(&p.tp, WIDE_B * WIDE_P, conf.vision.C), size > 1 ? 2 : 1);
-    assert_int_equal(stripes(&p.tp, WIDE_B * (WIDE_P + WIDE_T - 1), conf.decoder.C), size > 1 ? 2 : 1);
-    compare(&p, &b, true);
-    compare(&p, &b, false);
-    close_pair(&p);
-    assert_none();
-}
-
 /* ---- generation ---- */
 
 static void check_logits(const Pair *p, const float *got, const float *want)
@@ -453,7 +397,6 @@ int main(int argc, char **argv)
     rank = comm_rank(MPI_COMM_WORLD);
     size = comm_size(MPI_COMM_WORLD);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(stripes_change_rounding_alone, fast),
         cmocka_unit_test_setup(every_stage_and_supervision, reference),
         cmocka_unit_test_setup(every_stage_and_supervision, fast),
         cmocka_unit_test_setup(generates, reference), cmocka_unit_test_setup(generates, fast),
