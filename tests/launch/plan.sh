@@ -166,7 +166,7 @@ places() {
 }
 head="visual head 16,visual head 40 half"
 places "vision tower 32 half,projector 4,decoder 4,decoder 64 half,text loss 16,$head,visual loss 32"
-places "vision tower 64 half,projector 8,decoder 4,decoder 64 half,text loss 16,denoising head 16" --set train.supervision=denoising \
+places "vision tower 64 half,projector 8,decoder 4,decoder 64 half,text loss 16,denoising head 32 half" --set train.supervision=denoising \
     --set train.trainable=vision,projector,decoder,denoiser --set model.decoder.tied=true
 places "vision tower 32 half,the codes' own tower 32 half,codes 24,projector 4,decoder 4,decoder 64 half,text loss 16,$head,visual loss 32" \
     --set data.codes= --set model.codes.tower=own
