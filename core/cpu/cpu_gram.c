@@ -34,5 +34,6 @@ void cpu_gram(float *c, const float *a, bool ta, int M, int K)
         const int first = border(M, i, n), last = border(M, i + 1, n);
         cpu_product(c + (int64_t)first * M, M, a + (ta ? first : (int64_t)first * K), ld, ta, a, ld, !ta, last - first, last, K, 1, 0);
     }
-    mirror(c, M);
+    if (n > 1)
+        mirror(c, M);
 }
