@@ -1,6 +1,6 @@
 #include "core/encoder.h"
 
-#include "core/ops.h"
+#include "core/stripe.h"
 
 void encoder_params(Encoder *w, Binder *b, const char *part)
 {
@@ -49,6 +49,7 @@ void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t N, boo
     }
     t->norm = TAKE(a, float, N * C);
     t->act  = TAKE(a, float, N * Fl);
+    t->room = tp->size > 1 ? TAKE(a, float, N * C) : NULL;
     if (keep) {
         t->dq = TAKE(a, float, N * Cl);  t->dk   = TAKE(a, float, N * Cl);
         t->dv = TAKE(a, float, N * Cl);  t->datt = TAKE(a, float, N * Cl);
@@ -56,38 +57,58 @@ void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t N, boo
     }
 }
 
-/* norm = LN(x), of x += add first where there is something to add. */
-static void norm_of_sum(float *norm, float *mean, float *rstd, float *x, const float *add, const float *w, const float *bias, int64_t N,
-                        const EncoderDims *d)
+/* Rows p of norm = LN(x), of x += add first where there is something to add: then x is a sum under way. */
+static void norm_of_sum(float *norm, float *mean, float *rstd, float *x, const float *add, const float *w, const float *bias, Stripe p,
+                        const EncoderDims *d, Tp *tp)
 {
-    if (add)
-        op.add_layernorm_fwd(x, norm, mean, rstd, x, add, w, bias, N, d->C, d->eps);
-    else
-        op.layernorm_fwd(norm, mean, rstd, x, w, bias, N, d->C, d->eps);
+    const int64_t at = p.at * d->C;
+    if (add) {
+        tp->sum_wait(tp);
+        op.add_layernorm_fwd(x + at, norm + at, mean + p.at, rstd + p.at, x + at, add + at, w, bias, p.n, d->C, d->eps);
+    } else {
+        op.layernorm_fwd(norm + at, mean + p.at, rstd + p.at, x + at, w, bias, p.n, d->C, d->eps);
+    }
 }
 
-/* x: what the block before left, without its residual `add`, which comes to it here.  s->out lacks its own, s->mid, in turn. */
+/* Rows p of s->out, of those of t->norm. */
+static void ffn(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, const Linear *w2, const EncoderDims *d, Stripe p, Tp *tp)
+{
+    const int64_t at = p.at * k->w1.O;
+    stripe_linear(s->pre, t->norm, &k->w1, p);
+    tp->sum_start(tp, NULL, NULL, 0);                     /* the other stripe's goes on */
+    op.gelu_fwd(t->act + at, s->pre + at, p.n * k->w1.O, d->gelu);
+    stripe_linear(s->out, t->act, w2, p);
+}
+
+/* x: what the block before left, its sum under way, without its residual `add`, which comes to it here.  s->out lacks its own,
+   s->mid, in turn. */
 static void block_forward(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, float *x, const float *add, const EncoderDims *d,
                           const Rows *r, Tp *tp)
 {
     const int64_t N = r->N;
-    const int C = d->C, D = C / d->H, Hl = d->H / tp->size;
+    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, n = stripes(tp, N, C);
     /* wo and w2 are split by input: partial sums, the bias in one of them */
     const Linear wo = linear_biased(&k->wo, tp->rank == 0), w2 = linear_biased(&k->w2, tp->rank == 0);
     tp->need(tp, k->first, k->last);
-    norm_of_sum(t->norm, s->mean1, s->rstd1, x, add, k->ln1_w, k->ln1_b, N, d);
-    op.linear_fwd(s->q, t->norm, &k->wq, N);
-    op.linear_fwd(s->k, t->norm, &k->wk, N);
-    op.linear_fwd(s->v, t->norm, &k->wv, N);
+    for (int i = 0; i < n; i++) {
+        const Stripe p = stripe(i, n, N);
+        norm_of_sum(t->norm, s->mean1, s->rstd1, x, add, k->ln1_w, k->ln1_b, p, d, tp);
+        stripe_linear(s->q, t->norm, &k->wq, p);
+        stripe_linear(s->k, t->norm, &k->wk, p);
+        stripe_linear(s->v, t->norm, &k->wv, p);
+    }
     op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL);
-    op.linear_fwd(s->mid, s->att, &wo, N);
-    tp->sum(tp, s->mid, N * C);
-
-    norm_of_sum(t->norm, s->mean2, s->rstd2, s->mid, x, k->ln2_w, k->ln2_b, N, d);
-    op.linear_fwd(s->pre, t->norm, &k->w1, N);
-    op.gelu_fwd(t->act, s->pre, N * k->w1.O, d->gelu);
-    op.linear_fwd(s->out, t->act, &w2, N);
-    tp->sum(tp, s->out, N * C);
+    for (int i = 0; i < n; i++) {
+        const Stripe p = stripe(i, n, N);
+        stripe_linear(s->mid, s->att, &wo, p);
+        stripe_sum_start(tp, s->mid, t->room, p, C);
+    }
+    for (int i = 0; i < n; i++) {
+        const Stripe p = stripe(i, n, N);
+        norm_of_sum(t->norm, s->mean2, s->rstd2, s->mid, x, k->ln2_w, k->ln2_b, p, d, tp);
+        ffn(s, t, k, &w2, d, p, tp);
+        stripe_sum_start(tp, s->out, t->room, p, C);
+    }
 }
 
 float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp)
@@ -99,6 +120,8 @@ float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, const
         x = t->layer[l].out;
         add = t->layer[l].mid;
     }
+    for (int i = 0; add && i < stripes(tp, r->N, w->d.C); i++)
+        tp->sum_wait(tp);
     if (add)
         op.add_fwd(x, x, add, r->N * w->d.C);
     return x;
@@ -114,9 +137,10 @@ static void ffn_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const Enco
     op.linear_dw(&dk->w2, dx, t->act, N);
     if (dk->w1.w)
         op.layernorm_fwd(t->norm, s->mean2, s->rstd2, s->mid, k->ln2_w, k->ln2_b, N, C, d->eps);
-    op.linear_dw(&dk->w1, s->pre, t->norm, N);
     op.linear_dx(t->dnorm, s->pre, &k->w1, N, false);
-    tp->sum(tp, t->dnorm, N * C);                         /* w1 is split by output: each rank knows a part of dnorm */
+    tp->sum_start(tp, t->dnorm, t->room, N * C);          /* w1 is split by output: each rank knows a part of dnorm */
+    op.linear_dw(&dk->w1, s->pre, t->norm, N);
+    tp->sum_wait(tp);
     op.layernorm_bwd(dx, dk->ln2_w, dk->ln2_b, t->dnorm, s->mid, s->mean2, s->rstd2, k->ln2_w, N, C, true);
 }
 
@@ -130,13 +154,15 @@ static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, cons
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL);
     if (dk->wq.w)
         op.layernorm_fwd(t->norm, s->mean1, s->rstd1, x, k->ln1_w, k->ln1_b, N, C, d->eps);
-    op.linear_dw(&dk->wq, t->dq, t->norm, N);
-    op.linear_dw(&dk->wk, t->dk, t->norm, N);
-    op.linear_dw(&dk->wv, t->dv, t->norm, N);
     op.linear_dx(t->dnorm, t->dq, &k->wq, N, false);
     op.linear_dx(t->dnorm, t->dk, &k->wk, N, true);
     op.linear_dx(t->dnorm, t->dv, &k->wv, N, true);
-    tp->sum(tp, t->dnorm, N * C);
+    tp->sum_start(tp, t->dnorm, t->room, N * C);
+    op.linear_dw(&dk->wq, t->dq, t->norm, N);
+    tp->sum_start(tp, NULL, NULL, 0);
+    op.linear_dw(&dk->wk, t->dk, t->norm, N);
+    op.linear_dw(&dk->wv, t->dv, t->norm, N);
+    tp->sum_wait(tp);
     op.layernorm_bwd(dx, dk->ln1_w, dk->ln1_b, t->dnorm, x, s->mean1, s->rstd1, k->ln1_w, N, C, true);
 }
 

@@ -4,7 +4,7 @@
  *     x += wo attention(LN1(x)) + bo          bidirectional, H heads of C/H
  *     x += w2 gelu(w1 LN2(x) + b1) + b2       gelu: one of core/ops.h's kinds
  *
- * Distributed over tp: q, k, v, w1 column-parallel (heads, ffn), wo and w2 row-parallel: two tp->sum a block.
+ * Distributed over tp: q, k, v, w1 column-parallel (heads, ffn), wo and w2 row-parallel: two sums a block, in stripes.
  *
  * Dims    C width   F ffn   H heads   L layers   N packed rows of B sequences
  * Source  SigLIP, arXiv:2303.15343; docs/MATH.md
@@ -39,7 +39,7 @@ typedef struct {
 typedef struct {
     float *x;                                      /* (N,C) the input; the gradient of the input after backward */
     EncoderLayerTape layer[MAX_LAYERS];
-    float *norm, *act, *dq, *dk, *dv, *datt, *dnorm;   /* shared by all layers */
+    float *norm, *act, *room, *dq, *dk, *dv, *datt, *dnorm;    /* shared by all layers; room (N,C): of sums, NULL: one rank */
 } EncoderTape;
 
 /* The parameters of layers named PART.L.attn..., one function for declare, weights and gradients. */

@@ -1,6 +1,6 @@
 #include "core/llama.h"
 
-#include "core/ops.h"
+#include "core/stripe.h"
 
 /* With fewer kv heads than tp ranks each lies on `holders` neighbours, those whose query heads read it. */
 static int holders(const LlamaDims *d, int ranks) { return (int)max64(1, ranks / d->K); }
@@ -72,6 +72,7 @@ static void lay_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int6
     }
     t->rstd = TAKE(a, float, N);        t->h   = TAKE(a, float, N * C);
     t->norm = TAKE(a, float, N * C);    t->act = TAKE(a, float, N * Fl);
+    t->room = tp->size > 1 ? TAKE(a, float, N * C) : NULL;
 }
 
 void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
@@ -115,56 +116,77 @@ void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const in
     op.embed_bwd(dw->embed, dout, local, N, w->d.C, Vl);
 }
 
-/* norm = RMSNorm(x), of x += add first where there is something to add. */
-static void norm_of_sum(float *norm, float *rstd, float *x, const float *add, const float *w, int64_t N, const LlamaDims *d)
+/* Rows p of norm = RMSNorm(x), of x += add first where there is something to add: then x is a sum under way. */
+static void norm_of_sum(float *norm, float *rstd, float *x, const float *add, const float *w, Stripe p, const LlamaDims *d, Tp *tp)
 {
-    if (add)
-        op.add_rmsnorm_fwd(x, norm, rstd, x, add, w, N, d->C, d->eps);
-    else
-        op.rmsnorm_fwd(norm, rstd, x, w, N, d->C, d->eps);
+    const int64_t at = p.at * d->C;
+    if (add) {
+        tp->sum_wait(tp);
+        op.add_rmsnorm_fwd(x + at, norm + at, rstd + p.at, x + at, add + at, w, p.n, d->C, d->eps);
+    } else {
+        op.rmsnorm_fwd(norm + at, rstd + p.at, x + at, w, p.n, d->C, d->eps);
+    }
 }
 
 /* Rows meet the keys of their sequences, kstart: of these r->N, and of the `before` rows that the tape holds already. */
 typedef struct { const int32_t *kstart; int64_t before; } Keys;
 
-/* The rotated q and k and the v of normed rows. */
-static void project(LlamaLayerTape *s, float *k, float *v, const LlamaBlock *b, const float *norm, const Llama *w, const Rows *r,
-                    const Tp *tp)
+/* The rotated q and k and the v of normed rows p. */
+static void project(LlamaLayerTape *s, float *k, float *v, const LlamaBlock *b, const float *norm, const Llama *w, const int32_t *pos,
+                    Stripe p, const Tp *tp)
 {
     const LlamaDims *d = &w->d;
     const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
-    op.linear_fwd(d->qk_norm ? s->qin : s->q, norm, &b->wq, r->N);
-    op.linear_fwd(d->qk_norm ? s->kin : k, norm, &b->wk, r->N);
-    op.linear_fwd(v, norm, &b->wv, r->N);
-    if (d->qk_norm) {
-        op.rmsnorm_fwd(s->q, s->rstdq, s->qin, b->q_norm, r->N * Hl, D, d->eps);       /* each head by itself */
-        op.rmsnorm_fwd(k, s->rstdk, s->kin, b->k_norm, r->N * Kl, D, d->eps);
+    float *q = s->q + p.at * Hl * D, *key = k + p.at * Kl * D;
+    stripe_linear(d->qk_norm ? s->qin : s->q, norm, &b->wq, p);
+    stripe_linear(d->qk_norm ? s->kin : k, norm, &b->wk, p);
+    stripe_linear(v, norm, &b->wv, p);
+    if (d->qk_norm) {                                     /* each head by itself */
+        op.rmsnorm_fwd(q, s->rstdq + p.at * Hl, s->qin + p.at * Hl * D, b->q_norm, p.n * Hl, D, d->eps);
+        op.rmsnorm_fwd(key, s->rstdk + p.at * Kl, s->kin + p.at * Kl * D, b->k_norm, p.n * Kl, D, d->eps);
     }
-    op.rope(s->q, r->pos, r->N, Hl, D, w->freq, +1);
-    op.rope(k, r->pos, r->N, Kl, D, w->freq, +1);
+    op.rope(q, pos + p.at, p.n, Hl, D, w->freq, +1);
+    op.rope(key, pos + p.at, p.n, Kl, D, w->freq, +1);
 }
 
-/* x: what the block before left, without its residual `add`, which comes to it here.  s->out lacks its own, s->mid, in turn. */
+/* Rows p of s->out, of those of t->norm. */
+static void ffn(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, Stripe p, Tp *tp)
+{
+    const int64_t at = p.at * b->gate.O;
+    stripe_linear(s->gate, t->norm, &b->gate, p);
+    tp->sum_start(tp, NULL, NULL, 0);                     /* the other stripe's goes on */
+    stripe_linear(s->up, t->norm, &b->up, p);
+    op.swiglu_fwd(t->act + at, s->gate + at, s->up + at, p.n * b->gate.O);
+    stripe_linear(s->out, t->act, &b->down, p);
+}
+
+/* x: what the block before left, its sum under way, without its residual `add`, which comes to it here.  s->out lacks its own,
+   s->mid, in turn. */
 static void block_forward(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w,
                           const Rows *r, const Keys *keys, Tp *tp)
 {
     const LlamaDims *d = &w->d;
     const int64_t N = r->N;
-    const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
+    const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), n = stripes(tp, N, C);
     float *k = s->k + keys->before * Kl * D, *v = s->v + keys->before * Kl * D;
     tp->need(tp, b->first, b->last);
-    norm_of_sum(t->norm, s->rstd1, x, add, b->attn_norm, N, d);
-    project(s, k, v, b, t->norm, w, r, tp);
+    for (int i = 0; i < n; i++) {
+        const Stripe p = stripe(i, n, N);
+        norm_of_sum(t->norm, s->rstd1, x, add, b->attn_norm, p, d, tp);
+        project(s, k, v, b, t->norm, w, r->pos, p, tp);
+    }
     op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, keys->kstart, Hl, Kl, D, CAUSAL);
-    op.linear_fwd(s->mid, s->att, &b->wo, N);
-    tp->sum(tp, s->mid, N * C);                           /* wo is split by input: partial sums */
-
-    norm_of_sum(t->norm, s->rstd2, s->mid, x, b->ffn_norm, N, d);
-    op.linear_fwd(s->gate, t->norm, &b->gate, N);
-    op.linear_fwd(s->up, t->norm, &b->up, N);
-    op.swiglu_fwd(t->act, s->gate, s->up, N * b->gate.O);
-    op.linear_fwd(s->out, t->act, &b->down, N);
-    tp->sum(tp, s->out, N * C);
+    for (int i = 0; i < n; i++) {
+        const Stripe p = stripe(i, n, N);
+        stripe_linear(s->mid, s->att, &b->wo, p);
+        stripe_sum_start(tp, s->mid, t->room, p, C);      /* wo is split by input: partial sums */
+    }
+    for (int i = 0; i < n; i++) {
+        const Stripe p = stripe(i, n, N);
+        norm_of_sum(t->norm, s->rstd2, s->mid, x, b->ffn_norm, p, d, tp);
+        ffn(s, t, b, p, tp);
+        stripe_sum_start(tp, s->out, t->room, p, C);
+    }
 }
 
 /* t->x -> t->h */
@@ -172,13 +194,15 @@ static void blocks_forward(LlamaTape *t, const Llama *w, const Rows *r, const Ke
 {
     float *x = t->x;
     const float *add = NULL;
+    const int n = stripes(tp, r->N, w->d.C);
     for (int l = 0; l < w->d.L; l++) {
         block_forward(&t->layer[l], t, &w->block[l], x, add, w, r, keys, tp);
         x = t->layer[l].out;
         add = t->layer[l].mid;
     }
     tp->need(tp, w->p_norm, w->p_norm + 1);
-    norm_of_sum(t->h, t->rstd, x, add, w->norm, r->N, &w->d);
+    for (int i = 0; i < n; i++)
+        norm_of_sum(t->h, t->rstd, x, add, w->norm, stripe(i, n, r->N), &w->d, tp);
 }
 
 void llama_forward(LlamaTape *t, const Llama *w, const Rows *r, Tp *tp)
@@ -207,11 +231,13 @@ static void ffn_backward(float *dx, LlamaBlock *dk, LlamaTape *t, const LlamaLay
         g->final(g->ctx, 0, 0);
     if (dk->gate.w)
         op.rmsnorm_fwd(t->norm, s->rstd2, s->mid, k->ffn_norm, N, C, d->eps);
-    op.linear_dw(&dk->gate, s->gate, t->norm, N);
-    op.linear_dw(&dk->up, s->up, t->norm, N);
     op.linear_dx(t->dnorm, s->gate, &k->gate, N, false);
     op.linear_dx(t->dnorm, s->up, &k->up, N, true);
-    tp->sum(tp, t->dnorm, N * C);                         /* gate and up are split by output */
+    tp->sum_start(tp, t->dnorm, t->room, N * C);          /* gate and up are split by output */
+    op.linear_dw(&dk->gate, s->gate, t->norm, N);
+    tp->sum_start(tp, NULL, NULL, 0);
+    op.linear_dw(&dk->up, s->up, t->norm, N);
+    tp->sum_wait(tp);
     op.rmsnorm_bwd(dx, dk->ffn_norm, t->dnorm, s->mid, s->rstd2, k->ffn_norm, N, C, true);
 }
 
@@ -264,15 +290,17 @@ static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const Ll
         norms_backward(dw, t, s, k, d, N, tp);
     if (dw->wq.w)
         op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
-    op.linear_dw(&dw->wq, dq, t->norm, N);
-    op.linear_dw(&dw->wk, dk, t->norm, N);
-    op.linear_dw(&dw->wv, t->dv, t->norm, N);
     op.linear_dx(t->dnorm, dq, &k->wq, N, false);
     if (speaks(d, tp)) {                                  /* all holders would add the same */
         op.linear_dx(t->dnorm, dk, &k->wk, N, true);
         op.linear_dx(t->dnorm, t->dv, &k->wv, N, true);
     }
-    tp->sum(tp, t->dnorm, N * C);
+    tp->sum_start(tp, t->dnorm, t->room, N * C);
+    op.linear_dw(&dw->wq, dq, t->norm, N);
+    tp->sum_start(tp, NULL, NULL, 0);
+    op.linear_dw(&dw->wk, dk, t->norm, N);
+    op.linear_dw(&dw->wv, t->dv, t->norm, N);
+    tp->sum_wait(tp);
     op.rmsnorm_bwd(dx, dw->attn_norm, t->dnorm, x, s->rstd1, k->attn_norm, N, C, true);
 }
 

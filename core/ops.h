@@ -17,13 +17,13 @@
 #include "core/opslist.h"
 
 typedef struct {
-    const char *name;
-    /* ---- linear: out = x w^T + b ---- */
+    const char *name;                                                                      /* ---- linear: out = x w^T + b ---- */
     void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const Linear *w, int64_t N);
     void (*linear_dx)(float *dx, const float *dout, const Linear *w, int64_t N, bool add);
     void (*linear_dw)(Linear *dw, const float *dout, const float *x, int64_t N);           /* of w and of b */
-    /* c (M,N) = alpha op(a) op(b) + beta c (ignored if beta is 0);  op(a) (M,K), op(b) (K,N): ta, tb: transposed; ld: floats a row. */
+    /* c (M,N) = alpha op(a) op(b) + beta c (ignored if beta is 0);  op(a) (M,K), op(b) (K,N): ta, tb: transposed; ld: floats a row.  gram: c (M,M) = op(a) op(a)^T, dense */
     void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
+    void (*gram)(float *c, const float *a, bool ta, int M, int K);
     /* ---- normalisation ----  out may be x, dx may be dout;  add_...: sum = a + b, which may be a or b, and its norm */
     void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
     void (*add_rmsnorm_fwd)(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);

@@ -37,6 +37,12 @@ static void product(UNUSED float *c, UNUSED int ldc, UNUSED const float *a, UNUS
     pass(M * K + (int64_t)K * N + (beta == 0 ? 1 : 2) * M * N);
 }
 
+static void gram(UNUSED float *c, UNUSED const float *a, UNUSED bool ta, int M, int K)
+{
+    prof_gram(M, K);
+    pass((int64_t)M * K + (int64_t)M * M);
+}
+
 /* ---- normalisation ---- */
 
 static void rmsnorm_fwd(UNUSED float *out, UNUSED float *rstd, UNUSED const float *x, UNUSED const float *w, int64_t N, int C, UNUSED float eps)

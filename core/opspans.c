@@ -43,6 +43,11 @@ static void product(float *c, int ldc, const float *a, int lda, bool ta, const f
     WATCH_PRODUCT(product, (c, ldc, a, lda, ta, b, ldb, tb, M, N, K, alpha, beta), M, N, K);
 }
 
+static void gram(float *c, const float *a, bool ta, int M, int K)
+{
+    WATCH(gram, (c, a, ta, M, K));
+}
+
 static void rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps)
 {
     WATCH(rmsnorm_fwd, (out, rstd, x, w, N, C, eps));

@@ -4,6 +4,9 @@
  * The model is written for one rank.  Where a sum must run over the tensor-parallel ranks it calls
  * tp->sum; where it is about to read weights it says so with tp->need; where gradients are complete it calls
  * g->final.  dist/ stands behind all of them.  What is summed is a tensor, or a few numbers of the host (tp_sum_f64).
+ *
+ * A sum behind which something else can be computed has two phases.  Those of rows that forward needs next are made in stripes
+ * (stripe.h); backward's run beside the gradients of weights.
  */
 #pragma once
 #include "core/base.h"
@@ -13,6 +16,10 @@ struct Tp {
     int   rank, size;
     void (*sum)(Tp *tp, float *x, int64_t n);   /* x <- sum over tp ranks, in place, collective over tp */
     void (*max)(Tp *tp, float *x, int64_t n);   /* x <- maximum over tp ranks, in place, collective over tp */
+    /* sum, in two phases: x and room (n, work space) are the door's from the start to the wait that ends it.  Every call lets what is
+       under way go on; with x NULL nothing else happens.  SUMS_UNDER_WAY at most; all ranks start and wait in the same order. */
+    void (*sum_start)(Tp *tp, float *x, float *room, int64_t n);
+    void (*sum_wait)(Tp *tp);                   /* for the one that was started first; returns when its sum is in x */
     /* The weights of params [first, last) of the table are about to be read: returns when they are here (they may be
        gathered while the forward pass runs).  Before each first reading in forward; backward reads the same ones.
        Always in the order of forward, which is the table's, but a batch may do without some (no picture, no tower).  Local or collective over dp. */
@@ -20,7 +27,9 @@ struct Tp {
     void *ctx;
 };
 
-/* One rank: sum, max and need do nothing. */
+enum { SUMS_UNDER_WAY = 16 };                  /* as many as a visual head has depths */
+
+/* One rank: nothing is done. */
 extern Tp TP_ALONE;
 
 /* x (n), finite, <- sums over tp ranks, added in double in the order of ranks: the same bits on all of them.  For a few

@@ -16,6 +16,7 @@
 extern double prof_flops;                         /* since the program started */
 extern double prof_bytes;                         /* that had to pass between processor and memory: counted by OPS_COUNT alone */
 static inline void prof_gemm(int64_t m, int64_t n, int64_t k) { prof_flops += 2.0 * (double)m * (double)n * (double)k; }
+static inline void prof_gram(int64_t m, int64_t k) { prof_flops += (double)m * (double)(m + 1) * (double)k; }    /* half of it is the other half */
 
 enum { PROF_DEPTH = 32 };                         /* open spans at most; deeper ones are not kept */
 typedef struct {

@@ -2,13 +2,14 @@
 
 #include <math.h>
 
-#include "core/ops.h"
+#include "core/stripe.h"
 
 void rqhead_params(RqHead *w, Binder *b)
 {
     const int C = w->d.C, E = w->d.E, Q = w->d.Q;
     const unsigned matrix = INIT_FAN_IN | DECAY | MUON;
     CHECK(w->d.L <= 16 && Q <= MAX_DEPTH, "a visual head has at most 16 layers and %d depths", MAX_DEPTH);
+    _Static_assert((int)MAX_DEPTH <= (int)SUMS_UNDER_WAY, "a sum of each depth is under way");
     CHECK(w->d.H % b->table->tp_size == 0, "%d heads of a visual head do not divide among %d tensor-parallel ranks", w->d.H,
           b->table->tp_size);
     w->first = b->next;
@@ -74,6 +75,7 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
     t->norm = TAKE(a, float, R * E); t->hid    = TAKE(a, float, R * Fl);
     t->dq   = TAKE(a, float, R * El); t->dk = TAKE(a, float, R * El); t->dv = TAKE(a, float, R * El);
     t->datt = TAKE(a, float, R * El); t->dnorm = TAKE(a, float, R * E); t->dx = TAKE(a, float, R * E);
+    t->room = tp->size > 1 ? TAKE(a, float, R * E) : NULL;
     t->y  = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
     t->dy = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
     for (int q = 0; q < Q && d->soft > 0; q++) {
@@ -135,9 +137,13 @@ static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *
     for (int q = 0; q < Q; q++)
         op.linear_fwd(s->pre + q * M * Fl, s->res + q * M * E, &k->w1[q], M);
     op.gelu_fwd(t->hid, s->pre, R * Fl, GELU_ERF);
+    for (int q = 0; q < Q; q++) {
+        const Stripe depth = { q * M, M };
+        stripe_linear(s->out, t->hid, &k->w2[q], depth);
+        stripe_sum_start(tp, s->out, t->room, depth, E);
+    }
     for (int q = 0; q < Q; q++)
-        op.linear_fwd(s->out + q * M * E, t->hid + q * M * Fl, &k->w2[q], M);
-    tp->sum(tp, s->out, R * E);
+        tp->sum_wait(tp);
 }
 
 /* A codebook with the other ranks' pieces. */
@@ -221,20 +227,23 @@ static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHe
         op.linear_dw(&dk->w1[q], s->pre + q * M * Fl, s->res + q * M * E, M);
         /* of res: the FFN's, in parts, and its residual's, which one of the parts brings */
         op.linear_dx(dx + q * M * E, s->pre + q * M * Fl, &k->w1[q], M, tp->rank == 0);
+        stripe_sum_start(tp, dx, t->room, (Stripe){ q * M, M }, E);
     }
-    tp->sum(tp, dx, R * E);
+    for (int q = 0; q < Q; q++)
+        tp->sum_wait(tp);
     op.rmsnorm_bwd(dx, dk->norm2, dx, s->sum, s->rstd2, k->norm2, R, E, false);
     op.linear_dw(&dk->wo, dx, s->att, R);
     op.linear_dx(t->datt, dx, &k->wo, R, false);
     op.depth_attention_bwd(t->dq, t->dk, t->dv, t->datt, s->prob, s->q, s->k, s->v, Q, M, Hl, E / d->H);
     op.rmsnorm_fwd(t->norm, s->rstd1, x, k->norm1, R, E, d->eps);
-    op.linear_dw(&dk->wq, t->dq, t->norm, R);
-    op.linear_dw(&dk->wk, t->dk, t->norm, R);
-    op.linear_dw(&dk->wv, t->dv, t->norm, R);
     op.linear_dx(t->dnorm, t->dq, &k->wq, R, false);
     op.linear_dx(t->dnorm, t->dk, &k->wk, R, true);
     op.linear_dx(t->dnorm, t->dv, &k->wv, R, true);
-    tp->sum(tp, t->dnorm, R * E);
+    tp->sum_start(tp, t->dnorm, t->room, R * E);
+    op.linear_dw(&dk->wq, t->dq, t->norm, R);
+    op.linear_dw(&dk->wk, t->dk, t->norm, R);
+    op.linear_dw(&dk->wv, t->dv, t->norm, R);
+    tp->sum_wait(tp);
     op.rmsnorm_bwd(dx, dk->norm1, t->dnorm, x, s->rstd1, k->norm1, R, E, true);
 }
 

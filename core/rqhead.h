@@ -66,7 +66,7 @@ typedef struct {
     float *pre, *act, *emb, *x;                    /* (M,El) (M,El) ((Q-1)M,Cv) (QM,E) */
     float *rstd, *normed, *dnormed;                /* (QM) (QM,E) (QM,E) */
     RqHeadLayerTape layer[16];
-    float *norm, *hid, *dq, *dk, *dv, *datt, *dnorm, *dx;
+    float *norm, *hid, *dq, *dk, *dv, *datt, *dnorm, *dx, *room;     /* room (QM,E): of sums, NULL: one rank */
     int32_t *local;                                /* (M) work */
     float   *y, *dy;                               /* tied: (M,Cv) of one depth */
     int32_t *near[MAX_DEPTH];                      /* soft: (S,m); all depths with one codebook use the first */

@@ -15,8 +15,10 @@
 
 typedef struct {
     MPI_Comm world, dp, tp, node;                  /* own communicators: no message of others strays in */
+    MPI_Comm tp_collect;                           /* tp again: what is started there has an order of its own (tp.h) */
     int rank, size, dp_rank, dp_size, tp_rank, tp_size, node_rank, node_size;
     bool tp_apart;                                 /* some tp group lies on several nodes: each block's sums cross the network */
+    struct TpSums *sums;                           /* over tp, under way (tp.h), or NULL */
     struct ZeroWeights *coming;                    /* weights under way between replicas (zero.h), or NULL */
 } Grid;
 

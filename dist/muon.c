@@ -74,13 +74,8 @@ static void orthogonalize_here(float *x, int rows, int cols, Arena *arena)
     op.sumsq(&sumsq, x, nx);
     op.scale(x, nx, inverse_norm(sumsq));
     for (int i = 0; i < STEPS; i++) {
-        if (rows <= cols) {
-            op.linear_fwd(w.a, x, &(Linear){ x, NULL, cols, s }, s);        /* X X^T */
-        } else {
-            op.zero(w.a, na);
-            op.linear_dw(&(Linear){ w.a, NULL, s, s }, x, x, rows);         /* X^T X */
-        }
-        op.linear_fwd(w.b, w.a, &(Linear){ w.a, NULL, s, s }, s);
+        op.gram(w.a, x, rows > cols, s, rows + cols - s);                   /* X X^T, or X^T X */
+        op.gram(w.b, w.a, false, s, s);                                     /* A A = A A^T */
         op.blend(w.b, w.a, na, NS_B, NS_C);
         if (rows <= cols)
             op.linear_dx(w.y, w.b, &(Linear){ x, NULL, cols, s }, s, false);    /* B X */
@@ -287,8 +282,10 @@ int64_t muon_sent(const MuonShape *s, const MuonWay *way, int n, int pr, int pc,
         const double small = side(&s[i]), large = (double)all / small;
         if (way[i] == MUON_OWNER)
             floats += owned_here(u, i) ? all - mine : mine;
-        if (way[i] != MUON_OWNER || owned_here(u, i))
-            *flops += STEPS * 2 * (2 * small * small * large + small * small * small) / (way[i] == MUON_GRID ? u->ranks : 1);
+        if (way[i] == MUON_GRID)
+            *flops += STEPS * 2 * (2 * small * small * large + small * small * small) / u->ranks;
+        else if (way[i] == MUON_LOCAL || owned_here(u, i))          /* of A and of A A half */
+            *flops += STEPS * (2 * small * small * large + small * (small + 1) * (large + small));
     }
     const int64_t norms = u->uses[MUON_GRID] ? comm_sum_bytes(n * (int64_t)sizeof(double), u->ranks) : 0;
     drop(u);

@@ -11,18 +11,25 @@ typedef struct { double cost; int item, owner; } Job;
 
 static int side(const MuonShape *s) { return s->rows < s->cols ? s->rows : s->cols; }
 
-/* Multiply-adds of a step: X X^T and B X, A A. */
+/* Multiply-adds of a step by one rank: of X X^T and A A one half, which is the other, and B X. */
 static double cost(const MuonShape *s)
 {
     const double n = side(s), length = s->rows + s->cols - n;
-    return 2 * n * n * length + n * n * n;
+    return 0.5 * n * n * (length + n) + n * n * length;
+}
+
+/* PBLAS computes both halves. */
+static double cost_of_both(const MuonShape *s)
+{
+    const double n = side(s), length = s->rows + s->cols - n;
+    return n * n * (length + n) + n * n * length;
 }
 
 /* By GRID each rank has its share of that, and panels to send and to wait for.  They hold about n length / sqrt(ranks) floats, so
    beside the arithmetic, n^2 length / ranks, they weigh sqrt(ranks) / n; the factor is measured (docs/PERF.md). */
 static double grid_cost(const MuonShape *s, int ranks)
 {
-    return cost(s) / ranks * (1 + 70 * sqrt(ranks) / side(s));
+    return cost_of_both(s) / ranks * (1 + 70 * sqrt(ranks) / side(s));
 }
 
 static int costliest_first(const void *a, const void *b)

@@ -224,7 +224,7 @@ static void places_print(const PlanRank *r)
             sum.calls += p[i].calls;
             printf("  %-6s %-20s %10s", NAME[axis], p[i].name, brief_bytes((double)p[i].bytes, all));
             if (p[i].each > 0)
-                printf("   %lld sums, of %s", (long long)p[i].calls, brief_bytes(4 * p[i].each, each));
+                printf("   %lld %ssums, of %s", (long long)p[i].calls, p[i].begun ? "half " : "", brief_bytes(4 * p[i].each, each));
             printf("\n");
         }
         if (sum.bytes)

@@ -35,6 +35,8 @@ void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const floa
 void panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
                    bool add);
 bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta);
+/* cpu_gram.c */
+void cpu_gram(float *c, const float *a, bool ta, int M, int K);
 /* cpu_norm.c */
 void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps);
 void cpu_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);

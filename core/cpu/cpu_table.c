@@ -7,6 +7,7 @@ const Ops cpu_ops = {
     .linear_dx = cpu_linear_dx,
     .linear_dw = cpu_linear_dw,
     .product = cpu_product,
+    .gram = cpu_gram,
     .rmsnorm_fwd = cpu_rmsnorm_fwd,
     .add_rmsnorm_fwd = cpu_add_rmsnorm_fwd,
     .rmsnorm_bwd = cpu_rmsnorm_bwd,

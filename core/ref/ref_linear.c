@@ -46,6 +46,12 @@ void ref_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
     }
 }
 
+void ref_gram(float *c, const float *a, bool ta, int M, int K)
+{
+    prof_gram(M, K);
+    ref_product(c, M, a, ta ? M : K, ta, a, ta ? M : K, !ta, M, M, K, 1, 0);
+}
+
 void ref_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta)
 {

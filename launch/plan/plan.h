@@ -67,8 +67,8 @@ void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES
 
 enum { PLACES = 32 };
 /* At some place of a step, over one axis: so many collectives of `each` floats (of several sizes: the mean), and the bytes that
-   a rank has to send in all of them, as comm_count counts. */
-typedef struct { const char *name; int axis; int64_t calls; double each; int64_t bytes; } Place;
+   a rank has to send in all of them, as comm_count counts.  begun: halves of sums in two phases (dist/tp.h). */
+typedef struct { const char *name; int axis; int64_t calls; double each; int64_t bytes; bool begun; } Place;
 /* Returns how many.  Stages pretrain and instruct. */
 int plan_places(const PlanRank *r, Place out[PLACES]);
 

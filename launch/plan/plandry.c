@@ -6,6 +6,7 @@
 #include "core/opscount.h"
 #include "core/prof.h"
 #include "dist/comm.h"
+#include "dist/tp.h"
 
 const char *const DRY_PLACE_NAME[DRY_PLACES] = {
     [DRY_TOWER] = "vision tower", [DRY_OWN_TOWER] = "the codes' own tower", [DRY_CODES] = "codes", [DRY_PROJECTOR] = "projector",
@@ -23,11 +24,11 @@ typedef struct {
     Model   m;
     Tp      tp;
     Batch   batch;
-    DrySums since;                 /* backward: sums of which it is not yet known where they are */
+    DrySums since, begun;          /* backward: sums of which it is not yet known where they are */
     DryPlace at;
     bool    backward, *final;      /* (params) */
     int     tail;                  /* params [tail, n) are final, or frozen */
-    double  flops;                 /* at the last beat */
+    double  flops, sum_flops;      /* at the last beat; at the last call about a sum in two phases */
 } Run;
 
 /* ---- where ---- */
@@ -73,6 +74,31 @@ static void count(Tp *tp, float *x, int64_t n)
         add(r->backward ? &r->since : &r->d->sums[r->at], &one);
 }
 
+static void call(Run *r, SumKind kind, int64_t floats)
+{
+    CHECK(r->d->calls < BEATS, "more than %d calls about sums over tp", BEATS);
+    r->d->sum[r->d->calls++] = (SumCall){ prof_flops - r->sum_flops, kind, floats };
+    r->sum_flops = prof_flops;
+}
+
+static void count_start(Tp *tp, float *x, float *room, int64_t n)
+{
+    (void)room;
+    Run *r = tp->ctx;
+    DrySums one = { .floats = n };
+    if (tp->size == 1)
+        return;
+    call(r, x ? SUM_START : SUM_LOOK, n);
+    tp_sum_cost(&one.calls, &one.bytes, n, tp->rank, tp->size);
+    add(r->backward ? &r->begun : &r->d->begun[r->at], &one);
+}
+
+static void count_wait(Tp *tp)
+{
+    if (tp->size > 1)
+        call(tp->ctx, SUM_WAIT, 0);
+}
+
 static void beat(Run *r, Beats *b, int first, int last)
 {
     CHECK(b->n < BEATS, "more than %d calls of a door", BEATS);
@@ -96,8 +122,10 @@ static void final(void *ctx, int first, int last)
     Beats *b = &r->d->backward;
     const double flops = prof_flops - r->flops;
     if (first < last) {
-        add(&r->d->sums[part_of(&r->m.table.p[first])], &r->since);
-        r->since = (DrySums){ 0 };
+        const DryPlace at = part_of(&r->m.table.p[first]);
+        add(&r->d->sums[at], &r->since);
+        add(&r->d->begun[at], &r->begun);
+        r->since = r->begun = (DrySums){ 0 };
     }
     for (int i = first; i < last; i++)
         r->final[i] = true;
@@ -145,12 +173,13 @@ static void forget(Run *r)
 {
     Dry *d = r->d;
     memset(d->sums, 0, sizeof d->sums);
-    d->forward.n = d->backward.n = 0;
-    r->since = (DrySums){ 0 };
+    memset(d->begun, 0, sizeof d->begun);
+    d->forward.n = d->backward.n = d->calls = 0;
+    r->since = r->begun = (DrySums){ 0 };
     r->at = DRY_PLACES;
     r->backward = false;
     r->tail = r->m.table.n;
-    r->flops = prof_flops;
+    r->flops = r->sum_flops = prof_flops;
     memset(r->final, 0, (size_t)r->m.table.n * sizeof *r->final);
 }
 
@@ -170,10 +199,11 @@ static double backward(Run *r)
     Beats *b = &r->d->backward;
     const double from = r->flops = prof_flops;
     r->backward = true;
+    r->d->turn = r->d->calls;
     model_backward(&r->m, &r->batch, &door);
     if (b->n)
         b->beat[b->n - 1].flops += prof_flops - r->flops;
-    ASSERT(r->since.calls == 0);
+    ASSERT(r->since.calls == 0 && r->begun.calls == 0);
     return prof_flops - from;
 }
 
@@ -203,12 +233,13 @@ void dry_run(Dry *d, const ModelConf *conf, int tp)
     static Run r;                                       /* a large structure */
     const Ops was = op;
     const double flops = prof_flops, bytes = prof_bytes;
-    r = (Run){ .d = d, .tp = { 0, tp, count, count, need, &r } };
+    r = (Run){ .d = d, .tp = { 0, tp, count, count, count_start, count_wait, need, &r } };
     model_measure(&r.m, conf, &r.tp);
     model_nowhere(&r.m);
     r.final = room(r.m.table.n, sizeof *r.final);
     batch_open(&r.batch, conf, r.m.w.vision.P);
-    *d = (Dry){ .forward.beat = room(BEATS, sizeof(Beat)), .backward.beat = room(BEATS, sizeof(Beat)) };
+    *d = (Dry){ .forward.beat = room(BEATS, sizeof(Beat)), .backward.beat = room(BEATS, sizeof(Beat)),
+                  .sum = room(BEATS, sizeof(SumCall)) };
     op = OPS_COUNT;
     passes(&r);
     op = was;
@@ -223,5 +254,6 @@ void dry_close(Dry *d)
 {
     free(d->forward.beat);
     free(d->backward.beat);
+    free(d->sum);
     *d = (Dry){ 0 };
 }

@@ -34,10 +34,17 @@ typedef struct { double flops; int first, last; } Beat;
 enum { BEATS = 4096 };
 typedef struct { Beat *beat; int n; double flops; } Beats;                 /* flops: of all of them */
 
+/* Flops since the call before; then a sum in two phases is started, waited for, or just looked after. */
+typedef enum { SUM_LOOK, SUM_START, SUM_WAIT } SumKind;
+typedef struct { double flops; SumKind kind; int64_t floats; } SumCall;
+
 typedef struct {
     Flops   sample;                /* of a sample */
-    DrySums sums[DRY_PLACES];      /* of a micro-batch */
+    DrySums sums[DRY_PLACES];      /* of a micro-batch: those that all wait for */
+    DrySums begun[DRY_PLACES];     /* those in two phases (dist/tp.h), each of them two collectives */
     Beats   forward, backward;     /* of a micro-batch */
+    SumCall *sum;                  /* (calls) of a micro-batch, in order; those before `turn` are forward's */
+    int     calls, turn;
 } Dry;
 
 /* As one of `tp` ranks, the first, computes it.  To be closed. */

@@ -157,16 +157,29 @@ static void heaviest(Measured *x, const Point *p)
     layout(x, p);
 }
 
-/* Over tp: each sum by itself, in pieces as comm_sum_f32 makes them; and the few small sums over all. */
+static double rest_of(const Nodes *n) { return n->rates ? n->rates->rest : nodes_rest; }
+
+/* What dp can hide behind: forward with its half of the sums over tp, and backward with the other. */
+static Lying lying(const Nodes *n, const PlanRank *r, const Point *p)
+{
+    const Rates rates = rates_of(n, p);
+    const Seconds s = plan_time(r, &rates);
+    const double leaves = r->buckets.leaves, tp = 0.5 * p->tp_s;
+    return (Lying){ n->m, p->ranks_node, rates.memory, (rest_of(n) * s.forward + tp) / leaves, (rest_of(n) * s.backward + tp) / leaves };
+}
+
+/* Over tp: each sum by itself, in pieces as comm_sum_f32 makes them, and what is waited for of those that are started beside something
+   else; and the few small sums over all. */
 static void sums(const Nodes *n, const PlanRank *r, Point *p)
 {
     enum { PIECE = 1 << 20 /* floats, as dist/comm.c */ };
     Place place[PLACES];
     const int places = plan_places(r, place);
+    const Lying w = lying(n, r, p);                     /* what is computed alone: sums do not hide behind sums */
     for (int i = 0; i < places; i++) {
         const bool tp = place[i].axis == AXIS_TP;
         p->bytes += (double)place[i].bytes;
-        if (place[i].axis == AXIS_DP || place[i].calls == 0)
+        if (place[i].axis == AXIS_DP || place[i].calls == 0 || place[i].begun)
             continue;
         const int ranks = tp ? r->tp.size : r->replicas * r->tp.size;
         const double each = tp && place[i].each > 0 ? place[i].each
@@ -177,6 +190,9 @@ static void sums(const Nodes *n, const PlanRank *r, Point *p)
         p->messages += messages * (double)place[i].calls * pieces;
         *(tp ? &p->tp_s : &p->dp) += t;
     }
+    const Replayed begun = replay_sums(r, &w);
+    p->tp_s += r->buckets.leaves * begun.seconds;
+    p->messages += r->buckets.leaves * begun.messages;
 }
 
 static double both(const PlanRank *r, const Lying *w, double *messages)
@@ -192,17 +208,6 @@ static double muon_seconds(const Nodes *n, const PlanRank *r, const Point *p)
     MatricesBytes muon;
     optim_bytes(&r->optim, &muon);
     return (double)(muon.dp + muon.world + muon.tp) * p->ranks_node / (1e9 * (p->nodes > 1 ? n->m->beta : n->m->beta_in));
-}
-
-static double rest_of(const Nodes *n) { return n->rates ? n->rates->rest : nodes_rest; }
-
-/* What dp can hide behind: forward with its half of the sums over tp, and backward with the other. */
-static Lying lying(const Nodes *n, const PlanRank *r, const Point *p)
-{
-    const Rates rates = rates_of(n, p);
-    const Seconds s = plan_time(r, &rates);
-    const double leaves = r->buckets.leaves, tp = 0.5 * p->tp_s;
-    return (Lying){ n->m, p->ranks_node, rates.memory, (rest_of(n) * s.forward + tp) / leaves, (rest_of(n) * s.backward + tp) / leaves };
 }
 
 /* r is laid out for p. */

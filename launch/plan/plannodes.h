@@ -27,6 +27,9 @@ typedef struct { double seconds, messages; } Replayed;
 Replayed replay_buckets(const PlanRank *r, const Lying *where);
 Replayed replay_weights(const PlanRank *r, const Lying *where);
 
+/* Of a micro-batch's sums over tp in two phases. */
+Replayed replay_sums(const PlanRank *r, const Lying *where);
+
 /* ---- a number of nodes ---- */
 
 typedef struct {

@@ -16,18 +16,25 @@ static void sent(List *t, const char *name, int axis, int64_t calls, int64_t byt
     if (bytes == 0)
         return;
     ASSERT(t->n < PLACES);
-    t->out[t->n++] = (Place){ name, axis, calls, 0, bytes };
+    t->out[t->n++] = (Place){ name, axis, calls, 0, bytes, false };
+}
+
+static void asked_at(List *t, int place, const DrySums *s, bool begun)
+{
+    const int leaves = t->r->buckets.leaves;
+    sent(t, DRY_PLACE_NAME[place], AXIS_TP, leaves * s->calls, leaves * s->bytes);
+    if (s->bytes) {
+        t->out[t->n - 1].each = (double)s->floats / (double)s->calls;
+        t->out[t->n - 1].begun = begun;
+    }
 }
 
 /* What the model asks for, once a micro-batch. */
 static void asked(List *t)
 {
-    const int leaves = t->r->buckets.leaves;
     for (int k = 0; k < DRY_PLACES; k++) {
-        const DrySums *s = &t->r->dry.sums[k];
-        sent(t, DRY_PLACE_NAME[k], AXIS_TP, leaves * s->calls, leaves * s->bytes);
-        if (s->bytes)
-            t->out[t->n - 1].each = (double)s->floats / (double)s->calls;
+        asked_at(t, k, &t->r->dry.sums[k], false);
+        asked_at(t, k, &t->r->dry.begun[k], true);
     }
 }
 

@@ -5,10 +5,12 @@
  *
  * For every grid of P processes and every shape whose side is from least to most: milliseconds a matrix when a batch goes by GRID,
  * when it goes by OWNER, and when one matrix alone does; the best of rounds in which they take turns, so that a busy machine counts
- * less, and ratios of the medians of the same rounds.  GF/s counts a multiply-add twice.
+ * less, and ratios of the medians of the same rounds.  GF/s counts a multiply-add twice, and squares as if both halves were computed.
+ * Beside them OWNER with squares that are computed whole: of these two the processor time.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/ops.h"
 #include "core/rng.h"
@@ -18,7 +20,7 @@
 
 enum { ROUNDS = 25, BATCH = 16 };
 
-typedef struct { Muon *u; float *block[BATCH]; int n; double took[ROUNDS]; } Case;
+typedef struct { Muon *u; float *block[BATCH]; int n; double took[ROUNDS], cpu[ROUNDS]; } Case;
 
 static int rank;
 
@@ -74,29 +76,55 @@ static Times times(Case *c, int n)
     return (Times){ c->took[0] / c->n * 1e3, c->took[n / 2] / c->n * 1e3 };
 }
 
+static void whole_gram(float *c, const float *a, bool ta, int M, int K)
+{
+    const int ld = ta ? M : K;
+    op.product(c, M, a, ld, ta, a, ld, !ta, M, M, K, 1, 0);
+}
+
+static double processor(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double round_of(Case *c, int round, bool whole)
+{
+    const Ops was = op;
+    const double from = processor();
+    op.gram = whole ? whole_gram : was.gram;
+    c->took[round] = run(c);
+    c->cpu[round] = processor() - from;
+    op = was;
+    return c->took[round];
+}
+
 static void bench(int pr, int pc, int rows, int cols, int n)
 {
     const double s = rows < cols ? rows : cols, length = rows + cols - s, flops = 5 * 2 * (2 * s * s * length + s * s * s);
     const bool one = pr * pc == 1;
     Case c[] = { open_case(pr, pc, rows, cols, n, one ? MUON_LOCAL : MUON_GRID), open_case(pr, pc, rows, cols, n, MUON_OWNER),
-                 open_case(pr, pc, rows, cols, 1, MUON_OWNER) };
+                 open_case(pr, pc, rows, cols, 1, MUON_OWNER), open_case(pr, pc, rows, cols, n, MUON_OWNER) };
     int rounds = 0;
     double spent = 0;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         run(&c[i]);
     for (; rounds < ROUNDS && (rounds < 3 || spent < 5); rounds++)    /* spent is the same on all ranks */
-        for (int i = 0; i < 3; i++)
-            spent += c[i].took[rounds] = run(&c[i]);
-    Times t[3];
-    for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++)
+            spent += round_of(&c[i], rounds, i == 3);
+    Times t[4];
+    for (int i = 0; i < 4; i++) {
         t[i] = times(&c[i], rounds);
+        qsort(c[i].cpu, (size_t)rounds, sizeof *c[i].cpu, ascending);
         close_case(&c[i]);
     }
     if (rank == 0)
         printf("%d x %d %5d x %-5d batch %2d  %s %8.2f ms %6.1f GF/s  OWNER %8.2f ms %6.1f GF/s  alone %8.2f ms  "
-               "OWNER/%s %.2f (median %.2f)  alone %.2f (median %.2f)\n", pr, pc, rows, cols, n, one ? "LOCAL" : "GRID", t[0].best,
+               "OWNER/%s %.2f (median %.2f)  alone %.2f (median %.2f)  OWNER/whole squares %.2f (median %.2f)\n", pr, pc, rows, cols, n, one ? "LOCAL" : "GRID", t[0].best,
                flops / t[0].best * 1e-6, t[1].best, flops / t[1].best * 1e-6, t[2].best, one ? "LOCAL" : "GRID",
-               t[1].best / t[0].best, t[1].median / t[0].median, t[2].best / t[0].best, t[2].median / t[0].median);
+               t[1].best / t[0].best, t[1].median / t[0].median, t[2].best / t[0].best, t[2].median / t[0].median,
+               c[1].cpu[0] / c[3].cpu[0], c[1].cpu[rounds / 2] / c[3].cpu[rounds / 2]);
     fflush(stdout);
 }
 

@@ -325,12 +325,14 @@ static void meet(Tp *tp, float *x, int64_t n, bool sum)
 }
 
 static void meet_sum(Tp *tp, float *x, int64_t n) { meet(tp, x, n, true); }
+static void meet_start(Tp *tp, float *x, float *room, int64_t n) { (void)room; if (x) meet_sum(tp, x, n); }
 static void meet_max(Tp *tp, float *x, int64_t n) { meet(tp, x, n, false); }
 
 /* Rank's loss, gradients and dg are its pieces of the whole's. */
 static bool agrees(const Head *whole, double loss, int rank, Kind kind, Meeting *m)
 {
-    Tp tp = { .rank = rank, .size = 2, .sum = meet_sum, .max = meet_max, .need = TP_ALONE.need, .ctx = m };
+    Tp tp = { .rank = rank, .size = 2, .sum = meet_sum, .max = meet_max, .sum_start = meet_start,
+              .sum_wait = TP_ALONE.sum_wait, .need = TP_ALONE.need, .ctx = m };
     Head *part = open_head(kind, &tp);
     double worst = fabs(learn(part) - loss);
     for (int i = 0; i < part->table.n; i++) {

@@ -34,6 +34,13 @@ static void product(void)
         op.product(y[t], O + 5, x[0], t & 1 ? N : 100, t & 1, x[1], t & 2 ? 100 : O, t & 2, N, O, 100, 0.7f, t == 3 ? 0 : 0.3f);
 }
 
+static void gram(void)
+{
+    op.gram(y[0], x[0], false, D * 11, C);
+    op.gram(y[1], x[1], true, D * 11, C);
+    op.gram(y[2], x[2], false, C, O);
+}
+
 static void norms(void)
 {
     op.rmsnorm_fwd(y[0], y[1], x[0], x[1], N, C, 1e-6f);
@@ -189,6 +196,7 @@ static void optimizer(void)
 static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { linear,      { MEMBER(linear_fwd), MEMBER(linear_dx), MEMBER(linear_dw) } },
     { product,     { MEMBER(product) } },
+    { gram,        { MEMBER(gram) } },
     { norms,       { MEMBER(rmsnorm_fwd), MEMBER(rmsnorm_bwd), MEMBER(layernorm_fwd), MEMBER(layernorm_bwd) } },
     { norms_of_sums, { MEMBER(add_rmsnorm_fwd), MEMBER(add_layernorm_fwd) } },
     { l2norm,      { MEMBER(l2norm_fwd), MEMBER(l2norm_bwd) } },
@@ -296,6 +304,27 @@ static void products(void **state)
     }
 }
 
+/* One row of blocks, several, the last one shorter: each is right; of several one half is the other's copy. */
+static void grams(void **state)
+{
+    (void)state;
+    static const int SHAPES[][2] = { { 1, 3 }, { 33, 5 }, { 128, 40 }, { 257, 31 }, { 400, 64 }, { 1031, 17 } };
+    ops_use(&OPS_CPU, 2);
+    for (size_t i = 0; i < 2 * sizeof SHAPES / sizeof *SHAPES; i++) {
+        const int M = SHAPES[i / 2][0], K = SHAPES[i / 2][1];
+        float *a = buffer((int64_t)M * K), *got = buffer((int64_t)M * M), *want = buffer((int64_t)M * M);
+        fill(a, (int64_t)M * K, 1);
+        op.fill(got, (int64_t)M * M, 0.25f);
+        op.gram(got, a, i % 2, M, K);
+        OPS_REF.gram(want, a, i % 2, M, K);
+        assert_near("gram", "result", got, want, (int64_t)M * M);
+        for (int m = 0; m < M && M > 255; m++)
+            for (int n = 0; n < m; n++)
+                assert_true(got[(int64_t)m * M + n] == got[(int64_t)n * M + m]);
+        free(a), free(got), free(want);
+    }
+}
+
 /* Ranges so long that they are written past the caches (cpu_pass.c): all of them, and nothing beside them, wherever they begin. */
 static void long_ranges(void **state)
 {
@@ -331,6 +360,7 @@ static void long_ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(none_is_missing), cmocka_unit_test(every_op), cmocka_unit_test(products),
+                                        cmocka_unit_test(grams),
                                         cmocka_unit_test(long_ranges) };
     for (int k = 0; k < 4; k++)
         fill(x[k] = buffer(BIG), BIG, (uint64_t)k);

@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "core/ops.h"
 #include "core/rng.h"
 #include "dist/comm.h"
 #include "dist/tp.h"
@@ -95,6 +97,99 @@ static void the_door_sums_over_tp_only(void **state)
     }
 }
 
+/* ---- sums in two phases ---- */
+
+enum { MOST = 50001 };
+static float addend(int r, int k, int i) { return (float)rng_normal(3, (uint64_t)(100 * r + k), (uint64_t)i); }
+
+static void fill(float *x, int k, int n)
+{
+    for (int i = 0; i < n; i++)
+        x[i] = addend(rank, k, i);
+}
+
+/* In the order of ranks, as dist/tp.h says. */
+static void check_sum(const float *x, int k, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float want = addend(0, k, i);
+        for (int r = 1; r < size; r++)
+            want += addend(r, k, i);
+        assert_true(x[i] == want);
+    }
+}
+
+/* As many as may be under way, of all sizes, with blocking ones and looks in between: whenever they are waited for, they have the
+   bits of a sum in the order of ranks, hence on two ranks those of the sum that blocks, and in two stripes those of one. */
+static void a_sum_that_is_waited_for_late_has_the_same_bits(void **state)
+{
+    (void)state;
+    static float x[SUMS_UNDER_WAY][MOST], room[SUMS_UNDER_WAY][MOST], blocking[MOST];
+    static const int N[] = { MOST, 1, 0, 7, 1000, 3 };
+    Grid g;
+    grid_open(&g, MPI_COMM_WORLD, size);
+    Tp tp = tp_door(&g);
+    for (int turn = 0; turn < 3; turn++) {
+        for (int k = 0; k < SUMS_UNDER_WAY; k++) {
+            fill(x[k], k, N[k % 6]);
+            tp.sum_start(&tp, x[k], room[k], N[k % 6]);
+            if (turn == 1)
+                tp.sum(&tp, blocking, 10);
+            if (turn == 2 && rank % 2)
+                tp.sum_start(&tp, NULL, NULL, 0);              /* looks are local */
+        }
+        for (int k = 0; k < SUMS_UNDER_WAY; k++) {
+            tp.sum_wait(&tp);
+            check_sum(x[k], k, N[k % 6]);
+        }
+    }
+    fill(x[0], 0, MOST);
+    tp.sum_start(&tp, x[0], room[0], 20000);
+    tp.sum_start(&tp, x[0] + 20000, room[0] + 20000, MOST - 20000);
+    tp.sum_wait(&tp);
+    tp.sum_wait(&tp);
+    check_sum(x[0], 0, MOST);
+    fill(blocking, 0, MOST);
+    tp.sum(&tp, blocking, MOST);
+    assert_true(size > 2 || memcmp(blocking, x[0], sizeof blocking) == 0);
+    grid_close(&g);
+}
+
+/* What comm counts of it is what is said of it beforehand. */
+static void its_cost_is_known(void **state)
+{
+    (void)state;
+    static float x[MOST], room[MOST];
+    Grid g;
+    grid_open(&g, MPI_COMM_WORLD, size);
+    Tp tp = tp_door(&g);
+    for (int n = 0; n <= MOST; n = 9 * n + 1) {
+        const CommCount before = comm_count[AXIS_TP];
+        int64_t calls, bytes;
+        tp_sum_cost(&calls, &bytes, n, rank, size);
+        tp.sum_start(&tp, x, room, n);
+        tp.sum_wait(&tp);
+        assert_int_equal(comm_count[AXIS_TP].calls - before.calls, calls);
+        assert_int_equal(comm_count[AXIS_TP].bytes - before.bytes, bytes);
+    }
+    grid_close(&g);
+}
+
+static void what_was_not_started_is_not_waited_for(void **state)
+{
+    (void)state;
+    Grid g;
+    grid_open(&g, MPI_COMM_WORLD, size);
+    Tp tp = tp_door(&g);
+    die_hook = jump;
+    const int code = setjmp(back);
+    if (code == 0)
+        tp.sum_wait(&tp);
+    die_hook = NULL;
+    assert_int_equal(code, size > 1 ? EXIT_INTERNAL : 0);
+    grid_close(&g);
+}
+
 /* Doubles cross as floats and are whole again: sums as one rank would add them up, to the last bit, for any number of them. */
 static void doubles_are_summed_exactly(void **state)
 {
@@ -124,10 +219,14 @@ int main(int argc, char **argv)
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
     rank = comm_rank(MPI_COMM_WORLD);
     size = comm_size(MPI_COMM_WORLD);
+    ops_use(&OPS_CPU, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(axes_are_where_the_formula_says),
         cmocka_unit_test(a_grid_that_does_not_divide_dies),
         cmocka_unit_test(the_door_sums_over_tp_only),
+        cmocka_unit_test(a_sum_that_is_waited_for_late_has_the_same_bits),
+        cmocka_unit_test(its_cost_is_known),
+        cmocka_unit_test(what_was_not_started_is_not_waited_for),
         cmocka_unit_test(doubles_are_summed_exactly),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

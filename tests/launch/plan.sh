@@ -145,7 +145,7 @@ messages() {
     says 0 0 plan "$config" "${base[@]}" --set plan.replicas=$((ranks / tp)) --set parallel.tp="$tp" "$@"
     sed -nE 's/^  (tp|dp|world) +together .* ([0-9]+) bytes$/\1 \2/p' out | diff - sent ||
         { cat out; fail "$ranks ranks, $*: planned and sent bytes differ"; }
-    [ "$tp" = 1 ] || awk '$1 == "tp" && / sums, of / { n += $(NF - 4) } $1 == "tp" && $2 == "norm" { n++ } END { print n }' out |
+    [ "$tp" = 1 ] || awk '$1 == "tp" && / sums, of / { n += $(NF - 4) == "half" ? $(NF - 5) : $(NF - 4) } $1 == "tp" && $2 == "norm" { n++ } END { print n }' out |
         diff - calls || { cat out; fail "$ranks ranks, $*: planned and counted sums differ"; }
 }
 messages 2 2
@@ -159,15 +159,16 @@ messages 2 1 --set parallel.zero=1 --set parallel.reduction=fast
 messages 2 1 --set parallel.wire=bf16 --set parallel.reduction=fast --set train.optimizer=muon
 messages 4 2 --set parallel.zero=1
 
-# Each sum at its place: two in a block that runs and two more in one that learns, of four micro-batches.
+# Each sum at its place: two in a block that runs and two more in one that learns, of four micro-batches; those in two phases as their halves.
 places() {
     says 0 0 plan "$config" "${base[@]}" --set parallel.tp=2 "${@:2}"
-    [ "$(sed -nE 's/^  tp +(.*[a-z])  .* ([0-9]+) sums, .*/\1 \2/p' out | paste -sd,)" = "$1" ] || { cat out; fail "not the places $1"; }
+    [ "$(sed -nE 's/^  tp +(.*[a-z])  .* ([0-9]+( half)?) sums, .*/\1 \2/p' out | paste -sd,)" = "$1" ] || { cat out; fail "not the places $1"; }
 }
-places "vision tower 16,projector 4,decoder 36,text loss 16,visual head 28,visual loss 32"
-places "vision tower 32,projector 8,decoder 36,text loss 16,denoising head 16" --set train.supervision=denoising \
+head="visual head 16,visual head 40 half"
+places "vision tower 32 half,projector 4,decoder 4,decoder 64 half,text loss 16,$head,visual loss 32"
+places "vision tower 64 half,projector 8,decoder 4,decoder 64 half,text loss 16,denoising head 32 half" --set train.supervision=denoising \
     --set train.trainable=vision,projector,decoder,denoiser --set model.decoder.tied=true
-places "vision tower 16,the codes' own tower 16,codes 24,projector 4,decoder 36,text loss 16,visual head 28,visual loss 32" \
+places "vision tower 32 half,the codes' own tower 32 half,codes 24,projector 4,decoder 4,decoder 64 half,text loss 16,$head,visual loss 32" \
     --set data.codes= --set model.codes.tower=own
 
 # ---- rates ----

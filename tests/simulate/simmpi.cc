@@ -138,6 +138,13 @@ static int seen_at(MPI_Comm comm)
     return (int)seen.size() - 1;
 }
 
+/* Of replicas, not of one's ranks. */
+static bool is_dp(MPI_Comm comm)
+{
+    const Seen &s = seen[(size_t)seen_at(comm)];
+    return s.world.size() < 2 || s.world[1] - s.world[0] == meter.tp;
+}
+
 static void send_bundle(Bundle *b, int at, int to, int from, int64_t floats, bool near)
 {
     const Seen &s = seen[(size_t)at];
@@ -227,9 +234,9 @@ static int64_t of_others(const int *count, MPI_Comm comm)
     return std::accumulate(count, count + size_of(comm), (int64_t)0) - count[rank_of(comm)] - of_node(count, comm);
 }
 
-static void spend_on(int sent, int received)
+static void spend_on(MPI_Comm comm, int sent, int received)
 {
-    meter.messages += sent;
+    meter.messages += is_dp(comm) ? sent : 0;
     meter.owed += meter.overhead * (sent + received);
     meter.posting += meter.overhead * (sent + received);
     meter_spend();
@@ -276,9 +283,9 @@ int MPI_Iallreduce(const void *in, void *out, int n, MPI_Datatype type, MPI_Op h
 int MPI_Ialltoallv(const void *in, const int *to, const int *to_at, MPI_Datatype in_type, void *out, const int *from,
                    const int *from_at, MPI_Datatype out_type, MPI_Comm comm, MPI_Request *request)
 {
-    spend_on(messages(to, comm), messages(from, comm));
+    spend_on(comm, messages(to, comm), messages(from, comm));
     Lengths only;
-    if (meter.bundle)
+    if (meter.bundle && is_dp(comm))
         return start_bundle(comm, of_node(to, comm), of_others(to, comm), request);
     return PMPI_Ialltoallv(in, to, to_at, in_type, out, from, from_at, out_type, comm, request);
 }
@@ -287,9 +294,9 @@ int MPI_Iallgatherv(const void *in, int n, MPI_Datatype in_type, void *out, cons
                     MPI_Datatype out_type, MPI_Comm comm, MPI_Request *request)
 {
     const int others = size_of(comm) - 1;
-    spend_on(others, others);
+    spend_on(comm, others, others);
     Lengths only;
-    if (meter.bundle) {
+    if (meter.bundle && is_dp(comm)) {
         const int64_t mine = count[rank_of(comm)];
         return start_bundle(comm, mine * (meter.each - 1), mine * (others + 1 - meter.each), request);
     }

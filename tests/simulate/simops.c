@@ -32,6 +32,8 @@ static void product(UNUSED float *c, UNUSED int ldc, UNUSED const float *a, UNUS
     product_of((double)M, N, K);
 }
 
+static void gram(UNUSED float *c, UNUSED const float *a, UNUSED bool ta, int M, int K) { product_of(0.5 * (M + 1), M, K); }
+
 /* ---- normalisation, elementwise: floats in and out ---- */
 
 static void rmsnorm_fwd(UNUSED float *out, UNUSED float *rstd, UNUSED const float *x, UNUSED const float *w, int64_t N, int C, UNUSED float eps)
@@ -244,7 +246,7 @@ static void adamw(UNUSED float *w, UNUSED float *m, UNUSED float *v, UNUSED cons
 
 /* What stages pretrain and instruct call, without denoising and soft targets; any other op is NULL. */
 Ops op = {
-    .name = "bill", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw, .product = product, .rmsnorm_fwd = rmsnorm_fwd,
+    .name = "bill", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw, .product = product, .gram = gram, .rmsnorm_fwd = rmsnorm_fwd,
     .add_rmsnorm_fwd = add_rmsnorm_fwd, .rmsnorm_bwd = rmsnorm_bwd, .layernorm_fwd = layernorm_fwd, .add_layernorm_fwd = add_layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd,
     .l2norm_bwd = l2norm_bwd, .gelu_fwd = gelu_fwd, .gelu_bwd = gelu_bwd, .swiglu_fwd = swiglu_fwd, .swiglu_bwd = swiglu_bwd,
     .add_fwd = add_fwd, .scale = scale, .blend = blend, .fill = fill, .zero = zero, .copy = copy, .add_rows_fwd = add_rows,

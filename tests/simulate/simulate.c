@@ -36,13 +36,15 @@ typedef struct { double step, forward, backward, reduce, optimizer, compute, tp,
 
 static void sum(Tp *tp, float *x, int64_t n) { Sim *s = tp->ctx; meter_spend(); s->real.sum(&s->real, x, n); }
 static void max(Tp *tp, float *x, int64_t n) { Sim *s = tp->ctx; meter_spend(); s->real.max(&s->real, x, n); }
+static void sum_start(Tp *tp, float *x, float *room, int64_t n) { Sim *s = tp->ctx; meter_spend(); s->real.sum_start(&s->real, x, room, n); }
+static void sum_wait(Tp *tp) { Sim *s = tp->ctx; meter_spend(); s->real.sum_wait(&s->real); }
 static void need(Tp *tp, int first, int last) { Sim *s = tp->ctx; meter_spend(); s->real.need(&s->real, first, last); }
 static void final(void *ctx, int first, int last) { Sim *s = ctx; meter_spend(); s->marks.final(s->marks.ctx, first, last); }
 
 static void open_doors(Sim *s)
 {
     s->real = tp_door(&s->grid);
-    s->tp = (Tp){ s->real.rank, s->real.size, sum, max, need, s };
+    s->tp = (Tp){ s->real.rank, s->real.size, sum, max, sum_start, sum_wait, need, s };
     s->door = (OnGrad){ final, s };
 }
 
@@ -197,7 +199,7 @@ int main(int argc, char **argv)
     fclose(f);
     CHECK(comm_size(MPI_COMM_WORLD) == s.d.ranks, "%s describes %d ranks, not %d", argv[1], s.d.ranks, comm_size(MPI_COMM_WORLD));
     meter = (Meter){ .rate = s.d.rate, .memory = s.d.memory, .overhead = s.d.overhead, .bundle = s.d.bundle,
-                     .each = s.d.each > s.d.tp ? s.d.each / s.d.tp : 1, .node = s.d.each };
+                     .each = s.d.each > s.d.tp ? s.d.each / s.d.tp : 1, .node = s.d.each, .tp = s.d.tp };
     numbers = room(s.d.tally > s.d.losses ? s.d.tally : s.d.losses, sizeof *numbers);
     tensors_at(comm_rank(MPI_COMM_WORLD), s.d.ranks);
     grid_open(&s.grid, MPI_COMM_WORLD, s.d.tp);
