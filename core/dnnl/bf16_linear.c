@@ -6,7 +6,6 @@
  * TILE_STEP: rows and columns that are too many are not looked at, and zeros fill up the sum.
  */
 #include "core/arena.h"
-#include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
 #include "core/dnnl/bf16.h"
 #include "core/dnnl/bf16_tile.h"
@@ -191,7 +190,7 @@ static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
         prof_gemm(dw->O, dw->I, N);
         product(dw->w, (Product){ .kind = TILE_DW, .M = dw->O, .N = dw->I, .K = N, .a = dout, .lda = dw->O, .b = x, .ldb = dw->I }, true, NULL);
     }
-    cpu_linear_dw(&(Linear){ NULL, dw->b, dw->I, dw->O }, dout, x, N);
+    OPS_CPU.linear_dw(&(Linear){ NULL, dw->b, dw->I, dw->O }, dout, x, N);
 }
 
 const Ops OPS_BF16 = { .name = "bf16", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw };
