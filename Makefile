@@ -196,7 +196,7 @@ faults faults-full:
 	@tests/faults/faults.sh build/debug $(if $(filter faults-full,$@),full,quick) $(ROWS)
 fault-tools: programs $(FAULT_TOOLS)
 
-# Law 1: core needs a C compiler, CBLAS and OpenMP, nothing else.
+# Law 1: core needs a C compiler, CBLAS and OpenMP, nothing else (oneDNN where it is found).
 core-test: $(CORE_TESTS)
 	@for t in $(CORE_TESTS); do echo $$t; $$t || exit 1; done
 

@@ -14,8 +14,9 @@
 #include <omp.h>
 #include <string.h>
 
-/* Tiles of a product at least, where its rows suffice: of a LARGE result more.  More tiles are more roundings of the same numbers. */
-enum { TILES = 4, MANY_TILES = 32, LARGE = 1 << 22 };
+/* Tiles of a product at least, where its rows suffice: of a LARGE result more.  More tiles are more roundings of the same numbers.
+   LEAST: multiply-adds that are worth other threads' waking. */
+enum { TILES = 4, MANY_TILES = 32, LARGE = 1 << 22, LEAST = 1 << 22 };
 
 typedef struct {
     uint16_t *a, *b;                    /* (TILE_M,TILE_K) (TILE_K,TILE_N) */
@@ -156,12 +157,12 @@ static void product(float *c, Product given, bool add, const float *bias)
     if (given.M == 0 || given.K == 0)   /* no rows */
         return;
     const Product p = cut(given);
-    const int threads = omp_get_max_threads();
+    const int threads = omp_get_max_threads(), tiles = p.down * p.across;
     ASSERT(threads <= opened);
     make_tiles(&p);
     omp_set_num_threads(1);             /* which is what oneDNN then finds (bf16_tile) */
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int i = 0; i < p.down * p.across; i++) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (tiles > 1 && (double)p.M * (double)p.N * (double)p.K >= LEAST)
+    for (int i = 0; i < tiles; i++) {
         const int64_t m = border(p.M, i / p.across, p.down), n = border(p.N, i % p.across, p.across);
         const int rows = (int)(border(p.M, i / p.across + 1, p.down) - m), cols = (int)(border(p.N, i % p.across + 1, p.across) - n);
         const int thread = omp_get_thread_num();
