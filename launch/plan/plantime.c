@@ -2,7 +2,7 @@
  *
  *     forward, backward   flops / (sgemm x the share of it that bench reached in that pass)
  *     sums, optimizer     bytes / the rate of AdamW; Muon's products as forward's
- *     tp                  each sum as long as one of its size took alone, times how much longer sums took in a step
+ *     tp                  each sum as long as one of its size took alone, times how much longer sums took in a step (shorter, where they hide)
  *     dp                  bytes / the rate of the reduction alone, less the share that backward hid, of one micro-batch at most
  *     rest                in proportion to all that, what bench's own step took beyond it: norms, softmax and other small
  *                         operations that do not follow from flops, and ranks that wait for the slowest

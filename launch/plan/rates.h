@@ -21,7 +21,7 @@ typedef struct {
     double dp_bytes;               /* bytes per second of the gradients' reduction with nothing beside it */
     double dp_hidden;              /* share of its time that backward hides */
     double tp_size[TP_SIZES], tp_seconds[TP_SIZES];     /* a sum of so many bytes over tp takes so long */
-    double tp_wait;                /* how many times longer sums take in a step, where ranks wait for each other */
+    double tp_wait;                /* how many times longer sums take in a step, where ranks wait for each other; below 1 where they hide */
     double rest;                   /* how many times longer a step took than all of this says: small operations, waiting for each other */
     double base_mib, peak_mib;     /* resident before there is a model; in the end, of the largest rank */
     double step, samples;          /* seconds of a step of the slowest rank, samples per second */
