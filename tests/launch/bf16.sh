@@ -47,8 +47,8 @@ says 0 0 train "$@" --set run.dir=stopped
 alike first stopped
 [ "$(column dp stopped | cut -d' ' -f2 | uniq | tr '\n' ' ')" = '2 1 ' ] || fail "it was not stopped half-way"
 
-# ---- near fp32: a rounding is 2^-9 of a number in the mean, and this model's loss has some hundred of them averaged in each token; in 20 steps
-#      both runs drift apart by what the rounded gradients differ.  3e-4 is what is seen; a hundredth is a wrong product ----
+# ---- near fp32: a rounding is 2^-8 of a number at most, and this model's loss has some hundred of them averaged in each token; in 20 steps
+#      both runs drift apart by what the rounded gradients differ.  A hundredth is a wrong product ----
 says 0 0 train "$config" "${small[@]}" --set run.dir=fp32
 paste -d' ' <(column loss first) <(column loss fp32) | awk '
     { d = $2 / $4 - 1; if (d < 0) d = -d; if (d > most) most = d; if ($1 != $3) exit 1; first = first ? first : $4; last = $4 }
