@@ -70,14 +70,16 @@ void     buckets_leave(Buckets *b);
    for all: grads is the sum over dp.  Collective over dp. */
 void     buckets_wait(Buckets *b);
 
-/* Bytes of a bucket (and of what else goes at once) among so many replicas: a few MB stay in cache, and pieces of 64 KiB are large
-   enough for a network: what a message costs is little beside its bytes. */
-static inline int64_t bucket_size(int replicas) { return max64(2 << 20, (int64_t)replicas << 16); }
+/* Bytes of a bucket (and of what else goes at once) among replicas in such levels: a few MB stay in cache, and messages of 128 KiB are
+   large enough for a network: what each costs is little beside its bytes. */
+static inline int64_t bucket_size(const Levels *v) { return max64(2 << 20, (int64_t)levels_messages(v) << 17); }
 /* Can MPI's ints count the pieces of so many ranks?  Else buckets_open ends the program.  Local, without MPI. */
 bool     buckets_count(const Zero *z, const BucketConf *c);
 /* Memory that buckets_open takes, in bytes; bytes that z's rank sends in a step, 0 if it is alone.  Local, without MPI: asvr plan
    asks, too. */
 size_t   buckets_memory(const Zero *z, const BucketConf *c);
 int64_t  buckets_bytes(const Zero *z, const BucketConf *c);
-/* Buckets under way at most.  Local, without MPI. */
-int      buckets_ring(const Zero *z, const BucketConf *c);
+/* A level of the exchange: what a rank brings to it (nodes of the tree), and all of its group. */
+typedef struct { Level l; int parts, slots; } BucketLevel;
+/* Buckets under way at most; level <- those of z.  Local, without MPI. */
+int      buckets_ring(const Zero *z, const BucketConf *c, BucketLevel level[LEVELS]);

@@ -5,10 +5,6 @@
 
 #include "dist/bucketslot.h"
 
-/* Under way at once: a decoder block's gradients, which become final within a short time, are about a sixteenth of a small model's; of a
-   large one this much must do. */
-enum { LEAST = 8, SHARE = 16, MOST_BYTES = 512 << 20 };
-
 static bool canonical(const Buckets *b) { return b->c.reduction == REDUCE_CANONICAL; }
 
 /* What member j brings to a level: nodes of the tree; with the fast reduction one sum, a leaf. */
@@ -110,8 +106,7 @@ static bool counts(Buckets *b, const Zero *z, const BucketConf *c)
     if (z->ranks == 1)
         return true;
     b->n = list_rounds(b, NULL);
-    const int64_t bytes = min64(MOST_BYTES, z->table->grads * (int64_t)sizeof(float) / SHARE);
-    b->ring = (int)max64(1, min64(b->n, max64(LEAST, ceil_div(bytes, c->bytes))));
+    b->ring = zero_ring(b->n, 8, z->table->grads * (int64_t)sizeof(float), c->bytes);
     bool ok = b->elements <= INT_MAX;
     for (int i = 0; i < b->levels; i++) {
         measure_tier(b, i);
@@ -132,10 +127,12 @@ bool buckets_count(const Zero *z, const BucketConf *c)
     return counts(&b, z, c);
 }
 
-int buckets_ring(const Zero *z, const BucketConf *c)
+int buckets_ring(const Zero *z, const BucketConf *c, BucketLevel level[LEVELS])
 {
     Buckets b;
     measure(&b, z, c);
+    for (int i = 0; i < b.levels; i++)
+        level[i] = (BucketLevel){ b.tier[i].l, b.tier[i].parts, b.tier[i].slots };
     return b.ring;
 }
 
@@ -152,10 +149,8 @@ static void order(const Buckets *b, Tier *t)
         memcpy(node + n, s.node, (size_t)s.n * sizeof *node);
         n += s.n;
     }
-    if (t->l.stride * t->l.size < b->ranks && canonical(b)) {
-        const int sums = canon_sums(node, n, first);
-        ASSERT(sums == t->sums);
-    }
+    if (t->l.stride * t->l.size < b->ranks && canonical(b))
+        t->sums = canon_sums(node, n, first);       /* as measured */
     memcpy(t->first, first, (size_t)(t->sums + 1) * sizeof *first);
     for (int k = 0; k < t->sums; k++)
         canon_additions(t->add + first[k] - k, node + first[k], first[k + 1] - first[k]);

@@ -114,6 +114,15 @@ int zero_rounds(const Section *s, int ranks, int64_t bytes, int64_t *n)
     return (int)ceil_div(s->each, *n);
 }
 
+/* A decoder block's gradients, which become final within a short time, and its weights are about a sixteenth of a small model's; of a large
+   one this much must do. */
+int zero_ring(int rounds, int least, int64_t all, int64_t bytes)
+{
+    enum { SHARE = 16, MOST_BYTES = 512 << 20 };
+    const int64_t n = ceil_div(min64(MOST_BYTES, all / SHARE), bytes);
+    return (int)max64(1, min64(rounds, max64(least, n)));
+}
+
 Pieces pieces_take(Arena *a, int ranks)
 {
     return (Pieces){ TAKE(a, int, ranks), TAKE(a, int, ranks), TAKE(a, int, ranks + 1) };

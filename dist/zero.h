@@ -103,6 +103,7 @@ void   zero_weights_wait(ZeroWeights *w);
 double zero_weights_waited(ZeroWeights *w);        /* seconds since the last call of this */
 int64_t zero_weights_bytes(const Zero *z);         /* that this rank sends in a step.  Local, without MPI */
 size_t  zero_weights_memory(const Zero *z, int64_t bytes);      /* that zero_weights_open takes.  Local, without MPI */
+int     zero_weights_ring(const Zero *z, int64_t bytes);        /* rounds under way at most.  Local, without MPI */
 
 /* ---- sections in rounds: what of every share goes at once ---- */
 
@@ -110,6 +111,8 @@ typedef struct { int section; int64_t from, n; } Round;        /* elements [from
 
 /* How many rounds a section takes so that all ranks' pieces of one are `bytes` at most, or 64 a rank; n: elements of each, but the last. */
 int   zero_rounds(const Section *s, int ranks, int64_t bytes, int64_t *n);
+/* How many rounds of `bytes` may be under way at once, of a buffer of `all` bytes. */
+int   zero_ring(int rounds, int least, int64_t all, int64_t bytes);
 
 /* The pieces of a round, by places: their elements, where they lie from the section's first element, and where they lie one behind the
    other; packed[ranks] is all elements. */

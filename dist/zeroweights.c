@@ -4,8 +4,6 @@
 #include "core/ops.h"
 #include "dist/zero.h"
 
-enum { RING = 16 };         /* rounds under way */
-
 typedef struct {
     Pieces   pieces;                /* by places */
     int     *count, *at;            /* (members) of the collection at its level */
@@ -22,7 +20,8 @@ struct ZeroWeights {
     int64_t  elements;              /* of the largest round */
     Round   *round;
     int      rounds, at[LEVELS + 1];        /* so many have come to a stage, the last level first; at[levels]: are here */
-    Slot     slot[RING];
+    int      ring;
+    Slot    *slot;                  /* (ring) */
     double   waited;
     Arena    arena;
 };
@@ -45,8 +44,10 @@ static void layout(ZeroWeights *w)
 {
     Arena *a = &w->arena;
     w->round = TAKE(a, Round, w->rounds);
-    for (int k = 0; k < RING; k++) {
-        Slot *s = &w->slot[k];
+    w->slot = TAKE(a, Slot, w->ring);
+    Slot measured;
+    for (int k = 0; k < w->ring; k++) {
+        Slot *s = w->slot ? &w->slot[k] : &measured;
         s->pieces = pieces_take(a, w->z->ranks);
         s->count = TAKE(a, int, w->z->ranks);
         s->at = TAKE(a, int, w->z->ranks);
@@ -58,6 +59,7 @@ static void measure(ZeroWeights *w, const Zero *z, int64_t bytes)
 {
     *w = (ZeroWeights){ .z = z, .levels = z->levels.n, .arena.name = "weights on their way" };
     w->rounds = list_rounds(z, bytes, NULL, &w->elements);
+    w->ring = zero_ring(w->rounds, 16, z->table->weights * (int64_t)sizeof(float), bytes);
     for (int i = 0; i < w->levels; i++)
         w->level[i] = levels_at(&z->levels, i, z->rank);
     w->place = w->level[w->levels - 1].first + w->level[w->levels - 1].member;
@@ -99,6 +101,15 @@ size_t zero_weights_memory(const Zero *z, int64_t bytes)
     return w.arena.size;
 }
 
+int zero_weights_ring(const Zero *z, int64_t bytes)
+{
+    ZeroWeights w;
+    if (!z->any)
+        return 0;
+    measure(&w, z, bytes);
+    return w.ring;
+}
+
 void zero_weights_close(ZeroWeights *w)
 {
     if (!w)
@@ -110,7 +121,7 @@ void zero_weights_close(ZeroWeights *w)
     free(w);
 }
 
-static Slot *slot(ZeroWeights *w, int k) { return &w->slot[k % RING]; }
+static Slot *slot(ZeroWeights *w, int k) { return &w->slot[k % w->ring]; }
 
 /* Everybody of the level's group gets everybody's run of round k. */
 static void collect(ZeroWeights *w, Slot *s, int level, float *section)
@@ -145,7 +156,7 @@ static void enter(ZeroWeights *w, int stage, int k)
 /* As many as the ring has room for. */
 static void start(ZeroWeights *w)
 {
-    while (w->at[0] < w->rounds && w->at[0] < w->at[w->levels] + RING)
+    while (w->at[0] < w->rounds && w->at[0] < w->at[w->levels] + w->ring)
         enter(w, 0, w->at[0]);
 }
 

@@ -54,7 +54,7 @@ static void describe(Described *d, const Config *c, const Cluster *k, int ranks,
     Place place[PLACES];
     CHECK(c->train.optimizer == OPTIMIZER_ADAMW, "Muon is not simulated");
     d->conf = run_conf(c, &shape, d->trainable);
-    CHECK(plan_rank(&r, c, &d->conf, ranks / c->parallel.tp, c->parallel.tp), "no such parts: %s", d->trainable);
+    CHECK(plan_rank(&r, c, &d->conf, ranks / c->parallel.tp, each > c->parallel.tp ? each / c->parallel.tp : 1, c->parallel.tp), "no such parts: %s", d->trainable);
     d->buckets = r.buckets;
     d->optim = r.optim.setup;
     d->ranks = ranks;

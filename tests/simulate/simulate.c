@@ -153,7 +153,7 @@ static void run_exchange(Sim *s, int n)
     const int64_t span = s->d.buckets.bytes / (int64_t)sizeof(float);
     param(&b, n, (int)span, -1, 0, "x.w");
     CHECK(params_seal(&table, "x"), "no table of one tensor");
-    zero_open(&zero, &table, s->grid.dp_rank, s->grid.dp_size, &(ZeroConf){ .bytes = s->d.buckets.bytes });
+    zero_open(&zero, &table, s->grid.dp_rank, s->grid.dp_size, &(ZeroConf){ .bytes = s->d.buckets.bytes, .levels = s->d.optim.levels });
     Arena a = { .name = "gradients" };
     TAKE(&a, float, table.grads);
     arena_alloc(&a);
@@ -196,8 +196,7 @@ int main(int argc, char **argv)
     CHECK(f && fread(&s.d, sizeof s.d, 1, f) == 1, "simulate RANK-FILE step | exchange N | sum FLOATS");
     fclose(f);
     CHECK(comm_size(MPI_COMM_WORLD) == s.d.ranks, "%s describes %d ranks, not %d", argv[1], s.d.ranks, comm_size(MPI_COMM_WORLD));
-    meter = (Meter){ .rate = s.d.rate, .memory = s.d.memory, .overhead = s.d.overhead, .bundle = s.d.bundle,
-                     .each = s.d.each > s.d.tp ? s.d.each / s.d.tp : 1, .node = s.d.each };
+    meter = (Meter){ .rate = s.d.rate, .memory = s.d.memory, .overhead = s.d.overhead, .bundle = s.d.bundle, .node = s.d.each };
     numbers = room(s.d.tally > s.d.losses ? s.d.tally : s.d.losses, sizeof *numbers);
     tensors_at(comm_rank(MPI_COMM_WORLD), s.d.ranks);
     grid_open(&s.grid, MPI_COMM_WORLD, s.d.tp);
