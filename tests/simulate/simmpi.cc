@@ -102,7 +102,10 @@ static int sum(const void *, void *x, int n, MPI_Datatype type, MPI_Op how, MPI_
 
 using Transfer = simgrid::s4u::CommPtr;
 typedef std::tuple<int, int64_t, int, bool> Name;              /* communicator, how many before it there, sender in the world, near */
-struct Registry { std::map<Name, Transfer> sent; };
+struct Registry {
+    std::map<Name, Transfer> sent;
+    std::map<Name, simgrid::s4u::SemaphorePtr> awaited;         /* by who is to have it, before its sender has got there */
+};
 
 /* One for all ranks, whose variables SMPI keeps apart: the environment alone is common. */
 static Registry *registry()
@@ -142,14 +145,21 @@ static int seen_at(MPI_Comm comm)
     return (int)seen.size() - 1;
 }
 
+/* Of no floats, too: where shares are empty, one rank has nothing to send and yet something to take. */
 static void send_bundle(Bundle *b, int at, int to, int from, int64_t floats, bool near)
 {
     const Seen &s = seen[(size_t)at];
-    if (floats == 0)
+    if (to == rank_of(s.comm))
         return;
     auto *host = simgrid::s4u::Host::by_name("n" + std::to_string(node_of(s.world[(size_t)to])));
     Transfer t = simgrid::s4u::Comm::sendto_async(simgrid::s4u::this_actor::get_host(), host, (uint64_t)floats * 4);
-    registry()->sent[Name(at, s.transfers, s.world[(size_t)rank_of(s.comm)], near)] = t;
+    const Name name(at, s.transfers, s.world[(size_t)rank_of(s.comm)], near);
+    registry()->sent[name] = t;
+    auto waits = registry()->awaited.find(name);
+    if (waits != registry()->awaited.end()) {
+        const auto turn = waits->second;
+        turn->release();
+    }
     b->mine.push_back(t);
     b->theirs.push_back(Name(at, s.transfers, s.world[(size_t)from], near));
 }
@@ -161,7 +171,8 @@ static int start_bundle(MPI_Comm comm, int64_t near, int64_t far, MPI_Request *r
     const int at = seen_at(comm), ranks = size_of(comm), q = seen[(size_t)at].each, r = rank_of(comm), first = r / q * q;
     Bundle b = {};
     const int shift = std::max(1, ranks / q / 2) * q;
-    send_bundle(&b, at, (r + shift) % ranks, (r + ranks - shift) % ranks, far, false);
+    if (ranks > q)
+        send_bundle(&b, at, (r + shift) % ranks, (r + ranks - shift) % ranks, far, false);
     send_bundle(&b, at, first + (r - first + 1) % q, first + (r - first + q - 1) % q, near, true);
     seen[(size_t)at].transfers++;
     *request = b.key = reinterpret_cast<MPI_Request>(key++);
@@ -186,8 +197,11 @@ static void wait_for(const Bundle &b)
     for (const Transfer &t : b.mine)
         t->wait();
     for (const Name &n : b.theirs) {
-        while (registry()->sent.find(n) == registry()->sent.end())
-            simgrid::s4u::this_actor::sleep_for(2e-6);         /* its sender has not got there */
+        if (registry()->sent.find(n) == registry()->sent.end()) {
+            const auto turn = registry()->awaited[n] = simgrid::s4u::Semaphore::create(0);
+            turn->acquire();
+            registry()->awaited.erase(n);
+        }
         registry()->sent[n]->wait();
     }
 }
