@@ -8,142 +8,181 @@
 /* ---- one bucket's way ---- */
 
 static const Section *section_of(const Buckets *b, int k) { return &b->z->section[b->round[k].section]; }
+static float *grads_of(const Buckets *b, const Slot *s) { return b->grads + section_of(b, s->bucket)->at; }
 /* Part q of this replica's sums: the newest lies in the gradients, the others wait. */
-static float *part(const Buckets *b, int q) { return q == b->parts - 1 ? b->grads : b->waiting[q]; }
+static float *part(const Buckets *b, int q) { return q == b->tier[0].parts - 1 ? b->grads : b->waiting[q]; }
 /* Everybody needs the whole sum. */
 static bool is_collected(const Buckets *b, int k) { return !section_of(b, k)->owned; }
+static bool is_half(const Buckets *b) { return b->c.wire == WIRE_BF16; }
+/* Of one level, pieces go from where they lie and land where they belong. */
+static bool is_packed(const Buckets *b) { return b->levels > 1 || is_half(b); }
+static int elem(const Buckets *b) { return is_half(b) ? sizeof(uint16_t) : sizeof(float); }
+/* Elements of this rank's run at a level. */
+static int64_t mine_of(const Slot *s, const Tier *t) { return pieces_run(&s->pieces, &t->l, t->l.member); }
 
-/* Part q: those who have one send its pieces to all others. */
-static void exchange_part(const Buckets *b, Slot *s, int q)
+/* The pieces of part q by places, one behind the other. */
+static void pack(const Buckets *b, Slot *s, int q)
 {
-    int *to = s->to + q * b->ranks, *from = s->from + q * b->ranks, *at = s->from_at + q * b->ranks;
-    const int mine = s->count[b->rank];
-    for (int r = 0; r < b->ranks; r++) {
-        to[r] = q < b->parts && r != b->rank ? s->count[r] : 0;
-        from[r] = q < b->parts_of[r] && r != b->rank ? mine : 0;
-        at[r] = (b->first_slot[r] + q) * mine;
+    const Pieces *p = &s->pieces;
+    const float *x = part(b, q) + section_of(b, s->bucket)->at;
+    for (int k = 0; k < b->ranks; k++)
+        if (is_half(b))
+            op.to_bf16(s->half + p->packed[k], x + p->at[k], p->count[k]);
+        else
+            op.copy(s->packed + q * b->elements + p->packed[k], x + p->at[k], p->count[k]);
+}
+
+/* Part q, as it goes to a level: what the one before has summed up; of the first what is packed, or the gradients. */
+static float *source(const Buckets *b, const Slot *s, int level, int q)
+{
+    if (level > 0)
+        return s->box[level - 1] + b->tier[level - 1].first[q] * mine_of(s, &b->tier[level - 1]);
+    return is_packed(b) ? s->packed + q * b->elements : part(b, q) + section_of(b, s->bucket)->at;
+}
+
+/* Where the run of a level's member j is in that. */
+static int run_at(const Buckets *b, const Slot *s, const Level *l, int j)
+{
+    return is_packed(b) ? pieces_at(&s->pieces, l, j) - pieces_at(&s->pieces, l, 0) : s->pieces.at[j];
+}
+
+/* Part q: those who have one send the others their runs of it. */
+static void exchange_part(const Buckets *b, Slot *s, int level, int q)
+{
+    const Tier *t = &b->tier[level];
+    const int at = q * b->widest, size = t->l.size, mine = (int)mine_of(s, t);
+    int total = 0;
+    for (int j = 0; j < size; j++) {
+        const int run = pieces_run(&s->pieces, &t->l, j);
+        s->to[at + j] = q < t->parts && j != t->l.member ? run : 0;
+        s->to_at[at + j] = run_at(b, s, &t->l, j);
+        s->from[at + j] = q < t->parts_of[j] && j != t->l.member ? mine : 0;
+        s->from_at[at + j] = (t->first_slot[j] + q) * mine;
+        total += run;
     }
-    comm_exchange_start(b->dp, q < b->parts ? part(b, q) + section_of(b, s->bucket)->at : NULL, (CommPieces){ to, s->at }, s->recv,
-                        (CommPieces){ from, at }, sizeof(float), s->total, &s->op[q]);
+    if (is_half(b) && level > 0)
+        op.to_bf16(s->half, source(b, s, level, q), total);
+    const void *out = is_half(b) ? (void *)s->half : q < t->parts ? source(b, s, level, q) : NULL;
+    comm_exchange_start(t->exchange, out, (CommPieces){ s->to + at, s->to_at + at }, is_half(b) ? (void *)s->half_in : s->box[level],
+                        (CommPieces){ s->from + at, s->from_at + at }, elem(b), total, &s->op[q]);
 }
 
-/* Pieces of floats where they lie to 16 bits one behind the other, or back. */
-static void narrow(const Buckets *b, const Slot *s, const float *x)
+static void exchange_start(const Buckets *b, Slot *s, int level)
 {
-    for (int r = 0; r < b->ranks; r++)
-        op.to_bf16(s->half + s->half_at[r], x + s->at[r], s->count[r]);
+    for (int q = 0; level == 0 && is_packed(b) && q < b->tier[0].parts; q++)
+        pack(b, s, q);
+    s->ops = b->tier[level].most;
+    for (int q = 0; q < s->ops; q++)
+        exchange_part(b, s, level, q);
 }
 
-static void widen(const Buckets *b, const Slot *s, float *x)
+/* Adds up the runs that came, and this rank's own, in the tree's order: for the next level, or into this rank's place of the
+   gradients.  With bf16 its own is rounded as the others are. */
+static void add_runs(const Buckets *b, Slot *s, int level)
 {
-    for (int r = 0; r < b->ranks; r++)
-        op.from_bf16(x + s->at[r], s->half + s->half_at[r], s->count[r]);
-}
-
-static void exchange_halves(const Buckets *b, Slot *s)
-{
-    const int mine = s->count[b->rank];
-    narrow(b, s, b->grads + section_of(b, s->bucket)->at);
-    for (int r = 0; r < b->ranks; r++) {
-        s->to[r] = r != b->rank ? s->count[r] : 0;
-        s->from[r] = r != b->rank ? mine : 0;
-        s->from_at[r] = r * mine;
+    const Tier *t = &b->tier[level];
+    const int64_t n = mine_of(s, t), own = t->first_slot[t->l.member], at = run_at(b, s, &t->l, t->l.member);
+    for (int i = 0; i < t->slots; i++) {
+        s->x[i] = s->box[level] + i * n;
+        if (is_half(b))
+            op.from_bf16(s->x[i], i == own ? s->half + at : s->half_in + i * n, n);
+        else if (i >= own && i < own + t->parts)
+            s->x[i] = source(b, s, level, (int)(i - own)) + at;
     }
-    comm_exchange_start(b->dp, s->half, (CommPieces){ s->to, s->half_at }, s->half_recv, (CommPieces){ s->from, s->from_at },
-                        sizeof(uint16_t), s->total, &s->op[0]);
-}
-
-static void slot_start(Buckets *b, Slot *s, int k)
-{
-    s->bucket = k;
-    s->total = zero_round_pieces(section_of(b, k), b->ranks, b->round[k], s->count, s->at);
-    if (b->c.wire == WIRE_FP32) {
-        for (int q = 0; q < b->most; q++)
-            exchange_part(b, s, q);
-        return;
+    for (int k = 0; k < t->sums; k++) {
+        const int first = t->first[k], nodes = t->first[k + 1] - first;
+        float *sum = level < b->levels - 1 ? s->box[level] + first * n : grads_of(b, s) + s->pieces.at[b->place];
+        op.sum_tree(sum, s->x + first, t->add + first - k, nodes - 1, n);
     }
-    for (int r = 0, at = 0; r < b->ranks; at += s->count[r++])
-        s->half_at[r] = at;
-    exchange_halves(b, s);
 }
 
-/* Adds up the pieces that came, and this rank's own, in the tree's order, into this rank's place of the gradients. */
-static void add_pieces(const Buckets *b, Slot *s)
+/* Everybody of a level's group gets everybody's run of sums. */
+static void collect_start(const Buckets *b, Slot *s, int level)
 {
-    const int n = s->count[b->rank], own = b->first_slot[b->rank];
-    const int64_t at = section_of(b, s->bucket)->at + s->at[b->rank];
-    for (int i = 0; i < b->slots; i++)
-        s->x[i] = i >= own && i < own + b->parts ? part(b, i - own) + at : s->recv + (int64_t)i * n;
-    for (int r = 0; b->c.wire == WIRE_BF16 && r < b->ranks; r++)
-        if (r != b->rank)
-            op.from_bf16(s->x[r], s->half_recv + (int64_t)r * n, n);
-    op.sum_tree(b->grads + at, s->x, b->add, b->slots - 1, n);
-}
-
-/* This rank's piece is summed: it goes to all others if they need it. */
-static void slot_reduced(Buckets *b, Slot *s)
-{
-    float *at = b->grads + section_of(b, s->bucket)->at;
-    add_pieces(b, s);
-    if (!is_collected(b, s->bucket))
-        return;
-    if (b->c.wire == WIRE_FP32) {
-        comm_collect_start(b->collect, at, (CommPieces){ s->count, s->at }, sizeof(float), &s->collected);
-        return;
+    const Tier *t = &b->tier[level];
+    const Pieces *p = &s->pieces;
+    const float *own = grads_of(b, s) + p->at[b->place];
+    if (level == b->levels - 1 && is_half(b))
+        op.to_bf16(s->half + p->packed[b->place], own, p->count[b->place]);
+    else if (level == b->levels - 1 && is_packed(b))
+        op.copy(s->packed + p->packed[b->place], own, p->count[b->place]);
+    for (int j = 0; j < t->l.size; j++) {
+        s->to[j] = pieces_run(p, &t->l, j);
+        s->to_at[j] = is_packed(b) ? pieces_at(p, &t->l, j) : p->at[j];
     }
-    op.to_bf16(s->half + s->half_at[b->rank], at + s->at[b->rank], s->count[b->rank]);
-    comm_collect_start(b->collect, s->half, (CommPieces){ s->count, s->half_at }, sizeof(uint16_t), &s->collected);
+    s->ops = 1;
+    comm_collect_start(t->collect, is_half(b) ? (void *)s->half : is_packed(b) ? s->packed : grads_of(b, s), (CommPieces){ s->to, s->to_at },
+                       elem(b), &s->op[0]);
 }
 
-static void slot_end(Buckets *b, Slot *s)
+/* What all ranks have of the sum now lies where it belongs: with bf16 its own piece, too, so that all have the same bits. */
+static void unpack(const Buckets *b, Slot *s)
 {
-    if (b->c.wire == WIRE_BF16)
-        widen(b, s, b->grads + section_of(b, s->bucket)->at);       /* its own piece, too: the same bits on all ranks */
+    const Pieces *p = &s->pieces;
+    float *x = grads_of(b, s);
+    for (int k = 0; k < b->ranks && is_half(b); k++)
+        op.from_bf16(x + p->at[k], s->half + p->packed[k], p->count[k]);
+    if (is_packed(b) && !is_half(b))
+        pieces_unpack(p, b->ranks, x, s->packed);
 }
 
 /* ---- all of them, in order ---- */
 
 static Slot *slot(Buckets *b, int k) { return &b->slot[k % b->ring]; }
 
+/* Bucket k comes to a stage: exchanges level by level, then, where the sum is collected, collections the other way round. */
+static void enter(Buckets *b, int stage, int k)
+{
+    Slot *s = slot(b, k);
+    s->ops = s->arrived = 0;
+    if (stage == 0) {
+        s->bucket = k;
+        pieces_of(&s->pieces, b->z, b->round[k]);
+    } else if (stage <= b->levels) {
+        add_runs(b, s, stage - 1);
+    }
+    if (stage < b->levels)
+        exchange_start(b, s, stage);
+    else if (stage < b->stages && is_collected(b, k))
+        collect_start(b, s, b->stages - 1 - stage);
+    else if (is_collected(b, k))
+        unpack(b, s);
+    b->at[stage]++;
+}
+
 /* Is everything from its first element to the end of the buffer final? */
 static bool is_ready(const Buckets *b, int k) { return b->tail <= section_of(b, k)->first; }
 
 static void start(Buckets *b)
 {
-    for (; b->started < b->n && b->started < b->done + b->ring && is_ready(b, b->started); b->started++)
-        slot_start(b, slot(b, b->started), b->started);
+    while (b->at[0] < b->n && b->at[0] < b->at[b->stages] + b->ring && is_ready(b, b->at[0]))
+        enter(b, 0, b->at[0]);
 }
 
-/* One more bucket is reduced, or has ended; false if neither has come so far.  wait: until one of them has. */
+/* The first bucket of a stage goes on to the next; false if there is none or it is not through.  wait: until it is. */
+static bool advance(Buckets *b, int stage, bool wait)
+{
+    const int k = b->at[stage + 1];
+    if (k == b->at[stage])
+        return false;
+    for (Slot *s = slot(b, k); s->arrived < s->ops; s->arrived++) {
+        if (wait)
+            comm_wait(&s->op[s->arrived]);
+        else if (!comm_test(&s->op[s->arrived]))
+            return false;
+    }
+    enter(b, stage + 1, k);
+    return true;
+}
+
+/* One bucket goes on, if one can.  wait: for the oldest.  Nobody else may be waited for: who waits for a newer one keeps the oldest from
+   those whose ring it fills. */
 static bool progress(Buckets *b, bool wait)
 {
-    if (b->reduced < b->started) {
-        Slot *s = slot(b, b->reduced);
-        for (; s->arrived < b->most; s->arrived++) {
-            if (wait)
-                comm_wait(&s->op[s->arrived]);
-            else if (!comm_test(&s->op[s->arrived]))
-                break;
-        }
-        if (s->arrived == b->most) {
-            s->arrived = 0;
-            slot_reduced(b, s);
-            b->reduced++;
+    for (int stage = b->stages - 1; stage >= 0; stage--)
+        if (advance(b, stage, wait))
             return true;
-        }
-    }
-    if (b->done == b->reduced)
-        return false;
-    Slot *s = slot(b, b->done);
-    if (is_collected(b, b->done)) {
-        if (wait)
-            comm_wait(&s->collected);
-        else if (!comm_test(&s->collected))
-            return false;
-        slot_end(b, s);
-    }
-    b->done++;
-    return true;
+    return false;
 }
 
 static void poll(Buckets *b)
@@ -202,7 +241,7 @@ static void close_leaf(Buckets *b)
 
 void buckets_begin(Buckets *b, int leaf)
 {
-    ASSERT(b->done == b->n && leaf < b->c.leaves);
+    ASSERT(b->at[b->stages] == b->n && leaf < b->c.leaves);
     if (leaf == 0) {
         op.zero(b->grads, b->z->table->grads);
         b->stack.n = 0;
@@ -219,13 +258,13 @@ void buckets_begin(Buckets *b, int leaf)
     memset(b->final, false, (size_t)b->z->table->n);
     b->tail = b->z->table->n;
     if (b->last)
-        b->started = b->reduced = b->done = 0;
+        buckets_at(b, 0);
 }
 
 void buckets_leave(Buckets *b)
 {
-    ASSERT(b->started == b->done);                  /* the last micro-batch's backward starts them, no other */
-    b->started = b->reduced = b->done = b->n;
+    ASSERT(b->at[0] == b->at[b->stages]);           /* the last micro-batch's backward starts them, no other */
+    buckets_at(b, b->n);
     memset(b->final, true, (size_t)b->z->table->n);
 }
 
@@ -235,9 +274,8 @@ void buckets_wait(Buckets *b)
     zero_weights_wait(b->g->coming);
     close_leaf(b);
     b->tail = 0;
-    while (b->done < b->n) {
+    while (b->at[b->stages] < b->n) {
         poll(b);
-        if (b->done < b->n)
-            progress(b, true);
+        progress(b, true);
     }
 }

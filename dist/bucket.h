@@ -9,18 +9,23 @@
  *
  * The gradient of each micro-batch is a leaf of the tree of canon.h.  Leaves of this replica are added up as they become final, tensor
  * by tensor, while they are in cache; then every rank sends every other its piece of the bucket, what lies in that rank's share, adds
- * up the pieces that it got in the tree's order, and (where a section is not owned) sends the sum to all.  Both ways carry as many
- * bytes as a ring or recursive halving does; in one exchange instead of log2 of them, because each further one would have to wait
- * for the next poll; and any number of replicas will do.
+ * up the pieces that it got in the tree's order, and (where a section is not owned) sends the sum to all.  Many replicas do so in the
+ * levels of levels.h: parts of the bucket among a few, parts of their sums among others, and back the other way round.  Any way carries as
+ * many bytes as a ring or recursive halving does; in few exchanges instead of log2 of them, because each waits for the next poll; and
+ * any number of replicas will do.
  *
  *     rank 0  [a0|a1|a2]         a0 b0 c0 -> (a0+b0)+c0          micro-batches 0 1 2 on ranks 0 1 2:
  *     rank 1  [b0|b1|b2]  --->   a1 b1 c1 -> (a1+b1)+c1          the tree over three leaves
  *     rank 2  [c0|c1|c2]         a2 b2 c2 -> (a2+b2)+c2
  *
- * Pieces lie in the flat gradient where they belong, there and back: nothing is packed.
+ * A group's micro-batches are a range; what it cannot add up to one node of the tree goes on as several parts (canon_sums), so the bits
+ * are the tree's whatever the levels.
  *
- * Fast: micro-batches add up where they lie, and the tree's leaves are the replicas; bf16 on the wire rounds pieces to 16 bits, which
- * are added in fp32.
+ * Of one level, pieces lie in the flat gradient where they belong, there and back; of several they are packed once by places, so that
+ * each member's run is one message, and unpacked at the end.
+ *
+ * Fast: micro-batches add up where they lie, and the tree's leaves are the members of each level; bf16 on the wire rounds to 16 bits what
+ * is sent, at each level and on the way back, and all is added in fp32.
  *
  * Afterwards this rank's shares in grads are the sum, and all of a section that is not owned; the rest is undefined.
  *
@@ -32,7 +37,8 @@
  * What order: MPI wants the same order of collectives on all ranks, but a rank may mark its parameters in
  *   another order, or never mark some (no picture in its batch).  So sections start strictly from the last to
  *   the first: one starts when everything from its first element to the end of the buffer is final.
- *   What follows the exchange has a communicator of its own, with the same order.
+ *   Each level has a communicator for each direction, with the same order.  Who waits, waits for the oldest bucket: some rank's ring is
+ *   full until that one is through.
  * Who owns what: from its start until buckets_wait returns a bucket belongs to MPI.
  * What comes before: weights that are still on their way (zero.h).  A rank whose batch did not need some of them has not
  *   waited for them, and another rank may wait for this one to pass them on; so the door's first call waits for all.
@@ -40,7 +46,7 @@
  * Everything is allocated by buckets_open.
  *
  * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2; docs/PARALLEL.md
- * Tests   tests/dist/test_bucket.c, tests/launch/replicas.sh
+ * Tests   tests/dist/test_bucket.c (by hand on 6, 8 and 12 ranks, too: all their levels), tests/launch/replicas.sh
  */
 #pragma once
 #include "dist/zero.h"
@@ -70,14 +76,16 @@ void     buckets_leave(Buckets *b);
    for all: grads is the sum over dp.  Collective over dp. */
 void     buckets_wait(Buckets *b);
 
-/* Bytes of a bucket (and of what else goes at once) among so many replicas: a few MB stay in cache, and pieces of 64 KiB are large
-   enough for a network: what a message costs is little beside its bytes. */
-static inline int64_t bucket_size(int replicas) { return max64(2 << 20, (int64_t)replicas << 16); }
+/* Bytes of a bucket (and of what else goes at once) among replicas in such levels: a few MB stay in cache, and messages of 128 KiB are
+   large enough for a network: what each costs is little beside its bytes. */
+static inline int64_t bucket_size(const Levels *v) { return max64(2 << 20, (int64_t)levels_messages(v) << 17); }
 /* Can MPI's ints count the pieces of so many ranks?  Else buckets_open ends the program.  Local, without MPI. */
 bool     buckets_count(const Zero *z, const BucketConf *c);
 /* Memory that buckets_open takes, in bytes; bytes that z's rank sends in a step, 0 if it is alone.  Local, without MPI: asvr plan
    asks, too. */
 size_t   buckets_memory(const Zero *z, const BucketConf *c);
 int64_t  buckets_bytes(const Zero *z, const BucketConf *c);
-/* Buckets under way at most.  Local, without MPI. */
-int      buckets_ring(const Zero *z, const BucketConf *c);
+/* A level of the exchange: what a rank brings to it (nodes of the tree), and all of its group. */
+typedef struct { Level l; int parts, slots; } BucketLevel;
+/* Buckets under way at most; level <- those of z.  Local, without MPI. */
+int      buckets_ring(const Zero *z, const BucketConf *c, BucketLevel level[LEVELS]);

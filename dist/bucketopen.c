@@ -5,26 +5,35 @@
 
 #include "dist/bucketslot.h"
 
-/* Under way at once: a decoder block's gradients, which become final within a short time, are about a sixteenth of a small model's; of a
-   large one this much must do. */
-enum { LEAST = 8, SHARE = 16, MOST_BYTES = 512 << 20 };
-
 static bool canonical(const Buckets *b) { return b->c.reduction == REDUCE_CANONICAL; }
-/* Leaves of the tree that a replica has: with the fast reduction its sum is one. */
-static int64_t leaves(const BucketConf *c) { return c->reduction == REDUCE_CANONICAL ? c->leaves : 1; }
+
+/* What member j brings to a level: nodes of the tree; with the fast reduction one sum, a leaf. */
+static CanonStack nodes_of(const Buckets *b, const Level *l, int j)
+{
+    const int64_t leaves = (int64_t)l->stride * b->c.leaves;
+    return canonical(b) ? canon_parts((l->block + j) * leaves, leaves) : canon_parts(j, 1);
+}
+
+static void layout_tier(Arena *a, Tier *t)
+{
+    t->parts_of = TAKE(a, int, t->l.size);   t->first_slot = TAKE(a, int, t->l.size);
+    t->first = TAKE(a, int, t->sums + 1);    t->add = TAKE(a, Addition, t->slots);
+}
 
 static void layout_slot(const Buckets *b, Arena *a, Slot *s)
 {
     const bool half = b->c.wire == WIRE_BF16;
-    const int64_t r = b->ranks, most = b->most;
-    s->count = TAKE(a, int, r);            s->at      = TAKE(a, int, r);
-    s->to    = TAKE(a, int, most * r);     s->from    = TAKE(a, int, most * r);
-    s->from_at = TAKE(a, int, most * r);   s->op      = TAKE(a, CommOp, most);
-    s->x     = TAKE(a, float *, b->slots);
-    s->recv  = TAKE(a, float, b->slots * b->piece);
-    s->half  = half ? TAKE(a, uint16_t, r * b->piece) : NULL;
-    s->half_at = half ? TAKE(a, int, r) : NULL;
-    s->half_recv = half ? TAKE(a, uint16_t, r * b->piece) : NULL;
+    const int64_t all = (int64_t)b->most * b->widest;
+    s->pieces = pieces_take(a, b->ranks);
+    s->to   = TAKE(a, int, all);   s->to_at   = TAKE(a, int, all);
+    s->from = TAKE(a, int, all);   s->from_at = TAKE(a, int, all);
+    s->op   = TAKE(a, CommOp, b->most);
+    s->x    = TAKE(a, float *, b->slots);
+    s->packed = b->levels > 1 && !half ? TAKE(a, float, b->tier[0].parts * b->elements) : NULL;
+    for (int i = 0; i < b->levels; i++)
+        s->box[i] = TAKE(a, float, b->tier[i].slots * b->tier[i].piece);
+    s->half    = half ? TAKE(a, uint16_t, b->elements) : NULL;
+    s->half_in = half ? TAKE(a, uint16_t, b->elements) : NULL;
 }
 
 static void layout(Buckets *b)
@@ -40,9 +49,8 @@ static void layout(Buckets *b)
     if (b->ranks == 1)
         return;
     b->round = TAKE(a, Round, b->n);
-    b->parts_of = TAKE(a, int, b->ranks);
-    b->first_slot = TAKE(a, int, b->ranks);
-    b->add = TAKE(a, Addition, b->slots);
+    for (int i = 0; i < b->levels; i++)
+        layout_tier(a, &b->tier[i]);
     b->slot = TAKE(a, Slot, b->ring);
     Slot measured;
     for (int k = 0; k < b->ring; k++)
@@ -59,9 +67,31 @@ static int list_rounds(Buckets *b, Round *out)
         for (int k = 0; k < rounds; k++, n++)
             if (out)
                 out[n] = (Round){ s, k * each, each };
-        b->piece = max64(b->piece, each);
+        b->elements = max64(b->elements, each * b->ranks);
     }
     return n;
+}
+
+static void measure_tier(Buckets *b, int i)
+{
+    Tier *t = &b->tier[i];
+    const Levels *v = &b->z->levels;
+    t->l = levels_at(v, i, b->rank);
+    for (int j = 0; j < t->l.size; j++) {
+        const int n = nodes_of(b, &t->l, j).n;
+        t->parts = j == t->l.member ? n : t->parts;
+        t->most = n > t->most ? n : t->most;
+        t->slots += n;
+    }
+    t->sums = 1;
+    if (i < v->n - 1) {
+        const Level next = levels_at(v, i + 1, b->rank);
+        t->sums = nodes_of(b, &next, next.member).n;
+    }
+    t->piece = b->elements / b->ranks * t->l.run;
+    b->most = t->most > b->most ? t->most : b->most;
+    b->slots = t->slots > b->slots ? t->slots : b->slots;
+    b->widest = t->l.size > b->widest ? t->l.size : b->widest;
 }
 
 /* False: more ranks than MPI's ints can count pieces for. */
@@ -69,23 +99,21 @@ static bool counts(Buckets *b, const Zero *z, const BucketConf *c)
 {
     CHECK(c->bytes > 0, "a bucket of %lld bytes", (long long)c->bytes);
     CHECK(c->wire == WIRE_FP32 || c->reduction == REDUCE_FAST, "bf16 on the wire goes with the fast reduction");
-    *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .arena.name = "buckets" };
+    *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .levels = z->levels.n, .stages = 2 * z->levels.n, .arena.name = "buckets" };
     if (c->bytes > INT_MAX)
         return false;
     b->depth = canonical(b) ? canon_waiting((int64_t)z->rank * c->leaves, c->leaves) : 0;
-    b->parts = b->most = 1;
     if (z->ranks == 1)
         return true;
     b->n = list_rounds(b, NULL);
-    const int64_t bytes = min64(MOST_BYTES, z->table->grads * (int64_t)sizeof(float) / SHARE);
-    b->ring = (int)max64(1, min64(b->n, max64(LEAST, ceil_div(bytes, c->bytes))));
-    for (int r = 0; r < z->ranks; r++) {
-        const int parts = canon_parts(r * leaves(c), leaves(c)).n;
-        b->parts = r == z->rank ? parts : b->parts;
-        b->most = parts > b->most ? parts : b->most;
-        b->slots += parts;
+    b->ring = zero_ring(b->n, 8, z->table->grads * (int64_t)sizeof(float), c->bytes);
+    bool ok = b->elements <= INT_MAX;
+    for (int i = 0; i < b->levels; i++) {
+        measure_tier(b, i);
+        ok &= b->tier[i].slots * b->tier[i].piece <= INT_MAX;
     }
-    return b->slots * b->piece <= INT_MAX;
+    b->place = b->tier[b->levels - 1].l.first + b->tier[b->levels - 1].l.member;
+    return ok;
 }
 
 static void measure(Buckets *b, const Zero *z, const BucketConf *c)
@@ -99,28 +127,44 @@ bool buckets_count(const Zero *z, const BucketConf *c)
     return counts(&b, z, c);
 }
 
-int buckets_ring(const Zero *z, const BucketConf *c)
+int buckets_ring(const Zero *z, const BucketConf *c, BucketLevel level[LEVELS])
 {
     Buckets b;
     measure(&b, z, c);
+    for (int i = 0; i < b.levels; i++)
+        level[i] = (BucketLevel){ b.tier[i].l, b.tier[i].parts, b.tier[i].slots };
     return b.ring;
 }
 
-/* The order of additions over all parts of all replicas. */
-static void order(Buckets *b)
+/* Which parts a level's sums are of, and the order of their additions. */
+static void order(const Buckets *b, Tier *t)
 {
-    CanonNode *node = calloc((size_t)b->slots, sizeof *node);
-    CHECK(node, "no memory for the parts of %d replicas", b->ranks);
-    int n = 0;
-    for (int r = 0; r < b->ranks; r++) {
-        const CanonStack s = canon_parts(r * leaves(&b->c), leaves(&b->c));
-        b->parts_of[r] = s.n;
-        b->first_slot[r] = n;
+    CanonNode *node = calloc((size_t)t->slots, sizeof *node);
+    int first[CANON_NODES + 1] = { 0, t->slots }, n = 0;
+    CHECK(node, "no memory for the parts of %d replicas", t->l.size);
+    for (int j = 0; j < t->l.size; j++) {
+        const CanonStack s = nodes_of(b, &t->l, j);
+        t->parts_of[j] = s.n;
+        t->first_slot[j] = n;
         memcpy(node + n, s.node, (size_t)s.n * sizeof *node);
         n += s.n;
     }
-    canon_additions(b->add, node, n);
+    if (t->l.stride * t->l.size < b->ranks && canonical(b))
+        t->sums = canon_sums(node, n, first);       /* as measured */
+    memcpy(t->first, first, (size_t)(t->sums + 1) * sizeof *first);
+    for (int k = 0; k < t->sums; k++)
+        canon_additions(t->add + first[k] - k, node + first[k], first[k + 1] - first[k]);
     free(node);
+}
+
+static void open_tier(const Buckets *b, Tier *t)
+{
+    order(b, t);
+    MPI_Comm *const both[] = { &t->exchange, &t->collect };
+    for (int k = 0; k < 2; k++) {
+        *both[k] = comm_split(b->g->dp, t->l.group, t->l.member);
+        comm_axis(*both[k], AXIS_DP);
+    }
 }
 
 Buckets *buckets_open(const Zero *z, float *grads, const Grid *g, const BucketConf *c)
@@ -133,22 +177,21 @@ Buckets *buckets_open(const Zero *z, float *grads, const Grid *g, const BucketCo
     layout(b);
     b->grads = grads;
     b->g = g;
-    b->dp = g->dp;
-    b->collect = comm_split(g->dp, 0, g->dp_rank);
-    comm_axis(b->collect, AXIS_DP);
-    if (b->ranks > 1) {
-        list_rounds(b, b->round);
-        order(b);
-    }
-    b->started = b->reduced = b->done = b->n;
+    for (int i = 0; i < b->levels; i++)
+        open_tier(b, &b->tier[i]);
+    list_rounds(b, b->round);
+    buckets_at(b, b->n);
     memset(b->final, true, (size_t)z->table->n);    /* a mark before the first begin is a bug */
     return b;
 }
 
 void buckets_close(Buckets *b)
 {
-    ASSERT(b->done == b->n);
-    comm_free(&b->collect);
+    ASSERT(b->at[b->stages] == b->n);
+    for (int i = 0; i < b->levels; i++) {
+        comm_free(&b->tier[i].exchange);
+        comm_free(&b->tier[i].collect);
+    }
     arena_free(&b->arena);
     free(b);
 }
@@ -161,18 +204,26 @@ size_t buckets_memory(const Zero *z, const BucketConf *c)
     return b.arena.size;
 }
 
+/* Elements of the shares at so many places. */
+static int64_t shares(const Zero *z, const Section *s, int place, int n)
+{
+    int64_t sum = 0;
+    for (int k = place; k < place + n; k++)
+        sum += zero_share(s, z->owner[k]).n;
+    return sum;
+}
+
 int64_t buckets_bytes(const Zero *z, const BucketConf *c)
 {
     Buckets b;
-    int64_t all = 0, mine = 0, shared = 0;          /* elements: of all sections; of this rank's shares; of those that all get */
-    if (z->ranks == 1)
-        return 0;
+    int64_t sent = 0;                               /* elements */
     measure(&b, z, c);
-    for (int s = 0; s < z->sections; s++) {
-        const int64_t n = zero_share(&z->section[s], z->rank).n;
-        all += z->section[s].n;
-        mine += n;
-        shared += z->section[s].owned ? 0 : n;
-    }
-    return (c->wire == WIRE_BF16 ? 2 : 4) * (b.parts * (all - mine) + (b.ranks - 1) * shared);
+    for (int i = 0; i < b.levels; i++)
+        for (int k = 0; k < z->sections; k++) {
+            const Level *l = &b.tier[i].l;
+            const Section *s = &z->section[k];
+            const int64_t mine = shares(z, s, l->first + l->member * l->run, l->run);
+            sent += b.tier[i].parts * (shares(z, s, l->first, l->size * l->run) - mine) + (s->owned ? 0 : (l->size - 1) * mine);
+        }
+    return (c->wire == WIRE_BF16 ? 2 : 4) * sent;
 }

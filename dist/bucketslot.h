@@ -1,5 +1,5 @@
 /*
- * bucketslot.h -- what bucket.c keeps: the buckets, and those that are under way
+ * bucketslot.h -- what bucket.c keeps: the levels of the exchange, the buckets, and those that are under way
  *
  * Private to bucket.c and bucketopen.c.
  */
@@ -8,44 +8,62 @@
 #include "dist/bucket.h"
 #include "dist/canon.h"
 
+/* A level as this rank's group has it: parts are what a member cannot add up further by itself, sums what the group cannot. */
+typedef struct {
+    Level    l;
+    MPI_Comm exchange, collect;
+    int      parts, most, slots;        /* mine; of the member with most; of all members */
+    int     *parts_of, *first_slot;     /* (size) */
+    int      sums;                      /* the parts of the next level; of the last one: 1 */
+    int     *first;                     /* (sums + 1) sum k is of the slots first[k] .. first[k + 1] - 1 */
+    Addition *add;                      /* (slots) of sum k from first[k] - k on */
+    int64_t  piece;                     /* elements of the largest run of places */
+} Tier;
+
 /* One bucket under way. */
 typedef struct {
     int      bucket;
-    int64_t  total;                 /* its elements */
-    int     *count, *at;            /* (ranks) the pieces, in the section */
-    int     *half_at;               /* (ranks) the same one behind the other; with bf16 */
-    int     *to, *from, *from_at;   /* (parts, ranks) what is sent and received of each part, and where it goes */
-    float   *recv;                  /* (slots, piece) what came, by part; with bf16 one piece */
-    uint16_t *half, *half_recv;     /* (ranks, piece) bf16 on the wire */
-    float  **x;                     /* (slots) this rank's piece of every part of every rank */
-    CommOp  *op, collected;         /* (most) */
-    int      arrived;               /* parts that have */
+    Pieces   pieces;                    /* by places */
+    int     *to, *to_at, *from, *from_at;   /* (parts, members) of the collectives of its stage */
+    float   *packed;                    /* (parts, elements) with several levels: what goes to the first; what comes back */
+    float   *box[LEVELS];               /* (slots, piece) what came at a level, by part; then its sums, each in its first slot */
+    uint16_t *half, *half_in;           /* (elements), (slots, piece) bf16 on the wire */
+    float  **x;                         /* (slots) this rank's run of every part of every member */
+    CommOp  *op;                        /* (most) */
+    int      ops, arrived;              /* of its stage: so many, so many of them have */
 } Slot;
+
+enum { STAGES = 2 * LEVELS };           /* there, level by level, and back */
 
 struct Buckets {
     BucketConf c;
     const Zero *z;
     float   *grads;
     const Grid *g;
-    MPI_Comm dp, collect;
     int      ranks, rank;
-    int64_t  piece;                 /* elements of the largest piece */
-    int      n;                     /* buckets; 0 with one rank */
-    Round   *round;                 /* (n) in the order in which they start: from the end of the buffer */
-    int      started, reduced, done;    /* done <= reduced <= started <= n, started - done <= ring */
-    int      tail;                  /* the params [tail, table->n) are final or frozen */
-    bool    *final;                 /* (table->n) */
+    int      levels, place;             /* place: of this rank's share */
+    Tier     tier[LEVELS];
+    int      most, widest, slots;       /* the most of any level: parts, members, slots */
+    int64_t  elements;                  /* of the largest bucket */
+    int      n;                         /* buckets; 0 with one rank */
+    Round   *round;                     /* (n) in the order in which they start: from the end of the buffer */
+    int      stages, at[STAGES + 1];    /* so many buckets have come to a stage, in order; at[stages]: have ended */
+    int      tail;                      /* the params [tail, table->n) are final or frozen */
+    bool    *final;                     /* (table->n) */
     /* This replica's micro-batches: sums that wait for their sibling; the newest is in grads. */
     CanonStack stack;
-    int      depth;                 /* buffers */
-    float  **waiting;               /* (depth) each (table->grads) */
-    int      merges, below;         /* of the present one: with waiting [below, below + merges) */
+    int      depth;                     /* buffers */
+    float  **waiting;                   /* (depth) each (table->grads) */
+    int      merges, below;             /* of the present one: with waiting [below, below + merges) */
     bool     last;
-    /* All replicas': parts are what a replica cannot add up further by itself. */
-    int      parts, most, slots;    /* mine; of the rank with most; of all ranks */
-    int     *parts_of, *first_slot; /* (ranks) */
-    Addition *add;                  /* (slots - 1) */
     int      ring;
-    Slot    *slot;                  /* (ring) */
+    Slot    *slot;                      /* (ring) */
     Arena    arena;
 };
+
+/* So many have come to every stage: none is under way. */
+static inline void buckets_at(Buckets *b, int n)
+{
+    for (int k = 0; k <= STAGES; k++)
+        b->at[k] = n;
+}

@@ -34,6 +34,16 @@ int canon_waiting(int64_t first, int64_t n)
     return most;
 }
 
+int canon_sums(const CanonNode *node, int n, int *first)
+{
+    CanonStack s = { 0 };
+    for (int i = 0; i < n; i++)
+        if (canon_push(&s, node[i]) == 0)
+            first[s.n - 1] = i;
+    first[s.n] = n;
+    return s.n;
+}
+
 void canon_additions(Addition *add, const CanonNode *node, int n)
 {
     CanonStack s = { 0 };

@@ -37,6 +37,9 @@ CanonStack canon_parts(int64_t first, int64_t n);
 /* How many nodes wait, at most, while one of the micro-batches [first, first + n) is computed: buffers of that many gradients. */
 int canon_waiting(int64_t first, int64_t n);
 
+/* Which of n neighbouring nodes, in the order of their micro-batches, add up to one: sum k is of the nodes first[k] .. first[k + 1] - 1.
+   first (CANON_NODES + 1); returns the number of sums. */
+int canon_sums(const CanonNode *node, int n, int *first);
 /* The n - 1 additions that leave in slot 0 the sum of all nodes, which lie in slots 0 .. n-1 in the order of their
-   micro-batches and together are all of a step's. */
+   micro-batches and together are one node (canon_sums) or all of a step's. */
 void canon_additions(Addition *add, const CanonNode *node, int n);

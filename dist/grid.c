@@ -4,6 +4,18 @@
 
 #include "dist/comm.h"
 
+/* How many replicas lie on a node; 1 where nodes have different numbers of them, or they are no neighbours. */
+static int near_of(const Grid *g)
+{
+    MPI_Comm near = comm_split_node(g->dp);
+    const int n = comm_size(near), most = comm_agree(g->world, n);
+    int first = g->dp_rank;
+    comm_bcast(near, &first, sizeof first, 0);
+    const bool odd = n != most || first % n || g->dp_rank != first + comm_rank(near);
+    comm_free(&near);
+    return comm_agree(g->world, odd) ? 1 : n;
+}
+
 void grid_open(Grid *g, MPI_Comm world, int tp)
 {
     g->coming = NULL;
@@ -29,6 +41,7 @@ void grid_open(Grid *g, MPI_Comm world, int tp)
     MPI_Comm near = comm_split_node(g->tp);
     g->tp_apart = comm_agree(g->world, comm_size(near) < tp);
     comm_free(&near);
+    g->levels = levels_of(g->dp_size, near_of(g));
 }
 
 void grid_close(Grid *g)

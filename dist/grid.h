@@ -13,12 +13,15 @@
 #include <mpi.h>
 #include <stdbool.h>
 
+#include "dist/levels.h"
+
 typedef struct {
     MPI_Comm world, dp, tp, node;                  /* own communicators: no message of others strays in */
     MPI_Comm tp_collect;                           /* tp again: what is started there has an order of its own (tp.h) */
     int rank, size, dp_rank, dp_size, tp_rank, tp_size, node_rank, node_size;
     bool tp_apart;                                 /* some tp group lies on several nodes: each block's sums cross the network */
     struct TpSums *sums;                           /* over tp, under way (tp.h), or NULL */
+    Levels levels;                                 /* of replicas: first those of a node, where all nodes have as many, neighbours */
     struct ZeroWeights *coming;                    /* weights under way between replicas (zero.h), or NULL */
 } Grid;
 

@@ -55,7 +55,7 @@ void optim_measure(Optim *o, const Params *t, int dp_rank, int dp_size, const Op
 {
     *o = (Optim){ .table = t, .muon = muons(t, s->kind), .setup = *s,
                   .arena.name = "optimizer state" };
-    zero_open(&o->zero, t, dp_rank, dp_size, &(ZeroConf){ s->zero1, o->muon, s->bytes });
+    zero_open(&o->zero, t, dp_rank, dp_size, &(ZeroConf){ s->zero1, o->muon, s->bytes, s->levels });
     layout(o);
 }
 

@@ -32,6 +32,7 @@ typedef struct {
     int  kind;                 /* OPTIM_... */
     bool zero1, canonical;     /* parallel.zero = 1; parallel.reduction */
     int64_t bytes;             /* that replicas exchange at once (bucket.h) */
+    Levels levels;             /* and in which levels; none: all at once */
 } OptimSetup;
 
 typedef struct {

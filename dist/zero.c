@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "core/ops.h"
+
 /* ---- the cut ---- */
 
 typedef struct { bool owned, state, muon; } Kind;
@@ -31,10 +33,14 @@ static void close_section(Section *s, const Params *t, int ranks)
 void zero_open(Zero *z, const Params *t, int dp_rank, int dp_size, const ZeroConf *c)
 {
     const int64_t most = c->bytes / (int64_t)sizeof(float);
-    *z = (Zero){ .table = t, .ranks = dp_size, .rank = dp_rank };
+    *z = (Zero){ .table = t, .ranks = dp_size, .rank = dp_rank, .levels = c->levels.n ? c->levels : levels_one(dp_size) };
+    ASSERT(z->levels.replicas == dp_size);
     z->section = calloc((size_t)t->n + 1, sizeof *z->section);
     z->of = calloc((size_t)t->n + 1, sizeof *z->of);
-    CHECK(z->section && z->of, "no memory for the sections of %d tensors", t->n);
+    z->owner = calloc((size_t)dp_size, sizeof *z->owner);
+    CHECK(z->section && z->of && z->owner, "no memory for the sections of %d tensors and the shares of %d replicas", t->n, dp_size);
+    for (int place = 0; place < dp_size; place++)
+        z->owner[place] = levels_owner(&z->levels, place);
     for (int i = 0; i < t->n; i++) {
         const Param *p = &t->p[i];
         const Kind k = kind_of(p, i, c);
@@ -56,6 +62,7 @@ void zero_close(Zero *z)
 {
     free(z->section);
     free(z->of);
+    free(z->owner);
     *z = (Zero){ 0 };
 }
 
@@ -107,14 +114,34 @@ int zero_rounds(const Section *s, int ranks, int64_t bytes, int64_t *n)
     return (int)ceil_div(s->each, *n);
 }
 
-int64_t zero_round_pieces(const Section *s, int ranks, Round r, int *count, int *at)
+/* A decoder block's gradients, which become final within a short time, and its weights are about a sixteenth of a small model's; of a large
+   one this much must do. */
+int zero_ring(int rounds, int least, int64_t all, int64_t bytes)
 {
-    int64_t total = 0;
-    for (int k = 0; k < ranks; k++) {
-        const Range piece = zero_piece(s, k, r.from, r.n);
-        count[k] = (int)piece.n;
-        at[k] = piece.n ? (int)(piece.at - s->at) : 0;
-        total += piece.n;
+    enum { SHARE = 16, MOST_BYTES = 512 << 20 };
+    const int64_t n = ceil_div(min64(MOST_BYTES, all / SHARE), bytes);
+    return (int)max64(1, min64(rounds, max64(least, n)));
+}
+
+Pieces pieces_take(Arena *a, int ranks)
+{
+    return (Pieces){ TAKE(a, int, ranks), TAKE(a, int, ranks), TAKE(a, int, ranks + 1) };
+}
+
+void pieces_of(const Pieces *p, const Zero *z, Round r)
+{
+    const Section *s = &z->section[r.section];
+    p->packed[0] = 0;
+    for (int k = 0; k < z->ranks; k++) {
+        const Range piece = zero_piece(s, z->owner[k], r.from, r.n);
+        p->count[k] = (int)piece.n;
+        p->at[k] = piece.n ? (int)(piece.at - s->at) : 0;
+        p->packed[k + 1] = p->packed[k] + p->count[k];
     }
-    return total;
+}
+
+void pieces_unpack(const Pieces *p, int ranks, float *section, const float *packed)
+{
+    for (int k = 0; k < ranks; k++)
+        op.copy(section + p->at[k], packed + p->packed[k], p->count[k]);
 }

@@ -21,8 +21,9 @@
  *
  * DESIGN (of the weights' way back)
  * In pieces of some MB: the first layers are there first.  Polling: nobody but us makes MPI move; each call of zero_weights_need looks
- *   what has come.  Order: pieces start and end from the first section to the last, on a communicator of their own, so that they
- *   cannot cross the gradients' collectives.  In place: what others send goes where it belongs; there is no buffer.
+ *   what has come.  Order: pieces start and end from the first section to the last, on communicators of their own, one a level (levels.h),
+ *   so that they cannot cross the gradients' collectives.  Of one level what others send goes where it belongs; of several it is
+ *   gathered in a buffer by places, the last level first, and put where it belongs at the end.
  *
  * Source  ZeRO, arXiv:1910.02054, section 5 (stage 1); docs/PARALLEL.md
  * Tests   tests/dist/test_zero.c
@@ -32,6 +33,7 @@
 #include "core/param.h"
 #include "dist/comm.h"
 #include "dist/grid.h"
+#include "dist/levels.h"
 
 enum { GRAIN = 256 };
 
@@ -53,12 +55,15 @@ typedef struct {
     Section *section;              /* in the order of the table */
     int     *of;                   /* (n) a tensor's section; -1: it is frozen */
     bool     any;                  /* some section is owned and there are others to give it to */
+    Levels   levels;               /* in which the replicas exchange */
+    int     *owner;                /* (ranks) of the share at each place (levels.h) */
 } Zero;
 
 typedef struct {
     bool    zero1;                 /* parallel.zero = 1 */
     const bool *muon;              /* (n) which tensors Muon has, or NULL: none */
     int64_t bytes;                 /* of a section of small tensors, at most */
+    Levels  levels;                /* of dp_size replicas; none: all at once */
 } ZeroConf;
 
 /* The cut, for any grid and without MPI: asvr plan asks, too.  Local. */
@@ -98,6 +103,7 @@ void   zero_weights_wait(ZeroWeights *w);
 double zero_weights_waited(ZeroWeights *w);        /* seconds since the last call of this */
 int64_t zero_weights_bytes(const Zero *z);         /* that this rank sends in a step.  Local, without MPI */
 size_t  zero_weights_memory(const Zero *z, int64_t bytes);      /* that zero_weights_open takes.  Local, without MPI */
+int     zero_weights_ring(const Zero *z, int64_t bytes);        /* rounds under way at most.  Local, without MPI */
 
 /* ---- sections in rounds: what of every share goes at once ---- */
 
@@ -105,5 +111,16 @@ typedef struct { int section; int64_t from, n; } Round;        /* elements [from
 
 /* How many rounds a section takes so that all ranks' pieces of one are `bytes` at most, or 64 a rank; n: elements of each, but the last. */
 int   zero_rounds(const Section *s, int ranks, int64_t bytes, int64_t *n);
-/* Where the pieces of a round lie, from the section's first element; returns their elements.  count, at (ranks). */
-int64_t zero_round_pieces(const Section *s, int ranks, Round r, int *count, int *at);
+/* How many rounds of `bytes` may be under way at once, of a buffer of `all` bytes. */
+int   zero_ring(int rounds, int least, int64_t all, int64_t bytes);
+
+/* The pieces of a round, by places: their elements, where they lie from the section's first element, and where they lie one behind the
+   other; packed[ranks] is all elements. */
+typedef struct { int *count, *at, *packed; } Pieces;
+Pieces pieces_take(Arena *a, int ranks);
+void   pieces_of(const Pieces *p, const Zero *z, Round r);
+/* The run of places that goes to member j of a level: its elements, and its first one packed. */
+static inline int pieces_at(const Pieces *p, const Level *l, int j) { return p->packed[l->first + j * l->run]; }
+static inline int pieces_run(const Pieces *p, const Level *l, int j) { return pieces_at(p, l, j + 1) - pieces_at(p, l, j); }
+/* Back: what is packed goes where it belongs. */
+void   pieces_unpack(const Pieces *p, int ranks, float *section, const float *packed);

@@ -69,7 +69,7 @@ static void step(Run *r, const Synthetic *s, Buckets *b, Times *t)
     Model *m = &r->model;
     const OptimConf conf = { .lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = (float)r->c->train.clip,
                              .muon_lr = 1e-5f, .momentum = 0.95f };
-    const int leaves = run_buckets(r->c, r->grid.dp_size).leaves;
+    const int leaves = run_buckets(r->c, &r->grid.levels).leaves;
     const Phase began = phase();
     CommCount before[AXES];
     StepState state = { 0 };
@@ -103,7 +103,7 @@ static void step(Run *r, const Synthetic *s, Buckets *b, Times *t)
 static double print_reduction(Run *r, const Synthetic *s)
 {
     enum { THIS, OTHER, NONE, WAYS };
-    BucketConf conf = run_buckets(r->c, r->grid.dp_size);
+    BucketConf conf = run_buckets(r->c, &r->grid.levels);
     Times t[WAYS] = { 0 };
     Zero alone;
     double slowest[WAYS];
@@ -115,7 +115,7 @@ static double print_reduction(Run *r, const Synthetic *s)
     zero_open(&alone, &r->model.table, 0, 1, &(ZeroConf){ 0 });
     Buckets *b[WAYS] = { r->buckets, buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf),
                          buckets_open(&alone, r->model.grads, &r->grid, &(BucketConf){ .leaves = conf.leaves, .bytes = conf.bytes,
-                                      .reduction = run_buckets(r->c, 1).reduction }) };
+                                      .reduction = r->c->parallel.reduction }) };
     for (int i = 0; i < WAYS * (1 + turns); i++) {
         if (i == WAYS)
             memset(t, 0, sizeof t);                        /* the first turn warms up */
@@ -192,7 +192,7 @@ static bool print_loader(Run *r, double *rate, Err *e)
 /* What lies in the arenas of rank 0, by class, in MiB. */
 static void print_memory(const Run *r, double base, double peak)
 {
-    const BucketConf conf = run_buckets(r->c, r->grid.dp_size);
+    const BucketConf conf = run_buckets(r->c, &r->grid.levels);
     const Model *m = &r->model;
     const double mib = 1 << 20, buckets = (double)buckets_memory(&r->optim.zero, &conf);
     size_t coming, muon;
@@ -260,13 +260,13 @@ static bool open_all(Run *r, Synthetic *s, Err *e)
 {
     const Config *c = r->c;
     const RunShape shape = synthetic_shape(c);
-    const BucketConf conf = run_buckets(c, r->grid.dp_size);
+    const BucketConf conf = run_buckets(c, &r->grid.levels);
     if (c->train.stage < STAGE_PRETRAIN)
         return err_set(e, EXIT_CONFIG, "train.stage", "", "bench measures the stages pretrain and instruct");
     if (!run_model(r, &shape, e))
         return false;
     model_init(&r->model);
-    const OptimSetup setup = run_optim(c, r->grid.dp_size);
+    const OptimSetup setup = run_optim(c, &r->grid.levels);
     optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &setup);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     synthetic_open(s, c, r->model.w.vision.P, r->grid.dp_rank);

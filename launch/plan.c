@@ -356,7 +356,7 @@ static bool plan(const Config *c, Err *e)
         return plan_nodes(c, c->plan.rates[0] ? &rates : NULL, e);
     if (!divides(c, &conf, e))
         return false;
-    if (!plan_rank(&alone, c, &conf, 1, 1) || !plan_rank(&r, c, &conf, c->plan.replicas, c->parallel.tp)) {
+    if (!plan_rank(&alone, c, &conf, 1, 1, 1) || !plan_rank(&r, c, &conf, c->plan.replicas, c->plan.replicas, c->parallel.tp)) {
         err_got(e, "\"%.200s\"", conf.trainable);
         err_expected(e, "parts of this stage's model, e.g. \"projector,decoder\"");
         err_set(e, EXIT_CONFIG, "train.trainable", "", "train.trainable names a part that the model does not have");

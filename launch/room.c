@@ -190,7 +190,7 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
     static Optim o;
     const Config *c = r->c;
     ModelConf small = *conf;
-    BucketConf b = run_buckets(c, r->grid.dp_size);
+    BucketConf b = run_buckets(c, &r->grid.levels);
     Tp tp = r->tp;
     small.max_images = conf->max_images / conf->micro_batch * s->micro_batch;
     small.micro_batch = s->micro_batch;
@@ -201,7 +201,7 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
         s->bytes = s->tape + (double)m.weight_arena.size + (double)m.grad_arena.size;
         if (conf->train && !conf->bare) {
             size_t coming, muon;
-            const OptimSetup setup = run_optim(c, r->grid.dp_size);
+            const OptimSetup setup = run_optim(c, &r->grid.levels);
             optim_measure(&o, &m.table, r->grid.dp_rank, r->grid.dp_size, &setup);
             optim_memory(&o, &coming, &muon);
             s->bytes += (double)(o.arena.size + coming + muon + buckets_memory(&o.zero, &b));

@@ -247,15 +247,15 @@ bool run_codes_match(const Run *r, Err *e)
     return run_agree(r, e);
 }
 
-BucketConf run_buckets(const Config *c, int replicas)
+BucketConf run_buckets(const Config *c, const Levels *v)
 {
-    return (BucketConf){ .reduction = c->parallel.reduction, .wire = c->parallel.wire, .bytes = bucket_size(replicas),
-                         .leaves = (int)ceil_div(c->train.global_batch, (int64_t)c->train.micro_batch * replicas) };
+    return (BucketConf){ .reduction = c->parallel.reduction, .wire = c->parallel.wire, .bytes = bucket_size(v),
+                         .leaves = (int)ceil_div(c->train.global_batch, (int64_t)c->train.micro_batch * v->replicas) };
 }
 
-OptimSetup run_optim(const Config *c, int replicas)
+OptimSetup run_optim(const Config *c, const Levels *v)
 {
-    return (OptimSetup){ .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .bytes = bucket_size(replicas),
+    return (OptimSetup){ .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .bytes = bucket_size(v), .levels = *v,
                          .canonical = c->parallel.reduction == REDUCE_CANONICAL };
 }
 

@@ -118,9 +118,9 @@ bool run_codes_match(const Run *r, Err *e);
 /* Names the codebooks of one kind; 0 if the model has none. */
 uint64_t run_codes_model(const Run *r, int branch);
 
-/* How gradients are added up on so many replicas, and what is done with them.  Local. */
-BucketConf run_buckets(const Config *c, int replicas);
-OptimSetup run_optim(const Config *c, int replicas);
+/* How gradients are added up among replicas that exchange in such levels, and what is done with them.  Local. */
+BucketConf run_buckets(const Config *c, const Levels *v);
+OptimSetup run_optim(const Config *c, const Levels *v);
 
 /* Flops per second of this rank's sgemm, milliseconds: RUN_SGEMM^3, of more than two threads more rows; in run_sgemm_room floats, or own memory. */
 enum { RUN_SGEMM = 512 };

@@ -123,7 +123,7 @@ bool step_open(Run *r, Err *e)
     const RunShape shape = run_shape(r, true);
     if (!run_model(r, &shape, e))
         return false;
-    const OptimSetup setup = run_optim(c, r->grid.dp_size);
+    const OptimSetup setup = run_optim(c, &r->grid.levels);
     optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &setup);
     if (!count_steps(r, e))
         return false;
@@ -142,7 +142,7 @@ bool step_open(Run *r, Err *e)
         rundir_whole(r, e);
     if (!run_agree(r, e))
         return false;
-    const BucketConf conf = run_buckets(c, r->grid.dp_size);
+    const BucketConf conf = run_buckets(c, &r->grid.levels);
     r->buckets = buckets_open(&r->optim.zero, r->model.grads, &r->grid, &conf);
     r->door = buckets_door(r->buckets);
     r->sgemm = run_sgemm_rate(r);

@@ -58,7 +58,7 @@ static double adamw_rate(const Run *r)
 static double reduction_alone(Run *r)
 {
     const OnGrad door = buckets_door(r->buckets);
-    const int leaves = run_buckets(r->c, r->grid.dp_size).leaves;
+    const int leaves = run_buckets(r->c, &r->grid.levels).leaves;
     double best = 1e30;
     for (int i = 0; i < BEST; i++) {
         for (int leaf = 0; leaf < leaves; leaf++) {
@@ -131,7 +131,7 @@ bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, 
 {
     const Config *c = r->c;
     PlanRank self = { .c = c, .tp = r->tp, .replicas = r->grid.dp_size, .model = r->model, .optim = r->optim,
-                            .buckets = run_buckets(c, r->grid.dp_size) };
+                            .buckets = run_buckets(c, &r->grid.levels) };
     dry_run(&self.dry, &r->model.c, r->grid.tp_size);
     bench_machine(out->machine, sizeof out->machine);
     out->debug = DEBUG_CHECKS;

@@ -63,7 +63,7 @@ void steps_end(const Run *r, const Times *all, Steps *s)
     s->debug = DEBUG_CHECKS;
     s->zero = r->c->parallel.zero;
     s->micro_batch = r->c->train.micro_batch;
-    s->global_batch = s->micro_batch * run_buckets(r->c, s->dp).leaves * s->dp;
+    s->global_batch = s->micro_batch * run_buckets(r->c, &r->grid.levels).leaves * s->dp;
 }
 
 static int ascending(const void *a, const void *b)

@@ -44,8 +44,8 @@ typedef struct {
 } PlanRank;
 
 /* The rank of a grid that takes most memory: of the replicas the one that keeps most, of its tp ranks, which are alike, the
-   first.  conf must outlive it; false if a part of conf->trainable is not in the model.  To be closed. */
-bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int tp);
+   first.  near: replicas on a node.  conf must outlive it; false if a part of conf->trainable is not in the model.  To be closed. */
+bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int near, int tp);
 void plan_rank_close(PlanRank *r);
 
 /* The largest number of replicas, at most `most`, among which train.global_batch divides; 0 where there is none. */

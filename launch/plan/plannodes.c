@@ -123,8 +123,9 @@ static void layout(Measured *x, const Point *p)
     x->c.parallel.zero = p->zero;
     x->c.parallel.threads = p->threads;
     x->r.replicas = p->replicas;
-    x->r.buckets = run_buckets(&x->c, p->replicas);
-    const OptimSetup s = run_optim(&x->c, p->replicas);
+    const Levels v = levels_of(p->replicas, (int)max64(1, p->ranks_node / p->tp));
+    x->r.buckets = run_buckets(&x->c, &v);
+    const OptimSetup s = run_optim(&x->c, &v);
     optim_measure(&x->r.optim, &x->r.model.table, x->r.replica, p->replicas, &s);
 }
 

@@ -27,11 +27,12 @@ static double waiting(const PlanRank *r, int replica)
     return 4.0 * n * (double)r->model.table.grads;
 }
 
-bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int tp)
+bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int near, int tp)
 {
-    const OptimSetup s = run_optim(c, replicas);
+    const Levels v = levels_of(replicas, near);
+    const OptimSetup s = run_optim(c, &v);
     double most = -1;
-    *r = (PlanRank){ .c = c, .tp = TP_ALONE, .replicas = replicas, .buckets = run_buckets(c, replicas) };
+    *r = (PlanRank){ .c = c, .tp = TP_ALONE, .replicas = replicas, .buckets = run_buckets(c, &v) };
     r->tp.size = tp;
     if (!model_measure(&r->model, conf, &r->tp))
         return false;

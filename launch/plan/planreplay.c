@@ -2,10 +2,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "dist/canon.h"
 #include "launch/plan/plannodes.h"
 
-enum { RING = 256, WEIGHTS_RING = 16 };                         /* the most of dist/bucketopen.c; as dist/zeroweights.c has it */
+enum { RING = 256 };                    /* the most of dist/zero.c */
 
 /* ---- one rank's clock, its node's link, and what is under way ---- */
 
@@ -28,27 +27,22 @@ static bool op_ended(Clock *k, Op *o, bool wait)
     return true;
 }
 
-/* ---- gradients ---- */
+/* ---- buckets on their way there and back, or weights on theirs back ---- */
 
 typedef struct { int first; bool collects; double elements; } Bucket;       /* ready when the params [first, n) are final */
 
 typedef struct {
     const PlanRank *r;
     const Lying *where;
-    Bucket *b;                      /* in the order in which they start */
-    int     n, ring, near, parts, slots, elem;
+    bool    back;                       /* weights: no way there */
+    Bucket *b;                          /* in the order in which they start */
+    int     n, ring, tail, elem;
+    int     levels, stages, at[2 * LEVELS + 1];     /* as in dist/bucketslot.h */
+    BucketLevel level[LEVELS];
     Clock   k;
     double  messages;
-    int     started, reduced, done, tail;
-    Op      exchange[RING], collect[RING];
+    Op      op[RING];
 } Replay;
-
-static bool canonical(const Replay *x) { return x->r->buckets.reduction == REDUCE_CANONICAL; }
-
-static int near_of(const PlanRank *r, const Lying *where)
-{
-    return (int)max64(1, min64(r->replicas, where->ranks_node / r->tp.size));
-}
 
 /* Elements of all replicas' pieces of a round. */
 static double round_elements(const Section *s, int64_t from, int64_t each, int ranks)
@@ -60,93 +54,97 @@ static double round_elements(const Section *s, int64_t from, int64_t each, int r
 static int rounds(const Replay *x)
 {
     const Zero *z = &x->r->optim.zero;
+    const int64_t bytes = x->back ? x->r->optim.setup.bytes : x->r->buckets.bytes;
     int n = 0;
-    for (int k = z->sections - 1; k >= 0; k--) {
-        const Section *s = &z->section[k];
+    for (int j = 0; j < z->sections; j++) {
+        const Section *s = &z->section[x->back ? j : z->sections - 1 - j];
         int64_t each;
-        const int all = zero_rounds(s, z->ranks, x->r->buckets.bytes, &each);
+        const int all = x->back && !s->owned ? 0 : zero_rounds(s, z->ranks, bytes, &each);
         for (int i = 0; i < all; i++, n++)
             if (x->b)
-                x->b[n] = (Bucket){ s->first, !s->owned, round_elements(s, i * each, each, z->ranks) };
+                x->b[n] = (Bucket){ s->first, x->back || !s->owned, round_elements(s, i * each, each, z->ranks) };
     }
     return n;
 }
 
-static void parts(Replay *x)
+static void prepare(Replay *x, const PlanRank *r, const Lying *where, bool back)
 {
-    const int64_t leaves = canonical(x) ? x->r->buckets.leaves : 1;
-    x->parts = 1;
-    x->slots = x->r->replicas;
-    if ((leaves & (leaves - 1)) == 0)
-        return;
-    x->slots = 0;
-    for (int64_t k = 0; k < x->r->replicas; k++) {
-        const int n = canon_parts(k * leaves, leaves).n;
-        x->slots += n;
-        x->parts = k == x->r->replica ? n : x->parts;
-    }
-}
-
-static void prepare(Replay *x, const PlanRank *r, const Lying *where)
-{
-    *x = (Replay){ .r = r, .where = where, .near = near_of(r, where), .elem = r->buckets.wire == WIRE_BF16 ? 2 : 4,
-                   .tail = r->model.table.n, .ring = (int)min64(RING, buckets_ring(&r->optim.zero, &r->buckets)) };
+    *x = (Replay){ .r = r, .where = where, .back = back, .elem = !back && r->buckets.wire == WIRE_BF16 ? 2 : 4,
+                   .tail = back ? 0 : r->model.table.n, .levels = r->optim.zero.levels.n };
+    const int ring = buckets_ring(&r->optim.zero, &r->buckets, x->level);
+    x->ring = (int)min64(RING, back ? zero_weights_ring(&r->optim.zero, r->optim.setup.bytes) : ring);
+    x->stages = (back ? 1 : 2) * x->levels;
     x->n = rounds(x);
     x->b = calloc((size_t)x->n + 1, sizeof *x->b);
     CHECK(x->b, "no memory for %d buckets", x->n);
     rounds(x);
-    parts(x);
 }
 
-static double moves(const Replay *x, double bytes) { return bytes / x->where->memory; }
-static double piece(const Replay *x, const Bucket *b) { return b->elements / x->r->replicas; }
+static void moves(Replay *x, double bytes) { x->k.t += bytes / x->where->memory; }
+static double run_of(const Replay *x, const BucketLevel *v, int k) { return x->b[k].elements * v->l.run / x->r->replicas; }
 
-static void start(Replay *x)
+/* All of a level's group give each other a run of so many parts, and take what comes of others' parts. */
+static void exchange(Replay *x, const BucketLevel *v, int k, int parts, int others)
 {
-    for (; x->started < x->n && x->started < x->done + x->ring && x->tail <= x->b[x->started].first; x->started++) {
-        const int dp = x->r->replicas, others = x->slots - x->parts;
-        Cost c = cluster_exchange(x->where->machine, x->where->ranks_node, dp, x->near, x->elem * piece(x, &x->b[x->started]));
-        c.post *= x->parts;
-        c.wire *= x->parts;
-        c.messages *= x->parts;
-        c.land *= (double)others / (dp - 1);
-        x->messages += c.messages;
-        op_start(&x->k, &x->exchange[x->started % x->ring], &c);
-    }
+    const int node = (int)max64(1, x->where->ranks_node / x->r->tp.size);           /* replicas of one */
+    const int near = (int)max64(1, min64(v->l.size, node / v->l.stride));
+    Cost c = cluster_exchange(x->where->machine, x->where->ranks_node, v->l.size, near, x->elem * run_of(x, v, k));
+    c.post *= parts;
+    c.wire *= parts;
+    c.messages *= parts;
+    c.land *= (double)others / (v->l.size - 1);
+    x->messages += c.messages;
+    op_start(&x->k, &x->op[k % x->ring], &c);
 }
 
-/* This rank's piece is here from all: added up where it belongs, sent on. */
-static void reduce(Replay *x, int k)
+/* enter() of bucket.c and of zeroweights.c.  What has several levels is packed, and unpacked at the end. */
+static void enter(Replay *x, int stage, int k)
 {
     const Bucket *b = &x->b[k];
-    x->k.t += moves(x, 8 * piece(x, b) * (x->slots - 1) + 8 * piece(x, b));
-    if (!b->collects)
-        return;
-    const Cost c = cluster_exchange(x->where->machine, x->where->ranks_node, x->r->replicas, x->near, x->elem * piece(x, b));
-    x->messages += c.messages;
-    op_start(&x->k, &x->collect[k % x->ring], &c);
+    const bool packed = x->levels > 1;
+    x->op[k % x->ring] = (Op){ .ends = x->k.t };
+    if (!x->back && stage == 0 && packed)
+        moves(x, 8 * b->elements * x->level[0].parts);
+    if (!x->back && stage > 0 && stage <= x->levels)
+        moves(x, 8 * run_of(x, &x->level[stage - 1], k) * x->level[stage - 1].slots);
+    if (!x->back && stage < x->levels) {
+        const BucketLevel *v = &x->level[stage];
+        exchange(x, v, k, v->parts, v->slots - v->parts);
+    } else if (stage < x->stages && b->collects) {
+        const BucketLevel *v = &x->level[x->stages - 1 - stage];
+        exchange(x, v, k, 1, v->l.size - 1);
+    } else if (b->collects && packed) {
+        moves(x, 8 * b->elements);
+    }
+    x->at[stage]++;
 }
 
-/* progress() of bucket.c */
+/* One goes on, if one can.  wait: the oldest. */
 static bool progress(Replay *x, bool wait)
 {
-    if (x->reduced < x->started && op_ended(&x->k, &x->exchange[x->reduced % x->ring], wait)) {
-        reduce(x, x->reduced++);
+    for (int stage = x->stages - 1; stage >= 0; stage--) {
+        const int k = x->at[stage + 1];
+        if (k == x->at[stage] || !op_ended(&x->k, &x->op[k % x->ring], wait))
+            continue;
+        enter(x, stage + 1, k);
         return true;
     }
-    if (x->done == x->reduced)
-        return false;
-    if (x->b[x->done].collects && !op_ended(&x->k, &x->collect[x->done % x->ring], wait))
-        return false;
-    x->done++;
-    return true;
+    return false;
 }
 
 static void poll(Replay *x)
 {
     do
-        start(x);
+        while (x->at[0] < x->n && x->at[0] < x->at[x->stages] + x->ring && x->tail <= x->b[x->at[0]].first)
+            enter(x, 0, x->at[0]);
     while (progress(x, false));
+}
+
+/* Until all are through that begin before the param `last`. */
+static void finish(Replay *x, int last)
+{
+    for (poll(x); x->at[x->stages] < x->n && x->b[x->at[x->stages]].first < last; poll(x))
+        progress(x, true);
 }
 
 /* Seconds of a flop, where all of them take so long. */
@@ -158,84 +156,30 @@ Replayed replay_buckets(const PlanRank *r, const Lying *where)
     Replay x;
     if (r->replicas == 1)
         return (Replayed){ 0 };
-    prepare(&x, r, where);
+    prepare(&x, r, where, false);
     for (int i = 0; i < b->n; i++) {
         x.k.t += each_of(b, where->backward) * b->beat[i].flops;
         x.tail = b->beat[i].first;
         poll(&x);
     }
     x.tail = 0;                                         /* buckets_wait */
-    while (x.done < x.n) {
-        poll(&x);
-        if (x.done < x.n)
-            progress(&x, true);
-    }
+    finish(&x, r->model.table.n);
     free(x.b);
     return (Replayed){ x.k.t - where->backward, x.messages };
-}
-
-/* ---- new weights on their way back ---- */
-
-typedef struct {
-    const PlanRank *r;
-    const Lying *where;
-    Bucket *b;                      /* of a round: the first tensor of its section, elements */
-    int     n, started, ended;
-    Clock   k;
-    double  messages;
-    Op      op[WEIGHTS_RING];
-} Weights;
-
-static int weight_rounds(const Weights *w)
-{
-    const Zero *z = &w->r->optim.zero;
-    int n = 0;
-    for (int k = 0; k < z->sections; k++) {
-        const Section *s = &z->section[k];
-        int64_t each;
-        const int all = s->owned ? zero_rounds(s, z->ranks, w->r->optim.setup.bytes, &each) : 0;
-        for (int i = 0; i < all; i++, n++)
-            if (w->b)
-                w->b[n] = (Bucket){ s->first, false, round_elements(s, i * each, each, z->ranks) };
-    }
-    return n;
-}
-
-static void gather(Weights *w)
-{
-    for (; w->started < w->n && w->started < w->ended + WEIGHTS_RING; w->started++) {
-        const double bytes = 4 * w->b[w->started].elements / w->r->replicas;
-        const Cost c = cluster_exchange(w->where->machine, w->where->ranks_node, w->r->replicas, near_of(w->r, w->where), bytes);
-        w->messages += c.messages;
-        op_start(&w->k, &w->op[w->started % WEIGHTS_RING], &c);
-    }
-}
-
-/* zero_weights_need() */
-static void need(Weights *w, int last)
-{
-    while (w->ended < w->started && op_ended(&w->k, &w->op[w->ended % WEIGHTS_RING], w->b[w->ended].first < last)) {
-        w->ended++;
-        gather(w);
-    }
 }
 
 Replayed replay_weights(const PlanRank *r, const Lying *where)
 {
     const Beats *b = &r->dry.forward;
-    Weights w = { .r = r, .where = where };
+    Replay x;
     if (!r->optim.zero.any || r->replicas == 1)
         return (Replayed){ 0 };
-    w.n = weight_rounds(&w);
-    w.b = calloc((size_t)w.n + 1, sizeof *w.b);
-    CHECK(w.b, "no memory for %d rounds of weights", w.n);
-    weight_rounds(&w);
-    gather(&w);
+    prepare(&x, r, where, true);
     for (int i = 0; i < b->n; i++) {
-        need(&w, b->beat[i].last);
-        w.k.t += each_of(b, where->forward) * b->beat[i].flops;
+        finish(&x, b->beat[i].last);
+        x.k.t += each_of(b, where->forward) * b->beat[i].flops;
     }
-    need(&w, r->model.table.n);
-    free(w.b);
-    return (Replayed){ w.k.t - where->forward, w.messages };
+    finish(&x, r->model.table.n);
+    free(x.b);
+    return (Replayed){ x.k.t - where->forward, x.messages };
 }

@@ -51,7 +51,7 @@ void predict(const Series *s, Point *p)
     point_config(s, p, &c);
     const RunShape shape = synthetic_shape(&c);
     const ModelConf conf = run_conf(&c, &shape, trainable);
-    if (plan_rank(&rank, &c, &conf, replicas, p->tp)) {
+    if (plan_rank(&rank, &c, &conf, replicas, replicas, p->tp)) {
         p->want = plan_time(&rank, &rates);
         stretch(&p->want, fmax(1, p->shared) / fmax(1, from->shared));
         if (other == from)

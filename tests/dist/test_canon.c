@@ -75,6 +75,46 @@ static void any_number_of_replicas_gives_the_tree(void **state)
         }
 }
 
+/* Replicas add up in groups first, each as far as its nodes go together, and then all groups' sums: still the tree. */
+static void groups_of_replicas_give_the_tree(void **state)
+{
+    (void)state;
+    for (int64_t each = 1; each <= 5; each++)
+        for (int group = 1; group <= 9; group++)
+            for (int groups = 1; groups <= 5; groups++) {
+                float sum[MOST * 2];
+                CanonNode left[MOST * 2];
+                Addition add[MOST * 2];
+                int n = 0;
+                for (int g = 0; g < groups; g++) {
+                    float slot[MOST * 2];
+                    CanonNode node[MOST * 2];
+                    int in = 0, most = 0, first[CANON_NODES + 1];
+                    for (int r = g * group; r < (g + 1) * group; r++) {
+                        const CanonStack parts = canon_parts(r * each, each);
+                        local(slot + in, r * each, each, &most);
+                        memcpy(node + in, parts.node, (size_t)parts.n * sizeof *node);
+                        in += parts.n;
+                    }
+                    const int sums = canon_sums(node, in, first);
+                    const CanonStack whole = canon_parts(g * group * each, group * each);
+                    assert_int_equal(sums, whole.n);
+                    assert_true(first[0] == 0 && first[sums] == in);
+                    for (int k = 0; k < sums; k++) {
+                        canon_additions(add, node + first[k], first[k + 1] - first[k]);
+                        for (int i = 0; i < first[k + 1] - first[k] - 1; i++)
+                            slot[first[k] + add[i].to] += slot[first[k] + add[i].from];
+                        left[n] = whole.node[k];
+                        sum[n++] = slot[first[k]];
+                    }
+                }
+                canon_additions(add, left, n);
+                for (int i = 0; i < n - 1; i++)
+                    sum[add[i].to] += sum[add[i].from];
+                assert_true(sum[0] == root(each * group * groups));
+            }
+}
+
 static void a_power_of_two_is_one_part(void **state)
 {
     (void)state;
@@ -105,6 +145,7 @@ int main(int argc, char **argv)
     MPI_Init(&argc, &argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_number_of_replicas_gives_the_tree),
+        cmocka_unit_test(groups_of_replicas_give_the_tree),
         cmocka_unit_test(a_power_of_two_is_one_part),
         cmocka_unit_test(the_order_matters),
     };

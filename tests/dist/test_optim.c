@@ -245,7 +245,7 @@ static void every_grid_follows_the_papers(void **state)
         for (int way = 0; way < 8 && size % tp == 0; way++)
             for (size_t c = 0; c < sizeof CONFS / sizeof *CONFS; c++) {
                 open_model(tp);
-                steps_follow_the_papers(&CONFS[c], &(OptimSetup){ way & 1 ? OPTIM_MUON : OPTIM_ADAMW, way & 2, way & 4, BYTES });
+                steps_follow_the_papers(&CONFS[c], &(OptimSetup){ way & 1 ? OPTIM_MUON : OPTIM_ADAMW, way & 2, way & 4, BYTES, { 0 } });
                 close_model();
             }
 }
@@ -267,7 +267,7 @@ static void the_norm_counts_each_element_once(void **state)
         for (int way = 0; way < 4 && size % tp == 0; way++) {
             Optim o;
             open_model(tp);
-            optim_open(&o, &table, weights, &grid, &(OptimSetup){ OPTIM_ADAMW, way & 1, way & 2, BYTES });
+            optim_open(&o, &table, weights, &grid, &(OptimSetup){ OPTIM_ADAMW, way & 1, way & 2, BYTES, { 0 } });
             load_gradients(0);
             const double norm = optim_norm(&o, grads);
             comm_same(grid.world, "the norm", bits(norm));
@@ -290,7 +290,8 @@ static void the_norm_counts_each_element_once(void **state)
 static void shares_are_all_that_is_kept(void **state)
 {
     (void)state;
-    static const OptimSetup setup[] = { { OPTIM_ADAMW, false, true, BYTES }, { OPTIM_ADAMW, true, true, BYTES }, { OPTIM_MUON, false, true, BYTES } };
+    static const OptimSetup setup[] = { { OPTIM_ADAMW, false, true, BYTES, { 0 } }, { OPTIM_ADAMW, true, true, BYTES, { 0 } },
+                                         { OPTIM_MUON, false, true, BYTES, { 0 } } };
     size_t kept[3], coming[3], muon[3];
     int sections = 0;
     open_model(1);

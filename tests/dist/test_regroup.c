@@ -69,7 +69,7 @@ static void blocks_hold_what_shares_held(void **state)
             }
             assert_true(params_seal(&table, "a"));
             Zero z;
-            zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ false, muon, bytes });
+            zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .muon = muon, .bytes = bytes });
             float *grads = malloc((size_t)table.grads * sizeof *grads);
             assert_non_null(grads);
             Regroup *x = regroup_open(&z, target, grid.dp);

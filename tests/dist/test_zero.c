@@ -11,6 +11,7 @@
 #include "core/ops.h"
 #include "core/rng.h"
 #include "dist/zero.h"
+#include "tests/dist/factors.h"
 
 static Grid grid;
 static Params table;
@@ -76,16 +77,21 @@ static void shares_cover(const Zero *z)
         assert_int_equal(at, s->at + s->n);
         for (int64_t bytes = 64; bytes < 100000; bytes *= 7) {          /* rounds take every element once */
             int64_t each, total = 0;
-            int count[32], place[32];
+            int count[32], lies[32], packed[33], seen[32] = { 0 };
+            const Pieces p = { count, lies, packed };
             const int rounds = zero_rounds(s, z->ranks, bytes, &each);
             for (int i = 0; i < rounds; i++) {
-                total += zero_round_pieces(s, z->ranks, (Round){ k, i * each, each }, count, place);
-                for (int r = 0; r < z->ranks; r++) {
-                    const Range share = zero_share(s, r);
-                    assert_true(count[r] >= 0 && count[r] <= each);
-                    assert_true(count[r] == 0 || (s->at + place[r] >= share.at && s->at + place[r] + count[r] <= share.at + share.n));
+                pieces_of(&p, z, (Round){ k, i * each, each });
+                total += packed[z->ranks];
+                for (int place = 0; place < z->ranks; place++) {
+                    const Range share = zero_share(s, z->owner[place]);
+                    seen[z->owner[place]]++;
+                    assert_true(count[place] >= 0 && count[place] <= each && packed[place + 1] - packed[place] == count[place]);
+                    assert_true(count[place] == 0 || (s->at + lies[place] >= share.at && s->at + lies[place] + count[place] <= share.at + share.n));
                 }
             }
+            for (int r = 0; r < z->ranks; r++)
+                assert_int_equal(seen[r], rounds);
             assert_int_equal(total, s->n);
         }
     }
@@ -120,7 +126,7 @@ static void shares_cover_each_tensor_once(void **state)
                 const int64_t bytes = way & 4 ? 1000 : 100000;
                 Zero z;
                 open_table(tp);
-                zero_open(&z, &table, ranks - 1, ranks, &(ZeroConf){ way & 1, way & 2 ? muon : NULL, bytes });
+                zero_open(&z, &table, ranks - 1, ranks, &(ZeroConf){ way & 1, way & 2 ? muon : NULL, bytes, levels_of(ranks, ranks % 3 ? 1 : 3) });
                 sections_hold_what_is_alike(&z, way & 1, way & 2, bytes);
                 shares_cover(&z);
                 for (int i = 0; i < N; i++) {
@@ -139,9 +145,8 @@ static void shares_cover_each_tensor_once(void **state)
 static float weight(int i, int64_t e, int step) { return (float)rng_uniform(9, (uint64_t)(i * 100 + step), (uint64_t)e); }
 
 /* Each owner changes its shares; then, as `need` goes through the table, every tensor is whole when it was named. */
-static void new_weights_reach_all(void **state)
+static void weights_reach_all(const Levels *levels)
 {
-    (void)state;
     for (int tp = 1; tp <= 2; tp++)
         for (int zero1 = 0; zero1 < 2; zero1++)
             for (int64_t bytes = 1000; bytes < 100000; bytes *= 20) {
@@ -149,7 +154,7 @@ static void new_weights_reach_all(void **state)
                 Zero z;
                 float *w = calloc((size_t)table.weights, sizeof *w);
                 assert_non_null(w);
-                zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ zero1, muon, bytes });
+                zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ zero1, muon, bytes, *levels });
                 ZeroWeights *g = zero_weights_open(&z, w, &grid, bytes / 3);
                 assert_int_equal(g != NULL, grid.dp_size > 1);
                 for (int step = 0; step < 3; step++) {
@@ -172,6 +177,14 @@ static void new_weights_reach_all(void **state)
                 params_free(&table);
                 free(w);
             }
+}
+
+static void new_weights_reach_all(void **state)
+{
+    (void)state;
+    Levels levels[FACTORINGS];
+    for (int i = factorings(grid.dp_size, levels) - 1; i >= 0; i--)
+        weights_reach_all(&levels[i]);
 }
 
 int main(int argc, char **argv)

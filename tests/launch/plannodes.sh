@@ -125,9 +125,9 @@ plan "${base[@]}" --set plan.nodes=3..20 --set train.global_batch=960
 [ "$(cut -d, -f1 csv | tail -n +2 | xargs)" = '3 4 8 16 20' ] || fail "3..20"
 plan "${base[@]}" --set plan.nodes=4..4
 [ "$(cut -d, -f1 csv | tail -n +2 | xargs)" = 4 ] || fail "4..4"
-# More ranks than pieces of a bucket can be counted for: left out, as what does not divide.
-refused 'no grid on these nodes' --set plan.nodes=8192 --set plan.grid=given --set plan.cluster="$configs/clusters/epyc-ndr.cfg" \
-    --set parallel.threads=1 --set parallel.zero=1 --set train.micro_batch=1 --set train.global_batch=1048576
+# A prime number of replicas, too large for the pieces of a bucket to be counted: left out, as what does not divide.
+refused 'no grid on these nodes' --set plan.nodes=65537 --set plan.grid=given --set plan.cluster="$configs/clusters/epyc-ndr.cfg" \
+    --set parallel.threads=128 --set parallel.zero=1 --set train.micro_batch=1 --set train.global_batch=65537
 refused 'is no whole number of samples' --set plan.nodes=3,4 --set plan.scaling=weak
 refused 'no grid on these nodes divides a batch of 16' --set plan.nodes=3
 refused 'plan.cluster wants plan.nodes' --set plan.nodes=

@@ -54,7 +54,7 @@ static void describe(Described *d, const Config *c, const Cluster *k, int ranks,
     Place place[PLACES];
     CHECK(c->train.optimizer == OPTIMIZER_ADAMW, "Muon is not simulated");
     d->conf = run_conf(c, &shape, d->trainable);
-    CHECK(plan_rank(&r, c, &d->conf, ranks / c->parallel.tp, c->parallel.tp), "no such parts: %s", d->trainable);
+    CHECK(plan_rank(&r, c, &d->conf, ranks / c->parallel.tp, each > c->parallel.tp ? each / c->parallel.tp : 1, c->parallel.tp), "no such parts: %s", d->trainable);
     d->buckets = r.buckets;
     d->optim = r.optim.setup;
     d->ranks = ranks;
@@ -64,7 +64,7 @@ static void describe(Described *d, const Config *c, const Cluster *k, int ranks,
     d->tally = sizeof(Tally) / sizeof(double);
     d->losses = N_LOSSES * EXACT_WORDS;
     d->rate = 1e9 * k->share * k->gflops * k->cores / each;
-    d->total = ceil_div(r.model.table.grads * (int64_t)sizeof(float), d->buckets.bytes);
+    d->total = r.model.table.grads * (int64_t)sizeof(float);
     d->memory = 1e9 * k->memory / each;
     d->overhead = 1e-6 * k->overhead;
     const int n = plan_places(&r, place);

@@ -17,7 +17,7 @@ typedef struct {
     BucketConf buckets;
     OptimSetup optim;
     int        ranks, tp, each, bundle;   /* each: ranks a node; bundle: dp's messages travel together (meter.h) */
-    int64_t    total;              /* buckets of a step */
+    int64_t    total;              /* bytes of a rank's gradient */
     int64_t    tally, losses;      /* doubles and words of the two sums over all ranks (launch/step.h) */
     double     rate, memory;       /* of a rank: flops and bytes a second */
     double     overhead;           /* seconds that a rank's processor spends on a message of dp, at each end */

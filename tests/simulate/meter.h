@@ -18,9 +18,9 @@
 
 /* rate, memory: flops and bytes a second of this rank; overhead: seconds a message of dp; owed, spent: seconds, of which
    posting for messages; messages: of dp, sent.
-   bundle: those of an exchange travel together (simmpi.cc); each: ranks of a dp group on one node;
-   node: all ranks of one; tp: ranks of a replica, neighbours in the world, whose own messages never travel together. */
-typedef struct { double rate, memory, overhead, owed, spent, posting; int64_t messages; int bundle, each, node, tp; } Meter;
+   bundle: those of an exchange travel together (simmpi.cc); node: ranks of one; tp: ranks of a replica, neighbours in the world, whose own
+   messages never travel together. */
+typedef struct { double rate, memory, overhead, owed, spent, posting; int64_t messages; int bundle, node, tp; } Meter;
 extern Meter meter;
 
 static inline void owe_flops(double n) { meter.owed += n / meter.rate; }

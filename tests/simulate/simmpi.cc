@@ -57,8 +57,9 @@ struct Lengths {
     static simgrid::smpi::ActorExt *self() { return simgrid::s4u::Actor::self()->extension<simgrid::smpi::ActorExt>(); }
 };
 
-/* Communicators in the order of their first use, which is the same on all ranks; and the transfers on each so far.  They live as long as the program. */
-struct Seen { MPI_Comm comm; int64_t transfers; std::vector<int> world; };
+/* Communicators in the order of their first use, which is the same on all ranks; the transfers on each so far; and how many of its ranks, neighbours
+   in it, lie on one node.  They live as long as the program. */
+struct Seen { MPI_Comm comm; int64_t transfers; std::vector<int> world; int each; };
 static std::vector<Seen> seen;
 
 /* SMPI's own takes a while, and comm.c asks for each of a bucket's pieces. */
@@ -101,7 +102,10 @@ static int sum(const void *, void *x, int n, MPI_Datatype type, MPI_Op how, MPI_
 
 using Transfer = simgrid::s4u::CommPtr;
 typedef std::tuple<int, int64_t, int, bool> Name;              /* communicator, how many before it there, sender in the world, near */
-struct Registry { std::map<Name, Transfer> sent; };
+struct Registry {
+    std::map<Name, Transfer> sent;
+    std::map<Name, simgrid::s4u::SemaphorePtr> awaited;         /* by who is to have it, before its sender has got there */
+};
 
 /* One for all ranks, whose variables SMPI keeps apart: the environment alone is common. */
 static Registry *registry()
@@ -122,37 +126,47 @@ static Registry *registry()
 struct Bundle { MPI_Request key; std::vector<Transfer> mine; std::vector<Name> theirs; };
 static std::vector<Bundle> bundles;
 
+static int node_of(int world) { return world / meter.node; }
+
 static int seen_at(MPI_Comm comm)
 {
     for (size_t i = 0; i < seen.size(); i++)
         if (seen[i].comm == comm)
             return (int)i;
-    Seen s = { comm, 0, std::vector<int>((size_t)size_of(comm)) };
+    Seen s = { comm, 0, std::vector<int>((size_t)size_of(comm)), 0 };
     std::vector<int> here(s.world.size());
     MPI_Group group, world;
     std::iota(here.begin(), here.end(), 0);
     PMPI_Comm_group(comm, &group);
     PMPI_Comm_group(MPI_COMM_WORLD, &world);
     PMPI_Group_translate_ranks(group, (int)here.size(), here.data(), world, s.world.data());
+    s.each = (int)std::count_if(s.world.begin(), s.world.end(), [&](int w) { return node_of(w) == node_of(s.world[0]); });
     seen.push_back(s);
     return (int)seen.size() - 1;
 }
 
-/* Of replicas, not of one's ranks. */
+/* Of replicas, not of one's ranks, which are neighbours in the world. */
 static bool is_dp(MPI_Comm comm)
 {
     const Seen &s = seen[(size_t)seen_at(comm)];
-    return s.world.size() < 2 || s.world[1] - s.world[0] == meter.tp;
+    return s.world.size() < 2 || (s.world[1] - s.world[0]) % meter.tp == 0;
 }
 
+/* Of no floats, too: where shares are empty, one rank has nothing to send and yet something to take. */
 static void send_bundle(Bundle *b, int at, int to, int from, int64_t floats, bool near)
 {
     const Seen &s = seen[(size_t)at];
-    if (floats == 0)
+    if (to == rank_of(s.comm))
         return;
-    auto *host = simgrid::s4u::Host::by_name("n" + std::to_string(s.world[(size_t)to] / meter.node));
+    auto *host = simgrid::s4u::Host::by_name("n" + std::to_string(node_of(s.world[(size_t)to])));
     Transfer t = simgrid::s4u::Comm::sendto_async(simgrid::s4u::this_actor::get_host(), host, (uint64_t)floats * 4);
-    registry()->sent[Name(at, s.transfers, s.world[(size_t)rank_of(s.comm)], near)] = t;
+    const Name name(at, s.transfers, s.world[(size_t)rank_of(s.comm)], near);
+    registry()->sent[name] = t;
+    auto waits = registry()->awaited.find(name);
+    if (waits != registry()->awaited.end()) {
+        const auto turn = waits->second;
+        turn->release();
+    }
     b->mine.push_back(t);
     b->theirs.push_back(Name(at, s.transfers, s.world[(size_t)from], near));
 }
@@ -161,10 +175,11 @@ static void send_bundle(Bundle *b, int at, int to, int from, int64_t floats, boo
 static int start_bundle(MPI_Comm comm, int64_t near, int64_t far, MPI_Request *request)
 {
     static uintptr_t key = TENSORS_FROM;
-    const int ranks = size_of(comm), q = meter.each, r = rank_of(comm), first = r / q * q, at = seen_at(comm);
+    const int at = seen_at(comm), ranks = size_of(comm), q = seen[(size_t)at].each, r = rank_of(comm), first = r / q * q;
     Bundle b = {};
     const int shift = std::max(1, ranks / q / 2) * q;
-    send_bundle(&b, at, (r + shift) % ranks, (r + ranks - shift) % ranks, far, false);
+    if (ranks > q)
+        send_bundle(&b, at, (r + shift) % ranks, (r + ranks - shift) % ranks, far, false);
     send_bundle(&b, at, first + (r - first + 1) % q, first + (r - first + q - 1) % q, near, true);
     seen[(size_t)at].transfers++;
     *request = b.key = reinterpret_cast<MPI_Request>(key++);
@@ -189,8 +204,11 @@ static void wait_for(const Bundle &b)
     for (const Transfer &t : b.mine)
         t->wait();
     for (const Name &n : b.theirs) {
-        while (registry()->sent.find(n) == registry()->sent.end())
-            simgrid::s4u::this_actor::sleep_for(2e-6);         /* its sender has not got there */
+        if (registry()->sent.find(n) == registry()->sent.end()) {
+            const auto turn = registry()->awaited[n] = simgrid::s4u::Semaphore::create(0);
+            turn->acquire();
+            registry()->awaited.erase(n);
+        }
         registry()->sent[n]->wait();
     }
 }
@@ -225,8 +243,9 @@ static int messages(const int *count, MPI_Comm comm)
 /* What goes to ranks of this rank's node, and to all others. */
 static int64_t of_node(const int *count, MPI_Comm comm)
 {
-    const int *first = count + rank_of(comm) / meter.each * meter.each;
-    return std::accumulate(first, first + meter.each, (int64_t)0) - count[rank_of(comm)];
+    const int each = seen[(size_t)seen_at(comm)].each;
+    const int *first = count + rank_of(comm) / each * each;
+    return std::accumulate(first, first + each, (int64_t)0) - count[rank_of(comm)];
 }
 
 static int64_t of_others(const int *count, MPI_Comm comm)
@@ -297,8 +316,8 @@ int MPI_Iallgatherv(const void *in, int n, MPI_Datatype in_type, void *out, cons
     spend_on(comm, others, others);
     Lengths only;
     if (meter.bundle && is_dp(comm)) {
-        const int64_t mine = count[rank_of(comm)];
-        return start_bundle(comm, mine * (meter.each - 1), mine * (others + 1 - meter.each), request);
+        const int64_t mine = count[rank_of(comm)], each = seen[(size_t)seen_at(comm)].each;
+        return start_bundle(comm, mine * (each - 1), mine * (others + 1 - each), request);
     }
     return PMPI_Iallgatherv(in, n, in_type, out, count, at, out_type, comm, request);
 }

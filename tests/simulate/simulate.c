@@ -2,6 +2,7 @@
  *
  *     smpirun ... simulate RANK-FILE step            one step as launch/train.c takes it
  *     smpirun ... simulate RANK-FILE exchange N      the reduction of N buckets alone, nothing beside it
+ *     smpirun ... simulate RANK-FILE at_once N       the same among all replicas in one level, with the buckets that go with it
  *     smpirun ... simulate RANK-FILE sum FLOATS      one blocking sum over dp
  *
  * Prints one line, "key value ..." of rank 0; times are those of the slowest rank.
@@ -147,20 +148,21 @@ static void run_steps(Sim *s)
 
 /* ---- buckets alone ---- */
 
-static void run_exchange(Sim *s, int n)
+static void run_exchange(Sim *s, const Levels *levels, int n)
 {
     Params table = { 0 };
     Zero zero;
     Binder b = binder_declare(&table, &s->tp);
-    const int64_t span = s->d.buckets.bytes / (int64_t)sizeof(float);
+    const int64_t bytes = bucket_size(levels), span = bytes / (int64_t)sizeof(float);
     param(&b, n, (int)span, -1, 0, "x.w");
     CHECK(params_seal(&table, "x"), "no table of one tensor");
-    zero_open(&zero, &table, s->grid.dp_rank, s->grid.dp_size, &(ZeroConf){ .bytes = s->d.buckets.bytes });
+    zero_open(&zero, &table, s->grid.dp_rank, s->grid.dp_size, &(ZeroConf){ .bytes = bytes, .levels = *levels });
     Arena a = { .name = "gradients" };
     TAKE(&a, float, table.grads);
     arena_alloc(&a);
     BucketConf conf = s->d.buckets;
     conf.leaves = 1;
+    conf.bytes = bytes;
     s->buckets = buckets_open(&zero, TAKE(&a, float, table.grads), &s->grid, &conf);
     comm_barrier(s->grid.world);
     double t = now();
@@ -171,8 +173,8 @@ static void run_exchange(Sim *s, int n)
     t = now() - t;
     comm_max_f64(s->grid.world, &t, 1);
     if (s->grid.rank == 0)
-        printf("exchange %.9f messages %lld bytes %lld buckets %lld\n", t, (long long)meter.messages, (long long)comm_count[AXIS_DP].bytes,
-               (long long)s->d.total);
+        printf("exchange %.9f messages %lld bytes %lld bucket %lld gradient %lld\n", t, (long long)meter.messages,
+               (long long)comm_count[AXIS_DP].bytes, (long long)bytes, (long long)s->d.total);
 }
 
 static void run_sum(Sim *s, int64_t n)
@@ -195,11 +197,10 @@ int main(int argc, char **argv)
     static Sim s;
     MPI_Init(&argc, &argv);
     FILE *f = argc > 2 ? fopen(argv[1], "r") : NULL;
-    CHECK(f && fread(&s.d, sizeof s.d, 1, f) == 1, "simulate RANK-FILE step | exchange N | sum FLOATS");
+    CHECK(f && fread(&s.d, sizeof s.d, 1, f) == 1, "simulate RANK-FILE step | exchange N | at_once N | sum FLOATS");
     fclose(f);
     CHECK(comm_size(MPI_COMM_WORLD) == s.d.ranks, "%s describes %d ranks, not %d", argv[1], s.d.ranks, comm_size(MPI_COMM_WORLD));
-    meter = (Meter){ .rate = s.d.rate, .memory = s.d.memory, .overhead = s.d.overhead, .bundle = s.d.bundle,
-                     .each = s.d.each > s.d.tp ? s.d.each / s.d.tp : 1, .node = s.d.each, .tp = s.d.tp };
+    meter = (Meter){ .rate = s.d.rate, .memory = s.d.memory, .overhead = s.d.overhead, .bundle = s.d.bundle, .node = s.d.each, .tp = s.d.tp };
     numbers = room(s.d.tally > s.d.losses ? s.d.tally : s.d.losses, sizeof *numbers);
     tensors_at(comm_rank(MPI_COMM_WORLD), s.d.ranks);
     grid_open(&s.grid, MPI_COMM_WORLD, s.d.tp);
@@ -207,7 +208,9 @@ int main(int argc, char **argv)
     if (!strcmp(argv[2], "step"))
         run_steps(&s);
     else if (!strcmp(argv[2], "exchange") && argc > 3)
-        run_exchange(&s, atoi(argv[3]));
+        run_exchange(&s, &s.d.optim.levels, atoi(argv[3]));
+    else if (!strcmp(argv[2], "at_once") && argc > 3)
+        run_exchange(&s, &(Levels){ s.grid.dp_size, s.grid.dp_size > 1, { s.grid.dp_size } }, atoi(argv[3]));
     else if (!strcmp(argv[2], "sum") && argc > 3)
         run_sum(&s, atoll(argv[3]));
     else

@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/simulate/simulate.sh BUILD steps|curve
 #   steps   a training step on 1 to 256 nodes, as SimGrid has it beside what `asvr plan` says
-#   curve   the reduction of buckets among 2 to 256 nodes' replicas, canonical and fast; OUT.svg is a picture of it
+#   curve   the reduction of buckets among 2 to 256 nodes' replicas, in levels and all at once; OUT.svg is a picture of it
 # From the environment: CONFIG CLUSTER NODES EACH (ranks a node) TP ZERO MICRO (samples a micro-batch) LEAVES (of a replica) JOBS OUT.
 # The table goes to OUT.csv, too; OUT.log keeps each simulation's line.
 #
@@ -65,30 +65,21 @@ curve() {
     local nodes=${NODES-2 4 8 16 32 64 128 256} n r k
     for n in $(printf '%s\n' $nodes | sort -rn); do
         k=$((n > 128 ? 2 : 8))
-        for r in canonical fast; do
-            # Messages that MPI's blocking sum sends cost the processor what dist's do; Rabenseifner's algorithm is the one that comm.c asks for.
-            SMPI=
-            [ $r = canonical ] || SMPI="--cfg=smpi/allreduce:rab $(overheads)"
-            simulate "$n.$r.once" "$n" 1 parallel.reduction=$r exchange $k
-            simulate "$n.$r.twice" "$n" 1 parallel.reduction=$r exchange $((2 * k))
+        for r in exchange at_once; do
+            simulate "$n.$r.once" "$n" 1 '' $r $k
+            simulate "$n.$r.twice" "$n" 1 '' $r $((2 * k))
         done
-        SMPI=
         [ "$n" -gt 32 ] || simulate "$n.each.2" "$n" 0 '' exchange 2
         [ "$n" -gt 32 ] || simulate "$n.bundle.2" "$n" 1 '' exchange 2
     done
     done_all
     for n in $nodes; do
         k=$((n > 128 ? 2 : 8))
-        echo "$n $k $(value "$n.canonical.once" exchange) $(value "$n.canonical.twice" exchange) $(value "$n.fast.once" exchange)" \
-             "$(value "$n.fast.twice" exchange) $(value "$n.canonical.once" messages) $(value "$n.canonical.once" buckets)" \
+        echo "$n $k $(way "$n.exchange") $(way "$n.at_once") $(value "$n.exchange.once" gradient)" \
              "$([ "$n" -gt 32 ] || echo "$(value "$n.each.2" exchange) $(value "$n.bundle.2" exchange)")"
     done | awk -f tests/simulate/curve.awk -v each="$EACH" -v tp="$TP" -v csv="$OUT.csv" -v svg="$OUT.svg"
 }
-overheads() {
-    local o
-    o=$(sed -n 's/.*\boverhead *= *\([0-9.]*\);.*/\1e-6/p' "$CLUSTER" | head -1)
-    echo "--cfg=smpi/ois:0:$o:0 --cfg=smpi/os:0:$o:0 --cfg=smpi/or:0:$o:0"
-}
+way() { echo "$(value "$1.once" exchange) $(value "$1.twice" exchange) $(value "$1.once" messages) $(value "$1.once" bucket)"; }
 
 case $what in
 steps|curve) $what ;;
