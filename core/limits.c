@@ -25,8 +25,9 @@ static void multiply(const Gemm *g, int64_t m0, int64_t m1, int64_t n0, int64_t 
                     (int)g->K, 1, g->a + (g->ta ? m0 : m0 * lda), lda, g->b + (g->tb ? n0 * ldb : n0), ldb, 0, g->c + m0 * g->N + n0, (int)g->N);
 }
 
-static void multiply_all(const Gemm *g, int threads)
+static void multiply_all(const void *job, int threads)
 {
+    const Gemm *g = job;
     const bool rows = g->M >= g->N;
     const int before = blas_alone_start();
 #pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
@@ -36,16 +37,15 @@ static void multiply_all(const Gemm *g, int threads)
     blas_alone_end(before);
 }
 
-/* The best time of one product. */
-static double best_time(const Gemm *g, int threads)
+/* The best time of one run of a job. */
+static double best_time(void (*run)(const void *job, int threads), const void *job, int threads, int runs)
 {
     double best = INFINITY, spent = 0;
     int64_t times = 1;
-    multiply_all(g, threads);
-    for (int i = 0; i < RUNS && (i < LEAST_RUNS || spent < ENOUGH); i++) {
+    for (int i = 0; i < runs && (i < LEAST_RUNS || spent < ENOUGH); i++) {
         const double t = now();
         for (int64_t k = 0; k < times; k++)
-            multiply_all(g, threads);
+            run(job, threads);
         const double took = now() - t;
         spent += took;
         best = fmin(best, took / (double)times);
@@ -61,34 +61,22 @@ double limits_sgemm(float *room, int64_t M, int64_t N, int64_t K, bool ta, bool 
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t i = 0; i < M * K + K * N; i++)
         room[i] = 1e-3f * (float)(i % 1009);
-    return 2 * (double)M * (double)N * (double)K / best_time(&g, threads);
+    return 2 * (double)M * (double)N * (double)K / best_time(multiply_all, &g, threads, RUNS);
 }
 
-static void copy_all(char *to, const char *from, int64_t bytes, int threads)
+typedef struct { char *to, *from; int64_t bytes; } Copy;
+
+/* Its threads' parts. */
+static int64_t part_at(int64_t bytes, int i, int threads) { return bytes / ALIGN * i / threads * ALIGN; }
+
+static void copy_all(const void *job, int threads)
 {
+    const Copy *c = job;
 #pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
     for (int i = 0; i < threads; i++) {
-        const int64_t first = bytes / ALIGN * i / threads * ALIGN, last = bytes / ALIGN * (i + 1) / threads * ALIGN;
-        memcpy(to + first, from + first, (size_t)(last - first));
+        const int64_t first = part_at(c->bytes, i, threads);
+        memcpy(c->to + first, c->from + first, (size_t)(part_at(c->bytes, i + 1, threads) - first));
     }
-}
-
-/* The best time of one copy; its threads touch their parts first. */
-static double copy_time(char *room, int64_t bytes, int threads)
-{
-    double best = INFINITY, spent = 0;
-    int64_t times = 1;
-    for (int i = 0; i < 2 * RUNS && (i < LEAST_RUNS || spent < ENOUGH); i++) {
-        const double t = now();
-        for (int64_t k = 0; k < times; k++)
-            copy_all(room + bytes, room, bytes, threads);
-        const double took = now() - t;
-        spent += took;
-        best = fmin(best, took / (double)times);
-        if (took < SHORT)
-            times = 1 + (int64_t)(SHORT * (double)times / fmax(took, 1e-7));
-    }
-    return best;
 }
 
 double limits_copy(int64_t bytes, int threads)
@@ -99,10 +87,10 @@ double limits_copy(int64_t bytes, int threads)
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (int i = 0; i < threads; i++)
         for (int k = 0; k < 2; k++) {
-            const int64_t first = half / ALIGN * i / threads * ALIGN, last = half / ALIGN * (i + 1) / threads * ALIGN;
-            memset(room + k * half + first, k, (size_t)(last - first));
+            const int64_t first = part_at(half, i, threads);       /* touched first by the thread that copies it */
+            memset(room + k * half + first, k, (size_t)(part_at(half, i + 1, threads) - first));
         }
-    const double best = copy_time(room, half, threads);
+    const double best = best_time(copy_all, &(Copy){ room + half, room, half }, threads, 2 * RUNS);
     free(room);
     return 2 * (double)half / best;
 }
