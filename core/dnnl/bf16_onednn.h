@@ -1,5 +1,5 @@
 /*
- * bf16_onednn.h -- the calls of oneDNN's C API that differ between its versions 2 and 3, for bf16_onednn.c
+ * bf16_onednn.h -- what differs between the C APIs of oneDNN 2 and 3, for bf16_onednn.c
  *
  * bf16_onednn2.c and bf16_onednn3.c have these functions; the Makefile takes the one whose headers it finds.
  * Local.  Source: oneDNN 3, "Transition from v2.x to v3.x".  Tests: tests/core/test_bf16.c
