@@ -44,9 +44,10 @@ BLAS    ?= openblas
 BLAS_DIR := $(if $(filter openblas,$(BLAS)),$(firstword $(wildcard /usr/lib/*/openblas-openmp)))
 blas     = $(if $(filter -%,$(BLAS)),$(filter $(2),$(BLAS)),$(shell PKG_CONFIG_PATH=$(BLAS_DIR)/pkgconfig:$$PKG_CONFIG_PATH pkg-config $(1) $(BLAS) 2>/dev/null))
 CORE_INC := $(call blas,--cflags,-I% -D% -include%)
-# oneDNN, for train.compute = "bf16": that of pkg-config, or Debian's, which pkg-config does not know.  Without it bf16_none.c refuses.
-DNNL     := $(shell printf '\043include <oneapi/dnnl/dnnl.h>\nint of = DNNL_VERSION_MAJOR;' | $(CC) $(call pkg,--cflags dnnl) -E -P - 2>/dev/null | sed -n 's/^int of = \([0-9]*\);/\1/p')
-DNNL_LIB := $(if $(filter 2,$(DNNL)),$(or $(call pkg,--libs dnnl),-ldnnl))
+# oneDNN 2 or 3, for train.compute = "bf16": that of pkg-config, or one on the compiler's paths, as Debian's, which pkg-config does not know.
+# Its threads must be OpenMP's, which this program can keep to one, or none (DNNL_CPU_RUNTIME 2, 1; not TBB or SYCL).  Without it bf16_none.c refuses.
+DNNL     := $(shell printf '\043include <oneapi/dnnl/dnnl.h>\nint of = DNNL_VERSION_MAJOR, by = DNNL_CPU_RUNTIME;' | $(CC) $(call pkg,--cflags dnnl) -E -P - 2>/dev/null | sed -n 's/^int of = \([23]\), by = [12]u;/\1/p')
+DNNL_LIB := $(if $(DNNL),$(or $(call pkg,--libs dnnl),-ldnnl))
 CORE_LIB := $(call blas,--libs,-L% -l% -Wl% -f%) $(BLAS_DIR:%=-Wl,-rpath,%) $(DNNL_LIB) -lm
 IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
 IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc zlib) -lstdc++ -ldl
@@ -61,7 +62,8 @@ objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 LEVELS   := base $(if $(filter x86-64 x86-64-v2,$(ARCH)),avx2) $(if $(filter x86-64 x86-64-v2 x86-64-v3,$(ARCH)),avx512)
 FLAGS_avx2   := -mavx2 -mfma
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl
-CORE_O   := $(filter-out %/$(if $(DNNL_LIB),bf16_none,bf16_onednn).o,$(call objects,core core/ref core/dnnl)) $(LEVELS:%=$(OUT)/obj/cpu_%.o)
+DNNL_NOT := $(if $(DNNL),none onednn$(if $(filter 2,$(DNNL)),3,2),onednn onednn2 onednn3)
+CORE_O   := $(filter-out $(addprefix %/bf16_,$(DNNL_NOT:=.o)),$(call objects,core core/ref core/dnnl)) $(LEVELS:%=$(OUT)/obj/cpu_%.o)
 DIST_O   := $(call objects,dist)
 # The picture decoders are a module of their own: libvips brings the serial HDF5 with it.
 MODULE   := io/image/vips.c io/image/bicubic.c io/image/bmp.c io/image/header.c io/base/err.c

@@ -155,7 +155,7 @@ static void compute_open(Run *r)
     if (r->c->train.compute == COMPUTE_FP32 || r->refused.code)
         return;
     if (absent) {
-        err_expected(&r->refused, "oneDNN 2 on a processor that computes in bf16, on every node");
+        err_expected(&r->refused, "oneDNN 2 or 3 on a processor that computes in bf16, on every node");
         err_got(&r->refused, "%s", absent);
         err_set(&r->refused, EXIT_CONFIG, "train.compute", "train.compute = \"fp32\" trains anywhere (a run that was started in bf16 goes on in bf16 alone)",
                 "there are no bf16 products here");

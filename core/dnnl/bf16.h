@@ -12,7 +12,7 @@
  *        written to memory.  oneDNN's primitives for a shape are made when it is met for the first time, for any number of rows
  *
  * Local, main thread only.  The reference is OPS_REF_BF16 (core/ref/ref.h).
- * Source  oneDNN 2.6 (docs/DECISIONS.md)
+ * Source  oneDNN 2.6, 3.6 (docs/DECISIONS.md)
  * Tests   tests/core/test_bf16.c, tests/launch/bf16.sh
  */
 #pragma once

@@ -1,7 +1,7 @@
-/* bf16_none.c -- a build without oneDNN */
+/* bf16_none.c -- a build without oneDNN, or with one whose threads it cannot keep to one (Makefile) */
 #include "core/dnnl/bf16_tile.h"
 
-const char *bf16_tile_absent(void) { return "this program was built without oneDNN (Debian's package libdnnl-dev)"; }
+const char *bf16_tile_absent(void) { return "this program was built without oneDNN 2 or 3 with OpenMP (Debian's package libdnnl-dev)"; }
 const char *bf16_tile_by(void) { return "nothing"; }
 
 size_t bf16_tile_open(int threads)

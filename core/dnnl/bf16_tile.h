@@ -7,8 +7,9 @@
  * Each takes a fraction of a millisecond to make, before threads need it, and is kept until the program ends.  It is one thread's,
  * with scratch of the caller's: what oneDNN itself allocates when it is called are its arguments, some hundred bytes.
  *
- * Two files have these functions: bf16_onednn.c, and where the library is not there bf16_none.c (Makefile).
- * Local.  Source: oneDNN 2.6, "Matrix Multiplication".  Tests: tests/core/test_bf16.c
+ * Two files have these functions: bf16_onednn.c, and where the library is not there bf16_none.c (Makefile).  oneDNN must take OpenMP's
+ * number of threads for its own: TBB's or SYCL's it would not be kept to one.
+ * Local.  Source: oneDNN 2.6 and 3.6, "Matrix Multiplication".  Tests: tests/core/test_bf16.c
  */
 #pragma once
 #include "core/base.h"
