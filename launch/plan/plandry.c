@@ -10,7 +10,7 @@
 
 const char *const DRY_PLACE_NAME[DRY_PLACES] = {
     [DRY_TOWER] = "vision tower", [DRY_OWN_TOWER] = "the codes' own tower", [DRY_CODES] = "codes", [DRY_PROJECTOR] = "projector",
-    [DRY_DECODER] = "decoder", [DRY_TEXT_LOSS] = "text loss", [DRY_HEAD] = "visual head", [DRY_HEAD_LOSS] = "visual loss",
+    [DRY_DECODER] = "decoder", [DRY_TEXT_LOSS] = "text loss", [DRY_HEAD] = "visual head", [DRY_HEAD_LOSS] = "visual loss, back",
     [DRY_DENOISER] = "denoising head",
 };
 
@@ -58,6 +58,16 @@ static DryPlace place_of(const Run *r, int first)
 
 /* ---- the doors ---- */
 
+/* Room for one more behind n of a list, which doubles when it is full. */
+static void *grown(void *list, int n, size_t elem)
+{
+    if (n & (n - 1))
+        return list;
+    list = realloc(list, 2 * elem * (size_t)max64(n, 1));
+    CHECK(list, "no memory for %d calls of the doors", n);
+    return list;
+}
+
 static void add(DrySums *to, const DrySums *some)
 {
     to->calls += some->calls;
@@ -76,8 +86,9 @@ static void count(Tp *tp, float *x, int64_t n)
 
 static void call(Run *r, SumKind kind, int64_t floats)
 {
-    CHECK(r->d->calls < BEATS, "more than %d calls about sums over tp", BEATS);
-    r->d->sum[r->d->calls++] = (SumCall){ prof_flops - r->sum_flops, kind, floats };
+    Dry *d = r->d;
+    d->sum = grown(d->sum, d->calls, sizeof *d->sum);
+    d->sum[d->calls++] = (SumCall){ prof_flops - r->sum_flops, kind, floats };
     r->sum_flops = prof_flops;
 }
 
@@ -101,7 +112,7 @@ static void count_wait(Tp *tp)
 
 static void beat(Run *r, Beats *b, int first, int last)
 {
-    CHECK(b->n < BEATS, "more than %d calls of a door", BEATS);
+    b->beat = grown(b->beat, b->n, sizeof *b->beat);
     b->beat[b->n++] = (Beat){ 0, first, last };
     r->flops = prof_flops;
 }
@@ -208,6 +219,11 @@ static double backward(Run *r)
 }
 
 static void no_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add) { (void)dx, (void)dout, (void)w, (void)N, (void)add; }
+static void no_depth(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q, const float *k, const float *v, int Q,
+                     int64_t N, int H, int D)
+{
+    (void)dq, (void)dk, (void)dv, (void)datt, (void)prob, (void)q, (void)k, (void)v, (void)Q, (void)N, (void)H, (void)D;
+}
 static void no_dw(Linear *dw, const float *dout, const float *x, int64_t N) { (void)dw, (void)dout, (void)x, (void)N; }
 
 /* The first pass does what happens once (soft targets), without the gradients that forward computes; the second is a step's. */
@@ -218,6 +234,7 @@ static void passes(Run *r)
     forward(r);
     op.linear_dx = no_dx;
     op.linear_dw = no_dw;
+    op.depth_attention_bwd = no_depth;
     d->sample.forward = forward(r) / B;
     op = OPS_COUNT;
     d->sample.early = forward(r) / B;
@@ -238,8 +255,7 @@ void dry_run(Dry *d, const ModelConf *conf, int tp)
     model_nowhere(&r.m);
     r.final = room(r.m.table.n, sizeof *r.final);
     batch_open(&r.batch, conf, r.m.w.vision.P);
-    *d = (Dry){ .forward.beat = room(BEATS, sizeof(Beat)), .backward.beat = room(BEATS, sizeof(Beat)),
-                  .sum = room(BEATS, sizeof(SumCall)) };
+    *d = (Dry){ 0 };
     op = OPS_COUNT;
     passes(&r);
     op = was;

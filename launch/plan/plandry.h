@@ -6,7 +6,7 @@
  * asked for, and the flops between one call of a door and the next.  So nothing about the model is said twice.
  *
  * The place of a sum in forward is that of the weights that were named last (tp->need), in backward that of the gradients that are
- * final next.
+ * final next.  So "visual loss" has what a head's backward asks for, too, which follows its loss at once.
  *
  * The micro-batch is `asvr bench`'s: of each sample a picture and text up to model.decoder.max_len rows, every token with a label.
  * Where train.visual_share is below 1, the rows are those that the first step draws.
@@ -31,7 +31,6 @@ typedef struct { int64_t calls, floats, bytes; } DrySums;
 /* Flops since the beat before.  Backward: a call of OnGrad.final, behind which the params [first, n) are final.  Forward: a call of
    Tp.need for all params before `last`, in front of the flops. */
 typedef struct { double flops; int first, last; } Beat;
-enum { BEATS = 4096 };
 typedef struct { Beat *beat; int n; double flops; } Beats;                 /* flops: of all of them */
 
 /* Flops since the call before; then a sum in two phases is started, waited for, or just looked after. */

@@ -65,7 +65,7 @@ base=(--set data.codes=stored --set parallel.threads=1 --set run.dir= --set trai
 says 0 2 bench "$config" "${base[@]}" --set parallel.tp=2
 sed -nE 's/^(sent)? +tp +([0-9]+) collectives, +([0-9]+) bytes .*/\2 \3/p' out >sent
 says 0 0 plan "$config" "${base[@]}" --set parallel.tp=2
-awk '$1 == "tp" && / sums, of / { n += $(NF - 4) } $1 == "tp" && $2 == "norm" { n++ } $1 == "tp" && $2 == "together" { b = $(NF - 1) }
+awk '$1 == "tp" && / sums, of / { n += $(NF - 4) == "half" ? $(NF - 5) : $(NF - 4) } $1 == "tp" && $2 == "norm" { n++ } $1 == "tp" && $2 == "together" { b = $(NF - 1) }
      END { print n, b }' out | diff - sent || { cat out; fail "planned and sent messages differ"; }
 says 0 0 bench "$config" "${base[@]}"
 tail -1 out | awk '{ print $3 / $1, 0.006 + 0.05 / $3 }' >counted

@@ -164,11 +164,11 @@ places() {
     says 0 0 plan "$config" "${base[@]}" --set parallel.tp=2 "${@:2}"
     [ "$(sed -nE 's/^  tp +(.*[a-z])  .* ([0-9]+( half)?) sums, .*/\1 \2/p' out | paste -sd,)" = "$1" ] || { cat out; fail "not the places $1"; }
 }
-head="visual head 16,visual head 40 half"
-places "vision tower 32 half,projector 4,decoder 4,decoder 64 half,text loss 16,$head,visual loss 32"
+head="visual head 12,visual head 16 half,visual loss, back 36,visual loss, back 24 half"
+places "vision tower 32 half,projector 4,decoder 4,decoder 64 half,text loss 16,$head"
 places "vision tower 64 half,projector 8,decoder 4,decoder 64 half,text loss 16,denoising head 32 half" --set train.supervision=denoising \
     --set train.trainable=vision,projector,decoder,denoiser --set model.decoder.tied=true
-places "vision tower 32 half,the codes' own tower 32 half,codes 24,projector 4,decoder 4,decoder 64 half,text loss 16,$head,visual loss 32" \
+places "vision tower 32 half,the codes' own tower 32 half,codes 24,projector 4,decoder 4,decoder 64 half,text loss 16,$head" \
     --set data.codes= --set model.codes.tower=own
 
 # ---- rates ----
