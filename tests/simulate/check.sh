@@ -58,7 +58,8 @@ for each in 1 2; do
     got=$(run 8 $each 1 "$small train.global_batch=$((8 * each))" exchange 8 | awk '{ print $2 }')
     near "bundled among 8 nodes of $each" "$got" "$(run 8 $each 0 "$small train.global_batch=$((8 * each))" exchange 8 | awk '{ print $2 }')" 10
     got=$(TREE='2;4,2;1,4;1,1' run 8 $each 0 "$small train.global_batch=$((8 * each))" exchange 8 | awk '{ print $2 }')
-    near "on a fat tree of 8 nodes of $each" "$got" "$(run 8 $each 0 "$small train.global_batch=$((8 * each))" exchange 8 | awk '{ print $2 }')" 20
+    # Of two replicas a node those of equal number exchange (levels): fewer pairs share static routes less evenly.
+    near "on a fat tree of 8 nodes of $each" "$got" "$(run 8 $each 0 "$small train.global_batch=$((8 * each))" exchange 8 | awk '{ print $2 }')" $((20 * each))
 done
 echo "$((1 - failed)) passed, $failed failed"
 exit $failed
