@@ -55,7 +55,11 @@ void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const floa
                  float alpha, float beta)
 {
     const bool panels = panel_shape(ta, M, N, K, beta);
-    const Cut t = panels && packed_together(N, K, omp_get_max_threads()) ? (Cut){ 1, 1 } : cut(M, N, K);
+    if (panels && packed_together(N, K, omp_get_max_threads())) {
+        panel_product(c, ldc, a, lda, ta, b, ldb, tb, M, N, K, alpha, beta == 1);       /* in no region: threads inside one are made anew */
+        return;
+    }
+    const Cut t = cut(M, N, K);
     const int tiles = t.rows * t.cols, threads = panels ? omp_get_max_threads() : blas_alone_start();
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (tiles > 1)
     for (int i = 0; i < tiles; i++) {
