@@ -191,9 +191,10 @@ static void print_rests(const Plan *x)
     for (int i = 0; i < x->n; i++)
         last = x->p[i].samples > 0 ? &x->p[i] : last;
     print_rates(x);
-    printf("  tp          allreduce by Open MPI 4.1's rule: recursive doubling below 8 KiB, else Rabenseifner, 2 log2(p) steps (Thakur et al. 2005)\n");
-    printf("  dp          dist/bucket.c and zeroweights.c replayed: buckets of 64 KiB a replica, 2 MiB at least; each all to all, then\n"
-           "              collected: dp - 1 messages a rank each time; ");
+    printf("  tp          sums in two phases run beside products; the others: allreduce by Open MPI 4.1's rule, recursive doubling below 8 KiB,\n"
+           "              else Rabenseifner, 2 log2(p) steps (Thakur et al. 2005)\n");
+    printf("  dp          dist/bucket.c and zeroweights.c replayed: buckets of 128 KiB a message, 2 MiB at least; each all to all, then\n"
+           "              collected, in levels: sum(members - 1) messages a rank each time; ");
     printf("they start and go on at calls of the door alone, 3 a decoder\n"
            "              block: at %d node%s %.0f %% hides behind backward.  Ranks are alike and in step, MPI moves what is under way\n", last->nodes,
            last->nodes == 1 ? "" : "s", hidden(last));
