@@ -33,7 +33,7 @@
  * Why buckets: a sum of a few MB stays in cache and runs at several times the rate of one of 100 MB.
  * Why polling: nobody but us makes MPI move.  A collective in two phases progresses only inside MPI calls, and a
  *   progress thread would take a core from the arithmetic; so each call of the door tests what is under way.
- *   The model calls it with an empty range in the gaps of long parts.
+ *   The model calls it with an empty range in the gaps of long parts; between the tiles of a long op MPI moves, too (comm_progress).
  * What order: MPI wants the same order of collectives on all ranks, but a rank may mark its parameters in
  *   another order, or never mark some (no picture in its batch).  So sections start strictly from the last to
  *   the first: one starts when everything from its first element to the end of the buffer is final.

@@ -81,6 +81,10 @@ void comm_exchange_start(MPI_Comm comm, const void *send, CommPieces to, void *r
 /* Everybody gets everybody's piece of x; one's own is in its place already. */
 void comm_collect_start(MPI_Comm comm, void *x, CommPieces pieces, int elem, CommOp *op);
 
+/* Lets MPI move what is under way, if anything is and the last time is a while ago: for whoever computes long between two calls of the
+   above (core/meanwhile.h).  Ends nothing.  Local; main thread. */
+void comm_progress(void);
+
 /* The largest code of all ranks: everyone learns the worst. */
 int  comm_agree(MPI_Comm comm, int code);
 /* all (size, bytes) <- everybody's `bytes` bytes */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "core/meanwhile.h"
 #include "dist/comm.h"
 
 /* How many replicas lie on a node; 1 where nodes have different numbers of them, or they are no neighbours. */
@@ -42,6 +43,7 @@ void grid_open(Grid *g, MPI_Comm world, int tp)
     g->tp_apart = comm_agree(g->world, comm_size(near) < tp);
     comm_free(&near);
     g->levels = levels_of(g->dp_size, near_of(g));
+    meanwhile = comm_progress;
 }
 
 void grid_close(Grid *g)

@@ -19,6 +19,7 @@
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
 #include "core/cpu/tile.h"
+#include "core/meanwhile.h"
 #include "core/prof.h"
 
 /* A tile of scores is 32 KiB; so is a block of queries, keys or values: TILE / D of them. */
@@ -328,6 +329,7 @@ void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, c
                     one_fwd(to, l, &s);
                 else if (i0 < s.tq)
                     block_fwd(to, l, H, &s, i0, (int)min64(block, s.tq - i0));
+                tile_done();
             }
 }
 
@@ -360,8 +362,10 @@ static void whole_bwd(const Call *a, bool parallel)
 {
 #pragma omp parallel for collapse(2) schedule(dynamic) if (parallel)
     for (int b = 0; b < a->B; b++)
-        for (int kv = 0; kv < a->K; kv++)
+        for (int kv = 0; kv < a->K; kv++) {
             keys_bwd(a, b, kv, 0, INT32_MAX);
+            tile_done();
+        }
 }
 
 /* Blocks of queries, then blocks of keys. */
@@ -383,13 +387,16 @@ static void two_bwd(const Call *a, bool parallel)
                     const HeadGrad g = call_grad(&dq, &s, b, h);
                     if (i * block < s.tq)
                         block_bwd(&g, &s, i * block, (int)min64(block, s.tq - i * block), 0, s.tk);
+                    tile_done();
                 }
 #pragma omp for collapse(3) schedule(dynamic)
         for (int b = 0; b < a->B; b++)
             for (int kv = 0; kv < a->K; kv++)
-                for (int j = 0; j < (a->dk || a->dv ? spans : 0); j++)
+                for (int j = 0; j < (a->dk || a->dv ? spans : 0); j++) {
                     if (j * span < a->kstart[b + 1] - a->kstart[b])
                         keys_bwd(&dkv, b, kv, j * span, (j + 1) * span);
+                    tile_done();
+                }
     }
 }
 

@@ -8,8 +8,7 @@
  */
 #include "core/cpu/cpu.h"
 #include "core/cpu/tile.h"
-
-#include <omp.h>
+#include "core/meanwhile.h"
 
 /* MOST: floats of b that are packed at a time.  EVIL: rows so many floats apart meet in one set of the first cache. */
 enum { MOST = 128 * 1024, ROWS = 48, DEEP = 256, DEEPEST = 400, EVIL = 512, APART = 16, WIDE = PANELS * PANEL, GROUP = 4 * PANEL };
@@ -79,6 +78,7 @@ static void stripe(float *c, int ldc, Left a, const float *b, int ldb, bool tb, 
             const Left l = near(own, left_at(a, m, 0), rows, depth);
             for (int n = n0; n < N && n < n0 + wide; n += WIDE)
                 wide_product(c + m * ldc + n, ldc, l, packed + (int64_t)n * depth, rows, depth, (int)min64(WIDE, N - n), add);
+            tile_done();
         }
 }
 

@@ -13,8 +13,7 @@
  * but none of less than LEAST multiply-adds, which is what it takes to be worth a thread's waking.
  */
 #include "core/cpu/cpu.h"
-
-#include <omp.h>
+#include "core/meanwhile.h"
 
 enum { MOST = 256, LEAST = 1 << 21, ROW_STEP = 8, COL_STEP = 16 };
 
@@ -71,6 +70,7 @@ void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const floa
         else
             cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)(m1 - m0), (int)(n1 - n0), K,
                         alpha, rows, lda, columns, ldb, beta, c + m0 * ldc + n0, ldc);
+        tile_done();
     }
     if (!panels)
         blas_alone_end(threads);

@@ -9,9 +9,9 @@
 #include "core/cpu/simd.h"
 #include "core/dnnl/bf16.h"
 #include "core/dnnl/bf16_tile.h"
+#include "core/meanwhile.h"
 #include "core/prof.h"
 
-#include <omp.h>
 #include <string.h>
 
 /* Tiles of a product at least, where its rows suffice: of a LARGE result more.  More tiles are more roundings of the same numbers.
@@ -168,6 +168,7 @@ static void product(float *c, Product given, bool add, const float *bias)
         const int thread = omp_get_thread_num();
         sum_tile(&p, &rooms[thread], thread, m, rows, n, cols);
         put_tile(c + m * p.N + n, p.N, rooms[thread].c, rows, cols, add, bias ? bias + n : NULL);
+        tile_done();
     }
     omp_set_num_threads(threads);
 }

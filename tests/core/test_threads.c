@@ -1,7 +1,10 @@
 /* Equal bits for any number of threads: every op of core/cpu on shapes that are odd, large enough for threads to share, and cut. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "core/cpu/cpu.h"
+#include "core/meanwhile.h"
 #include "core/resize.h"
 #include "core/rope.h"
 #include "core/siglip.h"
@@ -357,11 +360,50 @@ static void long_ranges(void **state)
     free(a), free(b), free(h);
 }
 
+static pthread_t caller;
+static int       asked;
+static atomic_int others;
+
+static void ask(void)
+{
+    if (pthread_equal(pthread_self(), caller))
+        asked++;
+    else
+        others++;
+}
+
+/* Between its tiles an op asks what is to be done meanwhile: the thread that called it, and no other, however many share the tiles. */
+static void meanwhile_is_asked_for(void **state)
+{
+    (void)state;
+    enum { M = 769, W = 640, LONG = 600, HEADS = 4, DIM = 32 };       /* tiles of sgemm, panels, blocks of attention: several each */
+    void (*const before)(void) = meanwhile;
+    const int32_t start[2] = { 0, LONG };
+    caller = pthread_self();
+    for (int t = 0; t < NTHREADS; t++) {
+        int seen[4];
+        ops_use(&OPS_CPU, THREADS[t]);
+        meanwhile = ask, asked = 0;
+        op.product(y[0], 300, x[0], M, true, x[1], 300, false, M, 300, 100, 1, 1);
+        seen[0] = asked;
+        op.product(y[0], 64, x[0], 128, false, x[1], 64, false, W, 64, 128, 1, 0);
+        seen[1] = asked;
+        op.attention_fwd(y[0], y[1], x[0], x[1], x[2], 1, start, start, HEADS, HEADS, DIM, CAUSAL);
+        seen[2] = asked;
+        op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], 1, start, start, HEADS, HEADS, DIM, CAUSAL);
+        seen[3] = asked;
+        meanwhile = before;
+        for (int k = 0; k < 4 && THREADS[t] == 1; k++)                 /* of many, others may have taken all tiles */
+            assert_true(seen[k] > (k ? seen[k - 1] : 0));
+    }
+    assert_int_equal(others, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(none_is_missing), cmocka_unit_test(every_op), cmocka_unit_test(products),
-                                        cmocka_unit_test(grams),
-                                        cmocka_unit_test(long_ranges) };
+                                        cmocka_unit_test(grams), cmocka_unit_test(long_ranges),
+                                        cmocka_unit_test(meanwhile_is_asked_for) };
     for (int k = 0; k < 4; k++)
         fill(x[k] = buffer(BIG), BIG, (uint64_t)k);
     for (int k = 0; k < RESULTS; k++)

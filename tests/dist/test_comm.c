@@ -221,6 +221,32 @@ static void what_was_started_ends_by_testing(void **state)
         assert_true(x[k * EACH + 36] == (float)value(k, 36));
 }
 
+/* Who computes for long and never asks whether it has ended: what comes is there all the same. */
+static void what_was_started_moves_meanwhile(void **state)
+{
+    (void)state;
+    enum { EACH = 1 << 18, LAST = EACH - 1, LONGEST = 60 /* seconds */ };
+    static volatile float x[8 * EACH];
+    int count[8], at[8], there = 0;
+    for (int r = 0; r < size; r++) {
+        count[r] = EACH;
+        at[r] = r * EACH;
+        x[at[r] + LAST] = -1;
+    }
+    x[at[rank] + LAST] = (float)value(rank, LAST);
+    CommOp r;
+    comm_collect_start(world, (float *)x, (CommPieces){ count, at }, sizeof *x, &r);
+    for (const double since = now(); there < size && now() - since < LONGEST; ) {
+        comm_progress();
+        there = 0;
+        for (int k = 0; k < size; k++)
+            there += x[at[k] + LAST] == (float)value(k, LAST);
+    }
+    assert_int_equal(there, size);
+    comm_wait(&r);
+    comm_progress();                               /* nothing is under way */
+}
+
 static void broadcast_from_every_root(void **state)
 {
     (void)state;
@@ -384,6 +410,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_error_dies_with_the_text_of_mpi),
         cmocka_unit_test(sums_and_maxima),
         cmocka_unit_test(what_was_started_ends_by_testing),
+        cmocka_unit_test(what_was_started_moves_meanwhile),
         cmocka_unit_test(broadcast_from_every_root),
         cmocka_unit_test(every_rank_gets_its_share_of_every_rank),
         cmocka_unit_test(bytes_of_all_lie_one_behind_the_other),
