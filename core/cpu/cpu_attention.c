@@ -40,10 +40,7 @@ static int seen(const Head *s, int i)
 }
 
 /* How many queries or keys a block has, `most` or what a TILE takes. */
-static int block_of(int D, int most)
-{
-    return (int)min64(most, TILE / (ceil_div(D, PANEL) * PANEL) / PANEL * PANEL);
-}
+static int block_of(int D, int most) { return (int)min64(most, TILE / (ceil_div(D, PANEL) * PANEL) / PANEL * PANEL); }
 
 /* Of a panel of queries from i0 on, `n` of them: how many of the keys [j0, j0 + wide) any of them sees. */
 static int panel_sees(const Head *s, int i0, int n, int j0, int wide)

@@ -361,15 +361,11 @@ static void long_ranges(void **state)
 }
 
 static pthread_t caller;
-static int       asked;
-static atomic_int others;
+static atomic_int asked, others;
 
 static void ask(void)
 {
-    if (pthread_equal(pthread_self(), caller))
-        asked++;
-    else
-        others++;
+    *(pthread_equal(pthread_self(), caller) ? &asked : &others) += 1;
 }
 
 /* Between its tiles an op asks what is to be done meanwhile: the thread that called it, and no other, however many share the tiles. */

@@ -207,16 +207,13 @@ static void what_was_started_ends_by_testing(void **state)
     enum { EACH = 1 << 16 };
     static float x[8 * EACH];
     int count[8], at[8];
-    for (int r = 0; r < size; r++) {
-        count[r] = EACH;
-        at[r] = r * EACH;
-    }
+    for (int r = 0; r < size; r++)
+        count[r] = EACH, at[r] = r * EACH;
     for (int i = 0; i < EACH; i++)
-        x[rank * EACH + i] = (float)value(rank, i);
+        x[at[rank] + i] = (float)value(rank, i);
     CommOp r;
     comm_collect_start(world, x, (CommPieces){ count, at }, sizeof *x, &r);
-    while (!comm_test(&r))
-        ;
+    while (!comm_test(&r)) {}
     for (int k = 0; k < size; k++)
         assert_true(x[k * EACH + 36] == (float)value(k, 36));
 }
@@ -228,11 +225,8 @@ static void what_was_started_moves_meanwhile(void **state)
     enum { EACH = 1 << 18, LAST = EACH - 1, LONGEST = 60 /* seconds */ };
     static volatile float x[8 * EACH];
     int count[8], at[8], there = 0;
-    for (int r = 0; r < size; r++) {
-        count[r] = EACH;
-        at[r] = r * EACH;
-        x[at[r] + LAST] = -1;
-    }
+    for (int r = 0; r < size; r++)
+        count[r] = EACH, at[r] = r * EACH, x[at[r] + LAST] = -1;
     x[at[rank] + LAST] = (float)value(rank, LAST);
     CommOp r;
     comm_collect_start(world, (float *)x, (CommPieces){ count, at }, sizeof *x, &r);
@@ -242,9 +236,8 @@ static void what_was_started_moves_meanwhile(void **state)
         for (int k = 0; k < size; k++)
             there += x[at[k] + LAST] == (float)value(k, LAST);
     }
-    assert_int_equal(there, size);
     comm_wait(&r);
-    comm_progress();                               /* nothing is under way */
+    assert_int_equal(there, size);
 }
 
 static void broadcast_from_every_root(void **state)
