@@ -11,6 +11,10 @@ cd "$(dirname "$0")/.." || exit 1
 
 . tests/cases.inc
 
+# Cases share the cores: threads that wait sleep.  A process without a launcher starts in half the time without Open MPI's daemon;
+# launch/train and launch/stop have it.
+export OMP_WAIT_POLICY=passive OMPI_MCA_ess_singleton_isolated=1
+
 # ranks FOLDER/TEST NP...
 ranks() {
     local test=$1

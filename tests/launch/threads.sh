@@ -1,8 +1,6 @@
 # Ranks and threads change no bit: 1 x 1, 1 x 2, 2 x 1, 2 x 2 and 4 x 1 (ranks x threads) are one run, in every stage, for AdamW
 # and for Muon.  And how many threads a rank has, if nobody says.
 . "$(dirname "$0")/tools.inc"
-# More threads than cores here: those that wait must not spin.
-export OMP_WAIT_POLICY=passive
 
 fingerprint() { "$ASVR" verify "$1/ckpt/step-$(printf %08d "$2")" | cut -d' ' -f2; }
 # grids NAME STEPS KEY=VALUE...
