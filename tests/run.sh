@@ -45,17 +45,18 @@ everything() {
     for t in tests/launch/*.sh; do t=${t#tests/}; launch "${t%.sh}"; done
 }
 
-# Those that wait more than they compute (a lease's heart, a watchdog's limit) are begun first, in a lane of their own.
+# Those that wait more than they compute (a lease's heart, a watchdog's limit, a deadline) are begun first, in a lane of their own, and
+# the others give way to them: what they do is due at a time.
 waiting() {
     local t
     ranks io/base/test_lease 1
-    for t in lease watch deadline; do launch "launch/$t"; done
+    for t in watch deadline stop status lease; do launch "launch/$t"; done
 }
 
 # A lane a core: each goes through everything and takes what nobody has.
 {
     waiting &
-    for ((lane = 0; lane < ${LANES:-$(nproc)}; lane++)); do everything & done
+    for ((lane = 0; lane < ${LANES:-$(nproc)}; lane++)); do gives_way='nice -n 5' everything & done
     wait
 } | tee "$work/said"
 
