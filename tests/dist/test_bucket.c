@@ -19,7 +19,7 @@ enum { TENSORS = 40, MOST_LEAVES = 6, MOST = 1 << 14 /* starts that the seam can
 static int rank, size;
 static Grid grid;
 static Params table;
-static float *grads, *want;
+static float *grads, *want[2];
 
 /* ---- the seam: what MPI is asked to do ---- */
 
@@ -55,15 +55,17 @@ static void open_table(int tp)
         snprintf(trainable + strlen(trainable), 32, "part%d ", i);
     assert_true(params_seal(&table, trainable));
     grads = calloc((size_t)table.grads, sizeof *grads);
-    want = calloc((size_t)table.grads, sizeof *want);
-    assert_true(grads && want);
+    for (int i = 0; i < 2; i++)
+        want[i] = calloc((size_t)table.grads, sizeof *want[i]);
+    assert_true(grads && want[0] && want[1]);
 }
 
 static void close_table(void)
 {
     params_free(&table);
     free(grads);
-    free(want);
+    free(want[0]);
+    free(want[1]);
 }
 
 /* ---- gradients of a micro-batch m of the global batch ---- */
@@ -94,14 +96,14 @@ static float node(int level, int64_t index, int64_t all, int kind, int t, int64_
     return right < all ? left + node(level - 1, 2 * index + 1, all, kind, t, e, share) : left;
 }
 
-static void tree(int kind, int all, int share)
+static void tree(float *sum, int kind, int all, int share)
 {
     int level = 0;
     while (1 << level < all)
         level++;
     for (int t = 0; t < TENSORS; t++)
         for (int64_t e = 0; table.p[t].grad >= 0 && e < table.p[t].count; e++)
-            want[table.p[t].grad + e] = node(level, 0, all, kind, t, e, share);
+            sum[table.p[t].grad + e] = node(level, 0, all, kind, t, e, share);
 }
 
 /* One step: in each micro-batch this rank's own random order; junk lies in a gradient until it is marked. */
@@ -131,35 +133,33 @@ static void step(Buckets *b, int leaves, int kind, int share, uint64_t seed)
 }
 
 /* Is what this rank is to have what it should be?  Bit by bit. */
-static void check(const Zero *z)
+static void check(const Zero *z, const float *sum)
 {
     for (int k = 0; k < z->sections; k++)
         for (int i = z->section[k].first; i < z->section[k].last; i++) {
             const Param *p = &table.p[i];
             const Range r = z->section[k].owned ? zero_part(z, i, z->rank) : (Range){ p->grad, p->count };
-            assert_memory_equal(grads + r.at, want + r.at, (size_t)r.n * sizeof *grads);
+            assert_memory_equal(grads + r.at, sum + r.at, (size_t)r.n * sizeof *grads);
         }
 }
 
-/* Two steps, none and two fifths of the tensors skipped, among replicas in such levels. */
-static void two_steps(const Levels *levels, int tp, bool zero1, int64_t bytes, const BucketConf *c, int kind)
+/* Two steps, none and two fifths of the tensors skipped, among replicas in such levels; `want` holds what comes out. */
+static const int SHARE[] = { 0, 40 };
+static void two_steps(const Levels *levels, bool zero1, int64_t bytes, const BucketConf *c, int kind)
 {
     Zero z;
-    open_table(tp);
+    memset(grads, 0, (size_t)table.grads * sizeof *grads);
     zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .zero1 = zero1, .bytes = bytes, .levels = *levels });
     Buckets *b = buckets_open(&z, grads, &grid, c);
     const int64_t before = comm_count[AXIS_DP].bytes;
     for (uint64_t seed = 0; seed < 2; seed++) {
-        const int share = seed ? 40 : 0;
-        step(b, c->leaves, kind, share, seed);
-        tree(kind, c->leaves * grid.dp_size, share);
-        check(&z);
+        step(b, c->leaves, kind, SHARE[seed], seed);
+        check(&z, want[seed]);
     }
     assert_int_equal(comm_count[AXIS_DP].bytes - before, 2 * buckets_bytes(&z, c));
     assert_true((buckets_bytes(&z, c) > 0) == (grid.dp_size > 1));
     buckets_close(b);
     zero_close(&z);
-    close_table();
 }
 
 static void every_way(int reduction, int wire, int kind)
@@ -167,13 +167,18 @@ static void every_way(int reduction, int wire, int kind)
     static const int64_t bytes[] = { 3000, 20000, 1 << 19 };            /* within a tensor, some tensors, all */
     Levels levels[FACTORINGS];
     const int n = factorings(size, levels);
-    for (int zero1 = 0; zero1 < 2; zero1++)
-        for (int tp = 1; tp <= (size > 4 ? 1 : 2); tp++)
-            for (int leaves = 1; leaves <= (size > 4 ? 3 : MOST_LEAVES); leaves += leaves > 2 ? 3 : 1)
+    for (int tp = 1; tp <= (size > 4 ? 1 : 2); tp++)
+        for (int leaves = 1; leaves <= (size > 4 ? 3 : MOST_LEAVES); leaves += leaves > 2 ? 3 : 1) {
+            open_table(tp);
+            for (int i = 0; i < 2; i++)
+                tree(want[i], kind, leaves * size, SHARE[i]);
+            for (int zero1 = 0; zero1 < 2; zero1++)
                 for (int k = 0; k < 3; k++)
                     for (int i = 0; i < n; i++)
                         if (k == zero1 || (size <= 4 && levels[i].n <= 1))
-                            two_steps(&levels[i], tp, zero1, bytes[k], &(BucketConf){ reduction, wire, leaves, bytes[k] }, kind);
+                            two_steps(&levels[i], zero1, bytes[k], &(BucketConf){ reduction, wire, leaves, bytes[k] }, kind);
+            close_table();
+        }
 }
 
 static void canonical_is_the_tree(void **state)
@@ -203,7 +208,7 @@ static void rounds_alike(const Levels *levels)
     zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .bytes = 16384, .levels = *levels });
     Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_BF16, 2, 4096 });
     step(b, 2, FRACTION, 0, 1);
-    tree(FRACTION, 2 * size, 0);
+    tree(want[0], FRACTION, 2 * size, 0);
     const size_t bytes = (size_t)table.grads * sizeof *grads;
     float *root = malloc(bytes);
     assert_non_null(root);
@@ -212,7 +217,7 @@ static void rounds_alike(const Levels *levels)
     assert_memory_equal(root, grads, bytes);
     bool rounded = false;
     for (int64_t i = 0; i < table.grads; i++) {         /* what is rounded is 2 size at most, each time by 1/512 of it; sums of fp32 are off by less */
-        const float off = grads[i] - want[i], most = (float)(2 * size * (levels->n + 1)) / 512 * 1.01f;
+        const float off = grads[i] - want[0][i], most = (float)(2 * size * (levels->n + 1)) / 512 * 1.01f;
         assert_true(off <= most && -off <= most);
         rounded |= off != 0;
     }

@@ -1,5 +1,4 @@
 # An error of one rank ends a benchmark on all, and is printed once: each sample lies in a file of its own, and one of them is damaged.
-export OMPI_MCA_ess_singleton_isolated=1
 . "$(dirname "$0")/tools.inc"
 
 small+=(--set data.shard_samples=1 --set data.samples=24 --set data.val_samples=0 --set train.micro_batch=1 --set train.global_batch=2)

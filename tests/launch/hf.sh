@@ -1,6 +1,4 @@
 # Hugging Face in and out: what is imported comes out byte by byte; what is wrong is named.
-# One rank alone needs none of MPI's daemons: it starts in half the time.
-export OMPI_MCA_ess_singleton_isolated=1
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tools.inc"
 . "$here/hffolder.inc"

@@ -1,5 +1,4 @@
 # Folders as transformers 5 writes them: Qwen3 with a tied embedding below CLIP, both alone; and what a config.json may say.
-export OMPI_MCA_ess_singleton_isolated=1
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tools.inc"
 . "$here/hffolder.inc"

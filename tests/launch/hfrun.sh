@@ -1,5 +1,4 @@
 # A trained run out to Hugging Face's format and in again: our own layout, onto a base, as train.init.
-export OMPI_MCA_ess_singleton_isolated=1        # one rank alone starts in half the time
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tools.inc"
 . "$here/hffolder.inc"

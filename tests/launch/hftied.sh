@@ -1,5 +1,4 @@
 # lm_head and the embedding: what the files hold decides, what config.json says otherwise is named; and what a failed import leaves.
-export OMPI_MCA_ess_singleton_isolated=1
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tools.inc"
 . "$here/hffolder.inc"

@@ -1,5 +1,6 @@
 # A signal to any rank, or to the launcher: all ranks save the same step and exit with 75, and the same command goes on.
 . "$(dirname "$0")/tools.inc"
+unset OMPI_MCA_ess_singleton_isolated
 
 small+=(--set train.steps=24)
 says 0 1 pack "$config" "${small[@]}"

@@ -1,16 +1,14 @@
 # Ranks and threads change no bit: 1 x 1, 1 x 2, 2 x 1, 2 x 2 and 4 x 1 (ranks x threads) are one run, in every stage, for AdamW
 # and for Muon.  And how many threads a rank has, if nobody says.
 . "$(dirname "$0")/tools.inc"
-# More threads than cores here: those that wait must not spin.
-export OMP_WAIT_POLICY=passive
 
 fingerprint() { "$ASVR" verify "$1/ckpt/step-$(printf %08d "$2")" | cut -d' ' -f2; }
-# grids NAME STEPS KEY=VALUE...
+# grids NAME STEPS "GRID..." KEY=VALUE...: 1x1, and others like it
 grids() {
-    local name=$1 steps=$2 first sets=("$config" "${small[@]}" --set train.micro_batch=2 --set train.steps="$2")
-    shift 2
+    local name=$1 steps=$2 others=$3 first sets=("$config" "${small[@]}" --set train.micro_batch=2 --set train.steps="$2")
+    shift 3
     for set; do sets+=(--set "$set"); done
-    for grid in 1x1 1x2 2x1 2x2 4x1; do
+    for grid in 1x1 $others; do
         says 0 ${grid%x*} train "${sets[@]}" --set run.dir=$name.$grid --set parallel.threads=${grid#*x}
         same_losses $name.1x1 $name.$grid
         [ $grid != 1x1 ] || first=$(fingerprint $name.1x1 $steps)
@@ -23,8 +21,9 @@ grids() {
 says 0 0 pack "$config" "${small[@]}"
 for optimizer in adamw muon; do
     # Steps enough for a single bit to show: where products were left to OpenBLAS' threads, the first loss had others.
-    for stage in contrast tokenizer pretrain; do grids $stage.$optimizer 6 train.stage=$stage train.optimizer=$optimizer; done
-    grids instruct.$optimizer 50 train.optimizer=$optimizer train.lr=4e-3
+    for stage in contrast tokenizer pretrain; do grids $stage.$optimizer 6 "1x2 2x1 2x2 4x1" train.stage=$stage train.optimizer=$optimizer; done
+    # That 2x1 and 4x1 are 1x1 in this very run is replicas.sh's to show.
+    grids instruct.$optimizer 50 "1x2 2x2" train.optimizer=$optimizer train.lr=4e-3
 done
 
 # ---- who says how many ----

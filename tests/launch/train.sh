@@ -1,5 +1,6 @@
 # A whole life: pack, train, eval, chat, verify; and the files they leave are what docs/FORMATS.md says.
 . "$(dirname "$0")/tools.inc"
+unset OMPI_MCA_ess_singleton_isolated
 
 says 0 2 pack "$config" "${small[@]}"
 grep -q '^training .* 48 samples, 48 pictures' out && grep -q '^held out .* 14 samples' out || { cat out; fail "pack does not say what it packed"; }

@@ -47,11 +47,11 @@ series() {
     shift 2
     [ $# -gt 0 ] || return
     local t work=$work
-    $cluster up 4 4 >"$CLUSTER.up" 2>&1 || { cat "$CLUSTER.up"; failed=$((failed + 1)); return; }
+    $cluster up 4 4 >"$CLUSTER.up" 2>&1 || { echo "FAIL  cluster $CLUSTER"; cat "$CLUSTER.up"; return; }
     work=$work/cases.${CLUSTER##*/}
     mkdir "$work"
     for t; do
-        healed || failed=$((failed + 1))
+        healed || echo "FAIL  the cluster before $t"
         case_run "$t" bash "tests/$t.sh"
     done
 }
@@ -70,14 +70,13 @@ for t in tests/slurm/*.sh; do
     fi
     case $waits in *" $t "*) waiting+=("$t") ;; *) computing+=("$t") ;; esac
 done
-(trap - EXIT; series b 10.77.1 "${waiting[@]}") >"$work/said" &
-(trap - EXIT; series c 10.77.2 "${soak[@]}") >"$work/soaked" &
-series a 10.77.0 "${computing[@]}"
+(trap - EXIT; series b 10.77.1 "${waiting[@]}") >"$work/said.b" &
+(trap - EXIT; series c 10.77.2 "${soak[@]}") >"$work/said.c" &
+(trap - EXIT; series a 10.77.0 "${computing[@]}") | tee "$work/said.a"
 wait
-cat "$work/soaked" >>"$work/said"
-cat "$work/said"
-passed=$((passed + $(grep -c '^ok ' "$work/said"))) failed=$((failed + $(grep -c '^FAIL ' "$work/said")))
+cat "$work/said.b" "$work/said.c"
 
 export -f traces ended
-case_run slurm/teardown bash -c 'ended && ended && [ ! -e "$work/a" ] && [ ! -e "$work/b" ] && [ ! -e "$work/c" ] && traces | diff "$work/before" -'
+case_run slurm/teardown bash -c 'ended && ended && [ ! -e "$work/a" ] && [ ! -e "$work/b" ] && [ ! -e "$work/c" ] && traces | diff "$work/before" -' >"$work/said.d"
+cat "$work/said.d"
 counted
