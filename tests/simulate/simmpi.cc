@@ -106,6 +106,9 @@ static int sum(const void *, void *x, int n, MPI_Datatype type, MPI_Op how, MPI_
    wait for its neighbour alone.  Messages to ranks of its own node go together to the next of these.  Latency counts once, as it does where messages are under way at the
    same time; what processors spend on each is spent on each.
 
+   Exchanges of one communicator wait for each other, Meter.bundle at most, until their rank spends time elsewhere or waits: hundreds of
+   buckets under way would be as many transfers that share a link, and sharing is computed anew for all of them whenever one starts or ends.
+
    They go past MPI, as transfers between hosts: SimGrid 3.32 keeps a request that was tested, not waited for, in a list that each
    further one walks through. */
 
