@@ -1,6 +1,6 @@
 #!/bin/bash
 # tests/simulate/simulate.sh BUILD steps|curve
-#   steps   a training step on 1 to 256 nodes, as SimGrid has it beside what `asvr plan` says
+#   steps   a training step on 1 to 64 nodes, as SimGrid has it beside what `asvr plan` says
 #   curve   the reduction of buckets among 2 to 256 nodes' replicas, in levels and all at once; OUT.svg is a picture of it
 # From the environment: CONFIG CLUSTER NODES EACH (ranks a node) TP ZERO MICRO (samples a micro-batch) LEAVES (of a replica) JOBS OUT TOGETHER.
 # The table goes to OUT.csv, too; OUT.log keeps each simulation's line.
@@ -35,7 +35,7 @@ done_all() {
 value() { awk -v k="$2" '{ for (i = 1; i < NF; i++) if ($i == k) { print $(i + 1); exit } }' "$work/$1"; }
 
 steps() {
-    local nodes=${NODES-1 2 4 8 16 32 64 128 256} n
+    local nodes=${NODES-1 2 4 8 16 32 64} n
     for n in $(printf '%s\n' $nodes | sort -rn); do
         simulate "$n" "$n" "$TOGETHER" '' step
     done
