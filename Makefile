@@ -10,7 +10,7 @@
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
 #   make fuzz       each parser against libFuzzer, T=600 seconds each (clang); `make test` replays the corpora
 #   make test-simulate  a simulated step is the program's own, message by message
-#   make simulate   dist/ under SimGrid, 1 to 256 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
+#   make simulate   dist/ under SimGrid, 1 to 64 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
 #   make peers      what we write and read beside transformers, tokenizers, h5py ...: from PyPI into build/peers (docs/TESTING.md)
 #   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build; x86-64-v2: for any processor, with the vectors that it has)     ARROW=DIR (parquet files)
 #   BLAS=openblas|NAME|"FLAGS" (what pkg-config knows, or -I -L -l of MKL, AOCL, ArmPL)

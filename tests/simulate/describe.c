@@ -6,7 +6,7 @@
  * OUT/cluster.xml the nodes: each a link to and from a fabric that never blocks; ranks of a node meet on a link of their own
  * OUT/hosts       where each rank is: a replica's ranks are neighbours
  *
- * BUNDLE 1: a rank's messages of an exchange travel together (simmpi.cc); 0: each by itself.
+ * BUNDLE N: a rank's messages of an exchange travel together (simmpi.cc), and up to N exchanges that start one behind the other; 0: each message by itself.
  */
 #include <stdio.h>
 #include <stdlib.h>

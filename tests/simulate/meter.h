@@ -18,8 +18,8 @@
 
 /* rate, memory: flops and bytes a second of this rank; overhead: seconds a message of dp; owed, spent: seconds, of which
    posting for messages; messages: of dp, sent.
-   bundle: those of an exchange travel together (simmpi.cc); node: ranks of one; tp: ranks of a replica, neighbours in the world, whose own
-   messages never travel together. */
+   bundle: the messages of so many exchanges travel together (simmpi.cc), 0: each by itself; node: ranks of one; tp: ranks of a replica, neighbours
+   in the world, whose own messages never travel together. */
 typedef struct { double rate, memory, overhead, owed, spent, posting; int64_t messages; int bundle, node, tp; } Meter;
 extern Meter meter;
 

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <tuple>
@@ -41,13 +42,21 @@ static void copied(smx_activity_t comm, void *from, size_t bytes)
         smpi_comm_copy_buffer_callback(reinterpret_cast<simgrid::kernel::activity::CommImpl *>(comm), from, bytes);
 }
 
-extern "C" void meter_spend(void)
+static void spend(void)
 {
     if (meter.owed <= 0)
         return;
     meter.spent += meter.owed;
     smpi_execute_flops(meter.owed * meter.rate);
     meter.owed = 0;
+}
+
+static void send_all(void);
+
+extern "C" void meter_spend(void)
+{
+    spend();
+    send_all();
 }
 
 /* While one lives, SMPI's calls of this rank move and add up no bytes, as when it replays a trace. */
@@ -97,6 +106,9 @@ static int sum(const void *, void *x, int n, MPI_Datatype type, MPI_Op how, MPI_
    wait for its neighbour alone.  Messages to ranks of its own node go together to the next of these.  Latency counts once, as it does where messages are under way at the
    same time; what processors spend on each is spent on each.
 
+   Exchanges of one communicator wait for each other, Meter.bundle at most, until their rank spends time elsewhere or waits: hundreds of
+   buckets under way would be as many transfers that share a link, and sharing is computed anew for all of them whenever one starts or ends.
+
    They go past MPI, as transfers between hosts: SimGrid 3.32 keeps a request that was tested, not waited for, in a list that each
    further one walks through. */
 
@@ -123,8 +135,11 @@ static Registry *registry()
     return r;
 }
 
-struct Bundle { MPI_Request key; std::vector<Transfer> mine; std::vector<Name> theirs; };
+/* On its way, or waiting for more of its communicator that go the same way. */
+struct Sending { int at, to; bool near; int64_t floats; std::vector<Name> of; Transfer transfer; };
+struct Bundle { MPI_Request key; std::vector<std::shared_ptr<Sending>> mine; std::vector<Name> theirs; };
 static std::vector<Bundle> bundles;
+static std::vector<std::shared_ptr<Sending>> waiting;
 
 static int node_of(int world) { return world / meter.node; }
 
@@ -152,23 +167,50 @@ static bool is_dp(MPI_Comm comm)
     return s.world.size() < 2 || (s.world[1] - s.world[0]) % meter.tp == 0;
 }
 
+static void send(Sending *s)
+{
+    auto *host = simgrid::s4u::Host::by_name("n" + std::to_string(node_of(seen[(size_t)s->at].world[(size_t)s->to])));
+    s->transfer = simgrid::s4u::Comm::sendto_async(simgrid::s4u::this_actor::get_host(), host, (uint64_t)s->floats * 4);
+    for (const Name &name : s->of) {
+        registry()->sent[name] = s->transfer;
+        auto waits = registry()->awaited.find(name);
+        if (waits != registry()->awaited.end()) {
+            const auto turn = waits->second;
+            turn->release();
+        }
+    }
+}
+
+static void send_all(void)
+{
+    while (!waiting.empty()) {
+        const auto s = waiting.front();
+        waiting.erase(waiting.begin());
+        send(s.get());
+    }
+}
+
+/* A message by itself, between two, needs no company; but tested, not waited for, SMPI would keep it (above). */
+static bool is_bundled(MPI_Comm comm) { return meter.bundle && (is_dp(comm) || size_of(comm) == 2); }
+
 /* Of no floats, too: where shares are empty, one rank has nothing to send and yet something to take. */
 static void send_bundle(Bundle *b, int at, int to, int from, int64_t floats, bool near)
 {
     const Seen &s = seen[(size_t)at];
     if (to == rank_of(s.comm))
         return;
-    auto *host = simgrid::s4u::Host::by_name("n" + std::to_string(node_of(s.world[(size_t)to])));
-    Transfer t = simgrid::s4u::Comm::sendto_async(simgrid::s4u::this_actor::get_host(), host, (uint64_t)floats * 4);
-    const Name name(at, s.transfers, s.world[(size_t)rank_of(s.comm)], near);
-    registry()->sent[name] = t;
-    auto waits = registry()->awaited.find(name);
-    if (waits != registry()->awaited.end()) {
-        const auto turn = waits->second;
-        turn->release();
-    }
-    b->mine.push_back(t);
+    auto same = std::find_if(waiting.begin(), waiting.end(), [&](const auto &w) { return w->at == at && w->near == near; });
+    if (same == waiting.end())
+        same = waiting.insert(same, std::make_shared<Sending>(Sending{ at, to, near, 0, {}, nullptr }));
+    const auto w = *same;
+    w->floats += floats;
+    w->of.push_back(Name(at, s.transfers, s.world[(size_t)rank_of(s.comm)], near));
+    b->mine.push_back(w);
     b->theirs.push_back(Name(at, s.transfers, s.world[(size_t)from], near));
+    if ((int)w->of.size() >= (is_dp(s.comm) ? meter.bundle : 1)) {
+        waiting.erase(same);
+        send(w.get());
+    }
 }
 
 /* near, far: floats that this rank sends to its own node and to others; as many come. */
@@ -195,14 +237,14 @@ static bool arrived(const Name &n)
 
 static bool ended(const Bundle &b)
 {
-    return std::all_of(b.mine.begin(), b.mine.end(), [](const Transfer &t) { return t->test(); }) &&
+    return std::all_of(b.mine.begin(), b.mine.end(), [](const auto &s) { return s->transfer && s->transfer->test(); }) &&
            std::all_of(b.theirs.begin(), b.theirs.end(), arrived);
 }
 
 static void wait_for(const Bundle &b)
 {
-    for (const Transfer &t : b.mine)
-        t->wait();
+    for (const auto &s : b.mine)
+        s->transfer->wait();
     for (const Name &n : b.theirs) {
         if (registry()->sent.find(n) == registry()->sent.end()) {
             const auto turn = registry()->awaited[n] = simgrid::s4u::Semaphore::create(0);
@@ -258,7 +300,7 @@ static void spend_on(MPI_Comm comm, int sent, int received)
     meter.messages += is_dp(comm) ? sent : 0;
     meter.owed += meter.overhead * (sent + received);
     meter.posting += meter.overhead * (sent + received);
-    meter_spend();
+    spend();
 }
 
 extern "C" {
@@ -304,7 +346,7 @@ int MPI_Ialltoallv(const void *in, const int *to, const int *to_at, MPI_Datatype
 {
     spend_on(comm, messages(to, comm), messages(from, comm));
     Lengths only;
-    if (meter.bundle && is_dp(comm))
+    if (is_bundled(comm))
         return start_bundle(comm, of_node(to, comm), of_others(to, comm), request);
     return PMPI_Ialltoallv(in, to, to_at, in_type, out, from, from_at, out_type, comm, request);
 }
@@ -315,7 +357,7 @@ int MPI_Iallgatherv(const void *in, int n, MPI_Datatype in_type, void *out, cons
     const int others = size_of(comm) - 1;
     spend_on(comm, others, others);
     Lengths only;
-    if (meter.bundle && is_dp(comm)) {
+    if (is_bundled(comm)) {
         const int64_t mine = count[rank_of(comm)], each = seen[(size_t)seen_at(comm)].each;
         return start_bundle(comm, mine * (each - 1), mine * (others + 1 - each), request);
     }
@@ -331,7 +373,7 @@ int MPI_Wait(MPI_Request *request, MPI_Status *status)
 
 int MPI_Test(MPI_Request *request, int *flag, MPI_Status *status)
 {
-    meter_spend();
+    spend();
     return end_bundle(request, false, flag) ? MPI_SUCCESS : PMPI_Test(request, flag, status);
 }
 

@@ -39,8 +39,8 @@ static void sum(Tp *tp, float *x, int64_t n) { Sim *s = tp->ctx; meter_spend(); 
 static void max(Tp *tp, float *x, int64_t n) { Sim *s = tp->ctx; meter_spend(); s->real.max(&s->real, x, n); }
 static void sum_start(Tp *tp, float *x, float *room, int64_t n) { Sim *s = tp->ctx; meter_spend(); s->real.sum_start(&s->real, x, room, n); }
 static void sum_wait(Tp *tp) { Sim *s = tp->ctx; meter_spend(); s->real.sum_wait(&s->real); }
-static void need(Tp *tp, int first, int last) { Sim *s = tp->ctx; meter_spend(); s->real.need(&s->real, first, last); }
-static void final(void *ctx, int first, int last) { Sim *s = ctx; meter_spend(); s->marks.final(s->marks.ctx, first, last); }
+static void need(Tp *tp, int first, int last) { Sim *s = tp->ctx; meter_spend(); s->real.need(&s->real, first, last); meter_spend(); }
+static void final(void *ctx, int first, int last) { Sim *s = ctx; meter_spend(); s->marks.final(s->marks.ctx, first, last); meter_spend(); }
 
 static void open_doors(Sim *s)
 {

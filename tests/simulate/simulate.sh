@@ -1,18 +1,18 @@
 #!/bin/bash
 # tests/simulate/simulate.sh BUILD steps|curve
-#   steps   a training step on 1 to 256 nodes, as SimGrid has it beside what `asvr plan` says
+#   steps   a training step on 1 to 64 nodes, as SimGrid has it beside what `asvr plan` says
 #   curve   the reduction of buckets among 2 to 256 nodes' replicas, in levels and all at once; OUT.svg is a picture of it
-# From the environment: CONFIG CLUSTER NODES EACH (ranks a node) TP ZERO MICRO (samples a micro-batch) LEAVES (of a replica) JOBS OUT.
+# From the environment: CONFIG CLUSTER NODES EACH (ranks a node) TP ZERO MICRO (samples a micro-batch) LEAVES (of a replica) JOBS OUT TOGETHER.
 # The table goes to OUT.csv, too; OUT.log keeps each simulation's line.
 #
-# All buckets of all layers are simulated up to 32 nodes, the messages of an exchange as one (simmpi.cc).  From 64 on, models of one and of three decoder layers:
-# what the two add is added for each further pair.  On 16 and 32 nodes that differs from all layers by less than 0.05 %.
+# Every bucket of every layer is simulated.  The messages of an exchange travel as one, and in steps so do up to TOGETHER neighbouring
+# buckets of a stage that start without time between them (simmpi.cc).
 set -u
 cd "$(dirname "$0")/../.." || exit
 build=$1 what=$2
 export CONFIG=${CONFIG-configs/llava15-7b/instruct.cfg} CLUSTER=${CLUSTER-configs/clusters/epyc-hdr.cfg} SMPI
 EACH=${EACH-2} TP=${TP-2} ZERO=${ZERO-0} MICRO=${MICRO-1} LEAVES=${LEAVES-1} JOBS=${JOBS-$(nproc)} OUT=${OUT-$build/simulate/$what}
-all_layers=32
+TOGETHER=${TOGETHER-16}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -35,14 +35,9 @@ done_all() {
 value() { awk -v k="$2" '{ for (i = 1; i < NF; i++) if ($i == k) { print $(i + 1); exit } }' "$work/$1"; }
 
 steps() {
-    local nodes=${NODES-1 2 4 8 16 32 64 128 256} n
+    local nodes=${NODES-1 2 4 8 16 32 64} n
     for n in $(printf '%s\n' $nodes | sort -rn); do
-        if [ "$n" -gt $all_layers ]; then
-            simulate "$n.3" "$n" 1 model.decoder.layers=3 step
-            simulate "$n.1" "$n" 1 model.decoder.layers=1 step
-        else
-            simulate "$n" "$n" 1 '' step
-        fi
+        simulate "$n" "$n" "$TOGETHER" '' step
     done
     for n in $nodes; do
         "$build/asvr" plan "$CONFIG" --set parallel.tp="$TP" --set parallel.zero="$ZERO" --set parallel.threads="$(threads)" \
@@ -53,11 +48,10 @@ steps() {
     done_all
     echo "$CONFIG on $CLUSTER: $EACH ranks a node, tp $TP, zero $ZERO, $MICRO x $LEAVES samples a replica"
     for n in $nodes; do
-        { cat "$work/$n.1" "$work/$n.3" 2>/dev/null || cat "$work/$n"; } | sed "s/^/$n $(planned "$n") layers $(layers) /"
+        echo "$n $(planned "$n") $(cat "$work/$n")"
     done | awk -f tests/simulate/steps.awk -v csv="$OUT.csv"
 }
 threads() { echo $(($(sed -n 's/.*\bcores *= *\([0-9]*\);.*/\1/p' "$CLUSTER" | head -1) / EACH)); }
-layers() { "$build/asvr" help config "$CONFIG" | awk '/decoder: {/ { d = 1 } d && $1 == "layers" { print $3 + 0; exit }'; }
 planned() { awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i } NR == 2 { print "planned", $at["step"], "planned_dp", $at["dp_exposed"] }' "$work/plan.$1"; }
 
 # The reduction of some buckets and of twice as many: what the second half adds is without the start.

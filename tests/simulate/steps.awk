@@ -1,5 +1,4 @@
-# steps.awk -- simulations of training steps (simulate.sh) as a table: a line is "NODES planned S planned_dp S layers L step S ...", or two of
-# them for one number of nodes, of one decoder layer and of three.
+# steps.awk -- simulations of training steps (simulate.sh) as a table: a line is "NODES planned S planned_dp S simulated_layers L step S ..."
 function get(k,   i) { for (i = 1; i < NF; i++) if ($i == k) return $(i + 1); return 0 }
 function show(n) {
     if (!first) first = t["step"]
@@ -15,18 +14,9 @@ BEGIN {
     print "nodes,step,planned,efficiency,compute,tp,dp,planned_dp,optimizer,wall" >csv
 }
 {
-    n = $1; planned = get("planned"); planned_dp = get("planned_dp"); layers = get("layers")
-    again = n == last && pending
-    for (i in key) {
-        k = key[i]
-        now = get(k)
-        if (again) t[k] += (now - t[k]) * (layers - 1) / 2      # one layer, then three
-        else t[k] = now
-    }
-    wall = again ? (get("wall") > wall ? get("wall") : wall) : get("wall")
-    if (get("simulated_layers") < layers && !again) pending = 1
-    else { show(n); pending = 0 }
-    last = n
+    for (i in key) t[key[i]] = get(key[i])
+    planned = get("planned"); planned_dp = get("planned_dp"); wall = get("wall")
+    show($1)
 }
 END {
     print "\ncompute: products and what passes through memory, without messages; tp: sums inside a replica, waiting included; dp: what exchanges and"
