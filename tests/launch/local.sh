@@ -7,9 +7,15 @@ says 0 1 pack "$config" "${small[@]}"
 says 0 2 train "$config" "${small[@]}" --set run.dir=whole
 [ -z "$(ls disk)" ] || fail "a finished run leaves parts on the disk: $(ls disk)"
 fingerprint() { "$ASVR" verify "$1/ckpt/step-00000024" | cut -d' ' -f2; }
-killed() {                                      # RUN: dead after step 12 at least, its checkpoints gone, its parts there
+# killed RUN: dead after step 12 at least, its checkpoints gone, both ranks' parts of two steps there: while a third is written there may be
+# those of one alone
+killed() {
     begin 2 train "$config" "${small[@]}" --set run.dir=$1
     at_step 12 $1
+    while kill -STOP $(ranks) && [ "$(ls disk/asvr-*/step-* | wc -l)" -lt 4 ]; do
+        kill -CONT $(ranks)
+        sleep 0.01
+    done
     kill -9 $(ranks)
     ended any
     rm -rf $1/ckpt
@@ -54,5 +60,5 @@ ASVR_FAULT='*:*:layout:fail:28' says 74 0 train "$config" "${small[@]}" --set ru
 
 # ---- the node's disk fails: the next checkpoint goes straight to the run's ----
 ASVR_FAULT='1:*:keep:fail:5' says 0 2 train "$config" "${small[@]}" --set run.dir=straight --set ckpt.keep=100
-[ "$(ls straight/ckpt | grep -c step)" -gt 2 ] || { ls straight/ckpt; fail "nothing was saved before the end"; }
+[ "$(ls straight/ckpt | grep -c step)" -ge 2 ] || { ls straight/ckpt; fail "nothing was saved before the end"; }
 same_losses whole straight
