@@ -25,6 +25,6 @@ typedef struct {
     struct ZeroWeights *coming;                    /* weights under way between replicas (zero.h), or NULL */
 } Grid;
 
-/* Collective over world.  Dies unless tp divides the number of ranks. */
+/* Collective over world.  Dies unless tp divides the number of ranks.  From here on long ops let MPI move (core/meanwhile.h). */
 void grid_open(Grid *g, MPI_Comm world, int tp);
 void grid_close(Grid *g);                          /* collective over world */
