@@ -17,7 +17,7 @@
 
 enum { RECORDS = 64 };
 
-static char root[64];
+static char root[PATH_MAX / 2];
 static char real_root[PATH_MAX];
 static bool follow;
 
@@ -30,11 +30,10 @@ static void clean(void)
 /* A folder with a.png, sub/b.png, and a link that leaves it. */
 static void make_root(void)
 {
-    char path[128], base[64];
+    char path[PATH_MAX];
     Err e = { 0 };
-    snprintf(base, sizeof base, "%.40s/fuzz-record-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    CHECK(mkdtemp(base), "no folder %s", base);
-    strcpy(root, base);
+    snprintf(root, sizeof root, "%s/fuzz-record-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    CHECK(mkdtemp(root), "no folder %s", root);
     CHECK(realpath(root, real_root), "no folder %s", root);
     atexit(clean);
     snprintf(path, sizeof path, "%s/sub", root);

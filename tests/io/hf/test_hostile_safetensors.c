@@ -13,7 +13,7 @@
 
 #include "io/hf/safetensors.h"
 
-static char dir[128];
+static char dir[400];
 
 /* header (n bytes), data bytes behind it; length: in front, 0: the header's. */
 typedef struct { const char *what, *head; size_t n; uint64_t length; size_t data; } Case;
@@ -54,7 +54,7 @@ enum { CASES = sizeof cases / sizeof *cases };
 
 static void refused(const char *bytes, size_t n, const char *what, const char *name)
 {
-    char path[200];
+    char path[480];
     Err e = { 0 }, made = { 0 };
     St s;
     long long byte = -1;

@@ -27,7 +27,7 @@ void __asan_init(void) __attribute__((weak));
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libfontconfig\n"; }
 
-static char dir[128], path[200];
+static char dir[400], path[480];
 static const ImageOps *ops;
 static int cases;
 

@@ -14,7 +14,7 @@
 #include "io/base/files.h"
 #include "io/source/llava.h"
 
-static char dir[128], json[160], root[160];
+static char dir[400], json[440], root[440];
 
 #define H(v)  "{\"from\": \"human\", \"value\": " v "}"
 #define G(v)  "{\"from\": \"gpt\", \"value\": " v "}"
@@ -207,7 +207,7 @@ static void marks_fit_pictures(void **state)
 static int setup(void **state)
 {
     (void)state;
-    char path[200];
+    char path[480];
     snprintf(dir, sizeof dir, "%s/asvr-record-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     assert_non_null(mkdtemp(dir));
     snprintf(json, sizeof json, "%s/data.json", dir);

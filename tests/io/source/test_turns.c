@@ -13,7 +13,7 @@
 #include "io/base/files.h"
 #include "io/source/llava.h"
 
-static char dir[128], json[160], root[160];
+static char dir[400], json[440], root[440];
 
 #define H(v)      "{\"from\": \"human\", \"value\": " v "}"
 #define G(v)      "{\"from\": \"gpt\", \"value\": " v "}"
@@ -155,7 +155,7 @@ static void places(void **state)
         const int first = fprintf(f, "[{" TALK "},");
         fprintf(f, "%*s%s]", 99 - first, "", bad[i].record);
         fclose(f);
-        char where[200];
+        char where[480];
         Err e = { 0 };
         LlavaRecord r;
         Llava *l = llava_open(json, root, true, &e);
@@ -174,7 +174,7 @@ static int setup(void **state)
 {
     (void)state;
     static const char *const files[] = { "a.png", "b/c.png", "file_a.png" };
-    char path[200];
+    char path[480];
     snprintf(dir, sizeof dir, "%s/asvr-turns-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     assert_non_null(mkdtemp(dir));
     snprintf(json, sizeof json, "%s/data.json", dir);
