@@ -5,6 +5,10 @@
  * of this tp rank's share.  In a gradient w or b is NULL where it is frozen; a weight without a bias has b NULL.
  * Other forms of a weight (packed, 16-bit, low rank, several side by side) will have their home here and in the three ops.
  *
+ * Leaves: the dimension that is split over tp consists of a fixed number of equal blocks (parallel.blocks), of which so many lie on
+ * this rank.  A sum over that dimension is one of blocks, each by itself, joined along a fixed binary tree: inside a rank by the ops, between
+ * ranks by tp->sum, so its bits do not depend on tp.  And no element's bits depend on how many of the others of a split dimension are here.
+ *
  * Local.  Tests: tests/core/test_ops.c
  */
 #pragma once
@@ -12,7 +16,11 @@
 typedef struct {
     float *w, *b;                          /* (O,I) (O) */
     int    I, O;
+    int    split, leaves;                  /* 0: O is split, 1: I is; leaves of that here, a power of two; 0: products as they are fastest */
 } Linear;
 
 /* The same weight without its bias unless `with`: of partial sums over ranks one brings it. */
-static inline Linear linear_biased(const Linear *l, int with) { return (Linear){ l->w, with ? l->b : 0, l->I, l->O }; }
+static inline Linear linear_biased(const Linear *l, int with)
+{
+    return (Linear){ l->w, with ? l->b : 0, l->I, l->O, l->split, l->leaves };
+}

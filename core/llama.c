@@ -13,6 +13,7 @@ void llama_params(Llama *w, Binder *b)
     const unsigned matrix = INIT_NORMAL | DECAY | MUON, kv = COPIES(holders(&w->d, ranks));
     CHECK(w->d.H % ranks == 0 && (w->d.K % ranks == 0 || ranks % w->d.K == 0),
           "%d heads and %d kv heads do not divide among %d tensor-parallel ranks", w->d.H, w->d.K, ranks);
+    const int leaves = (int)min64(b->table->leaves, max64(1, w->d.K / ranks));          /* a kv head lies in one */
     CHECK(D <= MAX_HEAD && D % 2 == 0, "heads of %d are odd, or larger than %d", D, MAX_HEAD);
     rope_freq(w->freq, D, w->d.theta, &w->d.rope);
     w->p_embed = b->next;
@@ -24,6 +25,7 @@ void llama_params(Llama *w, Binder *b)
         k->wq        = param_linear(b, HD, C,  0, matrix,   "decoder.%d.attn.wq", l);     /* split 0: column-parallel */
         k->wk        = param_linear(b, KD, C,  0, matrix | kv, "decoder.%d.attn.wk", l);
         k->wv        = param_linear(b, KD, C,  0, matrix | kv, "decoder.%d.attn.wv", l);
+        k->wk.leaves = k->wv.leaves = leaves;
         if (w->d.qkv_bias) {
             k->wq.b = param(b, HD, 1, 0, INIT_ZERO, "decoder.%d.attn.bq", l);
             k->wk.b = param(b, KD, 1, 0, INIT_ZERO | kv, "decoder.%d.attn.bk", l);
@@ -43,7 +45,7 @@ void llama_params(Llama *w, Binder *b)
     w->p_norm = b->next;
     w->norm    = param(b, C, 1, -1, INIT_ONE, "decoder.norm");
     w->p_lm_head = w->d.tied ? w->p_embed : b->next;
-    w->lm_head = w->d.tied ? (Linear){ .w = w->embed, .I = C, .O = w->d.V / ranks }
+    w->lm_head = w->d.tied ? (Linear){ .w = w->embed, .I = C, .O = w->d.V / ranks, .leaves = b->table->leaves }
                            : param_linear(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.lm_head");
 }
 

@@ -14,6 +14,7 @@
 typedef struct Tp Tp;
 struct Tp {
     int   rank, size;
+    int   leaves;                               /* of the fixed tree of a sum over a split dimension, on each rank; 0: sums go by ranks (linear.h) */
     void (*sum)(Tp *tp, float *x, int64_t n);   /* x <- sum over tp ranks, in place, collective over tp */
     void (*max)(Tp *tp, float *x, int64_t n);   /* x <- maximum over tp ranks, in place, collective over tp */
     /* sum, in two phases: x and room (n, work space) are the door's from the start to the wait that ends it.  Every call lets what is

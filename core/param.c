@@ -15,6 +15,7 @@ Binder binder_declare(Params *t, const Tp *tp)
 {
     t->tp_rank = tp->rank;
     t->tp_size = tp->size;
+    t->leaves = tp->leaves;
     return (Binder){ t, NULL, 0, DECLARE };
 }
 
@@ -80,7 +81,8 @@ Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const ch
     va_start(ap, fmt);
     name(&want, fmt, ap);
     va_end(ap);
-    return (Linear){ .w = bind(b, want), .I = split == 1 ? I / pieces : I, .O = split == 0 ? O / pieces : O };
+    return (Linear){ .w = bind(b, want), .I = split == 1 ? I / pieces : I, .O = split == 0 ? O / pieces : O,
+                       .split = split == 1, .leaves = split < 0 ? 0 : b->table->leaves };
 }
 
 float *param_constant(Binder *b, float value, const char *name)

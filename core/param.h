@@ -52,7 +52,7 @@ typedef struct {
     Param  *p;
     int     n, cap;
     int64_t weights, grads;         /* elements of the two flat buffers */
-    int     tp_rank, tp_size;
+    int     tp_rank, tp_size, leaves;       /* of a Tp */
 } Params;
 
 typedef struct {

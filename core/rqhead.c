@@ -46,7 +46,7 @@ void rqhead_params(RqHead *w, Binder *b)
         w->tie.b = param(b, w->d.Cv, 1, -1, INIT_ZERO, "%s.tie.b", w->part);
     }
     for (int q = 0; q < Q; q++) {
-        w->head[q] = w->d.tied ? (Linear){ .I = w->d.Cv, .O = w->d.S / b->table->tp_size }
+        w->head[q] = w->d.tied ? (Linear){ .I = w->d.Cv, .O = w->d.S / b->table->tp_size, .leaves = b->table->leaves }
                                : param_linear(b, w->d.S, E, 0, INIT_FAN_IN | DECAY, "%s.code.%d.w", w->part, q);
         w->head[q].b = param(b, w->d.S, 1, 0, INIT_ZERO, "%s.code.%d.b", w->part, q);
     }

@@ -122,8 +122,8 @@ static void need(Tp *tp, int first, int last)
 Tp tp_door(Grid *g)
 {
     if (g->tp_size == 1)
-        return (Tp){ 0, 1, TP_ALONE.sum, TP_ALONE.max, TP_ALONE.sum_start, TP_ALONE.sum_wait, need, g };
+        return (Tp){ 0, 1, 0, TP_ALONE.sum, TP_ALONE.max, TP_ALONE.sum_start, TP_ALONE.sum_wait, need, g };
     if (!g->sums)
         g->sums = sums_open(g);
-    return (Tp){ g->tp_rank, g->tp_size, sum, max, sum_start, sum_wait, need, g };
+    return (Tp){ g->tp_rank, g->tp_size, 0, sum, max, sum_start, sum_wait, need, g };
 }
