@@ -123,7 +123,7 @@ static void set_dims(Model *m, Modules *w)
 /* Rows with a visual target that a head takes at a time: its tape is Q times as many rows, and its weights are read anew for each. */
 enum { HEAD_ROWS = 256 };
 
-/* What rows with a visual target need. */
+/* What rows with a visual target need from forward to backward. */
 static void lay_targets(Model *m, Arena *a, int64_t IP)
 {
     const ModelConf *c = &m->c;
@@ -133,33 +133,61 @@ static void lay_targets(Model *m, Arena *a, int64_t IP)
     m->g    = TAKE(a, float, IP * C);   m->dg = TAKE(a, float, IP * C);
     m->head_rows = min64(HEAD_ROWS, IP);
     m->code = TAKE(a, int32_t, m->head_rows * c->codes_depth);
-    if (model_has(m, PART_HEAD))
-        rqhead_tape(&m->head[SEMANTIC], a, &m->w.head[SEMANTIC].d, m->head_rows, m->tp);
-    if (model_has(m, PART_APP_HEAD))
-        rqhead_tape(&m->head[APPEARANCE], a, &m->w.head[APPEARANCE].d, m->head_rows, m->tp);
+    for (int k = 0; k < BRANCHES; k++)
+        if (model_has(m, k ? PART_APP_HEAD : PART_HEAD))
+            rqhead_soft(&m->head[k], a, &m->w.head[k].d, m->tp);
     if (model_has(m, PART_DENOISER)) {
         m->clean = TAKE(a, float, IP * c->vision.C);
         m->z     = TAKE(a, float, IP * c->vision.C);
-        denoise_tape(&m->denoiser, a, &m->w.denoiser, IP, c->max_images, m->tp);
     }
 }
 
-static void lay_lm(Model *m, Arena *a)
+/* From the decoder's forward to its backward. */
+static void lay_heads(Model *m, Arena *a, int64_t IP)
+{
+    const ModelConf *c = &m->c;
+    xent_work(&m->xent, a, c->decoder.V, m->tp);
+    const ArenaMark shared = arena_mark(a);                   /* one head learns after the other */
+    for (int k = 0; k < BRANCHES; k++) {
+        arena_release(a, shared);
+        if (model_has(m, k ? PART_APP_HEAD : PART_HEAD))
+            rqhead_tape(&m->head[k], a, &m->w.head[k].d, m->head_rows, m->tp);
+    }
+    if (model_has(m, PART_DENOISER))
+        denoise_tape(&m->denoiser, a, &m->w.denoiser, IP, c->max_images, m->tp);
+}
+
+static void lay_towers(Model *m, Arena *a, bool vision_learns, bool tower_learns)
+{
+    const ModelConf *c = &m->c;
+    vision_tape(&m->vision, a, &m->w.vision, c->max_images, vision_learns, c->recompute, m->tp);
+    if (model_has(m, PART_TOKENIZER))
+        vision_tape(&m->tower, a, &m->w.tower, c->max_images, tower_learns, c->recompute, m->tp);
+}
+
+/* One memory: frozen towers are done before the decoder begins, the heads before its backward does. */
+static void lay_lm(Model *m, Arena *a, bool vision_learns)
 {
     const ModelConf *c = &m->c;
     const int64_t N = (int64_t)c->micro_batch * c->max_len, IP = (int64_t)c->max_images * m->w.vision.P;
     const int C = c->decoder.C;
     splice_layout(&m->splice, a, c->micro_batch, c->max_len, c->max_images, m->w.vision.P);
     projector_tape(&m->projector, a, &m->w.projector, IP);
-    llama_tape(&m->decoder, a, &c->decoder, N, m->tp);
+    llama_tape(&m->decoder, a, &c->decoder, N, c->recompute, m->tp);
     /* The same buffers carry rows of the decoder's width and, for a moment, of the features'. */
     const int64_t rows = max64(N * C, IP * c->vision.C);
     m->rows  = TAKE(a, float, rows);    m->drows = TAKE(a, float, N * C);
     m->dh    = TAKE(a, float, N * C);   m->local = TAKE(a, int32_t, N);
-    xent_work(&m->xent, a, c->decoder.V, m->tp);
+    lay_targets(m, a, IP);
+    const ArenaMark shared = arena_mark(a);
+    if (!vision_learns)
+        lay_towers(m, a, false, false);
     if (c->scales > 1)
         scales_work(&m->scales, a, &m->w.vision, c->scales, c->max_images);
-    lay_targets(m, a, IP);
+    arena_release(a, shared);
+    lay_heads(m, a, IP);
+    arena_release(a, shared);
+    llama_tape_backward(&m->decoder, a, &c->decoder, N, m->tp);
 }
 
 static bool learns(const Model *m, const char *part)
@@ -175,9 +203,8 @@ static void lay_tape(Model *m, Arena *a)
     const ModelConf *c = &m->c;
     const int64_t IP = (int64_t)c->max_images * m->w.vision.P;
     const bool vision_learns = learns(m, "vision"), tower_learns = c->stage == STAGE_TOKENIZER && learns(m, "tokenizer");
-    vision_tape(&m->vision, a, &m->w.vision, c->max_images, vision_learns, m->tp);
-    if (model_has(m, PART_TOKENIZER))
-        vision_tape(&m->tower, a, &m->w.tower, c->max_images, tower_learns, m->tp);
+    if (!lm(m) || vision_learns)
+        lay_towers(m, a, vision_learns, tower_learns);
     m->feat = TAKE(a, float, IP * c->vision.C * c->scales);
     m->dfeat = vision_learns || tower_learns ? TAKE(a, float, IP * c->vision.C) : NULL;
     for (int k = 0; k < BRANCHES; k++)
@@ -187,11 +214,11 @@ static void lay_tape(Model *m, Arena *a)
         pool_tape(&m->pool, a, &m->w.vision, c->max_images);
     m->pooled = pools(c) ? TAKE(a, float, (int64_t)c->max_images * c->vision.C) : NULL;
     if (c->stage == STAGE_CONTRAST) {
-        text_tape(&m->text, a, &m->w.text, c->micro_batch, m->tp);
+        text_tape(&m->text, a, &m->w.text, c->micro_batch, c->recompute, m->tp);
         contrast_tape(&m->contrast, a, c->micro_batch, c->vision.C);
     }
     if (lm(m))
-        lay_lm(m, a);
+        lay_lm(m, a, vision_learns);
 }
 
 bool model_measure(Model *m, const ModelConf *c, Tp *tp)

@@ -47,6 +47,7 @@ typedef struct {
     int         denoise_draws;
     float       visual_weight, visual_share, soft_targets;
     int         visual_shift;
+    int         recompute;                     /* RECOMPUTE_... (rows.h) of the decoder and of towers that learn */
     int         micro_batch, max_images, max_len;   /* of one micro-batch: sequences, images; rows of a sequence */
     uint64_t    seed;
 } ModelConf;

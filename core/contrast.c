@@ -19,14 +19,14 @@ void text_params(TextTower *w, Binder *b)
     w->tail_last = b->next;
 }
 
-void text_tape(TextTape *t, Arena *a, const TextTower *w, int B, const Tp *tp)
+void text_tape(TextTape *t, Arena *a, const TextTower *w, int B, int recompute, const Tp *tp)
 {
     const int C = w->enc.d.C;
     const int64_t N = (int64_t)B * w->max_len;
     t->id    = LIST(a, int32_t, N);      t->pos  = LIST(a, int32_t, N);
     t->local = TAKE(a, int32_t, N);
     t->start = LIST(a, int32_t, B + 1);  t->last = LIST(a, int32_t, B);
-    encoder_tape(&t->enc, a, &w->enc.d, N, true, tp);
+    encoder_tape(&t->enc, a, &w->enc.d, N, true, recompute, tp);
     t->pooled = TAKE(a, float, (int64_t)B * C);  t->norm = TAKE(a, float, (int64_t)B * C);
     t->mean   = TAKE(a, float, B);               t->rstd = TAKE(a, float, B);
     t->out    = TAKE(a, float, (int64_t)B * w->Cv);

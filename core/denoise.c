@@ -62,7 +62,7 @@ void denoise_tape(DenoiseTape *t, Arena *a, const Denoiser *w, int64_t M, int im
     t->dpre   = TAKE(a, float, S * d->E);    t->normed = TAKE(a, float, R * d->E);
     t->norm_mean = TAKE(a, float, R);        t->norm_rstd = TAKE(a, float, R);
     t->dnormed = TAKE(a, float, R * d->E);   t->dx = TAKE(a, float, R * d->E);
-    encoder_tape(&t->enc, a, &enc, R, true, tp);
+    encoder_tape(&t->enc, a, &enc, R, true, RECOMPUTE_NONE, tp);
 }
 
 /* The sequences of n images, their steps, and for each row where it comes from and which noise it gets. */

@@ -30,22 +30,36 @@ void encoder_params(Encoder *w, Binder *b, const char *part)
     }
 }
 
-void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t N, bool keep, const Tp *tp)
+static void lay_attention(EncoderLayerTape *s, Arena *a, const EncoderDims *d, int64_t N, const Tp *tp)
 {
-    const int C = d->C, Cl = C / tp->size, Fl = d->F / tp->size, Hl = d->H / tp->size;
+    const int Cl = d->C / tp->size, Hl = d->H / tp->size;
+    s->mean1 = TAKE(a, float, N);       s->rstd1 = TAKE(a, float, N);
+    s->q     = TAKE(a, float, N * Cl);  s->k     = TAKE(a, float, N * Cl);
+    s->v     = TAKE(a, float, N * Cl);  s->att   = TAKE(a, float, N * Cl);
+    s->lse   = TAKE(a, float, N * Hl);
+}
+
+static void lay_ffn(EncoderLayerTape *s, Arena *a, const EncoderDims *d, int64_t N, const Tp *tp)
+{
+    s->mid   = TAKE(a, float, N * d->C);
+    s->mean2 = TAKE(a, float, N);       s->rstd2 = TAKE(a, float, N);
+    s->pre   = TAKE(a, float, N * (d->F / tp->size));
+}
+
+void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t N, bool keep, int recompute, const Tp *tp)
+{
+    const int C = d->C, Cl = C / tp->size, Fl = d->F / tp->size;
+    t->recompute = recompute;
     t->x = TAKE(a, float, N * C);
     for (int l = 0; l < d->L; l++) {
         EncoderLayerTape *s = &t->layer[l];
-        if (l > 0 && !keep) {
+        if (l > 0)
             *s = t->layer[0];
-            continue;
-        }
-        s->mean1 = TAKE(a, float, N);       s->rstd1 = TAKE(a, float, N);
-        s->q     = TAKE(a, float, N * Cl);  s->k     = TAKE(a, float, N * Cl);
-        s->v     = TAKE(a, float, N * Cl);  s->att   = TAKE(a, float, N * Cl);
-        s->lse   = TAKE(a, float, N * Hl);  s->mid   = TAKE(a, float, N * C);
-        s->mean2 = TAKE(a, float, N);       s->rstd2 = TAKE(a, float, N);
-        s->pre   = TAKE(a, float, N * Fl);  s->out   = keep ? TAKE(a, float, N * C) : t->x;
+        if (l == 0 || (keep && recompute == RECOMPUTE_NONE))
+            lay_attention(s, a, d, N, tp);
+        if (l == 0 || (keep && recompute != RECOMPUTE_BLOCK))
+            lay_ffn(s, a, d, N, tp);
+        s->out = keep ? TAKE(a, float, N * C) : t->x;
     }
     t->norm = TAKE(a, float, N * C);
     t->act  = TAKE(a, float, N * Fl);
@@ -70,45 +84,70 @@ static void norm_of_sum(float *norm, float *mean, float *rstd, float *x, const f
     }
 }
 
-/* Rows p of s->out, of those of t->norm. */
-static void ffn(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, const Linear *w2, const EncoderDims *d, Stripe p, Tp *tp)
+/* x: what the block before left, its sum under way, without its residual `add`, which comes to it here. */
+static void attend(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, float *x, const float *add, const EncoderDims *d,
+                   const Rows *r, Tp *tp)
 {
-    const int64_t at = p.at * k->w1.O;
-    stripe_linear(s->pre, t->norm, &k->w1, p);
-    tp->sum_start(tp, NULL, NULL, 0);                     /* the other stripe's goes on */
-    op.gelu_fwd(t->act + at, s->pre + at, p.n * k->w1.O, d->gelu);
-    stripe_linear(s->out, t->act, w2, p);
-}
-
-/* x: what the block before left, its sum under way, without its residual `add`, which comes to it here.  s->out lacks its own,
-   s->mid, in turn. */
-static void block_forward(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, float *x, const float *add, const EncoderDims *d,
-                          const Rows *r, Tp *tp)
-{
-    const int64_t N = r->N;
-    const int C = d->C, D = C / d->H, Hl = d->H / tp->size, n = stripes(tp, N, C);
-    /* wo and w2 are split by input: partial sums, the bias in one of them */
-    const Linear wo = linear_biased(&k->wo, tp->rank == 0), w2 = linear_biased(&k->w2, tp->rank == 0);
-    tp->need(tp, k->first, k->last);
+    const int D = d->C / d->H, Hl = d->H / tp->size, n = stripes(tp, r->N, d->C);
     for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, N);
+        const Stripe p = stripe(i, n, r->N);
         norm_of_sum(t->norm, s->mean1, s->rstd1, x, add, k->ln1_w, k->ln1_b, p, d, tp);
         stripe_linear(s->q, t->norm, &k->wq, p);
         stripe_linear(s->k, t->norm, &k->wk, p);
         stripe_linear(s->v, t->norm, &k->wv, p);
     }
     op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL);
+}
+
+/* s->mid, its sum under way.  wo is split by input: partial sums, the bias in one of them. */
+static void leave_attention(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, int64_t N, Tp *tp)
+{
+    const Linear wo = linear_biased(&k->wo, tp->rank == 0);
+    const int C = wo.O, n = stripes(tp, N, C);
     for (int i = 0; i < n; i++) {
         const Stripe p = stripe(i, n, N);
         stripe_linear(s->mid, s->att, &wo, p);
         stripe_sum_start(tp, s->mid, t->room, p, C);
     }
+}
+
+/* Rows p of s->pre; s->mid gets its residual x. */
+static void enter_ffn(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, const float *x, Stripe p, const EncoderDims *d, Tp *tp)
+{
+    norm_of_sum(t->norm, s->mean2, s->rstd2, s->mid, x, k->ln2_w, k->ln2_b, p, d, tp);
+    stripe_linear(s->pre, t->norm, &k->w1, p);
+}
+
+/* x and add: attend's.  s->out lacks its own residual, s->mid, in turn. */
+static void block_forward(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, float *x, const float *add, const EncoderDims *d,
+                          const Rows *r, Tp *tp)
+{
+    const Linear w2 = linear_biased(&k->w2, tp->rank == 0);
+    const int C = d->C, Fl = k->w1.O, n = stripes(tp, r->N, C);
+    tp->need(tp, k->first, k->last);
+    attend(s, t, k, x, add, d, r, tp);
+    leave_attention(s, t, k, r->N, tp);
     for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, N);
-        norm_of_sum(t->norm, s->mean2, s->rstd2, s->mid, x, k->ln2_w, k->ln2_b, p, d, tp);
-        ffn(s, t, k, &w2, d, p, tp);
+        const Stripe p = stripe(i, n, r->N);
+        enter_ffn(s, t, k, x, p, d, tp);
+        tp->sum_start(tp, NULL, NULL, 0);                 /* the other stripe's goes on */
+        op.gelu_fwd(t->act + p.at * Fl, s->pre + p.at * Fl, p.n * Fl, d->gelu);
+        stripe_linear(s->out, t->act, &w2, p);
         stripe_sum_start(tp, s->out, t->room, p, C);
     }
+}
+
+/* What of a block is not on the tape, from its input x: the same calls as forward's on the same operands, so the same bits. */
+static void recompute(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, float *x, const EncoderDims *d, const Rows *r, Tp *tp)
+{
+    if (t->recompute == RECOMPUTE_NONE)
+        return;
+    attend(s, t, k, x, NULL, d, r, tp);
+    if (t->recompute == RECOMPUTE_ATTENTION)
+        return;
+    leave_attention(s, t, k, r->N, tp);
+    for (int i = 0, n = stripes(tp, r->N, d->C); i < n; i++)
+        enter_ffn(s, t, k, x, stripe(i, n, r->N), d, tp);
 }
 
 float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp)
@@ -170,7 +209,8 @@ void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, 
                       const OnGrad *g)
 {
     for (int l = to - 1; l >= from; l--) {
-        const float *x = l ? t->layer[l - 1].out : t->x;
+        float *x = l ? t->layer[l - 1].out : t->x;
+        recompute(&t->layer[l], t, &w->block[l], x, &w->d, r, tp);
         ffn_backward(dx, &dw->block[l], t, &t->layer[l], &w->block[l], &w->d, r->N, tp);
         if (g)
             g->final(g->ctx, 0, 0);

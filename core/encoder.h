@@ -37,6 +37,7 @@ typedef struct {
 } EncoderLayerTape;
 
 typedef struct {
+    int    recompute;                              /* RECOMPUTE_... */
     float *x;                                      /* (N,C) the input; the gradient of the input after backward */
     EncoderLayerTape layer[MAX_LAYERS];
     float *norm, *act, *room, *dq, *dk, *dv, *datt, *dnorm;    /* shared by all layers; room (N,C): of sums, NULL: one rank */
@@ -44,8 +45,9 @@ typedef struct {
 
 /* The parameters of layers named PART.L.attn..., one function for declare, weights and gradients. */
 void encoder_params(Encoder *w, Binder *b, const char *part);
-/* rows = the most rows a call may have.  Without keep the layers share their buffers and there is no backward. */
-void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t rows, bool keep, const Tp *tp);
+/* rows = the most rows a call may have.  Without keep the layers share their buffers and there is no backward; what is recomputed
+   (RECOMPUTE_...) they share, too. */
+void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t rows, bool keep, int recompute, const Tp *tp);
 /* Runs layers [from, to): t->x (from 0) or what an earlier call left -> the output (N,C), returned.  Collective over tp. */
 float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp);
 /* Back through layers [from, to): dx (N,C): gradient of their output on entry, of their input on return.  dw: NULL pointers

@@ -49,38 +49,60 @@ void llama_params(Llama *w, Binder *b)
                            : param_linear(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.lm_head");
 }
 
-/* Of N rows at most in a call, with keys and values of cap rows.  Without keep the layers share the rest. */
+/* q, k, v and attention of a block, its keys and values of cap rows. */
+static void lay_attention(LlamaLayerTape *s, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
+{
+    const int Hl = d->H / tp->size, Kl = kv_here(d, tp), HD = Hl * llama_head(d), KD = Kl * llama_head(d);
+    s->rstd1 = TAKE(a, float, N);       s->q   = TAKE(a, float, N * HD);
+    s->att   = TAKE(a, float, N * HD);  s->lse = TAKE(a, float, N * Hl);
+    if (d->qk_norm) {
+        s->qin   = TAKE(a, float, N * HD);  s->kin   = TAKE(a, float, N * KD);
+        s->rstdq = TAKE(a, float, N * Hl);  s->rstdk = TAKE(a, float, N * Kl);
+    }
+}
+
+static void lay_ffn(LlamaLayerTape *s, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
+{
+    const int C = d->C, Fl = d->F / tp->size;
+    s->mid  = TAKE(a, float, N * C);    s->rstd2 = TAKE(a, float, N);
+    s->gate = TAKE(a, float, N * Fl);   s->up    = TAKE(a, float, N * Fl);
+}
+
+/* Of N rows at most in a call, with keys and values of cap rows.  Layers after the first share its buffers but those that outlast a
+   layer's forward: what backward reads, or, without keep, the keys and values. */
 static void lay_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int64_t cap, bool keep, const Tp *tp)
 {
-    const int C = d->C, Fl = d->F / tp->size, Hl = d->H / tp->size, D = llama_head(d), Kl = kv_here(d, tp);
-    const int HD = Hl * D, KD = Kl * D;
+    const int C = d->C, Fl = d->F / tp->size, KD = kv_here(d, tp) * llama_head(d);
+    const bool attention = keep && t->recompute == RECOMPUTE_NONE, ffn = keep && t->recompute != RECOMPUTE_BLOCK;
     t->x = TAKE(a, float, N * C);
     for (int l = 0; l < d->L; l++) {
         LlamaLayerTape *s = &t->layer[l];
-        if (l > 0 && !keep)
+        if (l > 0)
             *s = t->layer[0];
-        s->k = TAKE(a, float, cap * KD);    s->v   = TAKE(a, float, cap * KD);
-        if (l > 0 && !keep)
-            continue;
-        s->rstd1 = TAKE(a, float, N);       s->q   = TAKE(a, float, N * HD);
-        s->att   = TAKE(a, float, N * HD);  s->lse = TAKE(a, float, N * Hl);
-        s->mid   = TAKE(a, float, N * C);   s->rstd2 = TAKE(a, float, N);
-        if (d->qk_norm) {
-            s->qin   = TAKE(a, float, N * HD);  s->kin   = TAKE(a, float, N * KD);
-            s->rstdq = TAKE(a, float, N * Hl);  s->rstdk = TAKE(a, float, N * Kl);
+        if (l == 0 || attention || !keep) {
+            s->k = TAKE(a, float, cap * KD);
+            s->v = TAKE(a, float, cap * KD);
         }
-        s->gate  = TAKE(a, float, N * Fl);  s->up  = TAKE(a, float, N * Fl);
-        s->out   = keep ? TAKE(a, float, N * C) : t->x;
+        if (l == 0 || attention)
+            lay_attention(s, a, d, N, tp);
+        if (l == 0 || ffn)
+            lay_ffn(s, a, d, N, tp);
+        s->out = keep ? TAKE(a, float, N * C) : t->x;
     }
     t->rstd = TAKE(a, float, N);        t->h   = TAKE(a, float, N * C);
     t->norm = TAKE(a, float, N * C);    t->act = TAKE(a, float, N * Fl);
     t->room = tp->size > 1 ? TAKE(a, float, N * C) : NULL;
 }
 
-void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
+void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int recompute, const Tp *tp)
+{
+    t->recompute = recompute;
+    lay_tape(t, a, d, N, N, true, tp);
+}
+
+void llama_tape_backward(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
 {
     const int C = d->C, D = llama_head(d), HD = d->H / tp->size * D, KD = kv_here(d, tp) * D;
-    lay_tape(t, a, d, N, N, true, tp);
     t->dq   = TAKE(a, float, N * HD);   t->datt  = TAKE(a, float, N * HD);
     t->dk   = TAKE(a, float, N * KD);   t->dv    = TAKE(a, float, N * KD);
     t->dnorm = TAKE(a, float, N * C);   t->dx    = TAKE(a, float, N * C);
@@ -96,6 +118,7 @@ void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows,
     c->len = 0;
     c->cap = cap;
     c->rows = rows;
+    c->tape.recompute = RECOMPUTE_NONE;
     lay_tape(&c->tape, a, d, rows, cap, false, tp);
 }
 
@@ -151,44 +174,69 @@ static void project(LlamaLayerTape *s, float *k, float *v, const LlamaBlock *b, 
     op.rope(key, pos + p.at, p.n, Kl, D, w->freq, +1);
 }
 
-/* Rows p of s->out, of those of t->norm. */
-static void ffn(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, Stripe p, Tp *tp)
-{
-    const int64_t at = p.at * b->gate.O;
-    stripe_linear(s->gate, t->norm, &b->gate, p);
-    tp->sum_start(tp, NULL, NULL, 0);                     /* the other stripe's goes on */
-    stripe_linear(s->up, t->norm, &b->up, p);
-    op.swiglu_fwd(t->act + at, s->gate + at, s->up + at, p.n * b->gate.O);
-    stripe_linear(s->out, t->act, &b->down, p);
-}
-
-/* x: what the block before left, its sum under way, without its residual `add`, which comes to it here.  s->out lacks its own,
-   s->mid, in turn. */
-static void block_forward(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w,
-                          const Rows *r, const Keys *keys, Tp *tp)
+/* x: what the block before left, its sum under way, without its residual `add`, which comes to it here. */
+static void attend(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w, const Rows *r,
+                   const Keys *keys, Tp *tp)
 {
     const LlamaDims *d = &w->d;
-    const int64_t N = r->N;
-    const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), n = stripes(tp, N, C);
+    const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), n = stripes(tp, r->N, d->C);
     float *k = s->k + keys->before * Kl * D, *v = s->v + keys->before * Kl * D;
-    tp->need(tp, b->first, b->last);
     for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, N);
+        const Stripe p = stripe(i, n, r->N);
         norm_of_sum(t->norm, s->rstd1, x, add, b->attn_norm, p, d, tp);
         project(s, k, v, b, t->norm, w, r->pos, p, tp);
     }
     op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, keys->kstart, Hl, Kl, D, CAUSAL);
+}
+
+/* s->mid, its sum under way. */
+static void leave_attention(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, int64_t N, Tp *tp)
+{
+    const int C = b->wo.O, n = stripes(tp, N, C);
     for (int i = 0; i < n; i++) {
         const Stripe p = stripe(i, n, N);
         stripe_linear(s->mid, s->att, &b->wo, p);
         stripe_sum_start(tp, s->mid, t->room, p, C);      /* wo is split by input: partial sums */
     }
+}
+
+/* Rows p of s->gate and s->up; s->mid gets its residual x. */
+static void enter_ffn(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, const float *x, Stripe p, const LlamaDims *d, Tp *tp)
+{
+    norm_of_sum(t->norm, s->rstd2, s->mid, x, b->ffn_norm, p, d, tp);
+    stripe_linear(s->gate, t->norm, &b->gate, p);
+    tp->sum_start(tp, NULL, NULL, 0);                     /* the other stripe's goes on */
+    stripe_linear(s->up, t->norm, &b->up, p);
+}
+
+/* x and add: attend's.  s->out lacks its own residual, s->mid, in turn. */
+static void block_forward(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w,
+                          const Rows *r, const Keys *keys, Tp *tp)
+{
+    const int C = w->d.C, Fl = b->gate.O, n = stripes(tp, r->N, C);
+    tp->need(tp, b->first, b->last);
+    attend(s, t, b, x, add, w, r, keys, tp);
+    leave_attention(s, t, b, r->N, tp);
     for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, N);
-        norm_of_sum(t->norm, s->rstd2, s->mid, x, b->ffn_norm, p, d, tp);
-        ffn(s, t, b, p, tp);
+        const Stripe p = stripe(i, n, r->N);
+        enter_ffn(s, t, b, x, p, &w->d, tp);
+        op.swiglu_fwd(t->act + p.at * Fl, s->gate + p.at * Fl, s->up + p.at * Fl, p.n * Fl);
+        stripe_linear(s->out, t->act, &b->down, p);
         stripe_sum_start(tp, s->out, t->room, p, C);
     }
+}
+
+/* What of a block is not on the tape, from its input x: the same calls as forward's on the same operands, so the same bits. */
+static void recompute(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const Llama *w, const Rows *r, Tp *tp)
+{
+    if (t->recompute == RECOMPUTE_NONE)
+        return;
+    attend(s, t, b, x, NULL, w, r, &(Keys){ r->start, 0 }, tp);
+    if (t->recompute == RECOMPUTE_ATTENTION)
+        return;
+    leave_attention(s, t, b, r->N, tp);
+    for (int i = 0, n = stripes(tp, r->N, w->d.C); i < n; i++)
+        enter_ffn(s, t, b, x, stripe(i, n, r->N), &w->d, tp);
 }
 
 /* t->x -> t->h */
@@ -314,12 +362,15 @@ float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, 
     if (g)
         g->final(g->ctx, w->p_norm, w->p_norm + (d->tied ? 1 : 2));    /* and, complete since the loss, an LM head of its own */
     for (int l = d->L - 1; l >= 0; l--) {
-        const LlamaLayerTape *s = &t->layer[l];
+        LlamaLayerTape *s = &t->layer[l];
         const LlamaBlock *k = &w->block[l];
+        float *x = l ? t->layer[l - 1].out : t->x;
+        if (l < d->L - 1)                                 /* of the last one forward has left everything */
+            recompute(s, t, k, x, w, r, tp);
         ffn_backward(t->dx, &dw->block[l], t, s, k, d, r->N, tp, g);
         if (g)
             g->final(g->ctx, 0, 0);
-        attention_backward(t->dx, &dw->block[l], t, s, k, l ? t->layer[l - 1].out : t->x, w, r, tp);
+        attention_backward(t->dx, &dw->block[l], t, s, k, x, w, r, tp);
         if (g)
             g->final(g->ctx, k->first, k->last);
     }

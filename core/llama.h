@@ -49,7 +49,7 @@ typedef struct {
     LlamaBlock block[MAX_LAYERS];
 } Llama;
 
-/* Without keep the layers share all but k and v, and out is the tape's x. */
+/* Without keep the layers share all but k and v, and out is the tape's x.  What is recomputed the layers share, too. */
 typedef struct {
     float *rstd1, *q, *k, *v, *att, *lse;          /* (N) (N,Hl D) (N,Kl D) (N,Kl D) (N,Hl D) (N,Hl) */
     float *qin, *kin, *rstdq, *rstdk;              /* (N,Hl D) (N,Kl D) (N,Hl) (N,Kl) before the q/k norms, or NULL */
@@ -58,6 +58,7 @@ typedef struct {
 } LlamaLayerTape;
 
 typedef struct {
+    int    recompute;                              /* RECOMPUTE_... */
     float *x;                                      /* (N,C) input rows */
     float *rstd, *h;                               /* (N) (N,C) hidden rows after the final norm */
     LlamaLayerTape layer[MAX_LAYERS];
@@ -74,7 +75,9 @@ typedef struct {
 } LlamaCache;
 
 void llama_params(Llama *w, Binder *b);
-void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t rows, const Tp *tp);
+void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t rows, int recompute, const Tp *tp);
+/* What llama_backward works with: nothing in it outlasts the call but the gradient that it returns. */
+void llama_tape_backward(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t rows, const Tp *tp);
 /* out (N,C) = embedding rows; ids outside the vocabulary give zero rows.  `local` (N) is work space.  Collective over tp. */
 void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, int64_t N, Tp *tp);
 void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const int32_t *id, int32_t *local, int64_t N,

@@ -12,6 +12,10 @@
 
 #define LIST(a, type, n) ((type *)arena_list((a), (int64_t)(n), sizeof(type)))
 
+/* What of a block backward does not find on the tape but computes once more, by the same calls (train.recompute): nothing; q, k, v and
+   attention; all but the block's output. */
+enum { RECOMPUTE_NONE, RECOMPUTE_ATTENTION, RECOMPUTE_BLOCK };
+
 typedef struct {
     int64_t N;                             /* rows of all sequences, one sequence behind the other, none padded */
     int     B;                             /* sequences */

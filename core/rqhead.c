@@ -55,6 +55,18 @@ void rqhead_params(RqHead *w, Binder *b)
 
 static int soft_codes(const RqHeadDims *d) { return (int)min64(SOFT_CODES, d->S); }
 
+void rqhead_soft(RqHeadTape *t, Arena *a, const RqHeadDims *d, const Tp *tp)
+{
+    t->soft_ready = false;
+    if (d->soft == 0)
+        return;
+    for (int q = 0; q < d->Q; q++) {
+        t->near[q]   = TAKE(a, int32_t, (int64_t)d->S * soft_codes(d));
+        t->near_p[q] = TAKE(a, float, (int64_t)d->S * soft_codes(d));
+    }
+    t->whole = tp->size > 1 ? TAKE(a, float, (int64_t)d->S * d->Cv) : NULL;
+}
+
 void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const Tp *tp)
 {
     const int E = d->E, El = E / tp->size, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
@@ -78,12 +90,6 @@ void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const 
     t->room = tp->size > 1 ? TAKE(a, float, R * E) : NULL;
     t->y  = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
     t->dy = d->tied ? TAKE(a, float, M * d->Cv) : NULL;
-    for (int q = 0; q < Q && d->soft > 0; q++) {
-        t->near[q]   = TAKE(a, int32_t, (int64_t)d->S * soft_codes(d));
-        t->near_p[q] = TAKE(a, float, (int64_t)d->S * soft_codes(d));
-    }
-    t->whole = d->soft > 0 && tp->size > 1 ? TAKE(a, float, (int64_t)d->S * d->Cv) : NULL;
-    t->soft_ready = false;
     xent_work(&t->xent, a, d->S, tp);
 }
 

@@ -77,6 +77,8 @@ typedef struct {
 } RqHeadTape;
 
 void rqhead_params(RqHead *w, Binder *b);
+/* The soft targets' tables, which stay; the tape, which is free between a call of backward and the next forward. */
+void rqhead_soft(RqHeadTape *t, Arena *a, const RqHeadDims *d, const Tp *tp);
 void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t rows, const Tp *tp);
 /* g (M,C) hidden rows, code (Q,M).  loss[k] += sum over rows of the cross-entropy of depth k.  With dw given the code
    heads' gradients, times scale, are computed on the way, and targets are soft if asked for: the codebooks must have

@@ -38,7 +38,7 @@ void vision_params(Vision *w, Binder *b)
     encoder_params(&w->enc, b, w->part);
 }
 
-void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, const Tp *tp)
+void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, int recompute, const Tp *tp)
 {
     const int64_t C = w->enc.d.C, IP = (int64_t)I * w->P, N = (int64_t)I * vision_rows(w);
     t->patches = TAKE(a, float, IP * 3 * w->patch * w->patch);
@@ -50,7 +50,7 @@ void vision_tape(VisionTape *t, Arena *a, const Vision *w, int I, bool keep, con
         t->mean = TAKE(a, float, N);         t->rstd = TAKE(a, float, N);
         t->flow = keep ? TAKE(a, float, N * C) : NULL;
     }
-    encoder_tape(&t->enc, a, &w->enc.d, N, keep, tp);
+    encoder_tape(&t->enc, a, &w->enc.d, N, keep, recompute, tp);
 }
 
 /* Where the rows of I pictures begin, and what each is. */

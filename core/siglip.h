@@ -86,7 +86,7 @@ typedef struct { float *v, *t, *vnorm, *tnorm, *z, *dv, *dt; } ContrastTape;
 /* R: the rows of a picture in the tower. */
 int    vision_rows(const Vision *w);
 void   vision_params(Vision *w, Binder *b);
-void   vision_tape(VisionTape *t, Arena *a, const Vision *w, int images, bool keep, const Tp *tp);
+void   vision_tape(VisionTape *t, Arena *a, const Vision *w, int images, bool keep, int recompute, const Tp *tp);
 /* Patches and position embeddings: fills the tower's input.  Sums nothing: as collective as tp->need. */
 void   vision_embed(VisionTape *t, const Vision *w, const uint8_t *pixels, int I, Tp *tp);
 /* The same of tiles, each a picture to the tower, of pictures of size x size resized to `scaled` (resize.h). */
@@ -107,7 +107,7 @@ float *pool_forward(PoolTape *t, const Pool *w, const float *x, const Vision *v,
 void   pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Pool *w, const float *x, const Vision *v, int I);
 
 void   text_params(TextTower *w, Binder *b);
-void   text_tape(TextTape *t, Arena *a, const TextTower *w, int sequences, const Tp *tp);
+void   text_tape(TextTape *t, Arena *a, const TextTower *w, int sequences, int recompute, const Tp *tp);
 /* Takes the text tokens (ids >= 0), at most max_len each, of the t->B sequences that have a picture; (t->B,Cv), t->B > 0. */
 float *text_forward(TextTape *t, const TextTower *w, const Batch *batch, Tp *tp);
 void   text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTower *w, Tp *tp, const OnGrad *g);

@@ -143,7 +143,7 @@ ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STR
         .head_tied = c->model.head.tied, .denoise_draws = c->train.denoise_draws,
         .visual_weight = (float)c->train.visual_weight, .visual_share = (float)c->train.visual_share,
         .soft_targets = (float)c->train.soft_targets, .visual_shift = c->train.visual_shift,
-        .micro_batch = s->micro_batch, .max_images = s->max_images, .max_len = s->max_len,
+        .recompute = c->train.recompute, .micro_batch = s->micro_batch, .max_images = s->max_images, .max_len = s->max_len,
         .seed = (uint64_t)c->run.seed,
     };
 }

@@ -192,7 +192,7 @@ static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
         prof_gemm(dw->O, dw->I, N);
         product(dw->w, (Product){ .kind = TILE_DW, .M = dw->O, .N = dw->I, .K = N, .a = dout, .lda = dw->O, .b = x, .ldb = dw->I }, true, NULL);
     }
-    OPS_CPU.linear_dw(&(Linear){ NULL, dw->b, dw->I, dw->O }, dout, x, N);
+    OPS_CPU.linear_dw(&(Linear){ .w = NULL, .b = dw->b, .I = dw->I, .O = dw->O }, dout, x, N);
 }
 
 const Ops OPS_BF16 = { .name = "bf16", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw };

@@ -227,6 +227,8 @@ static bool determines(const Option *o, int version)
 {
     static const char *const first[] = { "run.seed", "model.", "text.", "data.shards", "data.on_bad", "train.", NULL };
     static const char *const keys[] = { "run.seed", "model.", "data.on_bad", "data.last", "train.", NULL };
+    if (!strcmp(o->key, "train.recompute"))                /* the same bits */
+        return false;
     return version == 1 ? begins(o->key, first) : begins(o->key, keys) && strcmp(o->key, "train.init");
 }
 

@@ -60,7 +60,7 @@ typedef struct Config {
         ConfigString set, json, images, cutouts, system, codes, shards, val;
     } data;
     struct {
-        int stage, global_batch, micro_batch, optimizer, schedule, compute, visual_shift, supervision, skip_limit, denoise_draws;
+        int stage, global_batch, micro_batch, optimizer, schedule, compute, recompute, visual_shift, supervision, skip_limit, denoise_draws;
         int64_t steps;
         double epochs, lr, warmup, betas[2], eps, decay, clip, spike, visual_weight, visual_share, soft_targets, ema_decay, distill,
             distill_pool, commit, momentum, muon_lr;

@@ -118,6 +118,8 @@ const Option options[] = {
     FLOAT (train.soft_targets, 0.0, 0, 1000, "spread of a code's target over the nearest codes; 0: the code alone"),
     INT   (train.denoise_draws, 4, 1, 64, "noise levels that a picture is denoised from in a step (denoising)"),
     ENUM  (train.compute, fp32, "fp32|bf16", "operands of linear layers' products; bf16 rounds them, sums stay fp32 (train, bench)"),
+    ENUM  (train.recompute, none, "none|attention|block",
+           "what of each block backward computes again, to the bit, instead of keeping it: less memory, more time"),
     STRING(train.trainable, "parts to train, as \"projector,decoder\"; empty: the stage's own"),
     FLOAT (train.ema_decay, 0.99, 0, 0.999999, "decay of the codebooks' running means (stage tokenizer)"),
     FLOAT (train.distill, 5.0, 0, 1e6, "own tower: weight of the distance to the vision tower's features"),

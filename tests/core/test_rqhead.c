@@ -35,6 +35,7 @@ static void lay_head(Head *h)
 {
     h->weights = TAKE(&h->arena, float, h->table.weights);
     h->grads   = TAKE(&h->arena, float, h->table.grads);
+    rqhead_soft(&h->t, &h->arena, &h->w.d, h->tp);
     rqhead_tape(&h->t, &h->arena, &h->w.d, M, h->tp);
 }
 

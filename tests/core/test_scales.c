@@ -177,7 +177,7 @@ static LinearTower *open_linear(int n, int room)
     made(l->wp, WIDTH * 3 * PATCH * PATCH, 2), made(l->bp, WIDTH, 3), made(l->pos, P * WIDTH, 4);
     pictures(l->pixels, (int64_t)PICTURES * n * IMAGE * n * IMAGE * 3);
     for (int pass = 0; pass < 2; pass++) {
-        vision_tape(&l->t, &l->arena, &l->w, room, false, &TP_ALONE);
+        vision_tape(&l->t, &l->arena, &l->w, room, false, RECOMPUTE_NONE, &TP_ALONE);
         scales_work(&l->work, &l->arena, &l->w, n, room);
         if (pass == 0)
             arena_alloc(&l->arena);

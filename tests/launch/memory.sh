@@ -37,6 +37,9 @@ peak "denoising" 1 1 "${wide[@]}" --set train.supervision=denoising --set model.
 peak "no visual targets" 1 1 "${wide[@]}" --set train.supervision=none
 peak "a large vocabulary" 1 1 "${wide[@]}" --set model.decoder.vocab=16384
 peak "long micro-batches" 1 1 "${wide[@]}" --set train.micro_batch=8 --set model.decoder.width=256
+for what in attention block; do
+    peak "long micro-batches, recompute $what" 1 1 "${wide[@]}" --set train.micro_batch=8 --set model.decoder.layers=8 --set train.recompute=$what
+done
 peak "stage contrast" 1 1 --set train.stage=contrast --set model.vision.width=256 --set model.vision.ffn=1024 \
     --set model.vision.layers=8
 
