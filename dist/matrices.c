@@ -131,6 +131,8 @@ static int choose(const Matrices *x, int k, MuonShape *shape, MuonWay *way)
         if (x->muon[i] && set_of(x, i) == k)
             shape[all++] = (MuonShape){ t->p[i].rows, t->p[i].cols, k == TOGETHER && t->tp_size > 1 && t->p[i].split == 0 };
     muon_ways(way, shape, all, s->pr, s->pc);
+    for (int i = 0; t->leaves > 0 && i < all; i++)             /* bits are not to depend on tp */
+        way[i] = s->pr * s->pc == 1 ? MUON_LOCAL : MUON_OWNER;
     all = 0;
     for (int i = 0; i < t->n; i++)
         if (x->muon[i] && set_of(x, i) == k) {

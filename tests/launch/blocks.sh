@@ -1,0 +1,72 @@
+# parallel.blocks: the same bits on any grid whose tp divides the blocks, in every stage and with every supervision, whatever the threads and ZeRO;
+# and a run may go from one such grid to another.  STEPS=50 for the long version.
+. "$(dirname "$0")/tools.inc"
+
+steps=${STEPS:-5}
+small+=(--set train.steps=$steps --set train.micro_batch=2 --set model.vision.layers=3 --set model.codes.appearance_layer=-3
+        --set model.text.width=32 --set model.text.layers=1 --set model.text.heads=8 --set model.text.ffn=64 --set model.text.max_len=24
+        --set model.vision.width=64 --set model.vision.heads=8 --set model.vision.ffn=128 --set model.decoder.width=64 --set model.decoder.heads=8
+        --set model.decoder.kv_heads=8 --set model.decoder.ffn=128 --set model.head.width=64 --set model.head.heads=8 --set parallel.blocks=8)
+
+fingerprint() { "$ASVR" verify "$(ls -d "$1"/ckpt/step-* | tail -1)" | cut -d' ' -f2; }
+alike() {                                       # A B: the same run, to the last bit
+    same_losses $1 $2
+    [ "$(fingerprint $1)" = "$(fingerprint $2)" ] || fail "the weights of $1 and $2 differ"
+}
+# grids NAME KEY=VALUE...: replicas x tp, threads, ZeRO
+grids() {
+    local name=$1 sets=("$config" "${small[@]}")
+    shift
+    for set; do sets+=(--set "$set"); done
+    says 0 0 train "${sets[@]}" --set run.dir=$name
+    [ "$(column loss_hex $name | cut -d' ' -f2 | sort -u | wc -l)" = $steps ] || fail "$name: the loss does not move"
+    for grid in ${GRIDS:-1x2x2x0 1x4x1x0 2x2x1x1 4x1x1x1}; do
+        IFS=x read -r dp tp threads zero <<<"$grid"
+        says 0 $((dp * tp)) train "${sets[@]}" --set run.dir=$name.$grid --set parallel.tp=$tp --set parallel.threads=$threads --set parallel.zero=$zero
+        alike $name $name.$grid
+    done
+}
+
+says 0 2 pack "$config" "${small[@]}" --set data.template=plain
+grids contrast train.stage=contrast
+grids tokenizer train.stage=tokenizer train.init=contrast
+grids own train.stage=tokenizer train.init=contrast model.codes.tower=own model.codes.layer=-2
+small+=(--set train.init=tokenizer)
+GRIDS=1x4x1x0 grids computed train.stage=pretrain                          # codes on the way
+says 0 2 pack "$config" "${small[@]}" --set data.codes=tokenizer
+grids pretrain train.stage=pretrain
+for how in none semantic appearance both denoising; do
+    GRIDS=${LONG:-"1x4x2x0 2x2x1x1"} grids $how train.supervision=$how
+done
+GRIDS=1x4x1x0 grids discrete model.vision.input=discrete
+GRIDS=1x4x1x0 grids tied model.head.tied=true train.soft_targets=0.5 model.decoder.tied=true
+GRIDS='1x4x1x0 2x2x1x1' grids muon train.optimizer=muon
+GRIDS='1x8x1x0 1x4x1x0' grids shared_kv model.decoder.kv_heads=2 model.decoder.qk_norm=true train.supervision=none
+GRIDS='1x4x2x1' grids block train.recompute=block train.trainable=vision,projector,decoder,head
+
+# ---- 2 x 2, 4 x 1, 1 x 4 over two preemptions ----
+set -- "$config" "${small[@]}" --set train.steps=30
+says 0 0 train "$@" --set run.dir=still
+begin 4 train "$@" --set run.dir=moves --set parallel.tp=2 --set parallel.zero=1
+at_step 6 moves
+kill -USR1 $job
+ended 75
+begin 4 train "$@" --set run.dir=moves
+at_step 15 moves
+kill -TERM $job
+ended 75
+says 0 4 train "$@" --set run.dir=moves --set parallel.tp=4
+! grep -q tolerance out || fail "it speaks of a tolerance"
+alike still moves
+[ "$(column dp moves | cut -d' ' -f2 | uniq | tr '\n' ' ')" = '2 4 1 ' ] || fail "not 2, 4 and 1 replicas"
+
+# ---- refused in words; said where bits change ----
+says 78 0 train "$@" --set run.dir=no --set parallel.blocks=6
+blames 'parallel.blocks = 6 are joined in pairs'
+says 78 4 train "$@" --set run.dir=no --set parallel.blocks=2 --set parallel.tp=4
+blames 'parallel.blocks = 2 do not divide among parallel.tp = 4 ranks'
+says 78 0 train "$@" --set run.dir=no --set parallel.blocks=16
+blames 'parallel.blocks = 16' 'model.decoder.heads = 8'
+says 78 0 train "$@" --set run.dir=no --set train.compute=bf16
+blames 'train.compute'
+[ ! -e no ] || fail "a refused run left something behind"
