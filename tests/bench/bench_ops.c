@@ -48,11 +48,11 @@ static void sgemm_1024(void)
     prof_gemm(1024, 1024, 1024);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, 1024, 1024, 1024, 1, a, 1024, b, 1024, 0, c, 1024);
 }
-static void linear(int64_t n, int in, int out) { OPS_CPU.linear_fwd(c, a, &(Linear){ b, d, in, out }, n); }
+static void linear(int64_t n, int in, int out) { OPS_CPU.linear_fwd(c, a, &(Linear){ .w = b, .b = d, .I = in, .O = out }, n); }
 static void linear_back(int64_t n, int in, int out)
 {
-    OPS_CPU.linear_dx(c, a, &(Linear){ b, NULL, in, out }, n, false);
-    OPS_CPU.linear_dw(&(Linear){ d, e, in, out }, a, f, n);
+    OPS_CPU.linear_dx(c, TERMS({ a, &(Linear){ .w = b, .I = in, .O = out } }), n, false);
+    OPS_CPU.linear_dw(&(Linear){ .w = d, .b = e, .I = in, .O = out }, a, f, n);
 }
 static void qkvo(void) { linear(N, C, C); }
 static void qkvo_bwd(void) { linear_back(N, C, C); }

@@ -10,7 +10,7 @@ static void linear_make(Job *j)
     output(j, s->N * s->O);
 }
 
-static Linear weight_of(const Job *j) { return (Linear){ j->x[1], j->x[2], j->s.C, j->s.O }; }
+static Linear weight_of(const Job *j) { return (Linear){ .w = j->x[1], .b = j->x[2], .I = j->s.C, .O = j->s.O }; }
 
 static void linear_fwd(const Ops *o, Job *j)
 {
@@ -21,9 +21,9 @@ static void linear_fwd(const Ops *o, Job *j)
 static void linear_bwd(const Ops *o, Job *j)
 {
     const Linear w = weight_of(j);
-    Linear dw = { j->dx[1], j->dx[2], j->s.C, j->s.O };
+    Linear dw = { .w = j->dx[1], .b = j->dx[2], .I = j->s.C, .O = j->s.O };
     if (j->dx[0])
-        o->linear_dx(j->dx[0], j->dy, &w, j->s.N, j->s.add);
+        o->linear_dx(j->dx[0], TERMS({ j->dy, &w }), j->s.N, j->s.add);
     o->linear_dw(&dw, j->dy, j->x[0], j->s.N);
 }
 
