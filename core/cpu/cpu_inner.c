@@ -21,10 +21,10 @@ static int leaf_depth(const Panels *p, int leaf)
     return depth;
 }
 
-/* Of a block in a leaf that is too deep. */
+/* Of a block in a leaf that is too deep: in leaves equal ones. */
 static int piece(const Panels *p, int depth)
 {
-    return depth <= DEEPEST ? depth : p->leaves ? (int)ceil_div(depth, ceil_div(depth, DEEPEST)) : DEEP;
+    return depth <= DEEPEST ? depth : p->leaves ? (int)ceil_div(depth, (depth + DEEP / 2) / DEEP) : DEEP;
 }
 
 /* Leaves of a chunk.  The first leaf has a block of every term. */
