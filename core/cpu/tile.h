@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-enum { EACH = PANEL / LANES };          /* vectors of a panel's row */
+enum { APIECE = 3, EACH = PANEL / LANES };          /* vectors of a panel's row */
 
 /* Where rows of floats lie. */
 typedef struct { float *at; int64_t step; } Place;
@@ -55,7 +55,11 @@ REGISTERS void tile_fetch(int rows, int panels, const float *c, int64_t cstep)
 
 REGISTERS void tile_sum(int rows, int panels, TileSums sum, const float *a, int64_t arow, int64_t acol, const float *b, int64_t next, int K)
 {
-    for (int k = 0; k < K; k++, a += acol, b += PANEL) {
+    const float *at[WIDE_TALL / APIECE];                /* addresses of every third row and the step are registers, the others one or two steps away */
+    UNROLL
+    for (int r = 0; r < rows; r += APIECE)
+        at[r / APIECE] = a + r * arow;
+    for (int k = 0; k < K; k++, b += PANEL) {
         Lanes x[PANELS * EACH];
         UNROLL
         for (int w = 0; w < panels * EACH; w++) {
@@ -63,10 +67,16 @@ REGISTERS void tile_sum(int rows, int panels, TileSums sum, const float *a, int6
             lanes_hold(&x[w]);
         }
         UNROLL
-        for (int r = 0; r < rows; r++)
+        for (int r = 0; r < rows; r++) {
+            if (r % APIECE == 0)
+                address_hold(&at[r / APIECE]);
             UNROLL
             for (int w = 0; w < panels * EACH; w++)
-                sum[r][w] = lanes_madd(a[r * arow], x[w], sum[r][w]);
+                sum[r][w] = lanes_madd(at[r / APIECE][r % APIECE * arow], x[w], sum[r][w]);
+        }
+        UNROLL
+        for (int r = 0; r < rows; r += APIECE)
+            at[r / APIECE] += acol;
     }
 }
 
