@@ -81,7 +81,7 @@ void text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTowe
 {
     const int C = w->enc.d.C;
     op.linear_dw(&dw->proj, dout, t->norm, t->B);
-    op.linear_dx(t->dpooled, dout, &w->proj, t->B, false);
+    op.linear_dx(t->dpooled, TERMS({ dout, &w->proj }), t->B, false);
     op.layernorm_bwd(t->norm, dw->ln_w, dw->ln_b, t->dpooled, t->pooled, t->mean, t->rstd, w->ln_w, t->B, C, false);
     if (g)
         g->final(g->ctx, w->tail_first, w->tail_last);
@@ -127,7 +127,7 @@ double contrast_loss(Contrast *dw, ContrastTape *t, const Contrast *w, const flo
     if (dw) {
         op.zero(t->dt, (int64_t)n * Cv);
         op.linear_dw(&(Linear){ .w = t->dt, .I = Cv, .O = n }, t->z, t->v, n);
-        op.linear_dx(t->dv, t->z, &text, n, false);
+        op.linear_dx(t->dv, TERMS({ t->z, &text }), n, false);
         op.l2norm_bwd(t->dv, t->dv, t->v, t->vnorm, n, Cv, eps);
         op.l2norm_bwd(t->dt, t->dt, t->t, t->tnorm, n, Cv, eps);
     }

@@ -138,7 +138,7 @@ static void time_backward(Denoiser *dw, DenoiseTape *t, const Denoiser *w, int S
     op.zero(demb, (int64_t)S * E);
     op.add_rows_bwd(demb, t->dx, t->sequence, R, E);
     op.linear_dw(&dw->time2, demb, t->act, S);
-    op.linear_dx(t->dpre, demb, &w->time2, S, false);
+    op.linear_dx(t->dpre, TERMS({ demb, &w->time2 }), S, false);
     op.gelu_bwd(t->dpre, NULL, t->dpre, t->pre, (int64_t)S * E, GELU_ERF);
     op.linear_dw(&dw->time1, t->dpre, t->wave, S);
 }
@@ -152,7 +152,7 @@ void denoise_backward(float *dg, Denoiser *dw, DenoiseTape *t, const Denoiser *w
     float *dcond = t->cond;
     ASSERT(t->start[S] == R);
     op.linear_dw(&dw->out, t->hat, t->normed, R);
-    op.linear_dx(t->dnormed, t->hat, &w->out, R, false);
+    op.linear_dx(t->dnormed, TERMS({ t->hat, &w->out }), R, false);
     op.layernorm_bwd(t->dx, dw->norm, dw->norm_b, t->dnormed, x, t->norm_mean, t->norm_rstd, w->norm, R, E, false);
     if (door)
         door->final(door->ctx, w->tail_first, w->last);
@@ -162,7 +162,7 @@ void denoise_backward(float *dg, Denoiser *dw, DenoiseTape *t, const Denoiser *w
     op.zero(dcond, M * E);
     op.add_rows_bwd(dcond, t->dx, t->source, R, E);
     op.linear_dw(&dw->cond, dcond, g, M);
-    op.linear_dx(dg, dcond, &w->cond, M, false);
+    op.linear_dx(dg, TERMS({ dcond, &w->cond }), M, false);
     if (door)
         door->final(door->ctx, w->first, w->front_last);
 }

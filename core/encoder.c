@@ -171,12 +171,12 @@ static void ffn_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const Enco
                          const EncoderDims *d, int64_t N, Tp *tp)
 {
     const int C = d->C;
-    op.linear_dx(t->act, dx, &k->w2, N, false);
+    op.linear_dx(t->act, TERMS({ dx, &k->w2 }), N, false);
     op.gelu_bwd(s->pre, dk->w2.w ? t->act : NULL, t->act, s->pre, N * k->w1.O, d->gelu);
     op.linear_dw(&dk->w2, dx, t->act, N);
     if (dk->w1.w)
         op.layernorm_fwd(t->norm, s->mean2, s->rstd2, s->mid, k->ln2_w, k->ln2_b, N, C, d->eps);
-    op.linear_dx(t->dnorm, s->pre, &k->w1, N, false);
+    op.linear_dx(t->dnorm, TERMS({ s->pre, &k->w1 }), N, false);
     tp->sum_start(tp, t->dnorm, t->room, N * C);          /* w1 is split by output: each rank knows a part of dnorm */
     op.linear_dw(&dk->w1, s->pre, t->norm, N);
     tp->sum_wait(tp);
@@ -189,13 +189,11 @@ static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, cons
     const int64_t N = r->N;
     const int C = d->C, Hl = d->H / tp->size, D = C / d->H;
     op.linear_dw(&dk->wo, dx, s->att, N);
-    op.linear_dx(t->datt, dx, &k->wo, N, false);
+    op.linear_dx(t->datt, TERMS({ dx, &k->wo }), N, false);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL);
     if (dk->wq.w)
         op.layernorm_fwd(t->norm, s->mean1, s->rstd1, x, k->ln1_w, k->ln1_b, N, C, d->eps);
-    op.linear_dx(t->dnorm, t->dq, &k->wq, N, false);
-    op.linear_dx(t->dnorm, t->dk, &k->wk, N, true);
-    op.linear_dx(t->dnorm, t->dv, &k->wv, N, true);
+    op.linear_dx(t->dnorm, TERMS({ t->dq, &k->wq }, { t->dk, &k->wk }, { t->dv, &k->wv }), N, false);
     tp->sum_start(tp, t->dnorm, t->room, N * C);
     op.linear_dw(&dk->wq, t->dq, t->norm, N);
     tp->sum_start(tp, NULL, NULL, 0);

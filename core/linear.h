@@ -19,6 +19,13 @@ typedef struct {
     int    split, leaves;                  /* 0: O is split, 1: I is; leaves of that here, a power of two; 0: products as they are fastest */
 } Linear;
 
+/* The most terms of a gradient of x, leaves of a sum. */
+enum { LINEAR_TERMS = 4, LINEAR_LEAVES = 256 };
+
+/* A term of the gradient of what several weights multiply: dout w.  TERMS: some of them, and how many. */
+typedef struct { const float *dout; const Linear *w; } LinearTerm;
+#define TERMS(...) (const LinearTerm[]){ __VA_ARGS__ }, (int)(sizeof((const LinearTerm[]){ __VA_ARGS__ }) / sizeof(LinearTerm))
+
 /* The same weight without its bias unless `with`: of partial sums over ranks one brings it. */
 static inline Linear linear_biased(const Linear *l, int with)
 {

@@ -274,15 +274,14 @@ static void ffn_backward(float *dx, LlamaBlock *dk, LlamaTape *t, const LlamaLay
                          const LlamaDims *d, int64_t N, Tp *tp, const OnGrad *g)
 {
     const int C = d->C;
-    op.linear_dx(t->act, dx, &k->down, N, false);
+    op.linear_dx(t->act, TERMS({ dx, &k->down }), N, false);
     op.swiglu_bwd(s->gate, s->up, dk->down.w ? t->act : NULL, t->act, s->gate, s->up, N * k->gate.O);
     op.linear_dw(&dk->down, dx, t->act, N);
     if (g)
         g->final(g->ctx, 0, 0);
     if (dk->gate.w)
         op.rmsnorm_fwd(t->norm, s->rstd2, s->mid, k->ffn_norm, N, C, d->eps);
-    op.linear_dx(t->dnorm, s->gate, &k->gate, N, false);
-    op.linear_dx(t->dnorm, s->up, &k->up, N, true);
+    op.linear_dx(t->dnorm, TERMS({ s->gate, &k->gate }, { s->up, &k->up }), N, false);
     tp->sum_start(tp, t->dnorm, t->room, N * C);          /* gate and up are split by output */
     op.linear_dw(&dk->gate, s->gate, t->norm, N);
     tp->sum_start(tp, NULL, NULL, 0);
@@ -331,7 +330,7 @@ static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const Ll
     const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
     const float *dq = d->qk_norm ? t->dqin : t->dq, *dk = d->qk_norm ? t->dkin : t->dk;
     op.linear_dw(&dw->wo, dx, s->att, N);
-    op.linear_dx(t->datt, dx, &k->wo, N, false);
+    op.linear_dx(t->datt, TERMS({ dx, &k->wo }), N, false);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Kl, D, CAUSAL);
     sum_holders(t, d, N, tp);
     op.rope(t->dq, r->pos, N, Hl, D, w->freq, -1);
@@ -340,11 +339,8 @@ static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const Ll
         norms_backward(dw, t, s, k, d, N, tp);
     if (dw->wq.w)
         op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
-    op.linear_dx(t->dnorm, dq, &k->wq, N, false);
-    if (speaks(d, tp)) {                                  /* all holders would add the same */
-        op.linear_dx(t->dnorm, dk, &k->wk, N, true);
-        op.linear_dx(t->dnorm, t->dv, &k->wv, N, true);
-    }
+    const LinearTerm qkv[] = { { dq, &k->wq }, { dk, &k->wk }, { t->dv, &k->wv } };
+    op.linear_dx(t->dnorm, qkv, speaks(d, tp) ? 3 : 1, N, false);       /* all holders of k and v would add the same */
     tp->sum_start(tp, t->dnorm, t->room, N * C);
     op.linear_dw(&dw->wq, dq, t->norm, N);
     tp->sum_start(tp, NULL, NULL, 0);

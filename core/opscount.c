@@ -17,10 +17,13 @@ static void linear_fwd(UNUSED float *out, UNUSED const float *x, const Linear *w
     pass(N * w->O + N * w->I + (int64_t)w->O * w->I + if_any(w->b, w->O));
 }
 
-static void linear_dx(UNUSED float *dx, UNUSED const float *dout, const Linear *w, int64_t N, bool add)
+static void linear_dx(UNUSED float *dx, const LinearTerm *term, int terms, int64_t N, bool add)
 {
-    prof_gemm(N, w->I, w->O);
-    pass(N * w->O + (add ? 2 : 1) * N * w->I + (int64_t)w->O * w->I);
+    for (int i = 0; i < terms; i++) {
+        const Linear *w = term[i].w;
+        prof_gemm(N, w->I, w->O);
+        pass(N * w->O + (add || i > 0 ? 2 : 1) * N * w->I + (int64_t)w->O * w->I);
+    }
 }
 
 static void linear_dw(Linear *dw, UNUSED const float *dout, UNUSED const float *x, int64_t N)

@@ -27,9 +27,12 @@ static void linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
     WATCH_PRODUCT(linear_fwd, (out, x, w, N), N, w->O, w->I);
 }
 
-static void linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add)
+static void linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add)
 {
-    WATCH_PRODUCT(linear_dx, (dx, dout, w, N, add), N, w->I, w->O);
+    int64_t K = 0;
+    for (int i = 0; i < terms; i++)
+        K += term[i].w->O;
+    WATCH_PRODUCT(linear_dx, (dx, term, terms, N, add), N, term->w->I, K);
 }
 
 static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)

@@ -45,7 +45,7 @@ void projector_backward(float *dx, Projector *dw, ProjectorTape *t, float *dout,
     float *din = t->dact;
     for (int l = w->layers - 1; l > 0; l--) {
         const Linear *k = &w->w[l];
-        op.linear_dx(din, dout, k, N, false);
+        op.linear_dx(din, TERMS({ dout, k }), N, false);
         if (split_of(w, l) == 0)
             tp->sum(tp, din, N * k->I);                   /* split by output: each rank knows a part of din */
         op.gelu_bwd(din, dw->w[l].w ? t->act : NULL, din, t->pre[l - 1], N * k->I, GELU_ERF);
@@ -56,7 +56,7 @@ void projector_backward(float *dx, Projector *dw, ProjectorTape *t, float *dout,
     }
     op.linear_dw(&dw->w[0], dout, x, N);
     if (dx) {
-        op.linear_dx(dx, dout, &w->w[0], N, false);
+        op.linear_dx(dx, TERMS({ dout, &w->w[0] }), N, false);
         if (split_of(w, 0) == 0)
             tp->sum(tp, dx, N * w->Cv);
     }

@@ -194,7 +194,7 @@ static double depth_loss(RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes
     if (dw) {
         op.scale(t->dy, M * Cv, root);
         op.linear_dw(&dw->tie, t->dy, normed, M);
-        op.linear_dx(dnormed, t->dy, &w->tie, M, false);
+        op.linear_dx(dnormed, TERMS({ t->dy, &w->tie }), M, false);
     }
     return loss;
 }
@@ -226,25 +226,23 @@ static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHe
     const int E = d->E, Fl = 2 * E / tp->size, Hl = d->H / tp->size, Q = d->Q;
     const int64_t R = M * Q;
     for (int q = 0; q < Q; q++)
-        op.linear_dx(t->hid + q * M * Fl, dx + q * M * E, &k->w2[q], M, false);
+        op.linear_dx(t->hid + q * M * Fl, TERMS({ dx + q * M * E, &k->w2[q] }), M, false);
     op.gelu_bwd(s->pre, t->hid, t->hid, s->pre, R * Fl, GELU_ERF);
     for (int q = 0; q < Q; q++) {
         op.linear_dw(&dk->w2[q], dx + q * M * E, t->hid + q * M * Fl, M);
         op.linear_dw(&dk->w1[q], s->pre + q * M * Fl, s->res + q * M * E, M);
         /* of res: the FFN's, in parts, and its residual's, which one of the parts brings */
-        op.linear_dx(dx + q * M * E, s->pre + q * M * Fl, &k->w1[q], M, tp->rank == 0);
+        op.linear_dx(dx + q * M * E, TERMS({ s->pre + q * M * Fl, &k->w1[q] }), M, tp->rank == 0);
         stripe_sum_start(tp, dx, t->room, (Stripe){ q * M, M }, E);
     }
     for (int q = 0; q < Q; q++)
         tp->sum_wait(tp);
     op.rmsnorm_bwd(dx, dk->norm2, dx, s->sum, s->rstd2, k->norm2, R, E, false);
     op.linear_dw(&dk->wo, dx, s->att, R);
-    op.linear_dx(t->datt, dx, &k->wo, R, false);
+    op.linear_dx(t->datt, TERMS({ dx, &k->wo }), R, false);
     op.depth_attention_bwd(t->dq, t->dk, t->dv, t->datt, s->prob, s->q, s->k, s->v, Q, M, Hl, E / d->H);
     op.rmsnorm_fwd(t->norm, s->rstd1, x, k->norm1, R, E, d->eps);
-    op.linear_dx(t->dnorm, t->dq, &k->wq, R, false);
-    op.linear_dx(t->dnorm, t->dk, &k->wk, R, true);
-    op.linear_dx(t->dnorm, t->dv, &k->wv, R, true);
+    op.linear_dx(t->dnorm, TERMS({ t->dq, &k->wq }, { t->dk, &k->wk }, { t->dv, &k->wv }), R, false);
     tp->sum_start(tp, t->dnorm, t->room, R * E);
     op.linear_dw(&dk->wq, t->dq, t->norm, R);
     op.linear_dw(&dk->wk, t->dk, t->norm, R);
@@ -262,9 +260,9 @@ void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, cons
         block_backward(t->dx, &dw->block[l], t, &t->layer[l], &w->block[l], l ? t->layer[l - 1].out : t->x, &w->d, M, tp);
     op.linear_dw(&dw->in, t->dx + M * E, t->emb, M * (Q - 1));
     op.linear_dw(&dw->p2, t->dx, t->act, M);
-    op.linear_dx(t->act, t->dx, &w->p2, M, false);
+    op.linear_dx(t->act, TERMS({ t->dx, &w->p2 }), M, false);
     op.gelu_bwd(t->act, NULL, t->act, t->pre, M * w->p2.I, GELU_ERF);
     op.linear_dw(&dw->p0, t->act, g, M);
-    op.linear_dx(dg, t->act, &w->p0, M, false);
+    op.linear_dx(dg, TERMS({ t->act, &w->p0 }), M, false);
     tp->sum(tp, dg, M * C);
 }

@@ -219,22 +219,21 @@ void pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Po
     const int C = v->enc.d.C, F = v->enc.d.F, H = v->enc.d.H;
     const int64_t N = (int64_t)I * v->P;
     op.linear_dw(&dw->w2, dout, t->act, I);
-    op.linear_dx(t->act, dout, &w->w2, I, false);
+    op.linear_dx(t->act, TERMS({ dout, &w->w2 }), I, false);
     op.gelu_bwd(t->act, NULL, t->act, t->pre, (int64_t)I * F, GELU_TANH);
     op.linear_dw(&dw->w1, t->act, t->norm2, I);
-    op.linear_dx(t->datt, t->act, &w->w1, I, false);
+    op.linear_dx(t->datt, TERMS({ t->act, &w->w1 }), I, false);
     op.copy(t->dy, dout, (int64_t)I * C);
     op.layernorm_bwd(t->dy, dw->ln2_w, dw->ln2_b, t->datt, t->y, t->mean2, t->rstd2, w->ln2_w, I, C, true);
     op.linear_dw(&dw->wo, t->dy, t->att, I);
-    op.linear_dx(t->datt, t->dy, &w->wo, I, false);
+    op.linear_dx(t->datt, TERMS({ t->dy, &w->wo }), I, false);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, t->att, t->lse, t->q, t->k, t->v, I, t->one, t->keys, H, H, C / H, FULL);
     op.linear_dw(&dw->wq, t->dq, t->probes, I);
-    op.linear_dx(t->dprobe, t->dq, &w->wq, I, false);
+    op.linear_dx(t->dprobe, TERMS({ t->dq, &w->wq }), I, false);
     if (dw->probe)
         op.add_rows_bwd(dw->probe, t->dprobe, t->zeros, I, C);
     op.linear_dw(&dw->wk, t->dk, t->norm, N);
     op.linear_dw(&dw->wv, t->dv, t->norm, N);
-    op.linear_dx(t->dnorm, t->dk, &w->wk, N, false);
-    op.linear_dx(t->dnorm, t->dv, &w->wv, N, true);
+    op.linear_dx(t->dnorm, TERMS({ t->dk, &w->wk }, { t->dv, &w->wv }), N, false);
     op.layernorm_bwd(dx, dw->ln_w, dw->ln_b, t->dnorm, x, t->mean, t->rstd, w->ln_w, N, C, false);
 }

@@ -38,7 +38,7 @@ double xent_rows(float *dx, Linear *dw, const float *x, const Linear *w, const i
         if (soft)
             op.xent_soft_bwd(t->z, y + n0, soft, n, Vl, v0, scale);
         op.linear_dw(dw, t->z, xn, n);
-        op.linear_dx(dx + n0 * I, t->z, w, n, false);
+        op.linear_dx(dx + n0 * I, TERMS({ t->z, w }), n, false);
         tp->sum(tp, dx + n0 * I, n * I);
     }
     return loss;

@@ -78,9 +78,9 @@ static void orthogonalize_here(float *x, int rows, int cols, Arena *arena)
         op.gram(w.b, w.a, false, s, s);                                     /* A A = A A^T */
         op.blend(w.b, w.a, na, NS_B, NS_C);
         if (rows <= cols)
-            op.linear_dx(w.y, w.b, &(Linear){ .w = x, .b = NULL, .I = cols, .O = s }, s, false);    /* B X */
+            op.linear_dx(w.y, TERMS({ w.b, &(Linear){ .w = x, .I = cols, .O = s } }), s, false);    /* B X */
         else
-            op.linear_fwd(w.y, x, &(Linear){ .w = w.b, .b = NULL, .I = s, .O = s }, rows);      /* X B */
+            op.linear_fwd(w.y, x, &(Linear){ .w = w.b, .I = s, .O = s }, rows);      /* X B */
         op.blend(x, w.y, nx, 1, NS_A);
     }
     arena_release(arena, m);

@@ -25,15 +25,13 @@ enum { PARALLEL = 32768 };      /* fewer elements than this are not worth waking
 
 /* cpu_linear.c */
 void cpu_linear_fwd(float *out, const float *x, const Linear *w, int64_t N);
-void cpu_linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add);
+void cpu_linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add);
 void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N);
 
 /* cpu_product.c */
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta);
-/* cpu_panel.c: the same product, or with add c += , of whatever shape; and whether it is faster than sgemm. */
-void panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
-                   bool add);
+/* cpu_panel.c: whether panels (panel.h) are faster than sgemm */
 bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta);
 /* cpu_gram.c */
 void cpu_gram(float *c, const float *a, bool ta, int M, int K);

@@ -110,14 +110,14 @@ static void block_fwd(float *att, float *lse, int64_t lstep, const Head *s, int 
 {
     _Alignas(64) float turned[TILE], values[TILE], p[KEYS * QUERIES], max[QUERIES], sum[QUERIES], shrink[PANEL];
     const int D = s->D, limit = seen(s, i0 + rows - 1), keys = block_of(D, KEYS);
-    tile_turn(turned, s->q + i0 * s->qstep, s->qstep, rows, D, s->scale);
+    tile_turn(turned, D, s->q + i0 * s->qstep, s->qstep, rows, D, s->scale);
     for (int r = 0; r < QUERIES; r++) {
         max[r] = -INFINITY;
         sum[r] = 0;
     }
     for (int j0 = 0; j0 < limit; j0 += keys) {
         const int wide = (int)min64(keys, limit - j0);
-        tile_pack(values, s->v + j0 * s->kstep, s->kstep, wide, D, 1);
+        tile_pack(values, wide, s->v + j0 * s->kstep, s->kstep, wide, D, 1);
         for (int c = 0; c < rows; c += PANEL) {
             const int n = (int)min64(PANEL, rows - c), see = panel_sees(s, i0 + c, n, j0, wide);
             float *out = att + (i0 + c) * s->qstep;
@@ -233,18 +233,18 @@ static void block_bwd(const HeadGrad *g, const Head *s, int i0, int rows, int k0
     if (limit <= k0)
         return;
     block_rows(lse, delta, g, s, i0, rows);
-    tile_turn(turned, s->q + at, s->qstep, rows, D, s->scale);
-    tile_turn(dturned, g->datt + at, s->qstep, rows, D, 1);
+    tile_turn(turned, D, s->q + at, s->qstep, rows, D, s->scale);
+    tile_turn(dturned, D, g->datt + at, s->qstep, rows, D, 1);
     if (g->dk)
-        tile_pack(queries, s->q + at, s->qstep, rows, D, s->scale);
+        tile_pack(queries, rows, s->q + at, s->qstep, rows, D, s->scale);
     if (g->dv)
-        tile_pack(datts, g->datt + at, s->qstep, rows, D, 1);
+        tile_pack(datts, rows, g->datt + at, s->qstep, rows, D, 1);
     for (int j0 = k0; j0 < limit; j0 += keys) {
         const int wide = (int)min64(keys, limit - j0);
         const int64_t to = j0 * s->kstep;
         int see[QUERIES / PANEL];
         if (g->dq)
-            tile_pack(keep, s->k + to, s->kstep, wide, D, s->scale);
+            tile_pack(keep, wide, s->k + to, s->kstep, wide, D, s->scale);
         for (int c = 0; c < rows; c += PANEL) {
             const int n = (int)min64(PANEL, rows - c), sees = see[c / PANEL] = panel_sees(s, i0 + c, n, j0, wide);
             tile_product(p + c, QUERIES, s->k + to, s->kstep, 1, turned + c * D, sees, D, PANEL, false);

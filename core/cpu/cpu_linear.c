@@ -1,5 +1,6 @@
 /* cpu_linear.c -- products with a weight */
 #include "core/cpu/cpu.h"
+#include "core/cpu/panel.h"
 #include "core/prof.h"
 
 #include <string.h>
@@ -31,18 +32,31 @@ void cpu_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
             memcpy(out + n * O, b, (size_t)O * sizeof *b);
     }
     const float beta = b ? 1 : 0;
-    if (N == 1)
+    if (w->leaves) {
+        const int leaves = w->split == 1 ? w->leaves : 1;
+        panels_shared(&(Panels){ .c = out, .M = N, .ldc = O, .N = O, .terms = 1, .leaves = leaves, .term = { { { x, I, 1 }, w->w, I, true, I, leaves } },
+                                 .alpha = 1, .add = b });
+    } else if (N == 1)
         linear_row(out, x, w->w, I, O, beta);
     else
         cpu_product(out, O, x, I, false, w->w, I, true, N, O, I, 1, beta);
 }
 
-void cpu_linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add)
+void cpu_linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add)
 {
-    if (N == 0)
-        return;
-    prof_gemm(N, w->I, w->O);
-    cpu_product(dx, w->I, dout, w->O, false, w->w, w->I, false, N, w->I, w->O, 1, add ? 1 : 0);
+    const int I = term->w->I, some = term->w->leaves;
+    Panels p = { .c = dx, .M = N, .ldc = I, .N = I, .terms = terms, .leaves = term->w->split == 0 ? some : 1, .alpha = 1, .add = add };
+    ASSERT(terms <= LINEAR_TERMS);
+    for (int t = 0; t < terms && N > 0; t++) {
+        const Linear *w = term[t].w;
+        prof_gemm(N, I, w->O);
+        if (some)
+            p.term[t] = (Factors){ { term[t].dout, w->O, 1 }, w->w, I, false, w->O, w->split == 0 ? w->leaves : 1 };
+        else
+            cpu_product(dx, I, term[t].dout, w->O, false, w->w, I, false, N, I, w->O, 1, add || t > 0);
+    }
+    if (some && N > 0)
+        panels_shared(&p);
 }
 
 /* db[c] += sum of column c: blocks of 64 rows, so that rounding grows with N/64 instead of N. */
@@ -74,7 +88,11 @@ void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
         return;
     if (dw->w) {
         prof_gemm(O, I, N);
-        cpu_product(dw->w, I, dout, O, true, x, I, false, O, I, (int)N, 1, 1);
+        if (dw->leaves)
+            panels_shared(&(Panels){ .c = dw->w, .M = O, .ldc = I, .N = I, .terms = 1, .leaves = 1, .term = { { { dout, 1, O }, x, I, false, (int)N, 1 } },
+                                     .alpha = 1, .add = true });
+        else
+            cpu_product(dw->w, I, dout, O, true, x, I, false, O, I, (int)N, 1, 1);
     }
     if (dw->b)
         column_sums(dw->b, dout, N, O);

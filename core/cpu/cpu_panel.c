@@ -7,16 +7,11 @@
  * left to it (docs/PERF.md).
  */
 #include "core/cpu/cpu.h"
-#include "core/cpu/tile.h"
+#include "core/cpu/panel.h"
 #include "core/meanwhile.h"
 
 /* MOST: floats of b that are packed at a time.  EVIL: rows so many floats apart meet in one set of the first cache. */
-enum { MOST = 128 * 1024, ROWS = 48, DEEP = 256, DEEPEST = 400, EVIL = 512, APART = 16, WIDE = PANELS * PANEL, GROUP = 4 * PANEL };
-
-/* op(a), its element (m,k) at from[m row + k col]. */
-typedef struct { const float *from; int64_t row, col; } Left;
-
-static Left left_at(Left a, int64_t m, int64_t k) { return (Left){ a.from + m * a.row + k * a.col, a.row, a.col }; }
+enum { MOST = 128 * 1024, ROWS = 48, EVIL = 512, APART = 16, WIDE = PANELS * PANEL, GROUP = 4 * PANEL };
 
 /* Most lines are whole, of a length that the compiler knows. */
 static inline void copy_line(float *to, const float *from, int n)
@@ -27,59 +22,170 @@ static inline void copy_line(float *to, const float *from, int n)
         memcpy(to, from, (size_t)n * sizeof *to);
 }
 
-/* Rows of a, `depth` of each; in `own` where they lie badly. */
-static Left near(float *own, Left a, int rows, int depth)
+/* Rows of what is multiplied; in `own` where they lie badly, or in several places. */
+static Left near(float *own, const Panels *p, const Chunk *k, int64_t m, int rows)
 {
-    if (a.row == 1) {
-        for (int k = 0; k < depth; k++)
-            copy_line(own + k * ROWS, a.from + k * a.col, rows);
+    const Left a = left_at(p->term[k->span->term].a, m, k->span->at);
+    const int step = k->depth + APART;
+    if (k->spans == 1 && a.row == 1) {
+        for (int i = 0; i < k->depth; i++)
+            copy_line(own + i * ROWS, a.from + i * a.col, rows);
         return (Left){ own, 1, ROWS };
     }
-    if (a.row % EVIL != 0)
+    if (k->spans == 1 && a.row % EVIL != 0)
         return a;
-    for (int r = 0; r < rows; r++)
-        memcpy(own + r * (depth + APART), a.from + r * a.row, (size_t)depth * sizeof *own);
-    return (Left){ own, depth + APART, 1 };
+    float *to = own;
+    for (const Span *s = k->span; s < k->span + k->spans; to += s->depth, s++) {
+        const Left from = left_at(p->term[s->term].a, m, s->at);
+        ASSERT(from.col == 1);
+        for (int r = 0; r < rows; r++)
+            memcpy(to + r * step, from.from + r * from.row, (size_t)s->depth * sizeof *own);
+    }
+    return (Left){ own, step, 1 };
 }
 
-static void pack(float *packed, const float *b, int ldb, bool tb, int n, int cols, int depth, float alpha)
+/* Columns [n, n + cols) of the b's of a chunk, as panels. */
+static void pack(float *packed, const Panels *p, const Chunk *k, int n, int cols)
 {
-    float *to = packed + (int64_t)n * depth;
-    if (tb)
-        tile_turn(to, b + (int64_t)n * ldb, ldb, cols, depth, alpha);
-    else
-        tile_pack(to, b + n, ldb, depth, cols, alpha);
+    float *to = packed + (int64_t)n * k->depth;
+    for (const Span *s = k->span; s < k->span + k->spans; to += s->depth * PANEL, s++) {
+        const Factors *f = &p->term[s->term];
+        if (f->tb)
+            tile_turn(to, k->depth, f->b + (int64_t)n * f->ldb + s->at, f->ldb, cols, s->depth, p->alpha);
+        else
+            tile_pack(to, k->depth, f->b + (int64_t)s->at * f->ldb + n, f->ldb, s->depth, cols, p->alpha);
+    }
+}
+
+static Place place_at(Place p, int64_t m, int n) { return (Place){ p.at ? p.at + m * p.step + n : NULL, p.step }; }
+
+static Joined joined_at(const Joined *j, int64_t m, int n)
+{
+    Joined here = { .leaf = j->leaf, .leaves = j->leaves, .joins = j->joins, .begin = place_at(j->begin, m, n), .to = place_at(j->to, m, n) };
+    for (int i = 0; i < j->joins; i++)
+        here.from[i] = place_at(j->from[i], m, n);
+    return here;
 }
 
 /* cols <= WIDE */
 static __attribute__((noinline)) void wide_product(float *c, int64_t cstep, Left a, const float *b, int M, int K, int cols, bool add)
 {
     if (cols == WIDE)
-        tile_whole(WIDE_TALL, PANELS, c, cstep, a.from, a.row, a.col, b, M, K, add);
+        tile_whole(WIDE_TALL, PANELS, c, cstep, a.from, a.row, a.col, b, M, K, add, NULL);
     else
         for (int n = 0; n < cols; n += PANEL)
             tile_product(c + n, cstep, a.from, a.row, a.col, b + (int64_t)n * K, M, K, (int)min64(PANEL, cols - n), add);
 }
 
-/* c (M,N) = or += alpha a (M,depth) b (depth,N), shared by the threads of the region that calls it. */
-static void stripe(float *c, int ldc, Left a, const float *b, int ldb, bool tb, float *packed, int64_t M, int N, int depth, float alpha, bool add)
+static __attribute__((noinline)) void panel_joined(const Joined *j, Left a, const float *b, int M, int K)
+{
+    tile_whole(TALL, 1, NULL, 0, a.from, a.row, a.col, b, M, K, false, j);
+}
+
+/* cols < PANEL: only those columns are there. */
+static void narrow_joined(const Joined *j, Left a, const float *b, int M, int K, int cols)
+{
+    _Alignas(64) float begin[ROWS * PANEL] = { 0 }, sum[ROWS * PANEL];
+    const Joined inner = { .leaf = j->leaf, .leaves = j->leaves, .begin = { j->begin.at ? begin : NULL, PANEL }, .to = { sum, PANEL } };
+    for (int m = 0; m < M && j->begin.at; m++)
+        memcpy(begin + m * PANEL, j->begin.at + m * j->begin.step, (size_t)cols * sizeof *begin);
+    panel_joined(&inner, a, b, M, K);
+    for (int m = 0; m < M; m++)
+        for (int i = 0; i < cols; i++) {
+            float s = sum[m * PANEL + i];
+            for (int k = 0; k < j->joins; k++)
+                s += j->from[k].at[m * j->from[k].step + i];
+            j->to.at[m * j->to.step + i] = s;
+        }
+}
+
+/* The same as wide_product, of leaves.  M <= ROWS */
+static __attribute__((noinline)) void wide_joined(const Joined *j, Left a, const float *b, int M, int K, int cols)
+{
+    if (cols == WIDE) {
+        tile_whole(WIDE_TALL, PANELS, NULL, 0, a.from, a.row, a.col, b, M, K, false, j);
+        return;
+    }
+    for (int n = 0; n < cols; n += PANEL) {
+        const Joined here = joined_at(j, 0, n);
+        if (cols - n >= PANEL)
+            panel_joined(&here, a, b + (int64_t)n * K, M, K);
+        else
+            narrow_joined(&here, a, b + (int64_t)n * K, M, K, cols - n);
+    }
+}
+
+/* A chunk's part of c (M,N), or of what waits; shared by the threads of the region that calls it. */
+static void stripe(const Panels *p, const Chunk *k, const Joined *j, float *packed)
 {
     _Alignas(64) float own[ROWS * (DEEPEST + APART)];
-    const int64_t blocks = ceil_div(M, ROWS), most = ceil_div(N, GROUP);
+    const int N = p->N;
+    const int64_t M = p->M, blocks = ceil_div(M, ROWS), most = ceil_div(N, GROUP);
     const int64_t groups = min64(most, ceil_div((int64_t)4 * omp_get_num_threads(), blocks));
     const int wide = (int)(ceil_div(most, omp_get_num_threads() == 1 ? 1 : groups) * GROUP);
+    const bool plain = j->leaves == 1 && j->joins == 0;                 /* begin is NULL, or where it ends.  Of a narrow panel -0 becomes 0 there */
 #pragma omp for
     for (int n = 0; n < N; n += GROUP)
-        pack(packed, b, ldb, tb, n, (int)min64(GROUP, N - n), depth, alpha);
+        pack(packed, p, k, n, (int)min64(GROUP, N - n));
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t m = 0; m < M; m += ROWS)
         for (int n0 = 0; n0 < N; n0 += wide) {
             const int rows = (int)min64(ROWS, M - m);
-            const Left l = near(own, left_at(a, m, 0), rows, depth);
-            for (int n = n0; n < N && n < n0 + wide; n += WIDE)
-                wide_product(c + m * ldc + n, ldc, l, packed + (int64_t)n * depth, rows, depth, (int)min64(WIDE, N - n), add);
+            const Left l = near(own, p, k, m, rows);
+            for (int n = n0; n < N && n < n0 + wide; n += WIDE) {
+                const Joined here = joined_at(j, m, n);
+                const float *b = packed + (int64_t)n * k->depth;
+                const int cols = (int)min64(WIDE, N - n);
+                if (plain && (p->leaves == 0 || cols % PANEL == 0))
+                    wide_product(here.to.at, here.to.step, l, b, rows, k->depth, cols, here.begin.at != NULL);
+                else
+                    wide_joined(&here, l, b, rows, k->depth, cols);
+            }
             tile_done();
         }
+}
+
+/* Places of a chunk's sums (panel.h); buffers, behind c, have `step` floats a row. */
+static Joined joins_of(const Panels *p, const Chunk *k, int node, bool first, bool last, float *room, int64_t step)
+{
+    const int own = __builtin_popcount((unsigned)node);
+    Place waits[JOINS + 1] = { { p->c, p->ldc } };
+    Joined j = { .leaf = k->leaf, .leaves = k->leaves };
+    for (int i = 1; i <= own; i++)
+        waits[i] = (Place){ room + (i - 1) * p->M * step, step };
+    if (!first || (node == 0 && p->add))
+        j.begin = waits[own];
+    for (int i = node; last && i & 1; i >>= 1, j.joins++)
+        j.from[j.joins] = waits[own - j.joins - 1];
+    j.to = waits[own - j.joins];
+    return j;
+}
+
+/* A block of c, so wide that a chunk of its b is packed, and its buffers lie in the room. */
+static void block_product(const Panels *p, float *packed, float *room)
+{
+    const int64_t step = ceil_div(p->N, GROUP) * GROUP + APART;
+    for (int node = 0; node < inner_nodes(p); node++)
+        for (int i = 0, chunks = inner_chunks(p, node); i < chunks; i++) {
+            Chunk k;
+            inner_chunk(&k, p, node, i);
+            const Joined j = joins_of(p, &k, node, i == 0, i == chunks - 1, room, step);
+            stripe(p, &k, &j, packed);
+        }
+}
+
+Panels panels_part(const Panels *p, int64_t m, int64_t M, int n, int N)
+{
+    Panels part = *p;
+    part.c += m * p->ldc + n;
+    part.M = M;
+    part.N = N;
+    for (int t = 0; t < p->terms; t++) {
+        Factors *f = &part.term[t];
+        f->a = left_at(f->a, m, 0);
+        f->b += f->tb ? (int64_t)n * f->ldb : n;
+    }
+    return part;
 }
 
 bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta)
@@ -90,16 +196,22 @@ bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta)
     return LANES == 16 || (LANES == 8 && !ta && K <= LONG && N * K <= LARGE);
 }
 
-void panel_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha,
-                   bool add)
+void panel_product(const Panels *p, float *room, int64_t floats)
 {
-    enum { ALONE = 1 << 22 };
+    enum { ALONE = 1 << 22, NARROW = 256 };
     _Alignas(64) float packed[MOST];
-    const Left l = { a, ta ? 1 : lda, ta ? lda : 1 };
-    const int deep = K <= DEEPEST ? K : DEEP, wide = MOST / deep / GROUP * GROUP;
-#pragma omp parallel if (M * N * K >= ALONE)
-    for (int n = 0; n < N; n += wide)
-        for (int k = 0; k < K; k += deep)
-            stripe(c + n, ldc, left_at(l, 0, k), tb ? b + (int64_t)n * ldb + k : b + (int64_t)k * ldb + n, ldb, tb, packed, M,
-                   (int)min64(wide, N - n), (int)min64(deep, K - k), alpha, k > 0 || add);
+    const int64_t each = floats / max64(1, inner_buffers(p)), K = inner_depth(p);
+    int64_t wide = MOST / inner_deepest(p) / GROUP * GROUP, rows = p->M;
+    if (inner_buffers(p) > 0) {                 /* rather narrow than packed again for other rows */
+        ASSERT(floats >= INT64_C(1) * JOINS * ROWS * (NARROW + APART));
+        wide = min64(wide, max64(NARROW, (each / rows - APART) / GROUP * GROUP));
+        const int64_t parts = ceil_div(rows, each / (wide + APART) / ROWS * ROWS);
+        rows = ceil_div(ceil_div(rows, parts), ROWS) * ROWS;
+    }
+#pragma omp parallel if (p->M * p->N * K >= ALONE)
+    for (int64_t n = 0; n < p->N; n += wide)
+        for (int64_t m = 0; m < p->M; m += rows) {
+            const Panels part = panels_part(p, m, min64(rows, p->M - m), (int)n, (int)min64(wide, p->N - n));
+            block_product(&part, packed, room);
+        }
 }

@@ -13,6 +13,7 @@
  * but none of less than LEAST multiply-adds, which is what it takes to be worth a thread's waking.
  */
 #include "core/cpu/cpu.h"
+#include "core/cpu/panel.h"
 #include "core/meanwhile.h"
 
 enum { MOST = 256, LEAST = 1 << 21, ROW_STEP = 8, COL_STEP = 16 };
@@ -43,6 +44,15 @@ static int64_t border(int64_t size, int step, int i, int n)
     return min64(size, ceil_div(size, step) * i / n * step);
 }
 
+/* Tile i of a cut. */
+typedef struct { int64_t m0, m1, n0, n1; } Tile;
+
+static Tile tile(Cut t, int i, int64_t M, int64_t N)
+{
+    return (Tile){ border(M, ROW_STEP, i / t.cols, t.rows), border(M, ROW_STEP, i / t.cols + 1, t.rows),
+                   border(N, COL_STEP, i % t.cols, t.cols), border(N, COL_STEP, i % t.cols + 1, t.cols) };
+}
+
 /* Panels have the same bits whatever the cut: few threads share a matrix that they pack together, many would only wait for each other. */
 static bool packed_together(int64_t N, int K, int threads)
 {
@@ -50,28 +60,53 @@ static bool packed_together(int64_t N, int K, int threads)
     return threads <= FEW || N * K <= LARGE;
 }
 
+/* Of one thread: what waits lies on its stack. */
+static __attribute__((noinline)) void panels_alone(const Panels *p)
+{
+    enum { ROOM = 3 << 16 };
+    _Alignas(64) float room[ROOM];
+    panel_product(p, room, ROOM);
+}
+
+void panels_shared(const Panels *p)
+{
+    enum { ROOM = 3 << 19 };
+    static _Alignas(64) float room[ROOM];
+    const int64_t K = inner_depth(p);
+    if (packed_together(p->N, (int)K, omp_get_max_threads())) {
+        panel_product(p, room, ROOM);           /* in no region: threads inside one are made anew */
+        return;
+    }
+    const Cut t = cut(p->M, p->N, K);
+#pragma omp parallel for schedule(dynamic) if (t.rows * t.cols > 1)
+    for (int i = 0; i < t.rows * t.cols; i++) {
+        const Tile x = tile(t, i, p->M, p->N);
+        const Panels part = panels_part(p, x.m0, x.m1 - x.m0, (int)x.n0, (int)(x.n1 - x.n0));
+        if (inner_buffers(p) > 0)
+            panels_alone(&part);
+        else
+            panel_product(&part, NULL, 0);
+        tile_done();
+    }
+}
+
 void cpu_product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                  float alpha, float beta)
 {
-    const bool panels = panel_shape(ta, M, N, K, beta);
-    if (panels && packed_together(N, K, omp_get_max_threads())) {
-        panel_product(c, ldc, a, lda, ta, b, ldb, tb, M, N, K, alpha, beta == 1);       /* in no region: threads inside one are made anew */
+    if (panel_shape(ta, M, N, K, beta)) {
+        panels_shared(&(Panels){ .c = c, .M = M, .ldc = ldc, .N = N, .terms = 1, .alpha = alpha, .add = beta == 1,
+                                 .term = { { { a, ta ? 1 : lda, ta ? lda : 1 }, b, ldb, tb, K, 0 } } });
         return;
     }
     const Cut t = cut(M, N, K);
-    const int tiles = t.rows * t.cols, threads = panels ? omp_get_max_threads() : blas_alone_start();
+    const int tiles = t.rows * t.cols, threads = blas_alone_start();
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (tiles > 1)
     for (int i = 0; i < tiles; i++) {
-        const int64_t m0 = border(M, ROW_STEP, i / t.cols, t.rows), m1 = border(M, ROW_STEP, i / t.cols + 1, t.rows);
-        const int64_t n0 = border(N, COL_STEP, i % t.cols, t.cols), n1 = border(N, COL_STEP, i % t.cols + 1, t.cols);
-        const float *rows = a + (ta ? m0 : m0 * lda), *columns = b + (tb ? n0 * ldb : n0);
-        if (panels)
-            panel_product(c + m0 * ldc + n0, ldc, rows, lda, ta, columns, ldb, tb, m1 - m0, (int)(n1 - n0), K, alpha, beta == 1);
-        else
-            cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)(m1 - m0), (int)(n1 - n0), K,
-                        alpha, rows, lda, columns, ldb, beta, c + m0 * ldc + n0, ldc);
+        const Tile x = tile(t, i, M, N);
+        const float *rows = a + (ta ? x.m0 : x.m0 * lda), *columns = b + (tb ? x.n0 * ldb : x.n0);
+        cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)(x.m1 - x.m0), (int)(x.n1 - x.n0), K,
+                    alpha, rows, lda, columns, ldb, beta, c + x.m0 * ldc + x.n0, ldc);
         tile_done();
     }
-    if (!panels)
-        blas_alone_end(threads);
+    blas_alone_end(threads);
 }

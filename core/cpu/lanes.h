@@ -70,6 +70,9 @@ static inline void lanes_stream(void *x, const void *from) { memcpy(x, from, 64)
 static inline void lanes_fence(void) { }
 #endif
 
+/* An address that stays in its register, whatever others are multiples of the same step from it. */
+static inline void address_hold(const float **x) { __asm__("" : "+r"(*x)); }
+
 /* lanes_hold: a number that stays in its register; else gcc may read it from memory for each of its uses, which costs more than the sums. */
 #if defined __AVX512F__
 #define VECTORS "avx512"

@@ -6,15 +6,16 @@
 #pragma once
 #include "core/cpu/lanes.h"
 
-/* Columns [0, D) of factor x (rows,D) as panels (rows,PANEL); a few panels at a time, so that whole lines of x and their neighbours are read. */
-static inline void tile_pack(float *panel, const float *x, int64_t step, int rows, int D, float factor)
+/* Columns [0, D) of factor x (rows,D) as panels (rows,PANEL), or as so many rows of deeper ones; a few panels at a time, so that whole lines of x and
+   their neighbours are read. */
+static inline void tile_pack(float *panel, int deep, const float *x, int64_t step, int rows, int D, float factor)
 {
     enum { SOME = 4 };
-    for (int d0 = 0; d0 < D; d0 += SOME * PANEL, panel += (int64_t)SOME * rows * PANEL)
+    for (int d0 = 0; d0 < D; d0 += SOME * PANEL, panel += (int64_t)SOME * deep * PANEL)
         for (int r = 0; r < rows; r++)
             for (int d = d0; d < D && d < d0 + SOME * PANEL; d += PANEL) {
                 const float *from = x + r * step + d;
-                float *to = panel + ((int64_t)(d - d0) * rows + r * PANEL);
+                float *to = panel + ((int64_t)(d - d0) * deep + r * PANEL);
                 const int n = D - d < PANEL ? D - d : PANEL;
                 if (n == PANEL)
                     for (int i = 0; i < PANEL; i += LANES)
@@ -25,10 +26,10 @@ static inline void tile_pack(float *panel, const float *x, int64_t step, int row
             }
 }
 
-/* The rows of factor x (rows,D) as columns: panels (D,PANEL) of sixteen rows. */
-static inline void tile_turn(float *panel, const float *x, int64_t step, int rows, int D, float factor)
+/* The rows of factor x (rows,D) as columns: panels (D,PANEL) of sixteen rows, or so much of deeper ones. */
+static inline void tile_turn(float *panel, int deep, const float *x, int64_t step, int rows, int D, float factor)
 {
-    for (int r0 = 0; r0 < rows; r0 += PANEL, panel += (int64_t)D * PANEL)
+    for (int r0 = 0; r0 < rows; r0 += PANEL, panel += (int64_t)deep * PANEL)
         for (int i = 0; i < PANEL; i += SQUARE) {
             const float *from = x + (r0 + i) * step;
             const int n = rows - r0 - i < SQUARE ? rows - r0 - i : SQUARE;

@@ -3,7 +3,7 @@
  *
  *     panel          (K,PANEL) floats, dense (pack.h)
  *     tile_product   c (M,cols) = a b, or += : a wherever it lies, element (i,k) at a[i arow + k acol], b a panel
- *     tile_whole     the same with a constant number of rows and panels (one behind the other) in the registers
+ *     tile_whole     the same with a constant number of rows and panels (one behind the other) in the registers; or a sum of leaves (Joined)
  *
  * Some rows of c stay in registers while k runs: on AVX2 6 x 16, twelve sums of eight lanes, on AVX-512 8 x 16 and 12 x 32.  Each element of
  * c is a sum in the order of k, begun at zero, whatever the width.
@@ -15,25 +15,51 @@
 
 #include <stdbool.h>
 
-enum { EACH = PANEL / LANES };          /* vectors of a panel's row */
+enum { APIECE = 3, EACH = PANEL / LANES };          /* vectors of a panel's row */
 
-/* `rows` and `panels` are constants where this is called, so that the sums are registers. */
-static inline __attribute__((always_inline)) void tile_rows(int rows, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol,
-                                                            const float *b, int K, bool add)
+/* Where rows of floats lie. */
+typedef struct { float *at; int64_t step; } Place;
+
+/*
+ * A sum of leaves, which lie one behind the other along K: each is a sum begun at zero, all are joined along the balanced binary tree before they
+ * leave the registers.  Then the same rows of other places are added, one after the other.
+ */
+enum { NEAR = 4, JOINS = 8 };           /* 2^NEAR leaves at most; places */
+typedef struct {
+    const int *leaf;                    /* (leaves) how deep each is */
+    int        leaves, joins;           /* leaves: a power of two */
+    Place      begin, from[JOINS], to;  /* begin.at: NULL, or what the first leaf is added to */
+} Joined;
+
+typedef Lanes TileSums[WIDE_TALL][PANELS * EACH];
+
+#define REGISTERS static inline __attribute__((always_inline))
+
+REGISTERS void tile_clear(int rows, int panels, TileSums sum)
 {
-    Lanes sum[WIDE_TALL][PANELS * EACH];
-    const int64_t next = (int64_t)K * PANEL;
     UNROLL
     for (int r = 0; r < rows; r++)
         UNROLL
         for (int w = 0; w < panels * EACH; w++)
             sum[r][w] = (Lanes){ 0 };
+}
+
+REGISTERS void tile_fetch(int rows, int panels, const float *c, int64_t cstep)
+{
     UNROLL
     for (int r = 0; r < rows; r++)
         UNROLL
         for (int p = 0; panels > 1 && p < panels; p++)
             __builtin_prefetch(c + r * cstep + p * PANEL, 1);
-    for (int k = 0; k < K; k++, a += acol, b += PANEL) {
+}
+
+REGISTERS void tile_sum(int rows, int panels, TileSums sum, const float *a, int64_t arow, int64_t acol, const float *b, int64_t next, int K)
+{
+    const float *at[WIDE_TALL / APIECE];                /* addresses of every third row and the step are registers, the others one or two steps away */
+    UNROLL
+    for (int r = 0; r < rows; r += APIECE)
+        at[r / APIECE] = a + r * arow;
+    for (int k = 0; k < K; k++, b += PANEL) {
         Lanes x[PANELS * EACH];
         UNROLL
         for (int w = 0; w < panels * EACH; w++) {
@@ -41,38 +67,98 @@ static inline __attribute__((always_inline)) void tile_rows(int rows, int panels
             lanes_hold(&x[w]);
         }
         UNROLL
-        for (int r = 0; r < rows; r++)
+        for (int r = 0; r < rows; r++) {
+            if (r % APIECE == 0)
+                address_hold(&at[r / APIECE]);
             UNROLL
             for (int w = 0; w < panels * EACH; w++)
-                sum[r][w] = lanes_madd(a[r * arow], x[w], sum[r][w]);
+                sum[r][w] = lanes_madd(at[r / APIECE][r % APIECE * arow], x[w], sum[r][w]);
+        }
+        UNROLL
+        for (int r = 0; r < rows; r += APIECE)
+            at[r / APIECE] += acol;
     }
+}
+
+REGISTERS void tile_take(int rows, int panels, TileSums sum, const float *from, int64_t step)
+{
     UNROLL
     for (int r = 0; r < rows; r++)
         UNROLL
-        for (int w = 0; w < panels * EACH; w++) {
-            float *to = c + r * cstep + w * LANES;
-            if (add)
-                sum[r][w] += lanes_load(to);
-            lanes_store(to, sum[r][w]);
-        }
+        for (int w = 0; w < panels * EACH; w++)
+            sum[r][w] += lanes_load(from + r * step + w * LANES);
+}
+
+REGISTERS void tile_put(int rows, int panels, TileSums sum, float *to, int64_t step)
+{
+    UNROLL
+    for (int r = 0; r < rows; r++)
+        UNROLL
+        for (int w = 0; w < panels * EACH; w++)
+            lanes_store(to + r * step + w * LANES, sum[r][w]);
+}
+
+/* Rows m and following of all places.  Leaf i takes what waits for it, one for each trailing one of i, and waits itself behind the last. */
+REGISTERS void tile_join(int rows, int panels, const Joined *j, int64_t m, const float *a, int64_t arow, int64_t acol, const float *b, int64_t next)
+{
+    _Alignas(64) float waits[NEAR][WIDE_TALL * PANELS * PANEL];
+    TileSums sum;
+    tile_fetch(rows, panels, j->to.at + m * j->to.step, j->to.step);
+    for (int k = 0; k < j->joins; k++)
+        tile_fetch(rows, panels, j->from[k].at + m * j->from[k].step, j->from[k].step);
+    int i = 0;
+    do {
+        const int deep = j->leaf[i];
+        int level = 0;
+        tile_clear(rows, panels, sum);
+        tile_sum(rows, panels, sum, a, arow, acol, b, next, deep);
+        if (i == 0 && j->begin.at)
+            tile_take(rows, panels, sum, j->begin.at + m * j->begin.step, j->begin.step);
+        for (; i >> level & 1; level++)
+            tile_take(rows, panels, sum, waits[level], panels * PANEL);
+        if (i + 1 < j->leaves)
+            tile_put(rows, panels, sum, waits[level], panels * PANEL);
+        a += deep * acol;
+        b += (int64_t)deep * PANEL;
+    } while (++i < j->leaves);
+    for (int k = 0; k < j->joins; k++)
+        tile_take(rows, panels, sum, j->from[k].at + m * j->from[k].step, j->from[k].step);
+    tile_put(rows, panels, sum, j->to.at + m * j->to.step, j->to.step);
+}
+
+/* `rows` and `panels` are constants where this is called, so that the sums are registers.  j, instead of c and add: leaves are joined. */
+REGISTERS void tile_rows(int rows, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int K, bool add,
+                    const Joined *j, int64_t m)
+{
+    TileSums sum;
+    if (j) {
+        tile_join(rows, panels, j, m, a, arow, acol, b, (int64_t)K * PANEL);
+        return;
+    }
+    tile_clear(rows, panels, sum);
+    tile_fetch(rows, panels, c, cstep);
+    tile_sum(rows, panels, sum, a, arow, acol, b, (int64_t)K * PANEL, K);
+    if (add)
+        tile_take(rows, panels, sum, c, cstep);
+    tile_put(rows, panels, sum, c, cstep);
 }
 
 /* Whole panels, `tall` rows at a time; what is left by powers of two. */
-static inline __attribute__((always_inline)) void tile_whole(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow,
-                                                             int64_t acol, const float *b, int M, int K, bool add)
+REGISTERS void tile_whole(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, bool add,
+                     const Joined *j)
 {
     for (int m = 0, rows = 0; m < M; m += rows, a += rows * arow, c += rows * cstep) {
         const int left = M - m;
         if (left >= tall)
-            tile_rows(rows = tall, panels, c, cstep, a, arow, acol, b, K, add);
+            tile_rows(rows = tall, panels, c, cstep, a, arow, acol, b, K, add, j, m);
         else if (tall > 8 && left >= 8)
-            tile_rows(rows = 8, panels, c, cstep, a, arow, acol, b, K, add);
+            tile_rows(rows = 8, panels, c, cstep, a, arow, acol, b, K, add, j, m);
         else if (tall > 4 && left >= 4)
-            tile_rows(rows = 4, panels, c, cstep, a, arow, acol, b, K, add);
+            tile_rows(rows = 4, panels, c, cstep, a, arow, acol, b, K, add, j, m);
         else if (left >= 2)
-            tile_rows(rows = 2, panels, c, cstep, a, arow, acol, b, K, add);
+            tile_rows(rows = 2, panels, c, cstep, a, arow, acol, b, K, add, j, m);
         else
-            tile_rows(rows = 1, panels, c, cstep, a, arow, acol, b, K, add);
+            tile_rows(rows = 1, panels, c, cstep, a, arow, acol, b, K, add, j, m);
     }
 }
 
@@ -80,7 +166,7 @@ static inline __attribute__((always_inline)) void tile_whole(int tall, int panel
 static __attribute__((noinline)) void tile_panel(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K,
                                                  bool add)
 {
-    tile_whole(TALL, 1, c, cstep, a, arow, acol, b, M, K, add);
+    tile_whole(TALL, 1, c, cstep, a, arow, acol, b, M, K, add, NULL);
 }
 
 /* cols < PANEL: only those columns of c are there. */

@@ -175,14 +175,19 @@ static void product(float *c, Product given, bool add, const float *bias)
 
 static void linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
 {
+    ASSERT(w->leaves == 0);             /* a sum in bf16 has none: launch refuses them together */
     prof_gemm(N, w->O, w->I);
     product(out, (Product){ .kind = TILE_FWD, .M = N, .N = w->O, .K = w->I, .a = x, .lda = w->I, .b = w->w, .ldb = w->I }, false, w->b);
 }
 
-static void linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add)
+static void linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add)
 {
-    prof_gemm(N, w->I, w->O);
-    product(dx, (Product){ .kind = TILE_DX, .M = N, .N = w->I, .K = w->O, .a = dout, .lda = w->O, .b = w->w, .ldb = w->I }, add, NULL);
+    for (int i = 0; i < terms; i++) {
+        const Linear *w = term[i].w;
+        ASSERT(w->leaves == 0);
+        prof_gemm(N, w->I, w->O);
+        product(dx, (Product){ .kind = TILE_DX, .M = N, .N = w->I, .K = w->O, .a = term[i].dout, .lda = w->O, .b = w->w, .ldb = w->I }, add || i > 0, NULL);
+    }
 }
 
 /* The bias's gradient is a sum, no product: fp32's. */
@@ -192,7 +197,7 @@ static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
         prof_gemm(dw->O, dw->I, N);
         product(dw->w, (Product){ .kind = TILE_DW, .M = dw->O, .N = dw->I, .K = N, .a = dout, .lda = dw->O, .b = x, .ldb = dw->I }, true, NULL);
     }
-    OPS_CPU.linear_dw(&(Linear){ .w = NULL, .b = dw->b, .I = dw->I, .O = dw->O }, dout, x, N);
+    OPS_CPU.linear_dw(&(Linear){ .b = dw->b, .I = dw->I, .O = dw->O }, dout, x, N);
 }
 
 const Ops OPS_BF16 = { .name = "bf16", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw };

@@ -26,19 +26,22 @@ static void linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
     free(rx), free(rw);
 }
 
-static void linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add)
+static void linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add)
 {
-    float *rd = rounded(dout, N * w->O), *rw = rounded(w->w, (int64_t)w->O * w->I);
-    ref_linear_dx(dx, rd, &(Linear){ .w = rw, .b = w->b, .I = w->I, .O = w->O }, N, add);
-    free(rd), free(rw);
+    for (int i = 0; i < terms; i++) {
+        const Linear *w = term[i].w;
+        float *rd = rounded(term[i].dout, N * w->O), *rw = rounded(w->w, (int64_t)w->O * w->I);
+        ref_linear_dx(dx, TERMS({ rd, &(Linear){ .w = rw, .I = w->I, .O = w->O } }), N, add || i > 0);
+        free(rd), free(rw);
+    }
 }
 
 static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
 {
     float *rd = rounded(dout, N * dw->O), *rx = rounded(x, N * dw->I);
     if (dw->w)
-        ref_linear_dw(&(Linear){ .w = dw->w, .b = NULL, .I = dw->I, .O = dw->O }, rd, rx, N);
-    ref_linear_dw(&(Linear){ .w = NULL, .b = dw->b, .I = dw->I, .O = dw->O }, dout, x, N);
+        ref_linear_dw(&(Linear){ .w = dw->w, .I = dw->I, .O = dw->O }, rd, rx, N);
+    ref_linear_dw(&(Linear){ .b = dw->b, .I = dw->I, .O = dw->O }, dout, x, N);
     free(rd), free(rx);
 }
 

@@ -2,26 +2,59 @@
 #include "core/prof.h"
 #include "core/ref/ref.h"
 
-void ref_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
+/* Leaves along the inner dimension, which is the one that is split. */
+static int leaves_of(const Linear *w, int inner)
 {
-    const int I = w->I, O = w->O;
-    prof_gemm(N, O, I);
-    for (int64_t n = 0; n < N; n++)
-        for (int o = 0; o < O; o++)
-            out[n * O + o] = (float)(ref_dot(x + n * I, w->w + (int64_t)o * I, I) + (w->b ? w->b[o] : 0));
+    return w->split == inner && w->leaves > 0 ? w->leaves : 1;
 }
 
-/* dx = dout w */
-void ref_linear_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add)
+/* The sum of leaves, a power of two, along the balanced tree; what they hold is used up. */
+static float joined(float *leaf, int leaves)
 {
-    const int I = w->I, O = w->O;
-    prof_gemm(N, I, O);
+    for (int wide = 1; wide < leaves; wide *= 2)
+        for (int i = 0; i < leaves; i += 2 * wide)
+            leaf[i] += leaf[i + wide];
+    return leaf[0];
+}
+
+void ref_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
+{
+    const int I = w->I, O = w->O, leaves = leaves_of(w, 1), deep = I / leaves;
+    float leaf[LINEAR_LEAVES];
+    prof_gemm(N, O, I);
+    for (int64_t n = 0; n < N; n++)
+        for (int o = 0; o < O; o++) {
+            for (int l = 0; l < leaves; l++)
+                leaf[l] = (float)(ref_dot(x + n * I + l * deep, w->w + (int64_t)o * I + l * deep, deep) + (w->b && l == 0 ? w->b[o] : 0));
+            out[n * O + o] = joined(leaf, leaves);
+        }
+}
+
+/* s and element (n,i) of leaf l of dout w, of so many leaves of all terms */
+static double add_leaf(double s, const LinearTerm *t, int leaves, int l, int64_t n, int i)
+{
+    const int own = leaves_of(t->w, 0), every = leaves / own, deep = t->w->O / own, O = t->w->O, I = t->w->I;
+    for (int o = l / every * deep; l % every == 0 && o < (l / every + 1) * deep; o++)
+        s += (double)t->dout[n * O + o] * t->w->w[(int64_t)o * I + i];
+    return s;
+}
+
+/* dx = sum_t dout_t w_t.  Without leaves one term is added after the other. */
+void ref_linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add)
+{
+    const int I = term->w->I, leaves = leaves_of(term->w, 0);
+    float leaf[LINEAR_LEAVES];
+    for (int t = 0; t < terms; t++)
+        prof_gemm(N, I, term[t].w->O);
     for (int64_t n = 0; n < N; n++)
         for (int i = 0; i < I; i++) {
-            double s = add ? dx[n * I + i] : 0;
-            for (int o = 0; o < O; o++)
-                s += (double)dout[n * O + o] * w->w[(int64_t)o * I + i];
-            dx[n * I + i] = (float)s;
+            for (int l = 0; l < leaves; l++) {
+                double s = add && l == 0 ? dx[n * I + i] : 0;
+                for (int t = 0; t < terms; t++)
+                    s = add_leaf(term->w->leaves ? s : (double)(float)s, &term[t], leaves, l, n, i);
+                leaf[l] = (float)s;
+            }
+            dx[n * I + i] = joined(leaf, leaves);
         }
 }
 

@@ -218,7 +218,7 @@ static double backward(Run *r)
     return prof_flops - from;
 }
 
-static void no_dx(float *dx, const float *dout, const Linear *w, int64_t N, bool add) { (void)dx, (void)dout, (void)w, (void)N, (void)add; }
+static void no_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add) { (void)dx, (void)term, (void)terms, (void)N, (void)add; }
 static void no_depth(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q, const float *k, const float *v, int Q,
                      int64_t N, int H, int D)
 {

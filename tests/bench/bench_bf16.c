@@ -36,11 +36,11 @@ static void take(Floats *f, Arena *a, int64_t N, int64_t O, int64_t I)
 static void one(const Ops *o, int product, const Floats *f, int N, int O, int I)
 {
     if (product == 0)
-        o->linear_fwd(f->out, f->x, &(Linear){ .w = f->w, .b = NULL, .I = I, .O = O }, N);
+        o->linear_fwd(f->out, f->x, &(Linear){ .w = f->w, .I = I, .O = O }, N);
     else if (product == 1)
-        o->linear_dx(f->dx, f->dout, &(Linear){ .w = f->w, .b = NULL, .I = I, .O = O }, N, false);
+        o->linear_dx(f->dx, TERMS({ f->dout, &(Linear){ .w = f->w, .I = I, .O = O } }), N, false);
     else
-        o->linear_dw(&(Linear){ .w = f->dw, .b = NULL, .I = I, .O = O }, f->dout, f->x, N);
+        o->linear_dw(&(Linear){ .w = f->dw, .I = I, .O = O }, f->dout, f->x, N);
 }
 
 static void shape(int N, int O, int I)

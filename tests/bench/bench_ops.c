@@ -51,7 +51,7 @@ static void sgemm_1024(void)
 static void linear(int64_t n, int in, int out) { OPS_CPU.linear_fwd(c, a, &(Linear){ .w = b, .b = d, .I = in, .O = out }, n); }
 static void linear_back(int64_t n, int in, int out)
 {
-    OPS_CPU.linear_dx(c, a, &(Linear){ .w = b, .b = NULL, .I = in, .O = out }, n, false);
+    OPS_CPU.linear_dx(c, TERMS({ a, &(Linear){ .w = b, .I = in, .O = out } }), n, false);
     OPS_CPU.linear_dw(&(Linear){ .w = d, .b = e, .I = in, .O = out }, a, f, n);
 }
 static void qkvo(void) { linear(N, C, C); }

@@ -27,11 +27,11 @@ static void roundings(const Ops *bf16)
     use(&OPS_CPU, bf16, 1);
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         float one = 1, out = NAN, x = CASES[i][0];
-        op.linear_fwd(&out, &x, &(Linear){ .w = &one, .b = NULL, .I = 1, .O = 1 }, 1);
+        op.linear_fwd(&out, &x, &(Linear){ .w = &one, .I = 1, .O = 1 }, 1);
         assert_true(out == CASES[i][1]);
-        op.linear_fwd(&out, &one, &(Linear){ .w = &x, .b = NULL, .I = 1, .O = 1 }, 1);
+        op.linear_fwd(&out, &one, &(Linear){ .w = &x, .I = 1, .O = 1 }, 1);
         assert_true(out == CASES[i][1]);
-        op.linear_dx(&out, &x, &(Linear){ .w = &one, .b = NULL, .I = 1, .O = 1 }, 1, false);
+        op.linear_dx(&out, TERMS({ &x, &(Linear){ .w = &one, .I = 1, .O = 1 } }), 1, false);
         assert_true(out == CASES[i][1]);
         float dw = 0, db = 0;
         op.linear_dw(&(Linear){ .w = &dw, .b = &db, .I = 1, .O = 1 }, &x, &one, 1);
@@ -40,7 +40,7 @@ static void roundings(const Ops *bf16)
     float one = 1, out = 0, bias = 0x1.010102p0f, nan = NAN;
     op.linear_fwd(&out, &one, &(Linear){ .w = &one, .b = &bias, .I = 1, .O = 1 }, 1);
     assert_true(out == 1 + bias);                       /* nor is a bias */
-    op.linear_fwd(&out, &nan, &(Linear){ .w = &one, .b = NULL, .I = 1, .O = 1 }, 1);
+    op.linear_fwd(&out, &nan, &(Linear){ .w = &one, .I = 1, .O = 1 }, 1);
     assert_true(isnan(out));
 }
 
@@ -60,9 +60,9 @@ static void products_of(Results *r, const float *x, const float *dout, const Lin
 {
     const int64_t nx = (int64_t)N * w->I, nw = (int64_t)w->O * w->I;
     op.linear_fwd(r->out, x, w, N);
-    op.linear_dx(r->dx, dout, w, N, false);
+    op.linear_dx(r->dx, TERMS({ dout, w }), N, false);
     op.copy(r->more, x, nx);
-    op.linear_dx(r->more, dout, &(Linear){ .w = w->w, .b = NULL, .I = w->I, .O = w->O }, N, true);
+    op.linear_dx(r->more, TERMS({ dout, &(Linear){ .w = w->w, .I = w->I, .O = w->O } }), N, true);
     op.fill(r->dw, nw, 0.25f), op.fill(r->db, w->O, 0.5f);
     op.linear_dw(&(Linear){ .w = r->dw, .b = r->db, .I = w->I, .O = w->O }, dout, x, N);
 }
@@ -116,18 +116,18 @@ static void edges(void **s)
     enum { N = 70, C = 65 };
     float *x = buffer(N * C), *w = buffer(C * C), *y = buffer(N * C), *dw = buffer(C * C);
     fill(x, N * C, 1), fill(w, C * C, 2), fill(y, N * C, 3), fill(dw, C * C, 4);
-    const Linear l = { .w = w, .b = NULL, .I = C, .O = C };
+    const Linear l = { .w = w, .I = C, .O = C };
     const float first = y[0], kept = dw[0];
     use(&OPS_CPU, &OPS_BF16, MOST);
     op.linear_fwd(y, x, &l, 0);
-    op.linear_dx(y, x, &l, 0, false);
-    op.linear_dw(&(Linear){ .w = dw, .b = NULL, .I = C, .O = C }, x, x, 0);
-    op.linear_dw(&(Linear){ .w = NULL, .b = NULL, .I = C, .O = C }, x, x, N);
+    op.linear_dx(y, TERMS({ x, &l }), 0, false);
+    op.linear_dw(&(Linear){ .w = dw, .I = C, .O = C }, x, x, 0);
+    op.linear_dw(&(Linear){ .I = C, .O = C }, x, x, N);
     assert_true(y[0] == first && dw[0] == kept);
     op.linear_fwd(y, x, &l, N);
     mem_freeze();
     op.linear_fwd(y, x, &l, N - 40);
-    op.linear_dx(y, x, &l, N - 9, false);
+    op.linear_dx(y, TERMS({ x, &l }), N - 9, false);
     bf16_open(MOST);
     mem_thaw();
     free(x), free(w), free(y), free(dw);

@@ -23,7 +23,7 @@ static void linear_bwd(const Ops *o, Job *j)
     const Linear w = weight_of(j);
     Linear dw = { .w = j->dx[1], .b = j->dx[2], .I = j->s.C, .O = j->s.O };
     if (j->dx[0])
-        o->linear_dx(j->dx[0], j->dy, &w, j->s.N, j->s.add);
+        o->linear_dx(j->dx[0], TERMS({ j->dy, &w }), j->s.N, j->s.add);
     o->linear_dw(&dw, j->dy, j->x[0], j->s.N);
 }
 

@@ -100,7 +100,7 @@ static void ops_are_spans(void **state)
 {
     enum { N = 3, I = 4, O = 2 };
     float x[N * I], w[O * I], plain[N * O], traced[N * O];
-    const Linear l = { .w = w, .b = NULL, .I = I, .O = O };
+    const Linear l = { .w = w, .I = I, .O = O };
     Ops before;
     (void)state;
     for (int i = 0; i < N * I; i++)
@@ -145,7 +145,7 @@ static void ops_are_sums(void **state)
 {
     enum { N = 3, I = 4, O = 2 };
     float x[N * I], w[O * I], out[N * O];
-    const Linear l = { .w = w, .b = NULL, .I = I, .O = O };
+    const Linear l = { .w = w, .I = I, .O = O };
     double square = -1;
     int n;
     (void)state;

@@ -25,8 +25,8 @@ static void linear(void)
 {
     const Linear w = { .w = x[1], .b = x[2], .I = C, .O = O }, tall = { .w = x[1], .b = x[2], .I = C, .O = N };
     op.linear_fwd(y[0], x[0], &w, N);
-    op.linear_dx(y[1], x[3], &w, N, false);
-    op.linear_dx(y[5], x[3], &w, N, true);
+    op.linear_dx(y[1], TERMS({ x[3], &w }), N, false);
+    op.linear_dx(y[5], TERMS({ x[3], &w }), N, true);
     op.linear_dw(&(Linear){ .w = y[2], .b = y[3], .I = C, .O = O }, x[3], x[0], N);
     op.linear_fwd(y[4], x[0], &tall, 1);
 }
@@ -288,10 +288,10 @@ static void products(void **state)
             op.fill(dw[k], (int64_t)o * i, 0.25f);
             if (t == NTHREADS && (double)n * o * i > 3e7)       /* the reference would take too long */
                 continue;
-            const Linear l = { .w = w, .b = NULL, .I = i, .O = o };
+            const Linear l = { .w = w, .I = i, .O = o };
             op.linear_fwd(out[k], in, &l, n);
-            op.linear_dx(dx[k], dout, &l, n, false);
-            op.linear_dw(&(Linear){ .w = dw[k], .b = NULL, .I = i, .O = o }, dout, in, n);
+            op.linear_dx(dx[k], TERMS({ dout, &l }), n, false);
+            op.linear_dw(&(Linear){ .w = dw[k], .I = i, .O = o }, dout, in, n);
             if (t == NTHREADS) {
                 assert_near("product", "result", out[0], out[1], (int64_t)n * o);
                 assert_near("product", "gradient of x", dx[0], dx[1], (int64_t)n * i);

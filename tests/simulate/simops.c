@@ -16,9 +16,10 @@ static void product_of(double m, double n, double k)
 
 static void linear_fwd(UNUSED float *out, UNUSED const float *x, const Linear *w, int64_t N) { product_of((double)N, w->I, w->O); }
 
-static void linear_dx(UNUSED float *dx, UNUSED const float *dout, const Linear *w, int64_t N, UNUSED bool add)
+static void linear_dx(UNUSED float *dx, const LinearTerm *term, int terms, int64_t N, UNUSED bool add)
 {
-    product_of((double)N, w->I, w->O);
+    for (int i = 0; i < terms; i++)
+        product_of((double)N, term[i].w->I, term[i].w->O);
 }
 
 static void linear_dw(Linear *dw, UNUSED const float *dout, UNUSED const float *x, int64_t N)
