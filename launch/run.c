@@ -24,7 +24,7 @@ void run_open(Run *r, const Config *c, int tp)
 {
     *r = (Run){ .c = c };
     grid_open(&r->grid, MPI_COMM_WORLD, tp);
-    r->tp = tp_door(&r->grid);
+    r->tp = tp_door(&r->grid, 0);
     place_open(&r->place, &r->grid, c->parallel.bind == BIND_AUTO);     /* before any thread computes */
     room_threads(r);
     ops_use(&OPS_CPU, r->threads);

@@ -108,7 +108,7 @@ static void attention(void)
     for (int mask = FULL; mask <= CAUSAL; mask++) {
         float *lse = y[1] + mask * N * H;
         op.attention_fwd(y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);
-        op.attention_bwd(y[2], y[3], y[4], x[3], y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);   /* in two passes */
+        op.attention_bwd(y[2], y[3], y[4], x[3], y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask, 0);   /* in two passes */
     }
 }
 
@@ -121,7 +121,7 @@ static void heads(void)
     for (int b = 0; b <= MANY; b++)
         start[b] = b * SHORT;
     op.attention_fwd(y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL);
-    op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL);
+    op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL, 0);
     op.attention_fwd(y[5], y[5] + 11 * D, x[0], x[1], x[2], 1, one, keys, 11, 1, D, CAUSAL);
 }
 
@@ -135,7 +135,7 @@ static void depth(void)
 static void losses(void)
 {
     op.xent_max(y[0], x[0], N, O);
-    op.xent_sum(y[1], y[2], x[0], y[0], row, N, O, 3);
+    op.xent_sum(y[1], y[2], x[0], y[0], row, N, O, 3, 0);
     op.copy(y[3], x[0], N * O);
     op.xent_bwd(y[3], y[0], y[1], row, N, O, 3, 0.1f);
     sum += op_xent_loss(&op, y[0], y[1], y[2], N);
@@ -145,7 +145,7 @@ static void losses(void)
 static void codes(void)
 {
     int32_t *code = (int32_t *)(void *)y[0];
-    op.nearest(code, y[1], x[0], x[1], N, C, O);
+    op.nearest(code, y[1], x[0], x[1], N, C, O, 0);
     op.copy(y[2], x[0], N * C);
     op.residual(y[2], x[1], code, N, C, O);
     op.code_stats(y[3], y[4], x[0], code, N, C, O);
@@ -386,7 +386,7 @@ static void meanwhile_is_asked_for(void **state)
         seen[1] = asked;
         op.attention_fwd(y[0], y[1], x[0], x[1], x[2], 1, start, start, HEADS, HEADS, DIM, CAUSAL);
         seen[2] = asked;
-        op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], 1, start, start, HEADS, HEADS, DIM, CAUSAL);
+        op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], 1, start, start, HEADS, HEADS, DIM, CAUSAL, 0);
         seen[3] = asked;
         meanwhile = before;
         for (int k = 0; k < 4 && THREADS[t] == 1; k++)                 /* of many, others may have taken all tiles */

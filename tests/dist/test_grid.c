@@ -80,7 +80,7 @@ static void the_door_sums_over_tp_only(void **state)
             continue;
         Grid g;
         grid_open(&g, MPI_COMM_WORLD, ranks);
-        Tp tp = tp_door(&g);
+        Tp tp = tp_door(&g, 0);
         float sum[N], max[N];
         for (int i = 0; i < N; i++)
             sum[i] = max[i] = (float)(rank * N - i);
@@ -128,7 +128,7 @@ static void a_sum_that_is_waited_for_late_has_the_same_bits(void **state)
     static const int N[] = { MOST, 1, 0, 7, 1000, 3 };
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     for (int turn = 0; turn < 3; turn++) {
         for (int k = 0; k < SUMS_UNDER_WAY; k++) {
             fill(x[k], k, N[k % 6]);
@@ -162,7 +162,7 @@ static void its_cost_is_known(void **state)
     static float x[MOST], room[MOST];
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     for (int n = 0; n <= MOST; n = 9 * n + 1) {
         const CommCount before = comm_count[AXIS_TP];
         int64_t calls, bytes;
@@ -180,7 +180,7 @@ static void what_was_not_started_is_not_waited_for(void **state)
     (void)state;
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     die_hook = jump;
     const int code = setjmp(back);
     if (code == 0)
@@ -197,7 +197,7 @@ static void doubles_are_summed_exactly(void **state)
     enum { N = 1100 };
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     static double x[N];
     for (int i = 0; i < N; i++)
         x[i] = rng_normal(1, (uint64_t)rank, (uint64_t)i) * (i % 3 ? 1 : 1e20);
