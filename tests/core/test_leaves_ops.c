@@ -1,38 +1,9 @@
 /* What is split over tp, in leaves: a rank that holds all of them has the bits of 2, 4 and 8 ranks whose partial sums are joined along the
-   tree (core/join.h), and no element's bits depend on which others are here. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
+   tree (core/join.h). */
 #include "core/join.h"
-#include "core/rope.h"
-#include "tests/core/op_case.h"
+#include "tests/core/op_parts.h"
 
 enum { BLOCKS = 8 };
-
-static float *some(int64_t n, uint64_t stream)
-{
-    float *x = buffer(n);
-    fill(x, n, stream);
-    return x;
-}
-
-static void equal(const char *what, const float *got, const float *want, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (memcmp(got + i, want + i, sizeof *got))
-            fail_msg("%s: element %lld is %a, not %a", what, (long long)i, (double)got[i], (double)want[i]);
-}
-
-/* out (N,n) <- columns [first, first + n) of x (N,all) */
-static void part_of(float *out, const float *x, int64_t N, int all, int first, int n)
-{
-    for (int64_t r = 0; r < N; r++)
-        memcpy(out + r * n, x + r * all + first, (size_t)n * sizeof *x);
-}
 
 /* x[0] (n) <- the sum of x[0 .. ranks), as the door makes it */
 static void join_ranks(float **x, int ranks, int64_t n)
@@ -43,12 +14,6 @@ static void join_ranks(float **x, int ranks, int64_t n)
             of[r] = x[r][i];
         x[0][i] = join_f32(of, ranks);
     }
-}
-
-static void free_all(float **x, int n)
-{
-    for (int i = 0; i < n; i++)
-        free(x[i]);
 }
 
 static void the_tree(void **state)
@@ -115,25 +80,6 @@ static void losses(void **state)
 
 /* ---- attention ---- */
 
-typedef struct { int H, K, D; float *q, *k, *v, *datt, *att, *lse, *dq, *dk, *dv; } Attention;
-
-static Attention attention_room(int64_t rows, int H, int K, int D)
-{
-    const int64_t q = rows * H * D, k = rows * K * D;
-    return (Attention){ H, K, D, some(q, 1), some(k, 2), some(k, 3), some(q, 4), buffer(q), buffer(rows * H), buffer(q), buffer(k), buffer(k) };
-}
-
-static void attention_free(Attention *a)
-{
-    free_all((float *[]){ a->q, a->k, a->v, a->datt, a->att, a->lse, a->dq, a->dk, a->dv }, 9);
-}
-
-static void attend(const Ops *o, Attention *a, int B, const int32_t *start, int mask, int leaves)
-{
-    o->attention_fwd(a->att, a->lse, a->q, a->k, a->v, B, start, start, a->H, a->K, a->D, mask);
-    o->attention_bwd(a->dq, a->dk, a->dv, a->datt, a->att, a->lse, a->q, a->k, a->v, B, start, start, a->H, a->K, a->D, mask, leaves);
-}
-
 /* Rank r's heads of w, which are the whole. */
 static void attend_part(const Ops *o, Attention *a, const Attention *w, int r, int ranks, int B, const int32_t *start, int mask)
 {
@@ -197,64 +143,6 @@ static void attention(void **state)
     attention_of(o, 1, (int32_t[]){ 0, 3 }, 8, 2, 520, CAUSAL);
 }
 
-/* The same sequence alone, and among so many that a thread takes a whole head of it. */
-static void a_sequence_among_many(void **state)
-{
-    enum { T = 300, MANY = 40, H = 4, K = 2, D = 64 };
-    Attention one = attention_room(T, H, K, D), many = attention_room(MANY * T, H, K, D);
-    int32_t start[MANY + 1];
-    for (int b = 0; b <= MANY; b++)
-        start[b] = b * T;
-    for (int b = 0; b < MANY; b++) {
-        memcpy(many.q + b * T * H * D, one.q, sizeof(float) * T * H * D), memcpy(many.datt + b * T * H * D, one.datt, sizeof(float) * T * H * D);
-        memcpy(many.k + b * T * K * D, one.k, sizeof(float) * T * K * D), memcpy(many.v + b * T * K * D, one.v, sizeof(float) * T * K * D);
-    }
-    for (int mask = FULL; mask <= CAUSAL; mask++) {
-        attend(*state, &one, 1, start, mask, 1);
-        attend(*state, &many, MANY, start, mask, 1);
-        for (int b = 0; b < MANY; b += 13) {
-            equal("att", many.att + b * T * H * D, one.att, T * H * D), equal("dq", many.dq + b * T * H * D, one.dq, T * H * D);
-            equal("dk", many.dk + b * T * K * D, one.dk, T * K * D), equal("dv", many.dv + b * T * K * D, one.dv, T * K * D);
-        }
-    }
-    attention_free(&one), attention_free(&many);
-}
-
-/* Depth attention and rotation work head by head. */
-static void heads(void **state)
-{
-    enum { ROWS = 13, Q = 4, H = 8, D = 20, HD = H * D, ALL = Q * ROWS };
-    const Ops *o = *state;
-    float *q = some(ALL * HD, 1), *k = some(ALL * HD, 2), *v = some(ALL * HD, 3), *da = some(ALL * HD, 4), *whole[6], *part[6], *in[4], *want = buffer(ALL * HD);
-    int32_t pos[ALL];
-    double freq[D / 2];
-    rope_freq(freq, D, 1e4, NULL);
-    for (int i = 0; i < ALL; i++)
-        pos[i] = 3 * i;
-    for (int i = 0; i < 6; i++)
-        whole[i] = buffer(ALL * HD), part[i] = buffer(ALL * HD);
-    o->depth_attention_fwd(whole[0], whole[1], q, k, v, Q, ROWS, H, D);
-    o->depth_attention_bwd(whole[2], whole[3], whole[4], da, whole[1], q, k, v, Q, ROWS, H, D);
-    memcpy(whole[5], q, sizeof(float) * ALL * HD);
-    o->rope(whole[5], pos, ALL, H, D, freq, 1);
-    for (int h = 0, n = 1; h < H; h += n, n = n % 3 + 1) {
-        n = h + n > H ? H - h : n;
-        for (int i = 0; i < 4; i++)
-            part_of(in[i] = buffer(ALL * n * D), (float *[]){ q, k, v, da }[i], ALL, HD, h * D, n * D);
-        o->depth_attention_fwd(part[0], part[1], in[0], in[1], in[2], Q, ROWS, n, D);
-        o->depth_attention_bwd(part[2], part[3], part[4], in[3], part[1], in[0], in[1], in[2], Q, ROWS, n, D);
-        o->rope(in[0], pos, ALL, n, D, freq, 1);
-        for (int i = 0; i < 6; i++) {
-            if (i == 1)                                    /* (N,H,Q,Q) */
-                continue;
-            part_of(want, whole[i], ALL, HD, h * D, n * D);
-            equal("depths or rotation", i == 5 ? in[0] : part[i], want, ALL * n * D);
-        }
-        free_all(in, 4);
-    }
-    free_all(whole, 6), free_all(part, 6), free_all((float *[]){ q, k, v, da, want }, 5);
-}
-
 /* ---- the weight of a norm of heads ---- */
 
 static void norm_of_heads(void **state)
@@ -315,119 +203,12 @@ static void nearest(void **state)
     free(x), free(e);
 }
 
-/* ---- where an element lies ---- */
-
-enum { RESULTS = 4, LONG = 70001, SHIFTS = 19 };
-typedef struct { const Ops *o; float *x[3], *y[RESULTS]; } Lying;
-
-static void elementwise(const Lying *l, int at, int n, int which)
-{
-    const Ops *o = l->o;
-    const float *x = l->x[0] + at, *u = l->x[1] + at, *d = l->x[2] + at;
-    float *const *y = l->y;
-    if (which < 3) {
-        o->gelu_fwd(y[0], x, n, which), o->gelu_bwd(y[1], y[2], d, x, n, which);
-    } else if (which == 3) {
-        o->swiglu_fwd(y[0], x, u, n), o->swiglu_bwd(y[1], y[2], y[3], d, x, u, n);
-    } else if (which == 4) {
-        o->add_fwd(y[0], x, u, n);
-        o->copy(y[1], x, n), o->blend(y[1], u, n, 0.3f, 0.9f);
-        o->copy(y[2], x, n), o->scale(y[2], n, 0.7f);
-    } else {
-        o->copy(y[0], x, n), o->copy(y[1], u, n), o->copy(y[2], x, n), o->fill(y[3], n, 0.1f), o->add_fwd(y[2], y[2], y[2], n);
-        o->gelu_fwd(y[2], y[2], n, GELU_ERF), o->swiglu_fwd(y[2], y[2], y[2], n);       /* a second moment is not negative */
-        o->adamw(y[0], y[1], y[2], d, n, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 3, 0.5f);
-    }
-}
-
-static void an_element_anywhere(void **state)
-{
-    Lying l = { .o = *state, .x = { some(LONG, 1), some(LONG, 2), some(LONG, 3) } };
-    float *want[RESULTS];
-    for (int k = 0; k < RESULTS; k++)
-        l.y[k] = buffer(LONG), want[k] = buffer(LONG);
-    for (int which = 0; which < 6; which++) {
-        memset(l.y[3], 0, LONG * sizeof(float));
-        elementwise(&l, 0, LONG, which);
-        for (int k = 0; k < RESULTS; k++)
-            memcpy(want[k], l.y[k], LONG * sizeof(float));
-        for (int at = 1; at < SHIFTS; at++)
-            for (int n = 40 + at; n <= LONG; n += LONG - 40 - SHIFTS) {
-                if (which != 5)
-                    memcpy(l.y[3], want[3] + at, (size_t)(n - at) * sizeof(float));
-                elementwise(&l, at, n - at, which);
-                for (int k = 0; k < RESULTS - (which < 3 || which == 4); k++)
-                    equal("an element elsewhere", l.y[k], want[k] + at, n - at);
-            }
-    }
-    free_all(l.x, 3), free_all(l.y, RESULTS), free_all(want, RESULTS);
-}
-
-/* A row's sums, at any address, whatever rows are beside it. */
-static void rows_of(const Lying *l, int at, int rows, int C)
-{
-    const Ops *o = l->o;
-    const float *x = l->x[0] + at, *d = l->x[1] + at, *w = l->x[2];
-    float *rstd = l->y[3], *mean = l->y[3] + rows, *y = l->y[0] + at;
-    o->rmsnorm_fwd(y, rstd, x, w, rows, C, 1e-5f);
-    o->rmsnorm_bwd(y + rows * C, NULL, d, x, rstd, w, rows, C, false);
-    o->layernorm_fwd(l->y[1] + at, mean, rstd, x, w, w, rows, C, 1e-5f);
-    o->layernorm_bwd(l->y[1] + at + rows * C, NULL, NULL, d, x, mean, rstd, w, rows, C, false);
-    o->add_rmsnorm_fwd(l->y[2] + at, l->y[2] + at + rows * C, rstd, x, d, w, rows, C, 1e-5f);
-    o->l2norm_fwd(l->y[2] + at + 2 * rows * C, rstd, x, rows, C, 1e-6f);
-}
-
-static void a_row_anywhere(void **state)
-{
-    enum { C = 131, MOST = 9 };
-    Lying l = { .o = *state, .x = { some(LONG, 1), some(LONG, 2), some(LONG, 3) } }, m = l;
-    for (int k = 0; k < RESULTS; k++)
-        l.y[k] = buffer(LONG), m.y[k] = buffer(LONG);
-    rows_of(&l, 0, MOST, C);
-    for (int at = 1; at < SHIFTS; at++) {
-        float *x = buffer(LONG), *d = buffer(LONG);       /* the rows from the second on, at another address */
-        memcpy(x + at, l.x[0] + C, (MOST - 1) * C * sizeof(float)), memcpy(d + at, l.x[1] + C, (MOST - 1) * C * sizeof(float));
-        m.x[0] = x, m.x[1] = d;
-        rows_of(&m, at, MOST - 1, C);
-        for (int k = 0; k < 3; k++)
-            for (int part = 0; part < (k == 2 ? 3 : 2); part++)
-                equal("a row elsewhere", m.y[k] + at + part * (MOST - 1) * C, l.y[k] + part * MOST * C + C, (MOST - 1) * C);
-        free(x), free(d);
-    }
-    free_all(l.x, 3), free_all(l.y, RESULTS), free_all(m.y, RESULTS);
-}
-
-/* Of logits each is by itself once the largest and the sum are known. */
-static void a_logit_anywhere(void **state)
-{
-    enum { V = 803 };
-    const Ops *o = *state;
-    float *z = some(N * V, 1), *want = some(N * V, 1), *part = buffer(N * V), *got = buffer(N * V), max[N], sum[N], target[N];
-    int32_t y[N];
-    for (int n = 0; n < N; n++)
-        y[n] = n * 100 + 3;
-    o->xent_max(max, z, N, V);
-    o->xent_sum(sum, target, z, max, y, N, V, 0, 0);
-    o->xent_bwd(want, max, sum, y, N, V, 0, 0.3f);
-    for (int v = 0, n = 1; v < V; v += n, n += 7) {
-        n = v + n > V ? V - v : n;
-        part_of(part, z, N, V, v, n);
-        o->xent_bwd(part, max, sum, y, N, n, v, 0.3f);
-        part_of(got, want, N, V, v, n);
-        equal("dz", part, got, N * n);
-    }
-    free_all((float *[]){ z, want, part, got }, 4);
-}
-
 static int laws(const char *name, const Ops *o)
 {
     void *s = (void *)(uintptr_t)o;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_tree),                       cmocka_unit_test_prestate(losses, s),
-        cmocka_unit_test_prestate(attention, s),          cmocka_unit_test_prestate(heads, s),
-        cmocka_unit_test_prestate(norm_of_heads, s),      cmocka_unit_test_prestate(nearest, s),
-        cmocka_unit_test_prestate(an_element_anywhere, s), cmocka_unit_test_prestate(a_row_anywhere, s),
-        cmocka_unit_test_prestate(a_logit_anywhere, s),
+        cmocka_unit_test(the_tree),                  cmocka_unit_test_prestate(losses, s),  cmocka_unit_test_prestate(attention, s),
+        cmocka_unit_test_prestate(norm_of_heads, s), cmocka_unit_test_prestate(nearest, s),
     };
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
@@ -435,6 +216,5 @@ static int laws(const char *name, const Ops *o)
 int main(void)
 {
     ops_use(&OPS_CPU, 2);
-    const struct CMUnitTest fast[] = { cmocka_unit_test_prestate(a_sequence_among_many, &op) };
-    return laws("leaves: ref", &OPS_REF) + laws("leaves: fast", &op) + cmocka_run_group_tests_name("leaves: whole and two", fast, NULL, NULL);
+    return laws("leaves: ref", &OPS_REF) + laws("leaves: fast", &op);
 }
