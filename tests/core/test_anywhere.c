@@ -1,6 +1,7 @@
 /* No number's bits depend on where it lies in a tensor or on what else is there: an element of an elementwise op, a row, a head, a logit, a
    sequence.  So it does not matter how many of the others lie on other tensor-parallel ranks, or in another stripe (core/stripe.h). */
 #include "core/rope.h"
+#include "core/vectors.h"
 #include "tests/core/op_parts.h"
 
 enum { RESULTS = 4, LONG = 70001, SHIFTS = 19 };
@@ -173,9 +174,16 @@ static int laws(const char *name, const Ops *o)
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
+/* Of all vectors that are built and that this processor has. */
 int main(void)
 {
-    ops_use(&OPS_CPU, 2);
     const struct CMUnitTest fast[] = { cmocka_unit_test_prestate(a_sequence_among_many, &op) };
-    return laws("anywhere: ref", &OPS_REF) + laws("anywhere: fast", &op) + cmocka_run_group_tests_name("anywhere: long sequences", fast, NULL, NULL);
+    const int levels = vectors_levels();
+    int failed = laws("anywhere: ref", &OPS_REF);
+    for (int n = 1; n <= levels; n++) {
+        vectors_limit(n);
+        ops_use(&OPS_CPU, 2);
+        failed += laws(op.name, &op) + cmocka_run_group_tests_name("long sequences", fast, NULL, NULL);
+    }
+    return failed;
 }

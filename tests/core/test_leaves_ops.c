@@ -1,6 +1,7 @@
 /* What is split over tp, in leaves: a rank that holds all of them has the bits of 2, 4 and 8 ranks whose partial sums are joined along the
    tree (core/join.h). */
 #include "core/join.h"
+#include "core/vectors.h"
 #include "tests/core/op_parts.h"
 
 enum { BLOCKS = 8 };
@@ -9,7 +10,7 @@ enum { BLOCKS = 8 };
 static void join_ranks(float **x, int ranks, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        float of[MAX_LEAVES];
+        float of[MAX_LEAVES] = { 0 };
         for (int r = 0; r < ranks; r++)
             of[r] = x[r][i];
         x[0][i] = join_f32(of, ranks);
@@ -18,7 +19,7 @@ static void join_ranks(float **x, int ranks, int64_t n)
 
 static void the_tree(void **state)
 {
-    (void)state;
+    const Ops *o = *state;
     /* Each addition rounds: one order alone gives this. */
     const float x[8] = { 1, 0x1p-24f, 0x1p-24f, 0x1p-24f, 0x1.8p-23f, 1, 0x1p-24f, 3 };
     float f[8], got[8], *of[8];
@@ -33,7 +34,7 @@ static void the_tree(void **state)
         memcpy(got, x, sizeof x);
         for (int i = 0; i < n; i++)
             of[i] = got + i;
-        op.sum_tree(got, of, add, n - 1, 1);
+        o->sum_tree(got, of, add, n - 1, 1);
         assert_true(got[0] == join_f32(f, n));
     }
 }
@@ -207,14 +208,21 @@ static int laws(const char *name, const Ops *o)
 {
     void *s = (void *)(uintptr_t)o;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_tree),                  cmocka_unit_test_prestate(losses, s),  cmocka_unit_test_prestate(attention, s),
+        cmocka_unit_test_prestate(the_tree, s),      cmocka_unit_test_prestate(losses, s),  cmocka_unit_test_prestate(attention, s),
         cmocka_unit_test_prestate(norm_of_heads, s), cmocka_unit_test_prestate(nearest, s),
     };
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
+/* Of all vectors that are built and that this processor has. */
 int main(void)
 {
-    ops_use(&OPS_CPU, 2);
-    return laws("leaves: ref", &OPS_REF) + laws("leaves: fast", &op);
+    const int levels = vectors_levels();
+    int failed = laws("leaves: ref", &OPS_REF);
+    for (int n = 1; n <= levels; n++) {
+        vectors_limit(n);
+        ops_use(&OPS_CPU, 2);
+        failed += laws(op.name, &op);
+    }
+    return failed;
 }
