@@ -1,5 +1,4 @@
 /* With leaves the residual quantizer learns the same bits on any number of tensor-parallel ranks: codes, energies, averages, restarts. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -51,10 +50,6 @@ static void open_rq(Rq *r, bool shared, const Tp *tp)
     codes_params(&r->dw, &b);
     for (int i = 0; i < r->table.n; i++)
         params_init(&r->table, i, r->weights, 3);
-    /* Averages of codes that have found no candidate for long are small: a sum of them is not exact. */
-    for (int k = 0; k < (shared ? 1 : Q); k++)
-        for (int j = 0; j < S / tp->size; j++)
-            r->w.count[k][j] = ldexpf(1 + 0.01f * (float)(tp->rank * S / tp->size + j), -(7 * (tp->rank * S / tp->size + j) % 50));
 }
 
 static void close_rq(Rq *r)
