@@ -190,7 +190,7 @@ static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, cons
     const int C = d->C, Hl = d->H / tp->size, D = C / d->H;
     op.linear_dw(&dk->wo, dx, s->att, N);
     op.linear_dx(t->datt, TERMS({ dx, &k->wo }), N, false);
-    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL);
+    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL, tp->leaves);
     if (dk->wq.w)
         op.layernorm_fwd(t->norm, s->mean1, s->rstd1, x, k->ln1_w, k->ln1_b, N, C, d->eps);
     op.linear_dx(t->dnorm, TERMS({ t->dq, &k->wq }, { t->dk, &k->wk }, { t->dv, &k->wv }), N, false);

@@ -1,5 +1,6 @@
 #include "core/llama.h"
 
+#include "core/join.h"
 #include "core/stripe.h"
 
 /* With fewer kv heads than tp ranks each lies on `holders` neighbours, those whose query heads read it. */
@@ -305,16 +306,33 @@ static void sum_holders(LlamaTape *t, const LlamaDims *d, int64_t N, Tp *tp)
     op.copy(t->dv, dv, n);
 }
 
+/* dw (D) <- the gradient of a norm of H heads: of each of so many leaves by itself, joined; part (leaves,D) is work space. */
+static void norm_weight(float *dw, float *part, const float *dout, const float *x, const float *rstd, int64_t N, int H, int D, int leaves)
+{
+    float *of[MAX_LEAVES];
+    Addition add[MAX_LEAVES];
+    ASSERT(leaves <= MAX_LEAVES && H % leaves == 0);
+    op.zero(part, leaves * D);
+    op.rmsnorm_dw(part, dout, x, rstd, N, H, D, leaves);
+    for (int k = 0; k < leaves; k++)
+        of[k] = part + k * D;
+    op.sum_tree(dw, of, add, join_additions(add, leaves), D);
+}
+
 /* Back through the q/k norms: of t->dq and t->dk -> t->dqin and t->dkin.  All heads of all ranks share the weights; of a kv
-   head that lies on several ranks one of them speaks. */
+   head that lies on several ranks one of them speaks, and of several leaves the first.  t->datt has served: (N,Hl D), a leaf has a head. */
 static void norms_backward(LlamaBlock *dk, LlamaTape *t, const LlamaLayerTape *s, const LlamaBlock *k, const LlamaDims *d,
                            int64_t N, Tp *tp)
 {
-    const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
-    float *dqk = dk->q_norm ? t->dqk : NULL;
+    const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), leaves = tp->leaves;
+    float *dqk = dk->q_norm ? t->dqk : NULL, *dq = dqk, *dkey = dqk && speaks(d, tp) ? dqk + D : NULL;
     op.zero(t->dqk, 2 * D);
-    op.rmsnorm_bwd(t->dqin, dqk, t->dq, s->qin, s->rstdq, k->q_norm, N * Hl, D, false);
-    op.rmsnorm_bwd(t->dkin, dqk && speaks(d, tp) ? dqk + D : NULL, t->dk, s->kin, s->rstdk, k->k_norm, N * Kl, D, false);
+    if (leaves && dq)
+        norm_weight(dq, t->datt, t->dq, s->qin, s->rstdq, N, Hl, D, leaves);
+    if (leaves && dkey)
+        norm_weight(dkey, t->datt, t->dk, s->kin, s->rstdk, N, Kl, D, (int)min64(leaves, Kl));
+    op.rmsnorm_bwd(t->dqin, leaves ? NULL : dq, t->dq, s->qin, s->rstdq, k->q_norm, N * Hl, D, false);
+    op.rmsnorm_bwd(t->dkin, leaves ? NULL : dkey, t->dk, s->kin, s->rstdk, k->k_norm, N * Kl, D, false);
     if (!dqk)
         return;
     tp->sum(tp, dqk, 2 * D);
@@ -331,7 +349,8 @@ static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const Ll
     const float *dq = d->qk_norm ? t->dqin : t->dq, *dk = d->qk_norm ? t->dkin : t->dk;
     op.linear_dw(&dw->wo, dx, s->att, N);
     op.linear_dx(t->datt, TERMS({ dx, &k->wo }), N, false);
-    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Kl, D, CAUSAL);
+    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Kl, D, CAUSAL,
+                     tp->leaves);
     sum_holders(t, d, N, tp);
     op.rope(t->dq, r->pos, N, Hl, D, w->freq, -1);
     op.rope(t->dk, r->pos, N, Kl, D, w->freq, -1);

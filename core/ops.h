@@ -10,6 +10,7 @@
  *   numbers     a result that is one number is written, not returned: another backend may have it elsewhere
  *   sequences   several sequences lie packed in one (N,.) tensor; start[b] .. start[b+1] are the rows of b
  *   bits        equal inputs give equal bits, for any number of threads
+ *   leaves      of a dimension that is split over tp (linear.h): each by itself, joined along the tree (join.h); 0: as is fastest
  * Local.  Ops cannot fail.  In place only where it says so.  Tests: tests/core/test_ops*.c
  */
 #pragma once
@@ -29,6 +30,7 @@ typedef struct {
     void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
     void (*add_rmsnorm_fwd)(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);
     void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add);
+    void (*rmsnorm_dw)(float *dw /*(groups,C)*/, const float *dout, const float *x, const float *rstd, int64_t N, int H, int C, int groups);     /* rows (N,H): dw[g] of H/groups heads */
     void (*layernorm_fwd)(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N, int C, float eps);
     void (*add_layernorm_fwd)(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w, const float *bias, int64_t N, int C, float eps);
     void (*layernorm_bwd)(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean, const float *rstd, const float *w, int64_t N, int C, bool add);
@@ -43,8 +45,7 @@ typedef struct {
     void (*add_fwd)(float *out, const float *a, const float *b, int64_t n);                /* out may be a or b */
     void (*scale)(float *x, int64_t n, float factor);                                      /* in place */
     void (*blend)(float *y, const float *x, int64_t n, float a, float b);                  /* y <- a x + b y */
-    void (*fill)(float *x, int64_t n, float value);
-    void (*zero)(float *x, int64_t n);
+    void (*fill)(float *x, int64_t n, float value);                                        void (*zero)(float *x, int64_t n);
     void (*copy)(float *out, const float *x, int64_t n);
     void (*add_rows_fwd)(float *x, const float *w /*(T,C)*/, const int32_t *pos, int64_t N, int C);          /* x[n] += w[pos[n]]; in place */
     void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);                /* dw[pos[n]] += dout[n] */
@@ -52,14 +53,13 @@ typedef struct {
     void (*embed_fwd)(float *out, const float *table /*(rows,C)*/, const int32_t *id, int64_t N, int C, int rows);
     void (*embed_bwd)(float *dtable, const float *dout, const int32_t *id, int64_t N, int C, int rows);
     void (*gather)(float *out /*(n,C)*/, const float *x, const int32_t *row /*(n)*/, int64_t n, int C);
-    void (*scatter)(float *x, const float *in /*(n,C)*/, const int32_t *row, int64_t n, int C);      /* x[row[i]] = in[i] */
-    void (*scatter_add)(float *x, const float *in, const int32_t *row, int64_t n, int C);            /* x[row[i]] += in[i] */
+    void (*scatter)(float *x, const float *in /*(n,C)*/, const int32_t *row, int64_t n, int C);      void (*scatter_add)(float *x, const float *in, const int32_t *row, int64_t n, int C);     /* x[row[i]] = in[i], or += */
     void (*local_ids)(int32_t *local, const int32_t *id, int64_t N, int first);                      /* id - first; of negative ones -1; local may be id */
     /* ---- attention over packed sequences, H query heads of D, K kv heads (H % K == 0) ----
-       q (Nq,H,D), k v (Nk,K,D), att (Nq,H,D), lse (Nq,H) = log sum exp of the scaled scores.
-       CAUSAL: query i of a sequence with tq queries and tk keys sees keys j <= i + tk - tq.  scale 1/sqrt(D). */
+       q (Nq,H,D), k v (Nk,K,D), att (Nq,H,D), lse (Nq,H) = log sum exp of the scores, scaled by 1/sqrt(D).
+       CAUSAL: query i of a sequence with tq queries and tk keys sees keys j <= i + tk - tq.  leaves > K: a kv head's query heads are leaves / K groups, whose dk and dv join. */
     void (*attention_fwd)(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
-    void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask);
+    void (*attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D, int mask, int leaves);
     /* Causal attention over depth: tensors are (Q,N,H,D), each of the N rows is a sequence of Q depths; prob (N,H,Q,Q) */
     void (*depth_attention_fwd)(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
     void (*depth_attention_bwd)(float *dq, float *dk, float *dv, const float *datt, const float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
@@ -70,13 +70,13 @@ typedef struct {
     void (*patches)(float *out, const uint8_t *pixels, int tile0, int tiles, int size, int scaled, int tile, int patch, int kind, const Colours *colours);
     /* Stitches the tiles' rows x (tiles, side*side, C) to (s side)^2 a picture; out (.,wide)[at, at+C) += means of s x s blocks */
     void (*area_mean)(float *out, const float *x, int tile0, int tiles, int s, int side, int C, int wide, int at);
-    /* ---- losses ----  xent: vocabulary-parallel softmax cross-entropy (xent.h); this rank holds columns [v0, v0+Vl). */
+    /* ---- losses ----  xent: vocabulary-parallel softmax cross-entropy (xent.h); this rank holds columns [v0, v0+Vl), in leaves (0: one). */
     void (*xent_max)(float *max /*(N)*/, const float *z /*(N,Vl)*/, int64_t N, int Vl);
-    void (*xent_sum)(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);    /* sum[n] = sum_v exp(z[n,v] - max[n]);  target[n] = z[n, y[n]-v0] where it is here, else 0 */
+    void (*xent_sum)(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0, int leaves);    /* sum[n] = sum_v exp(z[n,v] - max[n]);  target[n] = z[n, y[n]-v0] where it is here, else 0 */
     void (*xent_bwd)(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);    /* z <- (exp(z - max) / sum - [v0 + v == y]) * scale, in place; y NULL: without the second term */
     /* Class y stands for the distribution p[y] over the classes id[y]; over those that are here,
        target[n] = sum_i p[y,i] z[n, id[y,i]-v0],  and, in place,  z[n, id[y,i]-v0] -= p[y,i] * scale */
-    void (*xent_soft_target)(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0);
+    void (*xent_soft_target)(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, int leaves);
     void (*xent_soft_bwd)(float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, float scale);
     void (*xent_loss)(double *loss, const float *max, const float *sum, const float *target, int64_t N);     /* sum_n max + log sum - target, in double */
     /* Sigmoid contrastive loss of cosines z (B,B): logit = z exp(*logscale) + *bias, label +1 on the diagonal, else -1;
@@ -87,8 +87,9 @@ typedef struct {
     void (*noise)(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
     void (*noise_mix)(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);    /* out[n] = sqrt(kept[n]) x[row[n]] + sqrt(1 - kept[n]) noise[n] */
     /* ---- residual quantization ----  e (S,C): a codebook, or of one split over tp this rank's; codes outside [0, S) are other ranks'
-       code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C);  dist (N), may be NULL: |x_n - e_code|^2, NaN as inf */
-    void (*nearest)(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S);
+       code[n] = argmin_j |x_n - e_j|^2, ties to the lowest j;  x (N,C);  dist (N), may be NULL: |x_n - e_code|^2, NaN as inf;
+       of the nearest codes of several leaves (0: one) the nearest by dist, the lowest of those that are equal as floats: as among ranks */
+    void (*nearest)(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S, int leaves);
     void (*nearest_bid)(float *bid, const float *best, const int32_t *code, int64_t N, int first);    /* bid[n] = -(first + code[n]) where it was best[n], else -inf: among ranks the largest wins, the lowest of the nearest codes */
     void (*nearest_won)(int32_t *code, const float *bid, int64_t N);                       /* code[n] = -bid[n] */
     /* id (S,m): each code, then the others that are nearest to it, ties to the lowest; d (S,m): |e_s - e_id|^2;  m <= min(S,32) */
@@ -117,8 +118,7 @@ typedef struct {
     void (*sumsq_blocks)(double *out, const float *x, int64_t n, int block, int first);
     /* x[to] += x[from] (n), one addition after the other; out = x[0], may be one of them; what x holds is used up */
     void (*sum_tree)(float *out, float *const *x, const Addition *add, int additions, int64_t n);
-    void (*to_bf16)(uint16_t *out, const float *x, int64_t n);      /* 16 bits on the wire: to the nearest, ties to even */
-    void (*from_bf16)(float *out, const uint16_t *x, int64_t n);    /* exact */
+    void (*to_bf16)(uint16_t *out, const float *x, int64_t n);      void (*from_bf16)(float *out, const uint16_t *x, int64_t n);     /* on the wire: to the nearest, ties to even; exact */
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
     void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay, int64_t step, float gscale);
 } Ops;

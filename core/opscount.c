@@ -65,6 +65,12 @@ static void rmsnorm_bwd(float *dx, float *dw, UNUSED const float *dout, UNUSED c
     pass(2 * N * C + N + C + if_any(dx, (add ? 2 : 1) * N * C) + if_any(dw, 2 * C));
 }
 
+static void rmsnorm_dw(UNUSED float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd, int64_t N, int H, int C,
+                       int groups)
+{
+    pass(2 * N * H * C + N * H + 2 * (int64_t)groups * C);
+}
+
 static void layernorm_fwd(UNUSED float *out, UNUSED float *mean, UNUSED float *rstd, UNUSED const float *x, UNUSED const float *w,
                           const float *bias, int64_t N, int C, UNUSED float eps)
 {
@@ -156,7 +162,7 @@ static void attention_fwd(UNUSED float *att, UNUSED float *lse, UNUSED const flo
 
 static void attention_bwd(float *dq, float *dk, float *dv, UNUSED const float *datt, UNUSED const float *att, UNUSED const float *lse,
                           UNUSED const float *q, UNUSED const float *k, UNUSED const float *v, int B, const int32_t *qstart,
-                          const int32_t *kstart, int H, int K, int D, int mask)
+                          const int32_t *kstart, int H, int K, int D, int mask, UNUSED int leaves)
 {
     const int64_t Nq = qstart[B], Nk = kstart[B];
     prof_gemm(visible_pairs(B, qstart, kstart, mask), (2 + !!dq + !!dk + !!dv) * H, D);
@@ -203,7 +209,7 @@ static void area_mean(UNUSED float *out, UNUSED const float *x, UNUSED int tile0
 
 static void xent_max(UNUSED float *max, UNUSED const float *z, int64_t N, int Vl) { pass(N * Vl + N); }
 static void xent_sum(UNUSED float *sum, UNUSED float *target, UNUSED const float *z, UNUSED const float *max, UNUSED const int32_t *y,
-                     int64_t N, int Vl, UNUSED int v0)
+                     int64_t N, int Vl, UNUSED int v0, UNUSED int leaves)
 {
     pass(N * Vl + 4 * N);
 }
@@ -213,7 +219,7 @@ static void xent_bwd(UNUSED float *z, UNUSED const float *max, UNUSED const floa
     pass(2 * N * Vl + 2 * N + if_any(y, N));
 }
 static void xent_soft_target(UNUSED float *target, UNUSED const float *z, UNUSED const int32_t *y, const XentSoft *soft, int64_t N,
-                             UNUSED int Vl, UNUSED int v0)
+                             UNUSED int Vl, UNUSED int v0, UNUSED int leaves)
 {
     pass(3 * N * soft->m + 2 * N);
 }
@@ -253,7 +259,7 @@ static void noise_mix(UNUSED float *out, UNUSED const float *x, UNUSED const flo
 
 /* ---- residual quantization ---- */
 
-static void nearest(UNUSED int32_t *code, float *dist, UNUSED const float *x, UNUSED const float *e, int64_t N, int C, int S)
+static void nearest(UNUSED int32_t *code, float *dist, UNUSED const float *x, UNUSED const float *e, int64_t N, int C, int S, UNUSED int leaves)
 {
     prof_gemm(N, S, C);
     pass(N * C + (int64_t)S * C + N + if_any(dist, N));

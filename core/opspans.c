@@ -68,6 +68,11 @@ static void rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x,
     WATCH(rmsnorm_bwd, (dx, dw, dout, x, rstd, w, N, C, add));
 }
 
+static void rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int64_t N, int H, int C, int groups)
+{
+    WATCH(rmsnorm_dw, (dw, dout, x, rstd, N, H, C, groups));
+}
+
 static void layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N, int C,
                           float eps)
 {
@@ -150,9 +155,9 @@ static void attention_fwd(float *att, float *lse, const float *q, const float *k
 
 static void attention_bwd(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse, const float *q,
                           const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart, int H, int K, int D,
-                          int mask)
+                          int mask, int leaves)
 {
-    WATCH(attention_bwd, (dq, dk, dv, datt, att, lse, q, k, v, B, qstart, kstart, H, K, D, mask));
+    WATCH(attention_bwd, (dq, dk, dv, datt, att, lse, q, k, v, B, qstart, kstart, H, K, D, mask, leaves));
 }
 
 static void depth_attention_fwd(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D)
@@ -184,9 +189,9 @@ static void area_mean(float *out, const float *x, int tile0, int tiles, int s, i
 
 static void xent_max(float *max, const float *z, int64_t N, int Vl) { WATCH(xent_max, (max, z, N, Vl)); }
 
-static void xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0)
+static void xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0, int leaves)
 {
-    WATCH(xent_sum, (sum, target, z, max, y, N, Vl, v0));
+    WATCH(xent_sum, (sum, target, z, max, y, N, Vl, v0, leaves));
 }
 
 static void xent_bwd(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale)
@@ -194,9 +199,9 @@ static void xent_bwd(float *z, const float *max, const float *sum, const int32_t
     WATCH(xent_bwd, (z, max, sum, y, N, Vl, v0, scale));
 }
 
-static void xent_soft_target(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0)
+static void xent_soft_target(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, int leaves)
 {
-    WATCH(xent_soft_target, (target, z, y, soft, N, Vl, v0));
+    WATCH(xent_soft_target, (target, z, y, soft, N, Vl, v0, leaves));
 }
 
 static void xent_soft_bwd(float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, float scale)
@@ -230,9 +235,9 @@ static void noise_mix(float *out, const float *x, const float *noise, const int3
     WATCH(noise_mix, (out, x, noise, row, kept, N, C));
 }
 
-static void nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S)
+static void nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S, int leaves)
 {
-    WATCH(nearest, (code, dist, x, e, N, C, S));
+    WATCH(nearest, (code, dist, x, e, N, C, S, leaves));
 }
 
 static void nearest_bid(float *bid, const float *best, const int32_t *code, int64_t N, int first)

@@ -1,5 +1,7 @@
 #include "core/par.h"
 
+#include "core/join.h"
+
 #include <string.h>
 
 static void alone(Tp *tp, float *x, int64_t n)
@@ -29,6 +31,7 @@ void tp_sum_f64(Tp *tp, double *x, int n)
 {
     enum { ROOM = 3072 };
     float part[ROOM];
+    double of[ROOM / 3] = { 0 };
     const int slots = 3 * tp->size, most = ROOM / slots;
     CHECK(most > 0, "%d tensor-parallel ranks, more than %d", tp->size, ROOM / 3);
     for (int done = 0; done < n; done += most) {
@@ -44,9 +47,11 @@ void tp_sum_f64(Tp *tp, double *x, int n)
         }
         tp->sum(tp, part, (int64_t)m * slots);
         for (int i = 0; i < m; i++) {
-            x[done + i] = 0;
-            for (const float *p = part + i * slots; p < part + (i + 1) * slots; p += 3)
-                x[done + i] += (double)p[0] + p[1] + p[2];
+            for (int r = 0; r < tp->size; r++) {
+                const float *p = part + i * slots + 3 * r;
+                of[r] = (double)p[0] + p[1] + p[2];
+            }
+            x[done + i] = join_f64(of, tp->size);
         }
     }
 }

@@ -33,7 +33,7 @@ enum { SUMS_UNDER_WAY = 16 };                  /* as many as a visual head has d
 /* One rank: nothing is done. */
 extern Tp TP_ALONE;
 
-/* x (n), finite, <- sums over tp ranks, added in double in the order of ranks: the same bits on all of them.  For a few
+/* x (n), finite, <- sums over tp ranks, added in double along the tree (join.h): the same bits on all of them.  For a few
    numbers: they cross as floats, three for each number and rank.  Collective over tp. */
 void tp_sum_f64(Tp *tp, double *x, int n);
 

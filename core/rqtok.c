@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "core/join.h"
 #include "core/ops.h"
 #include "core/rng.h"
 
@@ -56,7 +57,7 @@ static void choose(CodesTape *t, const Codes *w, int k, int64_t N, Tp *tp)
 {
     const int Sl = w->S / tp->size;
     int32_t *code = t->code + k * N;
-    op.nearest(code, t->best, t->r, w->table[book(w, k)], N, w->Cv, Sl);
+    op.nearest(code, t->best, t->r, w->table[book(w, k)], N, w->Cv, Sl, tp->leaves);
     elect(code, t, N, tp->rank * Sl, tp);
     op.local_ids(t->local, code, N, tp->rank * Sl);
 }
@@ -125,6 +126,26 @@ void codes_gather(Codes *dw, CodesTape *t, double *energy, const Codes *w, const
     }
 }
 
+/* Of codes in n leaves: what a book has on this rank, as tp_sum_f64 joins it between ranks. */
+static void count_codes(double *total, double *chosen, float *count, const float *n, int S, float decay, int leaves)
+{
+    const int parts = leaves > 1 ? leaves : 1, each = S / parts;
+    double averages[MAX_LEAVES], taken[MAX_LEAVES];
+    for (int k = 0; k < parts; k++)
+        op.code_count(&averages[k], &taken[k], count + k * each, n + k * each, each, decay);
+    *total = join_f64(averages, parts);
+    *chosen = join_f64(taken, parts);
+}
+
+static double entropy(const float *n, int S, double total, int leaves)
+{
+    const int parts = leaves > 1 ? leaves : 1, each = S / parts;
+    double part[MAX_LEAVES];
+    for (int k = 0; k < parts; k++)
+        op.entropy(&part[k], n + k * each, each, total);
+    return join_f64(part, parts);
+}
+
 void codes_update(CodesUse *use, Codes *w, const Codes *dw, float decay, Tp *tp)
 {
     const float eps = 1e-5f;
@@ -133,7 +154,7 @@ void codes_update(CodesUse *use, Codes *w, const Codes *dw, float decay, Tp *tp)
     double seen[3][MAX_DEPTH] = { { 0 } };                /* restarts, codes in use, entropy */
     *use = (CodesUse){ .books = n };
     for (int k = 0; k < n; k++)
-        op.code_count(&count[0][k], &count[1][k], w->count[k], dw->count[k], Sl, decay);
+        count_codes(&count[0][k], &count[1][k], w->count[k], dw->count[k], Sl, decay, tp->leaves);
     tp_sum_f64(tp, count[0], 2 * MAX_DEPTH);
     for (int k = 0; k < n; k++) {
         int64_t restarts;
@@ -143,7 +164,7 @@ void codes_update(CodesUse *use, Codes *w, const Codes *dw, float decay, Tp *tp)
         op.code_restart(&restarts, &used, w->table[k], w->count[k], w->sum[k], dw->table[k], dw->count[k], Sl, w->Cv);
         seen[0][k] = (double)restarts;
         seen[1][k] = used;
-        op.entropy(&seen[2][k], dw->count[k], Sl, count[1][k]);
+        seen[2][k] = entropy(dw->count[k], Sl, count[1][k], tp->leaves);
     }
     tp_sum_f64(tp, seen[0], 3 * MAX_DEPTH);
     for (int k = 0; k < n; k++) {

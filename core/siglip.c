@@ -227,7 +227,7 @@ void pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Po
     op.layernorm_bwd(t->dy, dw->ln2_w, dw->ln2_b, t->datt, t->y, t->mean2, t->rstd2, w->ln2_w, I, C, true);
     op.linear_dw(&dw->wo, t->dy, t->att, I);
     op.linear_dx(t->datt, TERMS({ t->dy, &w->wo }), I, false);
-    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, t->att, t->lse, t->q, t->k, t->v, I, t->one, t->keys, H, H, C / H, FULL);
+    op.attention_bwd(t->dq, t->dk, t->dv, t->datt, t->att, t->lse, t->q, t->k, t->v, I, t->one, t->keys, H, H, C / H, FULL, 0);
     op.linear_dw(&dw->wq, t->dq, t->probes, I);
     op.linear_dx(t->dprobe, TERMS({ t->dq, &w->wq }), I, false);
     if (dw->probe)

@@ -131,18 +131,24 @@ static void head_loss(Model *m, const Batch *b, int branch, float scale, Losses 
         op.scatter_add(m->dh, m->dg, s->vis_row, s->vis, C);
 }
 
-/* m->feat = sum of the code vectors of all pictures, from m->codes[SEMANTIC].code: first of those that are here. */
+/* m->feat = sum of the code vectors of all pictures, from m->codes[SEMANTIC].code: first of those that are here.  With leaves each
+   depth's is made whole first, since the order of depths must not depend on where their vectors are. */
 static void discrete_features(Model *m, int64_t rows)
 {
     const Codes *w = &m->w.codes[SEMANTIC];
     CodesTape *t = &m->codes[SEMANTIC];
-    m->tp->need(m->tp, w->first, w->last);
+    Tp *tp = m->tp;
+    tp->need(tp, w->first, w->last);
     for (int k = 0; k < w->Q; k++) {
-        codes_embed(k ? m->rows : m->feat, w, k, t->code + k * rows, t->local, rows, m->tp);
+        float *e = k ? m->rows : m->feat;
+        codes_embed(e, w, k, t->code + k * rows, t->local, rows, tp);
+        if (tp->leaves)
+            tp->sum(tp, e, rows * w->Cv);
         if (k)
-            op.add_fwd(m->feat, m->feat, m->rows, rows * w->Cv);
+            op.add_fwd(m->feat, m->feat, e, rows * w->Cv);
     }
-    m->tp->sum(m->tp, m->feat, rows * w->Cv);
+    if (!tp->leaves)
+        tp->sum(tp, m->feat, rows * w->Cv);
 }
 
 /* Everything that the pictures of a batch are needed for. */

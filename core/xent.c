@@ -7,7 +7,8 @@ enum { CHUNK_LOGITS = 1 << 20, CHUNK_MIN = 256, CHUNK_MAX = 1024 };
 void xent_work(XentWork *t, Arena *a, int V, const Tp *tp)
 {
     const int Vl = V / tp->size;
-    t->chunk  = (int)max64(CHUNK_MIN, min64(CHUNK_MAX, CHUNK_LOGITS / Vl));
+    /* The rows of a chunk are summed by themselves: with leaves their number must not depend on tp. */
+    t->chunk  = (int)max64(CHUNK_MIN, min64(CHUNK_MAX, CHUNK_LOGITS / (tp->leaves ? V : Vl)));
     t->z      = TAKE(a, float, (int64_t)t->chunk * Vl);
     t->max    = TAKE(a, float, t->chunk);
     t->sum    = TAKE(a, float, t->chunk);
@@ -25,9 +26,9 @@ double xent_rows(float *dx, Linear *dw, const float *x, const Linear *w, const i
         op.linear_fwd(t->z, xn, w, n);
         op.xent_max(t->max, t->z, n, Vl);
         tp->max(tp, t->max, n);
-        op.xent_sum(t->sum, t->target, t->z, t->max, y + n0, n, Vl, v0);
+        op.xent_sum(t->sum, t->target, t->z, t->max, y + n0, n, Vl, v0, tp->leaves);
         if (soft)
-            op.xent_soft_target(t->target, t->z, y + n0, soft, n, Vl, v0);
+            op.xent_soft_target(t->target, t->z, y + n0, soft, n, Vl, v0, tp->leaves);
         tp->sum(tp, t->sum, n);
         tp->sum(tp, t->target, n);
         op.xent_loss(&part, t->max, t->sum, t->target, n);

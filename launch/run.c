@@ -24,7 +24,7 @@ void run_open(Run *r, const Config *c, int tp)
 {
     *r = (Run){ .c = c };
     grid_open(&r->grid, MPI_COMM_WORLD, tp);
-    r->tp = tp_door(&r->grid);
+    r->tp = tp_door(&r->grid, c->parallel.blocks);
     place_open(&r->place, &r->grid, c->parallel.bind == BIND_AUTO);     /* before any thread computes */
     room_threads(r);
     ops_use(&OPS_CPU, r->threads);
@@ -172,6 +172,10 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     char why[512];
     if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
         return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
+    const int blocks = r->c->parallel.blocks;
+    if (blocks > 0 && !model_divides(&conf, blocks, why, sizeof why))
+        return err_set(e, EXIT_CONFIG, "parallel.blocks", "fewer blocks, or 0: none", "parallel.blocks = %d are divided as so many ranks would be: %s",
+                       blocks, why);
     if (s->train)
         compute_open(r);
     if (!room_memory(r, &conf, e))

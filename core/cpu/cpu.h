@@ -6,7 +6,8 @@
  *   threads   an op splits its work so that each number is computed by one thread in an order that does not depend
  *             on how many there are; every sgemm is of one thread: products are cut into tiles by their shape
  *             (cpu_product), inside cpu_rq the threads take rows; cpu_attention and cpu_panel have tiles of its own (tile.h)
- *   memory    nothing is allocated; tiles lie on the stack, some 256 KiB at most, half a MiB of a product
+ *   memory    nothing is allocated; tiles lie on the stack, some 256 KiB at most, half a MiB of a product or
+ *             of grouped heads
  *   absent    code_count, code_update, given_codes, local_ids, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, take_codes,
  *             xent_soft_...: small, the
  *             reference serves
@@ -39,6 +40,7 @@ void cpu_gram(float *c, const float *a, bool ta, int M, int K);
 void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps);
 void cpu_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);
 void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add);
+void cpu_rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int64_t N, int H, int C, int groups);
 void cpu_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N, int C, float eps);
 void cpu_add_layernorm_fwd(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w,
                            const float *bias, int64_t N, int C, float eps);
@@ -71,9 +73,10 @@ void cpu_area_mean(float *out, const float *x, int tile0, int tiles, int s, int 
 /* cpu_attention.c */
 void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart,
                        const int32_t *kstart, int H, int K, int D, int mask);
+/* cpu_attentionback.c */
 void cpu_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse,
                        const float *q, const float *k, const float *v, int B, const int32_t *qstart,
-                       const int32_t *kstart, int H, int K, int D, int mask);
+                       const int32_t *kstart, int H, int K, int D, int mask, int leaves);
 
 /* cpu_depth.c */
 void cpu_depth_attention_fwd(float *att, float *prob, const float *q, const float *k, const float *v, int Q, int64_t N, int H, int D);
@@ -82,12 +85,12 @@ void cpu_depth_attention_bwd(float *dq, float *dk, float *dv, const float *datt,
 
 /* cpu_loss.c */
 void cpu_xent_max(float *max, const float *z, int64_t N, int Vl);
-void cpu_xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0);
+void cpu_xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0, int leaves);
 void cpu_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y, int64_t N, int Vl, int v0, float scale);
 void cpu_xent_loss(double *loss, const float *max, const float *sum, const float *target, int64_t N);
 
 /* cpu_rq.c */
-void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S);
+void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S, int leaves);
 void cpu_nearest_m(int32_t *id, float *d, const float *e, int S, int C, int m);
 void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int C, int S);
 void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S);

@@ -47,10 +47,15 @@ void cpu_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, co
     }
 }
 
-/* dw[c] += sum_n dout[n,c] (x[n,c] - mean[n]) rstd[n], db[c] += sum_n dout[n,c]; without mean it is 0.
+/* Of the rows of all heads those of heads [first, first + n): row i of theirs among all. */
+typedef struct { int all, first, n; } Heads;
+static const Heads ONE = { 1, 0, 1 };
+static inline int64_t row_of(int64_t i, Heads h) { return h.n == h.all ? i : i / h.n * h.all + h.first + i % h.n; }
+
+/* dw[c] += sum_n dout[n,c] (x[n,c] - mean[n]) rstd[n], db[c] += sum_n dout[n,c], over N rows of some heads; without mean it is 0.
    A block of columns belongs to one thread and sums its rows in one order. */
 static void weight_gradients(float *dw, float *db, const float *dout, const float *x, const float *mean,
-                             const float *rstd, int64_t N, int C)
+                             const float *rstd, int64_t N, int C, Heads some)
 {
 #pragma omp parallel for if (N * C >= PARALLEL)
     for (int c0 = 0; c0 < C; c0 += WIDE) {
@@ -58,7 +63,8 @@ static void weight_gradients(float *dw, float *db, const float *dout, const floa
         for (int64_t n0 = 0; n0 < N; n0 += DEEP) {
             const int64_t n1 = min64(N, n0 + DEEP);
             float w[WIDE] = { 0 }, b[WIDE] = { 0 };
-            for (int64_t n = n0; n < n1; n++) {
+            for (int64_t i = n0; i < n1; i++) {
+                const int64_t n = row_of(i, some);
                 const float *d = dout + n * C + c0, *row = x + n * C + c0;
                 const float m = mean ? mean[n] : 0, r = rstd[n];
 #pragma omp simd
@@ -78,7 +84,7 @@ static void weight_gradients(float *dw, float *db, const float *dout, const floa
 void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add)
 {
     if (dw)
-        weight_gradients(dw, NULL, dout, x, NULL, rstd, N, C);
+        weight_gradients(dw, NULL, dout, x, NULL, rstd, N, C, ONE);
     if (!dx)
         return;
 #pragma omp parallel for if (N * C >= PARALLEL)
@@ -95,6 +101,14 @@ void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, co
         for (int c = 0; c < C; c++)
             to[c] = (add ? to[c] : 0.f) + r * (d[c] * w[c] - row[c] * along);
     }
+}
+
+void cpu_rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int64_t N, int H, int C, int groups)
+{
+    const int each = H / groups;
+    ASSERT(H % groups == 0);
+    for (int g = 0; g < groups; g++)
+        weight_gradients(dw + (int64_t)g * C, NULL, dout, x, NULL, rstd, N * each, C, (Heads){ H, g * each, each });
 }
 
 /* Statistics: (mean, rstd). */
@@ -141,7 +155,7 @@ void cpu_layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, co
                        const float *rstd, const float *w, int64_t N, int C, bool add)
 {
     if (dw || dbias)
-        weight_gradients(dw, dbias, dout, x, mean, rstd, N, C);
+        weight_gradients(dw, dbias, dout, x, mean, rstd, N, C, ONE);
     if (!dx)
         return;
 #pragma omp parallel for if (N * C >= PARALLEL)

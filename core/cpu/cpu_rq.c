@@ -101,13 +101,38 @@ static int rows_of(int64_t N, int most)
     return (int)max64(LEAST, min64(most, ceil_div(N, (int64_t)LEAST * omp_get_max_threads()) * LEAST));
 }
 
-void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S)
+/* The nearest of each leaf's nearest, by their distances as floats. */
+static void nearest_of_leaves(int32_t *code, float *dist, const float *x, const float *e, int rows, int C, int S, int leaves)
+{
+    const int each = S / leaves;
+    int32_t here[ROWS];
+    float far[ROWS], least[ROWS];
+    for (int k = 0; k < leaves; k++) {
+        nearest_rows(here, far, x, e + (int64_t)k * each * C, rows, C, each);
+        for (int r = 0; r < rows; r++)
+            if (k == 0 || far[r] < least[r]) {
+                least[r] = far[r];
+                code[r] = k * each + here[r];
+            }
+    }
+    if (dist)
+        memcpy(dist, least, (size_t)rows * sizeof *dist);
+}
+
+void cpu_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S, int leaves)
 {
     prof_gemm(N, S, C);
     const int rows = rows_of(N, ROWS), threads = blas_alone_start();
+    ASSERT(leaves <= 1 || S % leaves == 0);
 #pragma omp parallel for num_threads(threads) if (N > rows)
-    for (int64_t n = 0; n < N; n += rows)
-        nearest_rows(code + n, dist ? dist + n : NULL, x + n * C, e, (int)min64(rows, N - n), C, S);
+    for (int64_t n = 0; n < N; n += rows) {
+        float *far = dist ? dist + n : NULL;
+        const int some = (int)min64(rows, N - n);
+        if (leaves > 1)
+            nearest_of_leaves(code + n, far, x + n * C, e, some, C, S, leaves);
+        else
+            nearest_rows(code + n, far, x + n * C, e, some, C, S);
+    }
     blas_alone_end(threads);
 }
 

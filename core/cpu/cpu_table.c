@@ -11,6 +11,7 @@ const Ops cpu_ops = {
     .rmsnorm_fwd = cpu_rmsnorm_fwd,
     .add_rmsnorm_fwd = cpu_add_rmsnorm_fwd,
     .rmsnorm_bwd = cpu_rmsnorm_bwd,
+    .rmsnorm_dw = cpu_rmsnorm_dw,
     .layernorm_fwd = cpu_layernorm_fwd,
     .add_layernorm_fwd = cpu_add_layernorm_fwd,
     .layernorm_bwd = cpu_layernorm_bwd,

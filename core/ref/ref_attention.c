@@ -1,4 +1,5 @@
 /* ref_attention.c -- attention over packed sequences */
+#include "core/join.h"
 #include "core/prof.h"
 #include "core/ref/ref.h"
 
@@ -112,8 +113,23 @@ static void one_dq(float *dq, const Seq *s, double *ds, int i, int h)
     }
 }
 
+/* Element d of key j's gradient from rows (tq,H/K) of x: each group of query heads sums by itself. */
+static float one_key(const Seq *s, const double *p, const float *x, int g, int d, int groups)
+{
+    const int G = s->H / s->K;
+    float part[MAX_LEAVES] = { 0 };
+    for (int k = 0; k < groups; k++) {
+        double sum = 0;
+        for (int r = 0; r < s->tq * G; r++)
+            if (r % G / (G / groups) == k)
+                sum += p[r] * x[at_q(s, r / G, g * G + r % G) + d];
+        part[k] = (float)sum;
+    }
+    return join_f32(part, groups);
+}
+
 /* dk and dv of key j in kv head g sum over the queries that see it, in all query heads of g; p, ds: (tq, H/K). */
-static void one_dkv(float *dk, float *dv, const Seq *s, double *p, double *ds, int j, int g)
+static void one_dkv(float *dk, float *dv, const Seq *s, double *p, double *ds, int j, int g, int groups)
 {
     int G = s->H / s->K;
     for (int r = 0; r < s->tq * G; r++) {
@@ -122,25 +138,21 @@ static void one_dkv(float *dk, float *dv, const Seq *s, double *p, double *ds, i
         ds[r] = j < seen(s, i) ? dscore(s, i, h, j, p[r]) : 0;
     }
     for (int d = 0; d < s->D; d++) {
-        double sk = 0, sv = 0;
-        for (int r = 0; r < s->tq * G; r++) {
-            int64_t at = at_q(s, r / G, g * G + r % G) + d;
-            sk += ds[r] * s->q[at];
-            sv += p[r] * s->datt[at];
-        }
         if (dk)
-            dk[at_k(s, j, g * G) + d] = (float)sk;
+            dk[at_k(s, j, g * G) + d] = one_key(s, ds, s->q, g, d, groups);
         if (dv)
-            dv[at_k(s, j, g * G) + d] = (float)sv;
+            dv[at_k(s, j, g * G) + d] = one_key(s, p, s->datt, g, d, groups);
     }
 }
 
 void ref_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const float *att, const float *lse,
                        const float *q, const float *k, const float *v, int B, const int32_t *qstart, const int32_t *kstart,
-                       int H, int K, int D, int mask)
+                       int H, int K, int D, int mask, int leaves)
 {
+    const int groups = leaves > K ? leaves / K : 1;
     Seq all = { .q = q, .k = k, .v = v, .datt = datt, .att = att, .lse = lse, .H = H, .K = K, .D = D, .mask = mask };
     int64_t column = (int64_t)longest(qstart, B) * (H / K);
+    ASSERT(groups <= MAX_LEAVES && H / K % groups == 0);
     double *row = ref_buffer(longest(kstart, B)), *p = ref_buffer(column), *ds = ref_buffer(column);
     for (int b = 0; b < B; b++) {
         Seq s = sequence(&all, qstart, kstart, b);
@@ -150,7 +162,7 @@ void ref_attention_bwd(float *dq, float *dk, float *dv, const float *datt, const
                 one_dq(dq, &s, row, i, h);
         for (int j = 0; (dk || dv) && j < s.tk; j++)
             for (int g = 0; g < K; g++)
-                one_dkv(dk, dv, &s, p, ds, j, g);
+                one_dkv(dk, dv, &s, p, ds, j, g, groups);
     }
     free(row), free(p), free(ds);
 }

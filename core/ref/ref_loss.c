@@ -1,4 +1,5 @@
 /* ref_loss.c -- cross-entropy in three passes, sigmoid contrastive loss */
+#include "core/join.h"
 #include "core/ref/ref.h"
 
 #include <math.h>
@@ -12,13 +13,23 @@ void ref_xent_max(float *max, const float *z, int64_t N, int Vl)
     }
 }
 
-void ref_xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0)
+static float exponentials(const float *row, float m, int V)
 {
+    double s = 0;
+    for (int v = 0; v < V; v++)
+        s += exp((double)row[v] - m);
+    return (float)s;
+}
+
+void ref_xent_sum(float *sum, float *target, const float *z, const float *max, const int32_t *y, int64_t N, int Vl, int v0, int leaves)
+{
+    const int parts = leaves > 1 ? leaves : 1, wide = Vl / parts;
+    float part[MAX_LEAVES];
+    ASSERT(parts <= MAX_LEAVES && Vl % parts == 0);
     for (int64_t n = 0; n < N; n++) {
-        double s = 0;
-        for (int v = 0; v < Vl; v++)
-            s += exp((double)z[n * Vl + v] - max[n]);
-        sum[n] = (float)s;
+        for (int k = 0; k < parts; k++)
+            part[k] = exponentials(z + n * Vl + k * wide, max[n], wide);
+        sum[n] = join_f32(part, parts);
         target[n] = y[n] >= v0 && y[n] < v0 + Vl ? z[n * Vl + y[n] - v0] : 0;
     }
 }
@@ -32,16 +43,26 @@ void ref_xent_bwd(float *z, const float *max, const float *sum, const int32_t *y
         }
 }
 
-void ref_xent_soft_target(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0)
+/* The classes of a row that lie in [first, first + wide), in their order; z: from the first on. */
+static float soft_target(const float *z, const int32_t *id, const float *p, int m, int first, int wide)
 {
+    double s = 0;
+    for (int i = 0; i < m; i++)
+        if (id[i] >= first && id[i] < first + wide)
+            s += (double)p[i] * z[id[i] - first];
+    return (float)s;
+}
+
+void ref_xent_soft_target(float *target, const float *z, const int32_t *y, const XentSoft *soft, int64_t N, int Vl, int v0, int leaves)
+{
+    const int parts = leaves > 1 ? leaves : 1, wide = Vl / parts;
+    float part[MAX_LEAVES];
+    ASSERT(parts <= MAX_LEAVES && Vl % parts == 0);
     for (int64_t n = 0; n < N; n++) {
-        const int32_t *id = soft->id + (int64_t)y[n] * soft->m;
-        const float *p = soft->p + (int64_t)y[n] * soft->m;
-        double s = 0;
-        for (int i = 0; i < soft->m; i++)
-            if (id[i] >= v0 && id[i] < v0 + Vl)
-                s += (double)p[i] * z[n * Vl + id[i] - v0];
-        target[n] = (float)s;
+        const int64_t at = (int64_t)y[n] * soft->m;
+        for (int k = 0; k < parts; k++)
+            part[k] = soft_target(z + n * Vl + k * wide, soft->id + at, soft->p + at, soft->m, v0 + k * wide, wide);
+        target[n] = join_f32(part, parts);
     }
 }
 

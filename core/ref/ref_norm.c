@@ -40,6 +40,19 @@ void ref_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, co
     }
 }
 
+void ref_rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int64_t N, int H, int C, int groups)
+{
+    const int each = H / groups;
+    for (int i = 0; i < groups * C; i++) {
+        const int g = i / C, c = i % C;
+        double s = dw[i];
+        for (int64_t n = 0; n < N; n++)
+            for (int64_t row = n * H + g * each; row < n * H + (g + 1) * each; row++)
+                s += (double)dout[row * C + c] * x[row * C + c] * rstd[row];
+        dw[i] = (float)s;
+    }
+}
+
 void ref_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N,
                        int C, float eps)
 {

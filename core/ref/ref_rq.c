@@ -13,19 +13,32 @@ static double distance(const float *x, const float *e, int C)
     return s;
 }
 
-void ref_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S)
+static int32_t nearest(float *dist, const float *x, const float *e, int C, int S)
 {
+    double least = distance(x, e, C);
+    int32_t code = 0;
+    for (int j = 1; j < S; j++) {
+        double d = distance(x, e + (int64_t)j * C, C);
+        if (d < least)
+            least = d, code = j;
+    }
+    *dist = isnan(least) ? INFINITY : (float)least;
+    return code;
+}
+
+void ref_nearest(int32_t *code, float *dist, const float *x, const float *e, int64_t N, int C, int S, int leaves)
+{
+    const int parts = leaves > 1 ? leaves : 1, each = S / parts;
     prof_gemm(N, S, C);
     for (int64_t n = 0; n < N; n++) {
-        double least = distance(x + n * C, e, C);
-        code[n] = 0;
-        for (int j = 1; j < S; j++) {
-            double d = distance(x + n * C, e + (int64_t)j * C, C);
-            if (d < least)
-                least = d, code[n] = j;
+        float least = 0, far;
+        for (int k = 0; k < parts; k++) {
+            const int32_t here = nearest(&far, x + n * C, e + (int64_t)k * each * C, C, each);
+            if (k == 0 || far < least)
+                least = far, code[n] = k * each + here;
         }
         if (dist)
-            dist[n] = isnan(least) ? INFINITY : (float)least;
+            dist[n] = least;
     }
 }
 

@@ -75,14 +75,15 @@ static void add(DrySums *to, const DrySums *some)
     to->bytes += some->bytes;
 }
 
-static void count(Tp *tp, float *x, int64_t n)
+static void count(Tp *tp, int64_t n, int64_t bytes)
 {
-    (void)x;
     Run *r = tp->ctx;
-    const DrySums one = { n > 0, n, comm_sum_bytes(n * (int64_t)sizeof *x, tp->size) };
+    const DrySums one = { n > 0, n, bytes };
     if (tp->size > 1)
         add(r->backward ? &r->since : &r->d->sums[r->at], &one);
 }
+
+static void count_max(Tp *tp, float *x, int64_t n) { count(tp, n, comm_sum_bytes(n * (int64_t)sizeof *x, tp->size)); }
 
 static void call(Run *r, SumKind kind, int64_t floats)
 {
@@ -108,6 +109,20 @@ static void count_wait(Tp *tp)
 {
     if (tp->size > 1)
         call(tp->ctx, SUM_WAIT, 0);
+}
+
+/* A long one is as one in two phases that is waited for at once. */
+static void count_sum(Tp *tp, float *x, int64_t n)
+{
+    for (int64_t some; n > 0; n -= some) {
+        some = min64(n, TP_PIECE);
+        if (tp_sum_short(some, tp->size)) {
+            count(tp, some, (int64_t)sizeof *x * some * (tp->size - 1));
+            continue;
+        }
+        count_start(tp, x, NULL, some);
+        count_wait(tp);
+    }
 }
 
 static void beat(Run *r, Beats *b, int first, int last)
@@ -250,7 +265,7 @@ void dry_run(Dry *d, const ModelConf *conf, int tp)
     static Run r;                                       /* a large structure */
     const Ops was = op;
     const double flops = prof_flops, bytes = prof_bytes;
-    r = (Run){ .d = d, .tp = { 0, tp, 0, count, count, count_start, count_wait, need, &r } };
+    r = (Run){ .d = d, .tp = { 0, tp, 0, count_sum, count_max, count_start, count_wait, need, &r } };
     model_measure(&r.m, conf, &r.tp);
     model_nowhere(&r.m);
     r.final = room(r.m.table.n, sizeof *r.final);

@@ -169,8 +169,8 @@ static Lying lying(const Nodes *n, const PlanRank *r, const Point *p)
     return (Lying){ n->m, p->ranks_node, rates.memory, (rest_of(n) * s.forward + tp) / leaves, (rest_of(n) * s.backward + tp) / leaves };
 }
 
-/* Over tp: each sum by itself, in pieces as comm_sum_f32 makes them, and what is waited for of those that are started beside something
-   else; and the few small sums over all. */
+/* Over tp: each short sum by itself, and what is waited for of the long ones; and the few small sums over all, in pieces as comm.c makes
+   them. */
 static void sums(const Nodes *n, const PlanRank *r, Point *p)
 {
     enum { PIECE = 1 << 20 /* floats, as dist/comm.c */ };

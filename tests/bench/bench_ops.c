@@ -76,7 +76,7 @@ static int packed(int t)
 static void attend(int t, int h, int k, int mask) { OPS_CPU.attention_fwd(c, d, a, b, e, packed(t), start, start, h, k, D, mask); }
 static void attend_back(int t, int h, int k, int mask)
 {
-    OPS_CPU.attention_bwd(e, f, g, a, c, d, a, b, b, packed(t), start, start, h, k, D, mask);
+    OPS_CPU.attention_bwd(e, f, g, a, c, d, a, b, b, packed(t), start, start, h, k, D, mask, 0);
 }
 static void causal_64(void) { attend(64, H, H, CAUSAL); }
 static void causal_128(void) { attend(T, H, H, CAUSAL); }
@@ -91,7 +91,7 @@ static void causal_2048(void)
 static void causal_2048_bwd(void)
 {
     start[0] = 0, start[1] = 2048;
-    OPS_CPU.attention_bwd(e, f, g, a, c, d, a, b, b, 1, start, start, 8, 8, D, CAUSAL);
+    OPS_CPU.attention_bwd(e, f, g, a, c, d, a, b, b, 1, start, start, 8, 8, D, CAUSAL, 0);
 }
 static void grouped_128(void) { attend(T, H, 2, CAUSAL); }
 static void grouped_128_bwd(void) { attend_back(T, H, 2, CAUSAL); }
@@ -104,7 +104,7 @@ static void one_query(void)
 }
 static void depth(void) { OPS_CPU.depth_attention_fwd(c, d, a, b, e, Q, N, E / D, D); }
 static void depth_bwd(void) { OPS_CPU.depth_attention_bwd(e, f, g, a, d, a, b, b, Q, N, E / D, D); }
-static void nearest(void) { OPS_CPU.nearest(index_of, NULL, a, b, N, CV, V); }
+static void nearest(void) { OPS_CPU.nearest(index_of, NULL, a, b, N, CV, V, 0); }
 
 static void rmsnorm(void) { OPS_CPU.rmsnorm_fwd(c, d, a, b, N, C, 1e-5f); }
 static void rmsnorm_bwd(void) { OPS_CPU.rmsnorm_bwd(c, e, a, b, d, b, N, C, true); }
@@ -121,7 +121,7 @@ static void rope(void) { OPS_CPU.rope(c, index_of, N, H, D, freq, 1); }
 static void embed(void) { OPS_CPU.embed_fwd(c, a, index_of, N, C, N); }
 static void embed_bwd(void) { OPS_CPU.embed_bwd(c, a, index_of, N, C, N); }
 static void xent_max(void) { OPS_CPU.xent_max(c, a, N, V); }
-static void xent_sum(void) { OPS_CPU.xent_sum(c, d, a, b, index_of, N, V, 0); }
+static void xent_sum(void) { OPS_CPU.xent_sum(c, d, a, b, index_of, N, V, 0, 0); }
 static void xent_bwd(void) { OPS_CPU.xent_bwd(c, a, b, index_of, N, V, 0, 1e-3f); }
 static void sumsq(void) { OPS_CPU.sumsq(&sink, a, BIG); }
 static void adamw(void) { OPS_CPU.adamw(c, d, e, a, BIG, 1e-3f, .9f, .95f, 1e-8f, .1f, 10, 1); }

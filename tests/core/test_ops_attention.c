@@ -32,7 +32,7 @@ static void attention_fwd(const Ops *o, Job *j)
 static void attention_bwd(const Ops *o, Job *j)
 {
     o->attention_bwd(j->dx[0], j->dx[1], j->dx[2], j->dy, j->y[0], j->y[1], j->x[0], j->x[1], j->x[2], j->s.B, j->index[0],
-                     j->index[1], j->s.H, j->s.K, j->s.D, j->s.kind);
+                     j->index[1], j->s.H, j->s.K, j->s.D, j->s.kind, 0);
 }
 
 static void depth_make(Job *j)
@@ -171,11 +171,11 @@ static void queries_before_all_keys(void **state)
     const int from = (LATE - HERE) * H * D;
     fill(q, LATE * H * D, 1), fill(k, HERE * K * D, 2), fill(v, HERE * K * D, 3);
     o->attention_fwd(att, lse, q, k, v, 1, late, here, H, K, D, CAUSAL);
-    o->attention_bwd(dq, dk, dv, q, att, lse, q, k, v, 1, late, here, H, K, D, CAUSAL);
+    o->attention_bwd(dq, dk, dv, q, att, lse, q, k, v, 1, late, here, H, K, D, CAUSAL, 0);
     for (int i = 0; i < from; i++)
         assert_true(att[i] == 0 && dq[i] == 0 && lse[i / D] == -INFINITY);
     o->attention_fwd(att2, lse2, q + from, k, v, 1, here, here, H, K, D, CAUSAL);
-    o->attention_bwd(dq, dk2, dv2, q + from, att2, lse2, q + from, k, v, 1, here, here, H, K, D, CAUSAL);
+    o->attention_bwd(dq, dk2, dv2, q + from, att2, lse2, q + from, k, v, 1, here, here, H, K, D, CAUSAL, 0);
     assert_near("late keys", "att", att + from, att2, HERE * H * D);
     assert_near("late keys", "dk", dk, dk2, HERE * K * D);
     assert_near("late keys", "dv", dv, dv2, HERE * K * D);

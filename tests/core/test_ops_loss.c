@@ -18,7 +18,7 @@ static void xent_fwd(const Ops *o, Job *j)
 {
     float *max = j->y[1], *sum = j->y[2], *target = j->y[3];
     o->xent_max(max, j->x[0], j->s.N, j->s.C);
-    o->xent_sum(sum, target, j->x[0], max, j->index[0], j->s.N, j->s.C, j->s.S);
+    o->xent_sum(sum, target, j->x[0], max, j->index[0], j->s.N, j->s.C, j->s.S, 0);
     for (int n = 0; n < j->s.N; n++)
         j->y[0][n] = (float)op_xent_loss(o, max + n, sum + n, target + n, 1);
 }
@@ -54,8 +54,8 @@ static void soft_fwd(const Ops *o, Job *j)
     const XentSoft soft = { SOFT, j->index[1], j->y[2] };
     float *max = j->y[1], *sum = max + j->s.N, *target = sum + j->s.N;
     o->xent_max(max, j->x[0], j->s.N, j->s.C);
-    o->xent_sum(sum, target, j->x[0], max, j->index[0], j->s.N, j->s.C, j->s.S);
-    o->xent_soft_target(target, j->x[0], j->index[0], &soft, j->s.N, j->s.C, j->s.S);
+    o->xent_sum(sum, target, j->x[0], max, j->index[0], j->s.N, j->s.C, j->s.S, 0);
+    o->xent_soft_target(target, j->x[0], j->index[0], &soft, j->s.N, j->s.C, j->s.S, 0);
     for (int n = 0; n < j->s.N; n++)
         j->y[0][n] = (float)op_xent_loss(o, max + n, sum + n, target + n, 1);
 }
@@ -131,14 +131,14 @@ static void halves_make_the_whole(void **state)
             part[v / HALF][n * HALF + v % HALF] = z[n * V + v];
     }
     o->xent_max(max, z, N, V);
-    o->xent_sum(sum, target, z, max, y, N, V, 0);
+    o->xent_sum(sum, target, z, max, y, N, V, 0, 0);
     for (int r = 0; r < 2; r++)
         o->xent_max(m[r], part[r], N, HALF);
     for (int n = 0; n < N; n++)
         m[0][n] = m[1][n] = fmaxf(m[0][n], m[1][n]);
     assert_memory_equal(m[0], max, sizeof max);
     for (int r = 0; r < 2; r++)
-        o->xent_sum(s[r], t[r], part[r], m[r], y, N, HALF, r * HALF);
+        o->xent_sum(s[r], t[r], part[r], m[r], y, N, HALF, r * HALF, 0);
     for (int n = 0; n < N; n++) {
         assert_true(t[y[n] < HALF][n] == 0);              /* the half without the target says 0 */
         s[0][n] += s[1][n], t[0][n] += t[1][n];
@@ -171,16 +171,16 @@ static void soft_halves_make_the_whole(void **state)
     for (int n = 0; n < N; n++)
         y[n] = 2 * n + 1;
     o->xent_max(max, z, N, V);
-    o->xent_sum(sum, target, z, max, y, N, V, 0);
+    o->xent_sum(sum, target, z, max, y, N, V, 0, 0);
     int32_t self[V];
     float one[V];
     for (int v = 0; v < V; v++)
         self[v] = v, one[v] = 1;
-    o->xent_soft_target(t[0], z, y, &(XentSoft){ 1, self, one }, N, V, 0);
+    o->xent_soft_target(t[0], z, y, &(XentSoft){ 1, self, one }, N, V, 0, 0);
     assert_memory_equal(t[0], target, sizeof target);
-    o->xent_soft_target(target, z, y, &soft, N, V, 0);
+    o->xent_soft_target(target, z, y, &soft, N, V, 0, 0);
     for (int r = 0; r < 2; r++)
-        o->xent_soft_target(t[r], part[r], y, &soft, N, HALF, r * HALF);
+        o->xent_soft_target(t[r], part[r], y, &soft, N, HALF, r * HALF, 0);
     for (int n = 0; n < N; n++)
         t[0][n] += t[1][n];
     assert_near("soft halves", "target", t[0], target, N);
@@ -209,7 +209,7 @@ static void equal_logits(void **state)
         for (int v = 0; v < V; v++)
             z[v] = level;
         o->xent_max(&max, z, 1, V);
-        o->xent_sum(&sum, &target, z, &max, (int32_t[]){ 3 }, 1, V, 0);
+        o->xent_sum(&sum, &target, z, &max, (int32_t[]){ 3 }, 1, V, 0, 0);
         assert_true(fabs(op_xent_loss(o, &max, &sum, &target, 1) - log(V)) < 1e-6);
         o->xent_bwd(z, &max, &sum, (int32_t[]){ 3 }, 1, V, 0, 1);
         for (int v = 0; v < V; v++)
@@ -226,7 +226,7 @@ static void nan_passes(void **state)
         fill(z, V, 1);
         z[at] = NAN;
         o->xent_max(&max, z, 1, V);
-        o->xent_sum(&sum, &target, z, &max, (int32_t[]){ 3 }, 1, V, 0);
+        o->xent_sum(&sum, &target, z, &max, (int32_t[]){ 3 }, 1, V, 0, 0);
         assert_true(isnan(op_xent_loss(o, &max, &sum, &target, 1)));
     }
 }

@@ -159,7 +159,7 @@ static void nearest_breaks_ties_to_the_lowest(void **state)
             x[i] = (float)rng_below(5, 7, 1, (uint64_t)i);
         for (int i = 0; i < S * C; i++)
             e[i] = (float)rng_below(5, 7, 2, (uint64_t)i);
-        o->nearest(code, dist, x, e, n, C, S);
+        o->nearest(code, dist, x, e, n, C, S, 0);
         for (int i = 0; i < n; i++) {
             int best = 0;
             for (int j = 1; j < S; j++)
@@ -183,11 +183,11 @@ static void nearest_is_near(void **state)
     fill(x, N * C, 1), fill(e, S * C, 2);
     for (int c = 0; c < C; c++)
         x[5 * C + c] = e[300 * C + c], x[6 * C + c] = NAN;
-    o->nearest(code, dist, x, e, N, C, S);
+    o->nearest(code, dist, x, e, N, C, S, 0);
     assert_int_equal(code[5], 300);
     assert_true(dist[5] == 0 && dist[6] == INFINITY);
     assert_in_range(code[6], 0, S - 1);                         /* no answer, but never one outside the table */
-    o->nearest(again, NULL, x, e, N, C, S);
+    o->nearest(again, NULL, x, e, N, C, S, 0);
     assert_memory_equal(again, code, sizeof code);
     for (int n = 0; n < N; n++)
         for (int j = 0; n != 6 && j < S; j++)

@@ -90,7 +90,7 @@ static void bytes(void **state)
     const Ops *o = &OPS_COUNT;
     float *t = (float *)64;
     const int32_t start[] = { 0, 3, 8 };
-    Linear w = { .w = t, .b = t, .I = 3, .O = 2 }, half = { t, NULL, 3, 2 }, frozen = { NULL, NULL, 3, 2 };
+    Linear w = { .w = t, .b = t, .I = 3, .O = 2 }, half = { .w = t, .I = 3, .O = 2 }, frozen = { .I = 3, .O = 2 };
     assert_true(BYTES(o->linear_fwd(t, t, &w, 5)) == 4 * (10 + 15 + 6 + 2));
     assert_true(BYTES(o->linear_fwd(t, t, &half, 5)) == 4 * (10 + 15 + 6));
     assert_true(BYTES(o->linear_dx(t, TERMS({ t, &w }), 5, false)) == 4 * (15 + 10 + 6));
@@ -100,7 +100,7 @@ static void bytes(void **state)
     assert_true(BYTES(o->rmsnorm_fwd(t, t, t, t, 5, 3, 0)) == 4 * (15 + 5 + 15 + 3));
     assert_true(BYTES(o->scatter_add(t, t, start, 2, 3)) == 4 * (6 + 2 * 6 + 2));
     assert_true(BYTES(o->attention_fwd(t, t, t, t, t, 2, start, start, 4, 2, 6, CAUSAL)) == 4 * (2 * 8 * 24 + 2 * 8 * 12 + 8 * 4));
-    assert_true(BYTES(o->xent_sum(t, t, t, t, start, 5, 7, 0)) == 4 * (5 * 7 + 5 + 5 + 5 + 5));
+    assert_true(BYTES(o->xent_sum(t, t, t, t, start, 5, 7, 0, 0)) == 4 * (5 * 7 + 5 + 5 + 5 + 5));
     assert_true(BYTES(o->adamw(t, t, t, t, 10, 0, 0, 0, 0, 0, 1, 1)) == 280);
     assert_true(BYTES(o->to_bf16((uint16_t *)t, t, 10)) == 60);
 }

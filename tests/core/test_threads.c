@@ -48,6 +48,7 @@ static void norms(void)
 {
     op.rmsnorm_fwd(y[0], y[1], x[0], x[1], N, C, 1e-6f);
     op.rmsnorm_bwd(y[2], y[3], x[2], x[0], y[1], x[1], N, C, false);
+    op.rmsnorm_dw(y[3] + 3 * C, x[2], x[0], y[1], N / 3, 3, C, 3);
     op.layernorm_fwd(y[4], y[5], y[1] + N, x[0], x[1], x[2], N, C, 1e-6f);
     op.layernorm_bwd(y[5] + N, y[3] + C, y[3] + 2 * C, x[2], x[0], y[5], y[1] + N, x[1], N, C, false);
 }
@@ -106,14 +107,15 @@ static void rows(void)
 static void attention(void)
 {
     for (int mask = FULL; mask <= CAUSAL; mask++) {
-        float *lse = y[1] + mask * N * H;
-        op.attention_fwd(y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);
-        op.attention_bwd(y[2], y[3], y[4], x[3], y[0] + mask * N * H * D, lse, x[0], x[1], x[2], SEQUENCES, START, START, H, 1, D, mask);   /* in two passes */
+        float *att = y[0] + mask * N * H * D, *lse = y[1] + mask * N * H;
+        const int heads = mask ? 4 : H;                 /* in two passes: of one group, of four */
+        op.attention_fwd(att, lse, x[0], x[1], x[2], SEQUENCES, START, START, heads, 1, D, mask);
+        op.attention_bwd(y[2], y[3], y[4], x[3], att, lse, x[0], x[1], x[2], SEQUENCES, START, START, heads, 1, D, mask, mask ? 4 : 0);
     }
 }
 
 /* So many sequences that each is one thread's in the backward; then one query, whose heads are shared. */
-static void heads(void)
+static void many_heads(void)
 {
     enum { SHORT = 13, MANY = N / SHORT };
     int32_t start[MANY + 1];
@@ -121,7 +123,7 @@ static void heads(void)
     for (int b = 0; b <= MANY; b++)
         start[b] = b * SHORT;
     op.attention_fwd(y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL);
-    op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL);
+    op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], MANY, start, start, H, 1, D, CAUSAL, 0);
     op.attention_fwd(y[5], y[5] + 11 * D, x[0], x[1], x[2], 1, one, keys, 11, 1, D, CAUSAL);
 }
 
@@ -135,7 +137,7 @@ static void depth(void)
 static void losses(void)
 {
     op.xent_max(y[0], x[0], N, O);
-    op.xent_sum(y[1], y[2], x[0], y[0], row, N, O, 3);
+    op.xent_sum(y[1], y[2], x[0], y[0], row, N, O, 3, 0);
     op.copy(y[3], x[0], N * O);
     op.xent_bwd(y[3], y[0], y[1], row, N, O, 3, 0.1f);
     sum += op_xent_loss(&op, y[0], y[1], y[2], N);
@@ -145,7 +147,7 @@ static void losses(void)
 static void codes(void)
 {
     int32_t *code = (int32_t *)(void *)y[0];
-    op.nearest(code, y[1], x[0], x[1], N, C, O);
+    op.nearest(code, y[1], x[0], x[1], N, C, O, 0);
     op.copy(y[2], x[0], N * C);
     op.residual(y[2], x[1], code, N, C, O);
     op.code_stats(y[3], y[4], x[0], code, N, C, O);
@@ -200,14 +202,14 @@ static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { linear,      { MEMBER(linear_fwd), MEMBER(linear_dx), MEMBER(linear_dw) } },
     { product,     { MEMBER(product) } },
     { gram,        { MEMBER(gram) } },
-    { norms,       { MEMBER(rmsnorm_fwd), MEMBER(rmsnorm_bwd), MEMBER(layernorm_fwd), MEMBER(layernorm_bwd) } },
+    { norms,       { MEMBER(rmsnorm_fwd), MEMBER(rmsnorm_bwd), MEMBER(rmsnorm_dw), MEMBER(layernorm_fwd), MEMBER(layernorm_bwd) } },
     { norms_of_sums, { MEMBER(add_rmsnorm_fwd), MEMBER(add_layernorm_fwd) } },
     { l2norm,      { MEMBER(l2norm_fwd), MEMBER(l2norm_bwd) } },
     { elementwise, { MEMBER(gelu_fwd), MEMBER(gelu_bwd), MEMBER(swiglu_fwd), MEMBER(swiglu_bwd), MEMBER(add_fwd), MEMBER(scale), MEMBER(blend) } },
     { copies,      { MEMBER(fill), MEMBER(copy), MEMBER(zero), MEMBER(gather), MEMBER(scatter), MEMBER(to_bf16), MEMBER(from_bf16) } },
     { rows,        { MEMBER(add_rows_fwd), MEMBER(add_rows_bwd), MEMBER(embed_fwd), MEMBER(embed_bwd), MEMBER(scatter_add), MEMBER(rope) } },
     { attention,   { MEMBER(attention_fwd), MEMBER(attention_bwd) } },
-    { heads,       { MEMBER(attention_fwd), MEMBER(attention_bwd) } },
+    { many_heads,  { MEMBER(attention_fwd), MEMBER(attention_bwd) } },
     { depth,       { MEMBER(depth_attention_fwd), MEMBER(depth_attention_bwd) } },
     { losses,      { MEMBER(xent_max), MEMBER(xent_sum), MEMBER(xent_bwd), MEMBER(xent_loss), MEMBER(mse) } },
     { codes,       { MEMBER(nearest), MEMBER(residual), MEMBER(code_stats), MEMBER(nearest_m) } },
@@ -216,10 +218,8 @@ static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { state,       { MEMBER(draw), MEMBER(hash) } },
     { optimizer,   { MEMBER(sumsq), MEMBER(sumsq_blocks), MEMBER(sum_tree), MEMBER(adamw) } },
 };
-enum { NCASES = sizeof CASES / sizeof *CASES };
-
 static const int THREADS[] = { 1, 2, 3, 5, 8 };
-enum { NTHREADS = sizeof THREADS / sizeof *THREADS };
+enum { NCASES = sizeof CASES / sizeof *CASES, NTHREADS = sizeof THREADS / sizeof *THREADS };
 
 /* An op that core/cpu gets is in the table above. */
 static void none_is_missing(void **state)
@@ -386,7 +386,7 @@ static void meanwhile_is_asked_for(void **state)
         seen[1] = asked;
         op.attention_fwd(y[0], y[1], x[0], x[1], x[2], 1, start, start, HEADS, HEADS, DIM, CAUSAL);
         seen[2] = asked;
-        op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], 1, start, start, HEADS, HEADS, DIM, CAUSAL);
+        op.attention_bwd(y[2], y[3], y[4], x[3], y[0], y[1], x[0], x[1], x[2], 1, start, start, HEADS, HEADS, DIM, CAUSAL, 0);
         seen[3] = asked;
         meanwhile = before;
         for (int k = 0; k < 4 && THREADS[t] == 1; k++)                 /* of many, others may have taken all tiles */

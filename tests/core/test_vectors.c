@@ -37,7 +37,7 @@ static void attention(void)
 {
     const int32_t start[] = { 0, T };
     op.attention_fwd(out[0], out[1], x[0], x[1], x[2], 1, start, start, H, H, D, CAUSAL);
-    op.attention_bwd(out[2], out[3], out[4], x[3], out[0], out[1], x[0], x[1], x[2], 1, start, start, H, H, D, CAUSAL);
+    op.attention_bwd(out[2], out[3], out[4], x[3], out[0], out[1], x[0], x[1], x[2], 1, start, start, H, H, D, CAUSAL, 0);
 }
 
 static void rows(void)

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/join.h"
 #include "core/ops.h"
 #include "core/rng.h"
 #include "dist/comm.h"
@@ -80,7 +81,7 @@ static void the_door_sums_over_tp_only(void **state)
             continue;
         Grid g;
         grid_open(&g, MPI_COMM_WORLD, ranks);
-        Tp tp = tp_door(&g);
+        Tp tp = tp_door(&g, 0);
         float sum[N], max[N];
         for (int i = 0; i < N; i++)
             sum[i] = max[i] = (float)(rank * N - i);
@@ -108,19 +109,25 @@ static void fill(float *x, int k, int n)
         x[i] = addend(rank, k, i);
 }
 
-/* In the order of ranks, as dist/tp.h says. */
+/* Ranks [first, last) of the tree, as dist/tp.h says: the left child has the largest power of two that is smaller. */
+static float subtree(int first, int last, int k, int i)
+{
+    int left = 1;
+    if (last - first == 1)
+        return addend(first, k, i);
+    while (2 * left < last - first)
+        left *= 2;
+    return subtree(first, first + left, k, i) + subtree(first + left, last, k, i);
+}
+
 static void check_sum(const float *x, int k, int n)
 {
-    for (int i = 0; i < n; i++) {
-        float want = addend(0, k, i);
-        for (int r = 1; r < size; r++)
-            want += addend(r, k, i);
-        assert_true(x[i] == want);
-    }
+    for (int i = 0; i < n; i++)
+        assert_true(x[i] == subtree(0, size, k, i));
 }
 
 /* As many as may be under way, of all sizes, with blocking ones and looks in between: whenever they are waited for, they have the
-   bits of a sum in the order of ranks, hence on two ranks those of the sum that blocks, and in two stripes those of one. */
+   bits of the tree, hence in two stripes those of one. */
 static void a_sum_that_is_waited_for_late_has_the_same_bits(void **state)
 {
     (void)state;
@@ -128,13 +135,13 @@ static void a_sum_that_is_waited_for_late_has_the_same_bits(void **state)
     static const int N[] = { MOST, 1, 0, 7, 1000, 3 };
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     for (int turn = 0; turn < 3; turn++) {
         for (int k = 0; k < SUMS_UNDER_WAY; k++) {
             fill(x[k], k, N[k % 6]);
             tp.sum_start(&tp, x[k], room[k], N[k % 6]);
             if (turn == 1)
-                tp.sum(&tp, blocking, 10);
+                tp.sum(&tp, blocking, k % 2 ? 10 : MOST);
             if (turn == 2 && rank % 2)
                 tp.sum_start(&tp, NULL, NULL, 0);              /* looks are local */
         }
@@ -149,9 +156,61 @@ static void a_sum_that_is_waited_for_late_has_the_same_bits(void **state)
     tp.sum_wait(&tp);
     tp.sum_wait(&tp);
     check_sum(x[0], 0, MOST);
-    fill(blocking, 0, MOST);
-    tp.sum(&tp, blocking, MOST);
-    assert_true(size > 2 || memcmp(blocking, x[0], sizeof blocking) == 0);
+    grid_close(&g);
+}
+
+/* Short, long, and of several pieces with a short rest: they have the same bits, and cost what is said beforehand. */
+static void a_sum_that_is_waited_for_at_once_has_them_too(void **state)
+{
+    (void)state;
+    enum { LARGE = 2 * TP_PIECE + 5 };
+    const int N[] = { 0, 1, 5, TP_SHORT / size, TP_SHORT / size + 1, MOST, LARGE };
+    float *x = malloc(LARGE * sizeof *x);
+    Grid g;
+    grid_open(&g, MPI_COMM_WORLD, size);
+    Tp tp = tp_door(&g, 0);
+    for (size_t i = 0; i < sizeof N / sizeof *N; i++) {
+        const CommCount before = comm_count[AXIS_TP];
+        int64_t calls = 0, bytes = 0;
+        for (int left = N[i], n; left > 0 && size > 1; left -= n) {
+            int64_t c = 1, b;
+            n = (int)min64(left, TP_PIECE);
+            b = 4 * (int64_t)n * (size - 1);
+            if (!tp_sum_short(n, size))
+                tp_sum_cost(&c, &b, n, rank, size);
+            calls += c, bytes += b;
+        }
+        fill(x, 2, N[i]);
+        tp.sum(&tp, x, N[i]);
+        check_sum(x, 2, N[i]);
+        assert_int_equal(comm_count[AXIS_TP].calls - before.calls, calls);
+        assert_int_equal(comm_count[AXIS_TP].bytes - before.bytes, bytes);
+    }
+    free(x);
+    grid_close(&g);
+}
+
+/* Leaves that the ranks share alike: a power of two that tp divides. */
+static void blocks_divide_among_ranks(void **state)
+{
+    (void)state;
+    static const int BLOCKS[] = { 0, 8, 64, 3, 6, 128, -8 };
+    const bool power = (size & (size - 1)) == 0;
+    Grid g;
+    grid_open(&g, MPI_COMM_WORLD, size);
+    for (volatile int i = 0; i < 7; i++) {
+        const int blocks = BLOCKS[i];
+        Tp tp = { .leaves = -1 };
+        die_hook = jump;
+        const int code = setjmp(back);
+        if (code == 0)
+            tp = tp_door(&g, blocks);
+        die_hook = NULL;
+        if (i == 0 || (i < 3 && power && blocks >= size))
+            assert_true(code == 0 && tp.leaves == blocks / size);
+        else
+            assert_int_equal(code, EXIT_INTERNAL);
+    }
     grid_close(&g);
 }
 
@@ -162,7 +221,7 @@ static void its_cost_is_known(void **state)
     static float x[MOST], room[MOST];
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     for (int n = 0; n <= MOST; n = 9 * n + 1) {
         const CommCount before = comm_count[AXIS_TP];
         int64_t calls, bytes;
@@ -180,7 +239,7 @@ static void what_was_not_started_is_not_waited_for(void **state)
     (void)state;
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     die_hook = jump;
     const int code = setjmp(back);
     if (code == 0)
@@ -190,24 +249,24 @@ static void what_was_not_started_is_not_waited_for(void **state)
     grid_close(&g);
 }
 
-/* Doubles cross as floats and are whole again: sums as one rank would add them up, to the last bit, for any number of them. */
+/* Doubles cross as floats and are whole again: sums as one rank would join them, to the last bit, for any number of them. */
 static void doubles_are_summed_exactly(void **state)
 {
     (void)state;
     enum { N = 1100 };
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     static double x[N];
     for (int i = 0; i < N; i++)
         x[i] = rng_normal(1, (uint64_t)rank, (uint64_t)i) * (i % 3 ? 1 : 1e20);
     x[0] = 16777217 + 0x1p-28;                             /* 53 bits */
     tp_sum_f64(&tp, x, N);
     for (int i = 0; i < N; i++) {
-        double want = 0;
+        double of[64];
         for (int r = 0; r < size; r++)
-            want += i ? rng_normal(1, (uint64_t)r, (uint64_t)i) * (i % 3 ? 1 : 1e20) : 16777217 + 0x1p-28;
-        assert_true(x[i] == want);
+            of[r] = i ? rng_normal(1, (uint64_t)r, (uint64_t)i) * (i % 3 ? 1 : 1e20) : 16777217 + 0x1p-28;
+        assert_true(x[i] == join_f64(of, size));
     }
     tp_sum_f64(&tp, x, 0);
     grid_close(&g);
@@ -225,7 +284,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_grid_that_does_not_divide_dies),
         cmocka_unit_test(the_door_sums_over_tp_only),
         cmocka_unit_test(a_sum_that_is_waited_for_late_has_the_same_bits),
+        cmocka_unit_test(a_sum_that_is_waited_for_at_once_has_them_too),
         cmocka_unit_test(its_cost_is_known),
+        cmocka_unit_test(blocks_divide_among_ranks),
         cmocka_unit_test(what_was_not_started_is_not_waited_for),
         cmocka_unit_test(doubles_are_summed_exactly),
     };

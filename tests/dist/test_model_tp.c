@@ -155,7 +155,7 @@ static void open_pair(Pair *p, const char *name, const ModelConf *conf)
 {
     p->name = name;
     grid_open(&p->grid, MPI_COMM_WORLD, size);
-    p->tp = tp_door(&p->grid);
+    p->tp = tp_door(&p->grid, 0);
     assert_true(model_open(&p->whole, conf, &TP_ALONE) && model_open(&p->part, conf, &p->tp));
     assert_int_equal(p->whole.table.n, p->part.table.n);
     check_fingerprint(p);

@@ -77,7 +77,7 @@ static void load_gradients(int step)
 static void open_model(int tp)
 {
     grid_open(&grid, MPI_COMM_WORLD, tp);
-    Tp door = tp_door(&grid);
+    Tp door = tp_door(&grid, 0);
     Binder b = binder_declare(&table, &door);
     for (int i = 0; i < NTENSORS; i++)
         param(&b, TENSORS[i].rows, TENSORS[i].cols, TENSORS[i].split,

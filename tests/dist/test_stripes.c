@@ -90,7 +90,7 @@ static void stripes_change_rounding_alone(void **state)
     const Batch b = batch();
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
-    Tp tp = tp_door(&g);
+    Tp tp = tp_door(&g, 0);
     assert_int_equal(stripes(&tp, SEQUENCES * P, c.vision.C), size > 1 ? 2 : 1);
     assert_int_equal(stripes(&tp, SEQUENCES * ROWS, c.decoder.C), size > 1 ? 2 : 1);
     assert_true(model_open(&whole, &c, &TP_ALONE) && model_open(&part, &c, &tp));

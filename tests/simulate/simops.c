@@ -55,6 +55,12 @@ static void rmsnorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED const float *
     owe_floats((add ? 4.0 : 3.0) * (double)N * C);
 }
 
+static void rmsnorm_dw(UNUSED float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd, int64_t N, int H, int C,
+                       UNUSED int groups)
+{
+    owe_floats(2.0 * (double)N * H * C);
+}
+
 static void layernorm_fwd(UNUSED float *out, UNUSED float *mean, UNUSED float *rstd, UNUSED const float *x, UNUSED const float *w,
                           UNUSED const float *b, int64_t N, int C, UNUSED float eps)
 {
@@ -138,7 +144,7 @@ static void attention_fwd(UNUSED float *att, UNUSED float *lse, UNUSED const flo
 
 static void attention_bwd(UNUSED float *dq, UNUSED float *dk, UNUSED float *dv, UNUSED const float *datt, UNUSED const float *att,
                           UNUSED const float *lse, UNUSED const float *q, UNUSED const float *k, UNUSED const float *v, int B,
-                          const int32_t *qstart, const int32_t *kstart, int H, UNUSED int K, int D, int mask)
+                          const int32_t *qstart, const int32_t *kstart, int H, UNUSED int K, int D, int mask, UNUSED int leaves)
 {
     attend(B, qstart, kstart, H, D, mask, 2.5);
 }
@@ -185,7 +191,7 @@ static void area_mean(UNUSED float *out, UNUSED const float *x, UNUSED int tile0
 
 static void xent_max(UNUSED float *max, UNUSED const float *z, int64_t N, int Vl) { owe_floats((double)N * Vl); }
 static void xent_sum(UNUSED float *sum, UNUSED float *target, UNUSED const float *z, UNUSED const float *max, UNUSED const int32_t *y,
-                     int64_t N, int Vl, UNUSED int v0)
+                     int64_t N, int Vl, UNUSED int v0, UNUSED int leaves)
 {
     owe_floats((double)N * Vl);
 }
@@ -201,7 +207,7 @@ static void xent_loss(double *loss, UNUSED const float *max, UNUSED const float 
 
 /* ---- codes that the tower computes: nearest of S ---- */
 
-static void nearest(UNUSED int32_t *code, UNUSED float *dist, UNUSED const float *x, UNUSED const float *e, int64_t N, int C, int S)
+static void nearest(UNUSED int32_t *code, UNUSED float *dist, UNUSED const float *x, UNUSED const float *e, int64_t N, int C, int S, UNUSED int leaves)
 {
     product_of((double)N, C, S);
 }
@@ -252,7 +258,7 @@ void (*meanwhile)(void);
 /* What stages pretrain and instruct call, without denoising and soft targets; any other op is NULL. */
 Ops op = {
     .name = "bill", .linear_fwd = linear_fwd, .linear_dx = linear_dx, .linear_dw = linear_dw, .product = product, .gram = gram, .rmsnorm_fwd = rmsnorm_fwd,
-    .add_rmsnorm_fwd = add_rmsnorm_fwd, .rmsnorm_bwd = rmsnorm_bwd, .layernorm_fwd = layernorm_fwd, .add_layernorm_fwd = add_layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd,
+    .add_rmsnorm_fwd = add_rmsnorm_fwd, .rmsnorm_bwd = rmsnorm_bwd, .rmsnorm_dw = rmsnorm_dw, .layernorm_fwd = layernorm_fwd, .add_layernorm_fwd = add_layernorm_fwd, .layernorm_bwd = layernorm_bwd, .l2norm_fwd = l2norm_fwd,
     .l2norm_bwd = l2norm_bwd, .gelu_fwd = gelu_fwd, .gelu_bwd = gelu_bwd, .swiglu_fwd = swiglu_fwd, .swiglu_bwd = swiglu_bwd,
     .add_fwd = add_fwd, .scale = scale, .blend = blend, .fill = fill, .zero = zero, .copy = copy, .add_rows_fwd = add_rows,
     .add_rows_bwd = add_rows, .embed_fwd = embed_fwd, .embed_bwd = embed_bwd, .gather = gather, .scatter = scatter,

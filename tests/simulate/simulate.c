@@ -44,7 +44,7 @@ static void final(void *ctx, int first, int last) { Sim *s = ctx; meter_spend();
 
 static void open_doors(Sim *s)
 {
-    s->real = tp_door(&s->grid);
+    s->real = tp_door(&s->grid, 0);
     s->tp = (Tp){ s->real.rank, s->real.size, 0, sum, max, sum_start, sum_wait, need, s };
     s->door = (OnGrad){ final, s };
 }
