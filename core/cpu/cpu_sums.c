@@ -1,5 +1,6 @@
 /* cpu_sums.c -- sums over flat ranges: squares by blocks, and of several buffers along a tree */
 #include "core/cpu/cpu.h"
+#include "core/cpu/simd.h"
 
 #include <string.h>
 
@@ -18,11 +19,13 @@ static double squares(const float *x, int n)
 static void split_squares(double *out, const float *x, int n)
 {
     enum { ROOM = 8, FINER = 45 };
-    float most = 0;
-    int e;
-    for (int i = 0; i < n; i++)
-        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
-    frexpf(most, &e);
+    uint32_t most = 0;                                          /* bits of a size: they are in its order, and a largest integer is a vector's */
+#pragma omp simd reduction(max : most)
+    for (int i = 0; i < n; i++) {
+        const uint32_t size = simd_bits(x[i]) & INT32_MAX;
+        most = size > most ? size : most;
+    }
+    const int e = (int)(most >> 23) - 126;                      /* all are below 2^e */
     const double coarse = ldexp(1.5, 2 * e + ROOM), fine = ldexp(coarse, -FINER);
     double high = 0, middle = 0, low = 0;
 #pragma omp simd reduction(+ : high, middle, low)
