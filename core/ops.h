@@ -115,7 +115,7 @@ typedef struct {
     /* ---- optimizer ---- */
     void (*sumsq)(double *out, const float *x, int64_t n);          /* a fixed summation order; inf/NaN pass through */
     /* out[k] = sumsq of block k of x (n): `block` elements each, but the first, which has `first` (1 .. block), and the last */
-    void (*sumsq_blocks)(double *out, const float *x, int64_t n, int block, int first);
+    void (*sumsq_blocks)(double *out, const float *x, int64_t n, int block, int first, bool split);     /* split: block <= 256; out (.,3), parts whose exact sum (exact.h) is of any blocks the same */
     /* x[to] += x[from] (n), one addition after the other; out = x[0], may be one of them; what x holds is used up */
     void (*sum_tree)(float *out, float *const *x, const Addition *add, int additions, int64_t n);
     void (*to_bf16)(uint16_t *out, const float *x, int64_t n);      void (*from_bf16)(float *out, const uint16_t *x, int64_t n);     /* on the wire: to the nearest, ties to even; exact */

@@ -341,7 +341,10 @@ static void sumsq(double *out, UNUSED const float *x, int64_t n)
     pass(n);
     *out = 0;
 }
-static void sumsq_blocks(UNUSED double *out, UNUSED const float *x, int64_t n, int block, UNUSED int first) { pass(n + 2 * (n / block)); }
+static void sumsq_blocks(UNUSED double *out, UNUSED const float *x, int64_t n, int block, UNUSED int first, bool split)
+{
+    pass(n + (split ? 6 : 2) * (n / block));
+}
 
 static void sum_tree(UNUSED float *out, UNUSED float *const *x, UNUSED const Addition *add, int additions, int64_t n)
 {

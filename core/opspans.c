@@ -297,9 +297,9 @@ static void hash(uint64_t *sum, const float *x, int64_t rows, int64_t cols, int6
     WATCH(hash, (sum, x, rows, cols, first, stride, stream));
 }
 
-static void sumsq_blocks(double *out, const float *x, int64_t n, int block, int first)
+static void sumsq_blocks(double *out, const float *x, int64_t n, int block, int first, bool split)
 {
-    WATCH(sumsq_blocks, (out, x, n, block, first));
+    WATCH(sumsq_blocks, (out, x, n, block, first, split));
 }
 
 static void sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n)

@@ -48,7 +48,7 @@ static void layout(Optim *o)
     o->m = TAKE(&o->arena, float, m);
     o->v = TAKE(&o->arena, float, v);
     o->blocks = min64(BLOCKS, most);
-    o->squares = TAKE(&o->arena, double, o->blocks);
+    o->squares = TAKE(&o->arena, double, (o->table->leaves ? 3 : 1) * o->blocks);
 }
 
 void optim_measure(Optim *o, const Params *t, int dp_rank, int dp_size, const OptimSetup *s)
@@ -96,13 +96,15 @@ void optim_bytes(const Optim *o, MatricesBytes *muon)
 
 /* ---- the norm ---- */
 
-/* A range of blocks that no owner ever cuts, each summed in one order: which of them are here does not change a bit. */
+/* A range of blocks that no owner ever cuts, each summed in one order: which of them are here does not change a bit.  With leaves they are
+   split: which elements make a block depends on tp. */
 static void add_squares(Exact *sum, const Optim *o, const float *grads, Range r)
 {
+    const bool split = o->table->leaves > 0;
     for (int64_t end = r.at + r.n, next; r.at < end; r.at = next) {
         next = min64(end, (r.at / GRAIN + o->blocks) * GRAIN);
-        op.sumsq_blocks(o->squares, grads + r.at, next - r.at, GRAIN, (int)(GRAIN - r.at % GRAIN));
-        exact_add_all(sum, o->squares, ceil_div(next, GRAIN) - r.at / GRAIN);
+        op.sumsq_blocks(o->squares, grads + r.at, next - r.at, GRAIN, (int)(GRAIN - r.at % GRAIN), split);
+        exact_add_all(sum, o->squares, (split ? 3 : 1) * (ceil_div(next, GRAIN) - r.at / GRAIN));
     }
 }
 

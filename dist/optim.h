@@ -15,7 +15,7 @@
  * the orthogonalisation alone they go to where it is computed and come back (matrices.h).
  *
  * The norm is an exact sum (core/exact.h) over blocks of GRAIN elements, which no share ever cuts: its bits depend neither on the
- * number of replicas nor on ZeRO, and each replica adds up its shares alone.
+ * number of replicas nor on ZeRO, and each replica adds up its shares alone.  With leaves (linear.h) they do not depend on tp, either.
  *
  * Source  Loshchilov and Hutter, arXiv:1711.05101, algorithm 2; Jordan et al., "Muon", 2024; Liu et al., arXiv:2502.16982
  * Tests   tests/dist/test_optim.c (vs double, tp and dp = 1 .. 4, ZeRO on and off), tests/launch/replicas.sh

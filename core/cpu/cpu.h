@@ -96,7 +96,7 @@ void cpu_residual(float *x, const float *e, const int32_t *code, int64_t N, int 
 void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *code, int64_t N, int C, int S);
 
 /* cpu_sums.c */
-void cpu_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first);
+void cpu_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first, bool split);
 void cpu_sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n);
 
 /* cpu_noise.c */

@@ -1,5 +1,6 @@
 /* cpu_sums.c -- sums over flat ranges: squares by blocks, and of several buffers along a tree */
 #include "core/cpu/cpu.h"
+#include "core/cpu/simd.h"
 
 #include <string.h>
 
@@ -13,13 +14,43 @@ static double squares(const float *x, int n)
     return sum;
 }
 
-void cpu_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first)
+/* Of up to 256 squares, each exact as a double: what of them is a multiple of a unit so coarse that their sum is exact, then the same of the
+   rest, then what is left, below 2^-89 of the largest, where rounding is nobody's concern.  Adding `coarse` and taking it off again rounds. */
+static void split_squares(double *out, const float *x, int n)
+{
+    enum { ROOM = 8, FINER = 45 };
+    uint32_t most = 0;                                          /* bits of a size: they are in its order, and a largest integer is a vector's */
+#pragma omp simd reduction(max : most)
+    for (int i = 0; i < n; i++) {
+        const uint32_t size = simd_bits(x[i]) & INT32_MAX;
+        most = size > most ? size : most;
+    }
+    const int e = (int)(most >> 23) - 126;                      /* all are below 2^e */
+    const double coarse = ldexp(1.5, 2 * e + ROOM), fine = ldexp(coarse, -FINER);
+    double high = 0, middle = 0, low = 0;
+#pragma omp simd reduction(+ : high, middle, low)
+    for (int i = 0; i < n; i++) {
+        const double square = (double)x[i] * (double)x[i], h = (square + coarse) - coarse, rest = square - h, m = (rest + fine) - fine;
+        high += h;
+        middle += m;
+        low += rest - m;
+    }
+    out[0] = high;
+    out[1] = middle;
+    out[2] = low;
+}
+
+void cpu_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first, bool split)
 {
     const int64_t blocks = n > 0 ? 1 + ceil_div(max64(0, n - first), block) : 0;
+    ASSERT(!split || block <= 256);
 #pragma omp parallel for if (n >= PARALLEL)
     for (int64_t k = 0; k < blocks; k++) {
         const int64_t from = k ? first + (k - 1) * block : 0, to = min64(n, first + k * block);
-        out[k] = squares(x + from, (int)(to - from));
+        if (split)
+            split_squares(out + 3 * k, x + from, (int)(to - from));
+        else
+            out[k] = squares(x + from, (int)(to - from));
     }
 }
 

@@ -12,10 +12,30 @@ void ref_sumsq(double *out, const float *x, int64_t n)
         *out += (double)x[i] * x[i];
 }
 
-void ref_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first)
+/* Squares have 48 bits: multiples of a unit that 256 of them add up without rounding, and the rest, twice. */
+static void split_squares(double out[3], const float *x, int64_t n)
+{
+    double unit = 0;
+    for (int64_t i = 0; i < n; i++)
+        unit = fmax(unit, fabsf(x[i]));
+    unit = unit > 0 && unit < INFINITY ? ldexp(1, 2 * ilogb(unit) - 42) : 1;
+    out[0] = out[1] = out[2] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double square = (double)x[i] * x[i], high = nearbyint(square / unit) * unit, rest = square - high;
+        const double middle = nearbyint(rest / unit * 0x1p42) * (unit * 0x1p-42);
+        out[0] += high;
+        out[1] += middle;
+        out[2] += rest - middle;
+    }
+}
+
+void ref_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first, bool split)
 {
     for (int64_t at = 0, size = first; at < n; at += size, size = block)
-        ref_sumsq(out++, x + at, min64(size, n - at));
+        if (split)
+            split_squares(out, x + at, min64(size, n - at)), out += 3;
+        else
+            ref_sumsq(out++, x + at, min64(size, n - at));
 }
 
 void ref_sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n)

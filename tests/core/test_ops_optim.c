@@ -1,4 +1,5 @@
 /* Ops of optimizer and reduction on flat ranges, in the reference and in the backend of the program. */
+#include "core/exact.h"
 #include "tests/core/op_check.h"
 #include "tests/core/op_values.h"
 
@@ -34,15 +35,43 @@ static void sums_of_blocks_do_not_know_their_neighbours(void **state)
     static double all[BLOCKS + 1], want[BLOCKS], some[BLOCKS];
     fill(x, N, 5);
     all[BLOCKS] = -1;
-    o->sumsq_blocks(all, x, N, BLOCK, FIRST);
-    OPS_REF.sumsq_blocks(want, x, N, BLOCK, FIRST);
+    o->sumsq_blocks(all, x, N, BLOCK, FIRST, false);
+    OPS_REF.sumsq_blocks(want, x, N, BLOCK, FIRST, false);
     assert_true(all[BLOCKS] == -1);
     for (int k = 0; k < BLOCKS; k++)
         assert_float_equal(all[k], want[k], 1e-12 * want[k]);           /* doubles, 64 additions */
     for (int from = 1; from < BLOCKS; from += 97) {
         const int64_t at = FIRST + (from - 1) * BLOCK;
-        o->sumsq_blocks(some, x + at, N - at, BLOCK, BLOCK);
+        o->sumsq_blocks(some, x + at, N - at, BLOCK, BLOCK, false);
         assert_memory_equal(some, all + from, (size_t)(BLOCKS - from) * sizeof *some);
+    }
+}
+
+/* Split, their exact sum is that of the squares, however they are cut; what is not finite is seen. */
+static void split_squares_make_the_same_sum(void **state)
+{
+    const Ops *o = *state;
+    enum { N = 20011, LEAST = 5 };
+    static const int BLOCK[] = { 256, 255, 64, 17, LEAST };
+    static float x[N];
+    static double part[3 * (N / LEAST + 2)];
+    Exact want = { 0 };
+    for (int i = 0; i < N; i++) {
+        x[i] = i % 7 == 3 ? 0 : ldexpf((float)rng_normal(3, 1, (uint64_t)i), i % 5 * -7 - i / 400);
+        exact_add(&want, (double)x[i] * x[i]);
+    }
+    for (int k = 0; k < 5; k++) {
+        Exact got = { 0 };
+        o->sumsq_blocks(part, x, N, BLOCK[k], BLOCK[k] / 2, true);
+        exact_add_all(&got, part, 3 * (1 + ceil_div(N - BLOCK[k] / 2, BLOCK[k])));
+        assert_true(exact_value(&got) == exact_value(&want));
+    }
+    for (int i = 0; i < 2; i++) {
+        Exact got = { 0 };
+        x[77] = i ? NAN : INFINITY;
+        o->sumsq_blocks(part, x, 256, 256, 256, true);
+        exact_add_all(&got, part, 3);
+        assert_true(isnan(exact_value(&got)));
     }
 }
 
@@ -142,6 +171,7 @@ static int suite(const char *name, const Ops *o)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(sumsq_is_exact_enough, s),
         cmocka_unit_test_prestate(sums_of_blocks_do_not_know_their_neighbours, s),
+        cmocka_unit_test_prestate(split_squares_make_the_same_sum, s),
         cmocka_unit_test_prestate(trees_add_in_their_order, s),
         cmocka_unit_test_prestate(blend_by_hand, s),
         cmocka_unit_test_prestate(bf16_rounds_to_even, s),

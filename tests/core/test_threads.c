@@ -190,7 +190,7 @@ static void state(void)
 static void optimizer(void)
 {
     sum += op_sumsq(&op, x[0], N * C);
-    op.sumsq_blocks((double *)(void *)y[0], x[0], N * C, 256, 77);
+    op.sumsq_blocks((double *)(void *)y[0], x[0], N * C, 256, 77, false), op.sumsq_blocks((double *)(void *)y[5], x[0], N * C, 256, 77, true);
     op.copy(y[4], x[1], N * C);
     op.copy(y[5], x[2], N * C);
     op.sum_tree(y[4], (float *[]){ y[5], y[4] }, (Addition[]){ { 1, 0 }, { 0, 1 } }, 2, N * C);

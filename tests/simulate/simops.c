@@ -242,7 +242,10 @@ static void sumsq(double *out, UNUSED const float *x, int64_t n)
     owe_floats((double)n);
     *out = 0;
 }
-static void sumsq_blocks(UNUSED double *out, UNUSED const float *x, int64_t n, UNUSED int block, UNUSED int first) { owe_floats((double)n); }
+static void sumsq_blocks(UNUSED double *out, UNUSED const float *x, int64_t n, UNUSED int block, UNUSED int first, UNUSED bool split)
+{
+    owe_floats((double)n);
+}
 static void sum_tree(UNUSED float *out, UNUSED float *const *x, UNUSED const Addition *add, int additions, int64_t n) { owe_floats(2.0 * additions * (double)n); }
 static void to_bf16(UNUSED uint16_t *out, UNUSED const float *x, int64_t n) { owe_floats(1.5 * (double)n); }
 static void from_bf16(UNUSED float *out, UNUSED const uint16_t *x, int64_t n) { owe_floats(1.5 * (double)n); }
