@@ -260,12 +260,12 @@ static void passes(Run *r)
     d->sample.step = d->sample.early + d->backward.flops / B;
 }
 
-void dry_run(Dry *d, const ModelConf *conf, int tp)
+void dry_run(Dry *d, const ModelConf *conf, int tp, int leaves)
 {
     static Run r;                                       /* a large structure */
     const Ops was = op;
     const double flops = prof_flops, bytes = prof_bytes;
-    r = (Run){ .d = d, .tp = { 0, tp, 0, count_sum, count_max, count_start, count_wait, need, &r } };
+    r = (Run){ .d = d, .tp = { 0, tp, leaves, count_sum, count_max, count_start, count_wait, need, &r } };
     model_measure(&r.m, conf, &r.tp);
     model_nowhere(&r.m);
     r.final = room(r.m.table.n, sizeof *r.final);

@@ -47,5 +47,5 @@ typedef struct {
 } Dry;
 
 /* As one of `tp` ranks, the first, computes it.  To be closed. */
-void dry_run(Dry *d, const ModelConf *conf, int tp);
+void dry_run(Dry *d, const ModelConf *conf, int tp, int leaves);
 void dry_close(Dry *d);

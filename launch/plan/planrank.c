@@ -34,10 +34,11 @@ bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas
     double most = -1;
     *r = (PlanRank){ .c = c, .tp = TP_ALONE, .replicas = replicas, .buckets = run_buckets(c, &v) };
     r->tp.size = tp;
+    r->tp.leaves = c->parallel.blocks / tp;
     if (!model_measure(&r->model, conf, &r->tp))
         return false;
     if (conf->stage >= STAGE_PRETRAIN)
-        dry_run(&r->dry, conf, tp);
+        dry_run(&r->dry, conf, tp, r->tp.leaves);
     for (int k = 0; k < replicas; k++) {
         Optim o;
         optim_measure(&o, &r->model.table, k, replicas, &s);
