@@ -49,7 +49,7 @@ REGISTERS void tile_fetch(int rows, int panels, const float *c, int64_t cstep)
     UNROLL
     for (int r = 0; r < rows; r++)
         UNROLL
-        for (int p = 0; panels > 1 && p < panels; p++)
+        for (int p = 0; p < panels; p++)
             __builtin_prefetch(c + r * cstep + p * PANEL, 1);
 }
 
@@ -136,7 +136,8 @@ REGISTERS void tile_rows(int rows, int panels, float *c, int64_t cstep, const fl
         return;
     }
     tile_clear(rows, panels, sum);
-    tile_fetch(rows, panels, c, cstep);
+    if (panels > 1)
+        tile_fetch(rows, panels, c, cstep);
     tile_sum(rows, panels, sum, a, arow, acol, b, (int64_t)K * PANEL, K);
     if (add)
         tile_take(rows, panels, sum, c, cstep);
