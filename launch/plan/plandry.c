@@ -250,7 +250,7 @@ void dry_run(Dry *d, const ModelConf *conf, int tp)
     static Run r;                                       /* a large structure */
     const Ops was = op;
     const double flops = prof_flops, bytes = prof_bytes;
-    r = (Run){ .d = d, .tp = { 0, tp, count, count, count_start, count_wait, need, &r } };
+    r = (Run){ .d = d, .tp = { 0, tp, 0, count, count, count_start, count_wait, need, &r } };
     model_measure(&r.m, conf, &r.tp);
     model_nowhere(&r.m);
     r.final = room(r.m.table.n, sizeof *r.final);

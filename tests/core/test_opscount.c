@@ -90,7 +90,7 @@ static void bytes(void **state)
     const Ops *o = &OPS_COUNT;
     float *t = (float *)64;
     const int32_t start[] = { 0, 3, 8 };
-    Linear w = { .w = t, .b = t, .I = 3, .O = 2 }, half = { t, NULL, 3, 2 }, frozen = { NULL, NULL, 3, 2 };
+    Linear w = { .w = t, .b = t, .I = 3, .O = 2 }, half = { .w = t, .I = 3, .O = 2 }, frozen = { .I = 3, .O = 2 };
     assert_true(BYTES(o->linear_fwd(t, t, &w, 5)) == 4 * (10 + 15 + 6 + 2));
     assert_true(BYTES(o->linear_fwd(t, t, &half, 5)) == 4 * (10 + 15 + 6));
     assert_true(BYTES(o->linear_dx(t, TERMS({ t, &w }), 5, false)) == 4 * (15 + 10 + 6));
