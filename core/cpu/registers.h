@@ -38,7 +38,7 @@ REGISTERS void tile_fetch(int rows, int panels, const float *c, int64_t cstep)
 
 REGISTERS void tile_sum(int rows, int panels, TileSums sum, const float *a, int64_t arow, int64_t acol, const float *b, int64_t next, int K)
 {
-    const float *at[WIDE_TALL / APIECE];                /* addresses of every third row and the step are registers, the others one or two steps away */
+    const float *at[(WIDE_TALL + APIECE - 1) / APIECE];                /* addresses of every third row and the step are registers, the others one or two steps away */
     UNROLL
     for (int r = 0; r < rows; r += APIECE)
         at[r / APIECE] = a + r * arow;

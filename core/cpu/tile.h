@@ -18,7 +18,7 @@
 
 /* `rows` and `panels` are constants where this is called, so that the sums are registers.  j, instead of c and add: leaves are joined. */
 REGISTERS void tile_rows(int rows, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int K, bool add,
-                    const Joined *j, int64_t m)
+                         const Joined *j, int64_t m)
 {
     TileSums sum;
     if (j) {
@@ -36,7 +36,7 @@ REGISTERS void tile_rows(int rows, int panels, float *c, int64_t cstep, const fl
 
 /* Whole panels, `tall` rows at a time; what is left by powers of two. */
 REGISTERS void tile_whole(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, bool add,
-                     const Joined *j)
+                          const Joined *j)
 {
     for (int m = 0, rows = 0; m < M; m += rows, a += rows * arow, c += rows * cstep) {
         const int left = M - m;

@@ -9,12 +9,17 @@ static const int THREADS[] = { 1, 2, 3, 5, 8 };
 typedef struct { int N, O, I; } Sizes;
 
 /* Leaves of one number, of a few in one chunk, of one and of several chunks; rows and columns beside those that tiles and panels like;
-   (200,720,3208), (200,3208,720): each thread has a tile of its own; (2000,72,3208): so many rows that they are taken in two blocks. */
+   (100,720,3208), (100,3208,720): each thread has a tile of its own; (2000,72,3208): so many rows that they are taken in two blocks. */
 static const Sizes SIZES[] = {
     { 1, 8, 8 }, { 7, 24, 16 }, { 47, 40, 72 }, { 48, 104, 136 }, { 49, 384, 384 }, { 200, 384, 1024 }, { 200, 1024, 384 }, { 130, 200, 1024 },
-    { 1, 328, 1000 }, { 97, 136, 4096 }, { 97, 4096, 136 }, { 200, 720, 3208 }, { 200, 3208, 720 }, { 2000, 72, 3208 }, { 2000, 3208, 72 },
+    { 1, 328, 1000 }, { 97, 136, 4096 }, { 97, 4096, 136 }, { 100, 720, 3208 }, { 100, 3208, 720 }, { 2000, 72, 3208 }, { 2000, 3208, 72 },
 };
 enum { NSIZES = sizeof SIZES / sizeof *SIZES, NTHREADS = sizeof THREADS / sizeof *THREADS };
+
+/* So large that one number of ranks and two of threads must do. */
+static bool large(Sizes s) { return (double)s.N * s.O * s.I > 1e8; }
+static int fewest_ranks(Sizes s) { return large(s) ? ALL : 1; }
+static int next_threads(Sizes s, int t) { return large(s) ? t + NTHREADS - 1 : t + 1; }
 
 /* Numbers of 24 bits in [-1, 1), fast: their products round. */
 static float *some(int64_t n, uint32_t stream)
@@ -106,9 +111,9 @@ static void forward(Sizes s, int split, bool biased)
     const Linear w = { some((int64_t)s.O * s.I, 2), b, s.I, s.O, split, ALL };
     ops_use(&OPS_CPU, 2);
     float *want = out_of(x, w, s.N);
-    for (int ranks = 1; ranks <= ALL; ranks *= 2)
+    for (int ranks = fewest_ranks(s); ranks <= ALL; ranks *= 2)
         forward_of_ranks(x, &w, want, s.N, ranks);
-    for (int t = 0; t < NTHREADS; t++) {
+    for (int t = 0; t < NTHREADS; t = next_threads(s, t)) {
         ops_use(&OPS_CPU, THREADS[t]);
         float *got = out_of(x, w, s.N);
         same("forward, threads", s, THREADS[t], got, want, n);
@@ -236,7 +241,7 @@ static void gradient(Sizes s, int split, int terms, int few, bool add)
     const Sum sum = { s.N, terms, add, term, was };
     ops_use(&OPS_CPU, 2);
     float *want = dx_of(&sum);
-    for (int ranks = 1; ranks <= ALL; ranks *= 2) {
+    for (int ranks = fewest_ranks(s); ranks <= ALL; ranks *= 2) {
         float *part[MOST_RANKS];
         if (split == 1) {
             dx_columns(&sum, want, ranks);
@@ -249,7 +254,7 @@ static void gradient(Sizes s, int split, int terms, int few, bool add)
     }
     if (s.N > 48)
         dx_rows(&sum, want);
-    for (int t = 0; t < NTHREADS; t++) {
+    for (int t = 0; t < NTHREADS; t = next_threads(s, t)) {
         ops_use(&OPS_CPU, THREADS[t]);
         float *got = dx_of(&sum);
         same("dx, threads", s, THREADS[t], got, want, n);
@@ -309,9 +314,9 @@ static void weights(void **state)
         float *dout = some((int64_t)s.N * s.O, 1), *x = some((int64_t)s.N * s.I, 2);
         ops_use(&OPS_CPU, 2);
         float *want = dw_of(dout, x, s, 0, ALL);
-        for (int ranks = 1; ranks <= ALL; ranks *= 2)
+        for (int ranks = fewest_ranks(s); ranks <= ALL; ranks *= 2)
             weights_of_ranks(dout, x, want, s, ranks);
-        for (int t = 0; t < NTHREADS; t++) {
+        for (int t = 0; t < NTHREADS; t = next_threads(s, t)) {
             ops_use(&OPS_CPU, THREADS[t]);
             float *got = dw_of(dout, x, s, 0, ALL);
             same("dw, threads", s, THREADS[t], got, want, n);
