@@ -22,7 +22,8 @@ typedef struct {
 /* The most terms of a gradient of x, leaves of a sum. */
 enum { LINEAR_TERMS = 4, LINEAR_LEAVES = 256 };
 
-/* A term of the gradient of what several weights multiply: dout w.  TERMS: some of them, and how many. */
+/* A term of the gradient of what several weights multiply: dout w.  A leaf of the sum is one of each term; the first has the most, and one of a
+   term with fewer lies in every second, fourth, ... of those.  Without leaves one term is added after the other.  TERMS: some, and how many. */
 typedef struct { const float *dout; const Linear *w; } LinearTerm;
 #define TERMS(...) (const LinearTerm[]){ __VA_ARGS__ }, (int)(sizeof((const LinearTerm[]){ __VA_ARGS__ }) / sizeof(LinearTerm))
 

@@ -62,10 +62,10 @@ static void say_tolerance(const Run *r, const CkptMeta *from)
     char path[PATH_ROOM], why[128] = "";
     const Config *is = r->c;
     const bool known = path_set(path, &(Err){ 0 }, "%s/config.cfg", is->run.dir) && config_load(&was, path, NULL, 0, &errs);
-    const bool same_blocks = known && was.parallel.blocks == is->parallel.blocks;
-    if (known && !same_blocks)
-        snprintf(why, sizeof why, "parallel.blocks: %d -> %d", was.parallel.blocks, is->parallel.blocks);
-    else if (from->tp != r->grid.tp_size && !(same_blocks && is->parallel.blocks > 0))
+    const int blocks = run_blocks(is, &r->model.c, r->grid.tp_size), before = known ? run_blocks(&was, &r->model.c, from->tp) : blocks;
+    if (before != blocks)
+        snprintf(why, sizeof why, "blocks of what tp splits: %d -> %d", before, blocks);
+    else if (from->tp != r->grid.tp_size && blocks == 0)
         snprintf(why, sizeof why, "parallel.tp: %d -> %d", from->tp, r->grid.tp_size);
     else if (known && was.parallel.reduction != is->parallel.reduction)
         snprintf(why, sizeof why, "parallel.reduction: %s -> %s", NAME[was.parallel.reduction], NAME[is->parallel.reduction]);

@@ -24,7 +24,7 @@ void run_open(Run *r, const Config *c, int tp)
 {
     *r = (Run){ .c = c };
     grid_open(&r->grid, MPI_COMM_WORLD, tp);
-    r->tp = tp_door(&r->grid, c->parallel.blocks);
+    r->tp = tp_door(&r->grid, 0);
     place_open(&r->place, &r->grid, c->parallel.bind == BIND_AUTO);     /* before any thread computes */
     room_threads(r);
     ops_use(&OPS_CPU, r->threads);
@@ -172,12 +172,10 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     char why[512];
     if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
         return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
-    const int blocks = r->c->parallel.blocks;
-    if (blocks > 0 && !model_divides(&conf, blocks, why, sizeof why))
-        return err_set(e, EXIT_CONFIG, "parallel.blocks", "fewer blocks, or 0: none", "parallel.blocks = %d are divided as so many ranks would be: %s",
-                       blocks, why);
-    if (s->train)
+    if (s->train) {
         compute_open(r);
+        r->tp = tp_door(&r->grid, run_blocks(r->c, &conf, r->grid.tp_size));
+    }
     if (!room_memory(r, &conf, e))
         return false;
     if (!model_open(&r->model, &conf, &r->tp)) {
@@ -249,6 +247,15 @@ bool run_codes_match(const Run *r, Err *e)
 {
     codes_match(r, e);                                      /* each replica judges what it has in memory */
     return run_agree(r, e);
+}
+
+int run_blocks(const Config *c, const ModelConf *conf, int tp)
+{
+    char why[512];
+    int blocks = c->train.compute == COMPUTE_FP32 ? c->parallel.blocks : 0;
+    while (blocks > 1 && !model_divides(conf, blocks, why, sizeof why))
+        blocks /= 2;
+    return blocks > 1 && blocks % tp == 0 ? blocks : 0;
 }
 
 BucketConf run_buckets(const Config *c, const Levels *v)

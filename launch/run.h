@@ -119,6 +119,9 @@ bool run_codes_match(const Run *r, Err *e);
 uint64_t run_codes_model(const Run *r, int branch);
 
 /* How gradients are added up among replicas that exchange in such levels, and what is done with them.  Local. */
+/* Blocks of what tp splits (linear.h): the largest power of two up to parallel.blocks among which the model's sizes divide; 0, and sums go
+   by ranks, where tp does not divide it, and in bf16.  Local. */
+int        run_blocks(const Config *c, const ModelConf *conf, int tp);
 BucketConf run_buckets(const Config *c, const Levels *v);
 OptimSetup run_optim(const Config *c, const Levels *v);
 

@@ -94,10 +94,12 @@ static void say_start(Run *r)
     log_line(r->log, "%lld samples, %lld pictures; %.2f M parameters%s, %.2f M trainable; %d rank%s of %s; %.0f MiB each",
              (long long)s->samples, (long long)s->images, 1e-6 * (double)m->table.weights, r->grid.tp_size > 1 ? " a rank" : "", 1e-6 * (double)m->table.grads,
              r->grid.size, r->grid.size == 1 ? "" : "s", r->threads_text, (double)mem_total() / mib);
+    const bool by_ranks = r->c->parallel.blocks && !r->tp.leaves && r->grid.tp_size > 1;
     if (r->grid.tp_size > 1 || r->grid.dp_size > 1)
-        log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
+        log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
                  r->grid.tp_size == 1 ? "" : "s", r->c->parallel.reduction == REDUCE_CANONICAL ? "canonical" : "fast",
-                 r->c->parallel.zero ? "; moments shared among replicas" : "");
+                 r->c->parallel.zero ? "; moments shared among replicas" : "",
+                 by_ranks ? "; sums of what tp splits go by ranks: the bits are those of this tp alone" : "");
     if (r->c->train.compute == COMPUTE_BF16)
         log_line(r->log, "linear layers multiply in bf16 by %s, sums, weights and gradients are fp32", bf16_by());
     if (r->grid.tp_apart)

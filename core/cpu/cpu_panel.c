@@ -4,7 +4,7 @@
  * A BLAS packs both matrices, clears the result and then adds to it: of 1000 rows times 384 x 384 that is a sixth of its time.  Here b is packed
  * once, a is read where it lies or copied as it is, and the result is written once for each DEEP of K.  An element is a sum in the order of k
  * wherever it lies, one for each DEEP, so rows and columns are cut as threads like.  What is faster by sgemm with the vectors of this build is
- * left to it (docs/PERF.md).
+ * left to it (docs/PERF.md).  Sums of leaves (panel.h) are never left to it.
  */
 #include "core/cpu/cpu.h"
 #include "core/cpu/panel.h"

@@ -3,7 +3,8 @@
  *
  * OpenBLAS deals the rows or columns of a product to its threads, and its kernels round an element otherwise beside an edge
  * than inside.  So a product that is not cpu_panel's is cut here, into tiles that its shape alone decides; each is one sgemm of one thread, and the
- * threads share the tiles.  K is never cut: a tile's elements are whole sums.  Large panels are cut the same way for many threads.
+ * threads share the tiles.  K is never cut: a tile's elements are whole sums.  Large panels are cut the same way for many threads; sums of leaves
+ * (panel.h) are always panels, of whatever shape.
  *
  * How many tiles: each packs its rows and its columns anew.  Of one thread's time pm x pn tiles cost about
  *

@@ -11,124 +11,14 @@
  * Local, nothing is allocated.  Source: GotoBLAS's and BLIS's inner kernel.  Tests: tests/core/test_ops_attention.c, tests/core/test_ops_plain.c
  */
 #pragma once
+#include "core/cpu/leaves.h"
 #include "core/cpu/pack.h"
 
 #include <stdbool.h>
 
-enum { APIECE = 3, EACH = PANEL / LANES };          /* vectors of a panel's row */
-
-/* Where rows of floats lie. */
-typedef struct { float *at; int64_t step; } Place;
-
-/*
- * A sum of leaves, which lie one behind the other along K: each is a sum begun at zero, all are joined along the balanced binary tree before they
- * leave the registers.  Then the same rows of other places are added, one after the other.
- */
-enum { NEAR = 4, JOINS = 8 };           /* 2^NEAR leaves at most; places */
-typedef struct {
-    const int *leaf;                    /* (leaves) how deep each is */
-    int        leaves, joins;           /* leaves: a power of two */
-    Place      begin, from[JOINS], to;  /* begin.at: NULL, or what the first leaf is added to */
-} Joined;
-
-typedef Lanes TileSums[WIDE_TALL][PANELS * EACH];
-
-#define REGISTERS static inline __attribute__((always_inline))
-
-REGISTERS void tile_clear(int rows, int panels, TileSums sum)
-{
-    UNROLL
-    for (int r = 0; r < rows; r++)
-        UNROLL
-        for (int w = 0; w < panels * EACH; w++)
-            sum[r][w] = (Lanes){ 0 };
-}
-
-REGISTERS void tile_fetch(int rows, int panels, const float *c, int64_t cstep)
-{
-    UNROLL
-    for (int r = 0; r < rows; r++)
-        UNROLL
-        for (int p = 0; panels > 1 && p < panels; p++)
-            __builtin_prefetch(c + r * cstep + p * PANEL, 1);
-}
-
-REGISTERS void tile_sum(int rows, int panels, TileSums sum, const float *a, int64_t arow, int64_t acol, const float *b, int64_t next, int K)
-{
-    const float *at[WIDE_TALL / APIECE];                /* addresses of every third row and the step are registers, the others one or two steps away */
-    UNROLL
-    for (int r = 0; r < rows; r += APIECE)
-        at[r / APIECE] = a + r * arow;
-    for (int k = 0; k < K; k++, b += PANEL) {
-        Lanes x[PANELS * EACH];
-        UNROLL
-        for (int w = 0; w < panels * EACH; w++) {
-            x[w] = lanes_load(b + w / EACH * next + w % EACH * LANES);
-            lanes_hold(&x[w]);
-        }
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            if (r % APIECE == 0)
-                address_hold(&at[r / APIECE]);
-            UNROLL
-            for (int w = 0; w < panels * EACH; w++)
-                sum[r][w] = lanes_madd(at[r / APIECE][r % APIECE * arow], x[w], sum[r][w]);
-        }
-        UNROLL
-        for (int r = 0; r < rows; r += APIECE)
-            at[r / APIECE] += acol;
-    }
-}
-
-REGISTERS void tile_take(int rows, int panels, TileSums sum, const float *from, int64_t step)
-{
-    UNROLL
-    for (int r = 0; r < rows; r++)
-        UNROLL
-        for (int w = 0; w < panels * EACH; w++)
-            sum[r][w] += lanes_load(from + r * step + w * LANES);
-}
-
-REGISTERS void tile_put(int rows, int panels, TileSums sum, float *to, int64_t step)
-{
-    UNROLL
-    for (int r = 0; r < rows; r++)
-        UNROLL
-        for (int w = 0; w < panels * EACH; w++)
-            lanes_store(to + r * step + w * LANES, sum[r][w]);
-}
-
-/* Rows m and following of all places.  Leaf i takes what waits for it, one for each trailing one of i, and waits itself behind the last. */
-REGISTERS void tile_join(int rows, int panels, const Joined *j, int64_t m, const float *a, int64_t arow, int64_t acol, const float *b, int64_t next)
-{
-    _Alignas(64) float waits[NEAR][WIDE_TALL * PANELS * PANEL];
-    TileSums sum;
-    tile_fetch(rows, panels, j->to.at + m * j->to.step, j->to.step);
-    for (int k = 0; k < j->joins; k++)
-        tile_fetch(rows, panels, j->from[k].at + m * j->from[k].step, j->from[k].step);
-    int i = 0;
-    do {
-        const int deep = j->leaf[i];
-        int level = 0;
-        tile_clear(rows, panels, sum);
-        tile_sum(rows, panels, sum, a, arow, acol, b, next, deep);
-        if (i == 0 && j->begin.at)
-            tile_take(rows, panels, sum, j->begin.at + m * j->begin.step, j->begin.step);
-        for (; i >> level & 1; level++)
-            tile_take(rows, panels, sum, waits[level], panels * PANEL);
-        if (i + 1 < j->leaves)
-            tile_put(rows, panels, sum, waits[level], panels * PANEL);
-        a += deep * acol;
-        b += (int64_t)deep * PANEL;
-    } while (++i < j->leaves);
-    for (int k = 0; k < j->joins; k++)
-        tile_take(rows, panels, sum, j->from[k].at + m * j->from[k].step, j->from[k].step);
-    tile_put(rows, panels, sum, j->to.at + m * j->to.step, j->to.step);
-}
-
 /* `rows` and `panels` are constants where this is called, so that the sums are registers.  j, instead of c and add: leaves are joined. */
 REGISTERS void tile_rows(int rows, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int K, bool add,
-                    const Joined *j, int64_t m)
+                         const Joined *j, int64_t m)
 {
     TileSums sum;
     if (j) {
@@ -136,7 +26,8 @@ REGISTERS void tile_rows(int rows, int panels, float *c, int64_t cstep, const fl
         return;
     }
     tile_clear(rows, panels, sum);
-    tile_fetch(rows, panels, c, cstep);
+    if (panels > 1)
+        tile_fetch(rows, panels, c, cstep);
     tile_sum(rows, panels, sum, a, arow, acol, b, (int64_t)K * PANEL, K);
     if (add)
         tile_take(rows, panels, sum, c, cstep);
@@ -145,7 +36,7 @@ REGISTERS void tile_rows(int rows, int panels, float *c, int64_t cstep, const fl
 
 /* Whole panels, `tall` rows at a time; what is left by powers of two. */
 REGISTERS void tile_whole(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, bool add,
-                     const Joined *j)
+                          const Joined *j)
 {
     for (int m = 0, rows = 0; m < M; m += rows, a += rows * arow, c += rows * cstep) {
         const int left = M - m;

@@ -171,13 +171,8 @@ static void check_grid(const Config *c, const char *verb, int ranks, ErrList *er
     if (is && ranks % c->parallel.tp)
         wrong(errs, "start a multiple of parallel.tp ranks, or --set parallel.tp=1",
               "parallel.tp = %d does not divide the %d rank%s of this job; %s would", c->parallel.tp, ranks, ranks == 1 ? "" : "s", would);
-    const int blocks = c->parallel.blocks;
-    if (blocks & (blocks - 1))
-        wrong(errs, "a power of two, or 0", "parallel.blocks = %d are joined in pairs", blocks);
-    else if (blocks > 0 && blocks % c->parallel.tp)
-        wrong(errs, "a multiple of parallel.tp, or 0", "parallel.blocks = %d do not divide among parallel.tp = %d ranks", blocks, c->parallel.tp);
-    if (blocks > 0 && c->train.compute == COMPUTE_BF16)
-        wrong(errs, "parallel.blocks = 0, or train.compute = \"fp32\"", "train.compute = \"bf16\" leaves the order of a product's sums to oneDNN");
+    if (c->parallel.blocks & (c->parallel.blocks - 1))
+        wrong(errs, "a power of two, or 0", "parallel.blocks = %d are joined in pairs", c->parallel.blocks);
     if (c->parallel.wire == WIRE_BF16 && c->parallel.reduction == REDUCE_CANONICAL)
         wrong(errs, "parallel.reduction = \"fast\"", "parallel.wire = \"bf16\" rounds in each exchange, which the canonical reduction cannot");
     if (c->parallel.wire == WIRE_BF16 && c->train.stage == STAGE_TOKENIZER)

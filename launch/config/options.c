@@ -129,7 +129,7 @@ const Option options[] = {
 
     INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks of each replica (train, eval, chat, bench, spectrum)"),
     INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
-    INT   (parallel.blocks, 0, 0, 64, "what tp splits is summed in so many blocks, a power of two: the same bits for each tp that divides it; 0: off"),
+    INT   (parallel.blocks, 8, 0, 64, "what tp splits is summed in so many blocks, at most: the same bits for each tp that divides them; 0: by ranks (train, bench)"),
     ENUM  (parallel.reduction, canonical, "canonical|fast", "sums in a fixed order, the same bits on any grid; or MPI's order"),
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),
     INT   (parallel.threads, 0, 0, 512, "threads of a rank; 0: OMP_NUM_THREADS, SLURM_CPUS_PER_TASK, or its cores"),

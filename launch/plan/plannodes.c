@@ -58,8 +58,8 @@ static Measured *measured(Nodes *n, int tp, int micro_batch)
     x->conf = conf_of(&x->c, n->stage, micro_batch, x->trainable);
     x->r = (PlanRank){ .c = &x->c, .tp = TP_ALONE };
     x->r.tp.size = tp;
-    x->r.tp.leaves = x->c.parallel.blocks / tp;
-    if (x->r.tp.leaves * tp != x->c.parallel.blocks || !model_divides(&x->conf, tp, why, sizeof why) || !model_measure(&x->r.model, &x->conf, &x->r.tp))
+    x->r.tp.leaves = run_blocks(&x->c, &x->conf, tp) / tp;
+    if (!model_divides(&x->conf, tp, why, sizeof why) || !model_measure(&x->r.model, &x->conf, &x->r.tp))
         return NULL;
     dry_run(&x->r.dry, &x->conf, tp, x->r.tp.leaves);
     x->least = (double)(x->r.model.weight_arena.size + x->r.model.grad_arena.size + x->r.model.tape_arena.size);

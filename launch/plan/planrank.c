@@ -34,7 +34,7 @@ bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas
     double most = -1;
     *r = (PlanRank){ .c = c, .tp = TP_ALONE, .replicas = replicas, .buckets = run_buckets(c, &v) };
     r->tp.size = tp;
-    r->tp.leaves = c->parallel.blocks / tp;
+    r->tp.leaves = run_blocks(c, conf, tp) / tp;
     if (!model_measure(&r->model, conf, &r->tp))
         return false;
     if (conf->stage >= STAGE_PRETRAIN)
