@@ -94,8 +94,7 @@ void run_data_difference(const Run *r, char *out, size_t cap);
 /* The shape of the shards' micro-batches for the configured stage. */
 RunShape run_shape(const Run *r, bool train);
 
-/* A checkpoint as users name it, opened and used (`use` may be NULL): a checkpoint's folder, a RUN, or a RUN/ckpt (then its
-   newest valid one).  NULL on failure; to be closed. */
+/* A checkpoint as users name it, opened and used (`use` may be NULL): its folder, a RUN, or a RUN/ckpt: the newest.  NULL on failure; to be closed. */
 Ckpt *run_ckpt(const Run *r, const char *named, CkptUse *use, void *with, Err *e);
 /* Loads the parts of the model that the named checkpoints have ("runs/siglip, runs/vicuna": each part from the first that
    has it), whole or not at all; the others keep their fresh values, but the codes' own tower, which then is a copy of
@@ -105,7 +104,7 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e);
 bool run_weights(Run *r, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
 bool run_resume(Run *r, Err *e);
-/* Weights, and with moments the optimizer's, as pieces of a checkpoint; names live in *names, both to be freed.  Local. */
+/* Weights, and with moments the optimizer's, as pieces of a checkpoint; both are to be freed.  Local. */
 Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME]);
 /* RUN/ckpt, of PATH_ROOM bytes.  Local. */
 bool run_ckpt_dir(const Run *r, char dir[], Err *e);
@@ -118,9 +117,8 @@ bool run_codes_match(const Run *r, Err *e);
 /* Names the codebooks of one kind; 0 if the model has none. */
 uint64_t run_codes_model(const Run *r, int branch);
 
-/* How gradients are added up among replicas that exchange in such levels, and what is done with them.  Local. */
-/* Blocks of what tp splits (linear.h): the largest power of two up to parallel.blocks among which the model's sizes divide; 0, and sums go
-   by ranks, where tp does not divide it, and in bf16.  Local. */
+/* Blocks of what tp splits (linear.h): the most, a power of two up to parallel.blocks, that the sizes divide into; 0 where tp does not
+   divide them, and in bf16.  How gradients are added up among replicas in such levels, and what is done with them.  Local. */
 int        run_blocks(const Config *c, const ModelConf *conf, int tp);
 BucketConf run_buckets(const Config *c, const Levels *v);
 OptimSetup run_optim(const Config *c, const Levels *v);
