@@ -60,7 +60,6 @@ typedef struct {
 } Run;
 
 extern const char *const STAGE_NAME[];         /* by Stage: "contrast", "tokenizer", "pretrain", "instruct" */
-
 /* What a model is opened for. */
 typedef struct {
     Stage    stage;
