@@ -42,9 +42,7 @@ typedef struct {
     void (*add_fwd)(float *out, const float *a, const float *b, int64_t n);                /* out may be a or b */
     void (*scale)(float *x, int64_t n, float factor);                                      /* in place */
     void (*blend)(float *y, const float *x, int64_t n, float a, float b);                  /* y <- a x + b y */
-    void (*fill)(float *x, int64_t n, float value);
-    void (*zero)(float *x, int64_t n);
-    void (*copy)(float *out, const float *x, int64_t n);
+    void (*fill)(float *x, int64_t n, float value), (*zero)(float *x, int64_t n), (*copy)(float *out, const float *x, int64_t n);
     void (*add_rows_fwd)(float *x, const float *w /*(T,C)*/, const int32_t *pos, int64_t N, int C);          /* x[n] += w[pos[n]]; in place */
     void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);                /* dw[pos[n]] += dout[n] */
     /* ---- rows ----  embed: out[n] = table[id[n]]; ids outside [0, rows) give a zero row (another tp rank holds them). */
@@ -116,8 +114,11 @@ typedef struct {
     void (*sumsq_blocks)(double *out, const float *x, int64_t n, int block, int first);
     /* x[to] += x[from] (n), one addition after the other; out = x[0], may be one of them; what x holds is used up */
     void (*sum_tree)(float *out, float *const *x, const Addition *add, int additions, int64_t n);
-    void (*to_bf16)(uint16_t *out, const float *x, int64_t n);      /* 16 bits on the wire: to the nearest, ties to even */
-    void (*from_bf16)(float *out, const uint16_t *x, int64_t n);    /* exact */
+    /* Fixed-point sums, whole numbers of 2^-FIXED_BITS: no order of additions enters.  FIXED_LOST plus anything is FIXED_LOST, and becomes NaN.
+       add: out = sum + x, each x to the nearest, ties to even, and lost unless |x| < limit <= FIXED_MOST;  sum NULL: 0, out may be sum */
+    void (*fixed_add)(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit);
+    void (*fixed_join)(int64_t *out, const int64_t *a, const int64_t *b, int64_t n), (*fixed_round)(float *out, const int64_t *sum, int64_t n);    /* out = a + b, may be one of them; to the nearest float, once */
+    void (*to_bf16)(uint16_t *out, const float *x, int64_t n), (*from_bf16)(float *out, const uint16_t *x, int64_t n);     /* 16 bits on the wire: to the nearest, ties to even; exact */
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
     void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay, int64_t step, float gscale);
 } Ops;

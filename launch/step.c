@@ -96,7 +96,7 @@ static void say_start(Run *r)
              r->grid.size, r->grid.size == 1 ? "" : "s", r->threads_text, (double)mem_total() / mib);
     if (r->grid.tp_size > 1 || r->grid.dp_size > 1)
         log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
-                 r->grid.tp_size == 1 ? "" : "s", r->c->parallel.reduction == REDUCE_CANONICAL ? "canonical" : "fast",
+                 r->grid.tp_size == 1 ? "" : "s", REDUCE_NAME[r->c->parallel.reduction],
                  r->c->parallel.zero ? "; moments shared among replicas" : "");
     if (r->c->train.compute == COMPUTE_BF16)
         log_line(r->log, "linear layers multiply in bf16 by %s, sums, weights and gradients are fp32", bf16_by());

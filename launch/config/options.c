@@ -129,7 +129,8 @@ const Option options[] = {
 
     INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks of each replica (train, eval, chat, bench, spectrum)"),
     INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
-    ENUM  (parallel.reduction, canonical, "canonical|fast", "sums in a fixed order, the same bits on any grid; or MPI's order"),
+    ENUM  (parallel.reduction, canonical, "canonical|exact|fast",
+           "sums in a fixed order, or as integers: the same bits for any replicas; or MPI's order"),
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),
     INT   (parallel.threads, 0, 0, 512, "threads of a rank; 0: OMP_NUM_THREADS, SLURM_CPUS_PER_TASK, or its cores"),
     ENUM  (parallel.bind, auto, "auto|none", "ranks of a node that have the same cores: bind each to its share, or not"),

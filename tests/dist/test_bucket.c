@@ -1,5 +1,6 @@
-/* Buckets against the definitions: the canonical tree, a plain sum, 16 bits on the wire; with and without ZeRO; in every way to divide
+/* Buckets against the definitions: the canonical tree, an exact sum that is rounded once, a plain sum, 16 bits on the wire; with and without ZeRO; in every way to divide
    the replicas into levels; with ranks that mark in different orders and skip what they like.  More than four ranks: levels alone. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -70,12 +71,12 @@ static void close_table(void)
 
 /* ---- gradients of a micro-batch m of the global batch ---- */
 
-enum { WHOLE, SMALL, FRACTION };                /* whole numbers: any order of additions gives the same bits */
+enum { WHOLE, SMALL, FRACTION, MIXED };         /* whole numbers: any order of additions gives the same bits; of MIXED half are tiny */
 
 static float value(int kind, int m, int64_t i)
 {
     const double u = rng_uniform(5, (uint64_t)m, (uint64_t)i);
-    return kind == WHOLE ? (float)((int)(u * 2000) - 1000) : kind == SMALL ? (float)((int)(u * 9) - 4) : (float)(2 * u - 1);
+    return kind == WHOLE ? (float)((int)(u * 2000) - 1000) : kind == SMALL ? (float)((int)(u * 9) - 4) : (float)(2 * u - 1) * (kind == MIXED && i % 2 ? 0x1p-30f : 1);
 }
 
 /* Does micro-batch m never produce tensor i? */
@@ -104,6 +105,18 @@ static void tree(float *sum, int kind, int all, int share)
     for (int t = 0; t < TENSORS; t++)
         for (int64_t e = 0; table.p[t].grad >= 0 && e < table.p[t].count; e++)
             sum[table.p[t].grad + e] = node(level, 0, all, kind, t, e, share);
+}
+
+/* In whole numbers of 2^-50; a single micro-batch is its own sum. */
+static void exact(float *sum, int kind, int all, int share)
+{
+    for (int t = 0; t < TENSORS; t++)
+        for (int64_t e = 0; table.p[t].grad >= 0 && e < table.p[t].count; e++) {
+            int64_t whole = 0;
+            for (int m = 0; m < all; m++)
+                whole += llrint(ldexp(produced(kind, m, t, e, share), FIXED_BITS));
+            sum[table.p[t].grad + e] = all > 1 ? ldexpf((float)whole, -FIXED_BITS) : produced(kind, 0, t, e, share);
+        }
 }
 
 /* One step: in each micro-batch this rank's own random order; junk lies in a gradient until it is marked. */
@@ -171,7 +184,7 @@ static void every_way(int reduction, int wire, int kind)
         for (int leaves = 1; leaves <= (size > 4 ? 3 : MOST_LEAVES); leaves += leaves > 2 ? 3 : 1) {
             open_table(tp);
             for (int i = 0; i < 2; i++)
-                tree(want[i], kind, leaves * size, SHARE[i]);
+                (reduction == REDUCE_EXACT ? exact : tree)(want[i], kind, leaves * size, SHARE[i]);
             for (int zero1 = 0; zero1 < 2; zero1++)
                 for (int k = 0; k < 3; k++)
                     for (int i = 0; i < n; i++)
@@ -185,6 +198,12 @@ static void canonical_is_the_tree(void **state)
 {
     (void)state;
     every_way(REDUCE_CANONICAL, WIRE_FP32, FRACTION);
+}
+
+static void exact_is_the_sum_rounded_once(void **state)
+{
+    (void)state;
+    every_way(REDUCE_EXACT, WIRE_FP32, MIXED);
 }
 
 static void fast_is_the_sum(void **state)
@@ -343,6 +362,7 @@ int main(int argc, char **argv)
     grid_open(&grid, MPI_COMM_WORLD, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(canonical_is_the_tree),
+        cmocka_unit_test(exact_is_the_sum_rounded_once),
         cmocka_unit_test(fast_is_the_sum),
         cmocka_unit_test(sixteen_bits_carry_small_numbers),
         cmocka_unit_test(sixteen_bits_round_alike),
