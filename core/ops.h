@@ -122,8 +122,7 @@ typedef struct {
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
     void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay, int64_t step, float gscale);
 } Ops;
-extern Ops op;
-extern const Ops OPS_REF /* complete */;
+extern Ops op; extern const Ops OPS_REF /* complete */;
 const Ops *vectors_ops(void);           /* core/cpu for the widest vectors that this processor has (core/vectors.h); some members are NULL */
 #define OPS_CPU (*vectors_ops())
 /* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: ours; OpenBLAS gets one in each.  ops_threads: those alone. */
