@@ -87,6 +87,8 @@ void     buckets_wait(Buckets *b);
 static inline int64_t bucket_size(const Levels *v) { return max64(2 << 20, (int64_t)levels_messages(v) << 17); }
 /* What a replica keeps of earlier micro-batches' sums while it computes one, in gradients of floats.  Local, without MPI. */
 int      buckets_waiting(const BucketConf *c, int replica);
+/* Exact sums of so many replicas take in what is smaller; the other reductions anything.  Local, without MPI. */
+float    buckets_limit(const BucketConf *c, int replicas);
 /* Can MPI's ints count the pieces of so many ranks?  Else buckets_open ends the program.  Local, without MPI. */
 bool     buckets_count(const Zero *z, const BucketConf *c);
 /* Memory that buckets_open takes, in bytes; bytes that z's rank sends in a step, 0 if it is alone.  Local, without MPI: asvr plan

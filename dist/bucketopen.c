@@ -1,5 +1,6 @@
 /* bucketopen.c -- what buckets need, measured and allocated (bucket.h) */
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,7 +115,7 @@ static bool counts(Buckets *b, const Zero *z, const BucketConf *c)
     *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .levels = z->levels.n, .stages = 2 * z->levels.n, .arena.name = "buckets" };
     if (c->bytes > INT_MAX)
         return false;
-    b->limit = FIXED_MOST / (float)((int64_t)z->ranks * c->leaves);
+    b->limit = buckets_limit(c, z->ranks);
     b->depth = canonical(b) ? canon_waiting((int64_t)z->rank * c->leaves, c->leaves) : 0;
     if (z->ranks == 1)
         return true;
@@ -145,6 +146,11 @@ int buckets_waiting(const BucketConf *c, int replica)
     const int fixed = sizeof(int64_t) / sizeof(float);
     return c->reduction == REDUCE_CANONICAL ? canon_waiting((int64_t)replica * c->leaves, c->leaves) :
            c->reduction == REDUCE_EXACT && c->leaves > 1 ? fixed : 0;
+}
+
+float buckets_limit(const BucketConf *c, int replicas)
+{
+    return c->reduction == REDUCE_EXACT ? FIXED_MOST / (float)((int64_t)replicas * c->leaves) : INFINITY;
 }
 
 int buckets_ring(const Zero *z, const BucketConf *c, BucketLevel level[LEVELS])
