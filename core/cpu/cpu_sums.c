@@ -1,5 +1,6 @@
 /* cpu_sums.c -- sums over flat ranges: squares by blocks, of several buffers along a tree, and in fixed point */
 #include "core/cpu/cpu.h"
+#include "core/cpu/simd.h"
 
 #include <string.h>
 
@@ -42,27 +43,9 @@ void cpu_sum_tree(float *out, float *const *x, const Addition *add, int addition
     }
 }
 
-/* ---- fixed point: no branches, and all in 64 bits, so that loops become vectors ---- */
+/* ---- fixed point: additions modulo 2^64 and choices by masks ---- */
 
-static inline uint64_t bits(double x)
-{
-    uint64_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-/* The double x, |x| < 2^62, as a whole number: to the nearest, ties to even.  Vectors of AVX2 have no such instruction; adding a number
-   with the right last place leaves 51 bits in a double's low end, so it goes in two parts: multiples of 2^26, which is exact, and the rest. */
-static inline uint64_t nearest_whole(double x)
-{
-    const double coarse = 0x1.8p78, fine = 0x1.8p52, upper = (x + coarse) - coarse;
-    const uint64_t high = bits(upper * 0x1p-26 + fine) - bits(fine), low = bits((x - upper) + fine) - bits(fine);
-    return (high << 26) + low;
-}
-
-/* What is lost has a mask of ones. */
-static inline int64_t choose(uint64_t lost, uint64_t sum) { return (int64_t)((sum & ~lost) | ((uint64_t)FIXED_LOST & lost)); }
-static inline uint64_t is_lost(int64_t sum) { return -(uint64_t)(sum == FIXED_LOST); }
+static inline int64_t plus(int64_t a, uint64_t b) { return (int64_t)((uint64_t)a + b); }
 
 void cpu_fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit)
 {
@@ -71,19 +54,24 @@ void cpu_fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, 
     if (!sum) {
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
         for (int64_t i = 0; i < n; i++)
-            out[i] = choose(-(uint64_t)!(fabs((double)x[i]) < most), nearest_whole((double)x[i] * unit));
+            out[i] = fabs((double)x[i]) < most ? (int64_t)simd_whole((double)x[i] * unit) : FIXED_LOST;
         return;
     }
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
-    for (int64_t i = 0; i < n; i++)
-        out[i] = choose(is_lost(sum[i]) | -(uint64_t)!(fabs((double)x[i]) < most), (uint64_t)sum[i] + nearest_whole((double)x[i] * unit));
+    for (int64_t i = 0; i < n; i++) {
+        const bool kept = (sum[i] != FIXED_LOST) & (fabs((double)x[i]) < most);
+        const int64_t s = plus(sum[i], simd_whole((double)x[i] * unit));
+        out[i] = kept ? s : FIXED_LOST;
+    }
 }
 
 void cpu_fixed_join(int64_t *out, const int64_t *a, const int64_t *b, int64_t n)
 {
 #pragma omp parallel for simd if (parallel : n >= PARALLEL)
-    for (int64_t i = 0; i < n; i++)
-        out[i] = choose(is_lost(a[i]) | is_lost(b[i]), (uint64_t)a[i] + (uint64_t)b[i]);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t s = plus(a[i], (uint64_t)b[i]);
+        out[i] = (a[i] != FIXED_LOST) & (b[i] != FIXED_LOST) ? s : FIXED_LOST;
+    }
 }
 
 void cpu_fixed_round(float *out, const int64_t *sum, int64_t n)
