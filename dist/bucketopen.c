@@ -43,7 +43,7 @@ static void layout_slot(const Buckets *b, Arena *a, Slot *s)
     s->packed = b->levels > 1 && !half ? take_elements(b, a, 0, b->tier[0].parts * b->elements) : NULL;
     for (int i = 0; i < b->levels; i++)
         s->box[i] = half ? TAKE(a, float, b->tier[i].slots * b->tier[i].piece) : take_elements(b, a, i, b->tier[i].slots * b->tier[i].piece);
-    s->fixed = exact(b) && !buckets_fixed(b, 0) ? TAKE(a, int64_t, b->tier[0].piece) : NULL;
+    s->fixed = exact(b) && !buckets_fixed(b, 0) && b->levels > 1 ? TAKE(a, int64_t, b->tier[0].piece) : b->total;
     s->half    = half ? TAKE(a, uint16_t, b->elements) : NULL;
     s->half_in = half ? TAKE(a, uint16_t, b->elements) : NULL;
 }
@@ -64,6 +64,7 @@ static void layout(Buckets *b)
     b->round = TAKE(a, Round, b->n);
     for (int i = 0; i < b->levels; i++)
         layout_tier(a, &b->tier[i]);
+    b->total = exact(b) && !buckets_fixed(b, 0) && b->levels == 1 ? TAKE(a, int64_t, b->tier[0].piece) : NULL;
     b->slot = TAKE(a, Slot, b->ring);
     Slot measured;
     for (int k = 0; k < b->ring; k++)

@@ -27,7 +27,7 @@ typedef struct {
     int     *to, *to_at, *from, *from_at;   /* (parts, members) of the collectives of its stage */
     void    *packed;                    /* (parts, elements) with several levels: what goes to the first; floats that come back */
     void    *box[LEVELS];               /* (slots, piece) what came at a level, by part; then its sums, each in its first slot */
-    int64_t *fixed;                     /* (piece) the sum of a level to which floats came, in fixed point */
+    int64_t *fixed;                     /* (piece) the sum, in fixed point, of a level to which floats came */
     uint16_t *half, *half_in;           /* (elements), (slots, piece) bf16 on the wire */
     float  **x;                         /* (slots) this rank's run of every part of every member */
     CommOp  *op;                        /* (most) */
@@ -58,6 +58,7 @@ struct Buckets {
     int      merges, below;             /* of the present one: with waiting [below, below + merges) */
     bool     first, last;
     int64_t *fixed;                     /* (table->grads) exact: the sum of all so far; NULL where a replica has one micro-batch */
+    int64_t *total;                     /* (piece) of one level: becomes float at once, so that one does for all slots */
     float    limit;                     /* of an addend: so many of them are in range */
     int      ring;
     Slot    *slot;                      /* (ring) */
