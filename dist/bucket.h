@@ -51,7 +51,7 @@
  * Everything is allocated by buckets_open.
  *
  * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2; docs/PARALLEL.md
- * Tests   tests/dist/test_bucket.c (by hand on 6, 8 and 12 ranks, too: all their levels), tests/launch/replicas.sh
+ * Tests   tests/dist/test_bucket.c, test_exact_sum.c (by hand on 6, 8 and 12 ranks, too: all their levels), tests/launch/replicas.sh, exact.sh
  */
 #pragma once
 #include "dist/zero.h"
