@@ -127,18 +127,3 @@ static inline void simd_turn(float *sine, float *cosine, double turns)
     *sine = simd_from_bits(((a & ~odd) | (b & odd)) ^ ((quadrant & 2u) << 30));
     *cosine = simd_from_bits(((b & ~odd) | (a & odd)) ^ (((quadrant + 1) & 2u) << 30));
 }
-
-static inline uint64_t simd_bits64(double x)
-{
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-/* The double x, |x| < 2^62, as a whole number: to the nearest, ties to even; of any other x some number.  AVX2 has no such instruction, and
-   gcc does not take AVX-512's: as in simd_exp, which takes 51 bits, in two parts: multiples of 2^26, and what is left. */
-static inline uint64_t simd_whole(double x)
-{
-    const double coarse = 0x1.8p78, fine = 0x1.8p52, upper = x + coarse, lower = (x - (upper - coarse)) + fine;
-    return (simd_bits64(upper) << 26) + simd_bits64(lower) - ((simd_bits64(coarse) << 26) + simd_bits64(fine));
-}

@@ -91,7 +91,7 @@ static void lost_stays_lost(void **state)
                 float y[N];
                 for (int i = 0; i < N; i++)
                     y[i] = nextafterf(i % 2 ? LIMIT : -LIMIT, 0);
-                for (size_t j = 0; j < sizeof at / sizeof *at && (k + times) % ADDENDS < times; j++)
+                for (size_t j = 0; j < sizeof at / sizeof *at && (5 * k + times) % ADDENDS < times; j++)
                     y[at[j]] = bad[kind];
                 o->fixed_add(sum[k % 2], k > 1 ? sum[k % 2] : NULL, y, N, LIMIT);
             }
