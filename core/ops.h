@@ -42,10 +42,8 @@ typedef struct {
     void (*swiglu_fwd)(float *out, const float *gate, const float *up, int64_t n);         /* silu(gate) * up */
     void (*swiglu_bwd)(float *dgate, float *dup, float *act, const float *dout, const float *gate, const float *up, int64_t n);
     void (*add_fwd)(float *out, const float *a, const float *b, int64_t n);                /* out may be a or b */
-    void (*scale)(float *x, int64_t n, float factor);                                      /* in place */
-    void (*blend)(float *y, const float *x, int64_t n, float a, float b);                  /* y <- a x + b y */
-    void (*fill)(float *x, int64_t n, float value);                                        void (*zero)(float *x, int64_t n);
-    void (*copy)(float *out, const float *x, int64_t n);
+    void (*scale)(float *x, int64_t n, float factor), (*blend)(float *y, const float *x, int64_t n, float a, float b);   /* in place; y <- a x + b y */
+    void (*fill)(float *x, int64_t n, float value), (*zero)(float *x, int64_t n), (*copy)(float *out, const float *x, int64_t n);
     void (*add_rows_fwd)(float *x, const float *w /*(T,C)*/, const int32_t *pos, int64_t N, int C);          /* x[n] += w[pos[n]]; in place */
     void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);                /* dw[pos[n]] += dout[n] */
     /* ---- rows ----  embed: out[n] = table[id[n]]; ids outside [0, rows) give a zero row (another tp rank holds them). */
@@ -111,18 +109,20 @@ typedef struct {
     /* ---- parameters ----  x (rows,cols): element (r,c) is element first + r stride + c of the whole tensor (param.h) */
     void (*draw)(float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, int kind, double size, uint64_t seed, uint64_t stream);
     void (*hash)(uint64_t *sum, const float *x, int64_t rows, int64_t cols, int64_t first, int64_t stride, uint64_t stream);     /* bits_sum (bits.h) */
-    /* ---- optimizer ---- */
-    void (*sumsq)(double *out, const float *x, int64_t n);          /* a fixed summation order; inf/NaN pass through */
-    /* out[k] = sumsq of block k of x (n): `block` elements each, but the first, which has `first` (1 .. block), and the last */
-    void (*sumsq_blocks)(double *out, const float *x, int64_t n, int block, int first, bool split);     /* split: block <= 256; out (.,3), parts whose exact sum (exact.h) is of any blocks the same */
+    /* ---- optimizer ----  sumsq: a fixed summation order; inf/NaN pass through.  sumsq_blocks: out[k] = sumsq of block k of x (n): `block` elements each,
+       but the first, which has `first` (1 .. block), and the last; split: block <= 256, out (.,3): parts whose exact sum (exact.h) is of any blocks the same */
+    void (*sumsq)(double *out, const float *x, int64_t n), (*sumsq_blocks)(double *out, const float *x, int64_t n, int block, int first, bool split);
     /* x[to] += x[from] (n), one addition after the other; out = x[0], may be one of them; what x holds is used up */
     void (*sum_tree)(float *out, float *const *x, const Addition *add, int additions, int64_t n);
-    void (*to_bf16)(uint16_t *out, const float *x, int64_t n);      void (*from_bf16)(float *out, const uint16_t *x, int64_t n);     /* on the wire: to the nearest, ties to even; exact */
+    /* Fixed-point sums, whole numbers of 2^-FIXED_BITS: no order of additions enters.  FIXED_LOST plus anything is FIXED_LOST, and becomes NaN.
+       add: out = sum + x, each x to the nearest, ties to even, and lost unless |x| < limit <= FIXED_MOST;  sum NULL: 0, out may be sum */
+    void (*fixed_add)(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit);
+    void (*fixed_join)(int64_t *out, const int64_t *a, const int64_t *b, int64_t n), (*fixed_round)(float *out, const int64_t *sum, int64_t n);    /* out = a + b, may be one of them; to the nearest float, once */
+    void (*to_bf16)(uint16_t *out, const float *x, int64_t n), (*from_bf16)(float *out, const uint16_t *x, int64_t n);     /* 16 bits on the wire: to the nearest, ties to even; exact */
     /* AdamW, decoupled decay, step counts from 1; g is multiplied by gscale first */
     void (*adamw)(float *w, float *m, float *v, const float *g, int64_t n, float lr, float beta1, float beta2, float eps, float decay, int64_t step, float gscale);
 } Ops;
-extern Ops op;
-extern const Ops OPS_REF /* complete */;
+extern Ops op; extern const Ops OPS_REF /* complete */;
 const Ops *vectors_ops(void);           /* core/cpu for the widest vectors that this processor has (core/vectors.h); some members are NULL */
 #define OPS_CPU (*vectors_ops())
 /* Fills `op`: reference, overlaid with `fast` (may be NULL).  threads: ours; OpenBLAS gets one in each.  ops_threads: those alone. */

@@ -350,6 +350,12 @@ static void sum_tree(UNUSED float *out, UNUSED float *const *x, UNUSED const Add
 {
     pass((additions + 2) * n);
 }
+static void fixed_add(UNUSED int64_t *out, const int64_t *sum, UNUSED const float *x, int64_t n, UNUSED float limit)
+{
+    pass((sum ? 5 : 3) * n);
+}
+static void fixed_join(UNUSED int64_t *out, UNUSED const int64_t *a, UNUSED const int64_t *b, int64_t n) { pass(6 * n); }
+static void fixed_round(UNUSED float *out, UNUSED const int64_t *sum, int64_t n) { pass(3 * n); }
 static void to_bf16(UNUSED uint16_t *out, UNUSED const float *x, int64_t n) { prof_bytes += 6.0 * (double)n; }
 static void from_bf16(UNUSED float *out, UNUSED const uint16_t *x, int64_t n) { prof_bytes += 6.0 * (double)n; }
 static void adamw(UNUSED float *w, UNUSED float *m, UNUSED float *v, UNUSED const float *g, int64_t n, UNUSED float lr, UNUSED float beta1,

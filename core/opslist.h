@@ -19,4 +19,5 @@
     X(code_stats) X(code_count) X(code_update) X(code_restart) X(take_codes) X(given_codes)                            \
     X(entropy) X(pick)                                                                                                 \
     X(draw) X(hash)                                                                                                    \
-    X(sumsq) X(sumsq_blocks) X(sum_tree) X(to_bf16) X(from_bf16) X(adamw)
+    X(sumsq) X(sumsq_blocks) X(sum_tree) X(fixed_add) X(fixed_join) X(fixed_round)                                   \
+    X(to_bf16) X(from_bf16) X(adamw)

@@ -307,6 +307,9 @@ static void sum_tree(float *out, float *const *x, const Addition *add, int addit
     WATCH(sum_tree, (out, x, add, additions, n));
 }
 
+static void fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit) { WATCH(fixed_add, (out, sum, x, n, limit)); }
+static void fixed_join(int64_t *out, const int64_t *a, const int64_t *b, int64_t n) { WATCH(fixed_join, (out, a, b, n)); }
+static void fixed_round(float *out, const int64_t *sum, int64_t n) { WATCH(fixed_round, (out, sum, n)); }
 static void to_bf16(uint16_t *out, const float *x, int64_t n) { WATCH(to_bf16, (out, x, n)); }
 static void from_bf16(float *out, const uint16_t *x, int64_t n) { WATCH(from_bf16, (out, x, n)); }
 

@@ -16,7 +16,6 @@ static bool is_collected(const Buckets *b, int k) { return !section_of(b, k)->ow
 static bool is_half(const Buckets *b) { return b->c.wire == WIRE_BF16; }
 /* Of one level, pieces go from where they lie and land where they belong. */
 static bool is_packed(const Buckets *b) { return b->levels > 1 || is_half(b); }
-static int elem(const Buckets *b) { return is_half(b) ? sizeof(uint16_t) : sizeof(float); }
 /* Elements of this rank's run at a level. */
 static int64_t mine_of(const Slot *s, const Tier *t) { return pieces_run(&s->pieces, &t->l, t->l.member); }
 
@@ -25,19 +24,34 @@ static void pack(const Buckets *b, Slot *s, int q)
 {
     const Pieces *p = &s->pieces;
     const float *x = part(b, q) + section_of(b, s->bucket)->at;
+    const int64_t *fixed = buckets_fixed(b, 0) ? b->fixed + section_of(b, s->bucket)->at : NULL;
     for (int k = 0; k < b->ranks; k++)
         if (is_half(b))
             op.to_bf16(s->half + p->packed[k], x + p->at[k], p->count[k]);
+        else if (buckets_fixed(b, 0))
+            op.fixed_add((int64_t *)s->packed + p->packed[k], fixed + p->at[k], x + p->at[k], p->count[k], b->limit);
         else
-            op.copy(s->packed + q * b->elements + p->packed[k], x + p->at[k], p->count[k]);
+            op.copy((float *)s->packed + q * b->elements + p->packed[k], x + p->at[k], p->count[k]);
 }
 
-/* Part q, as it goes to a level: what the one before has summed up; of the first what is packed, or the gradients. */
-static float *source(const Buckets *b, const Slot *s, int level, int q)
+/* Run i of what came at a level. */
+static void *box(const Buckets *b, const Slot *s, int level, int64_t i)
 {
+    const int64_t at = i * mine_of(s, &b->tier[level]);
+    return buckets_fixed(b, level) ? (void *)((int64_t *)s->box[level] + at) : (void *)((float *)s->box[level] + at);
+}
+
+/* The sum of what came at a level, before it is float. */
+static int64_t *fixed_sum(const Buckets *b, const Slot *s, int level) { return buckets_fixed(b, level) ? box(b, s, level, 0) : s->fixed; }
+
+/* Element `at` of part q, as it goes to a level: of what the one before has summed up; of the first what is packed, or the gradients. */
+static void *source(const Buckets *b, const Slot *s, int level, int q, int64_t at)
+{
+    if (buckets_fixed(b, level))
+        return (level > 0 ? fixed_sum(b, s, level - 1) : is_packed(b) ? (int64_t *)s->packed : b->fixed + section_of(b, s->bucket)->at) + at;
     if (level > 0)
-        return s->box[level - 1] + b->tier[level - 1].first[q] * mine_of(s, &b->tier[level - 1]);
-    return is_packed(b) ? s->packed + q * b->elements : part(b, q) + section_of(b, s->bucket)->at;
+        return (float *)box(b, s, level - 1, b->tier[level - 1].first[q]) + at;
+    return (is_packed(b) ? (float *)s->packed + q * b->elements : part(b, q) + section_of(b, s->bucket)->at) + at;
 }
 
 /* Where the run of a level's member j is in that. */
@@ -61,10 +75,10 @@ static void exchange_part(const Buckets *b, Slot *s, int level, int q)
         total += run;
     }
     if (is_half(b) && level > 0)
-        op.to_bf16(s->half, source(b, s, level, q), total);
-    const void *out = is_half(b) ? (void *)s->half : q < t->parts ? source(b, s, level, q) : NULL;
+        op.to_bf16(s->half, source(b, s, level, q, 0), total);
+    const void *out = is_half(b) ? (void *)s->half : q < t->parts ? source(b, s, level, q, 0) : NULL;
     comm_exchange_start(t->exchange, out, (CommPieces){ s->to + at, s->to_at + at }, is_half(b) ? (void *)s->half_in : s->box[level],
-                        (CommPieces){ s->from + at, s->from_at + at }, elem(b), total, &s->op[q]);
+                        (CommPieces){ s->from + at, s->from_at + at }, buckets_elem(b, level), total, &s->op[q]);
 }
 
 static void exchange_start(const Buckets *b, Slot *s, int level)
@@ -76,22 +90,40 @@ static void exchange_start(const Buckets *b, Slot *s, int level)
         exchange_part(b, s, level, q);
 }
 
-/* Adds up the runs that came, and this rank's own, in the tree's order: for the next level, or into this rank's place of the
-   gradients.  With bf16 its own is rounded as the others are. */
-static void add_runs(const Buckets *b, Slot *s, int level)
+/* Adds up the runs that came, and this rank's own: for the next level, or into this rank's place of the gradients.  Exact: in any order. */
+static void add_fixed(const Buckets *b, Slot *s, int level)
+{
+    const Tier *t = &b->tier[level];
+    const int64_t n = mine_of(s, t);
+    int64_t *sum = fixed_sum(b, s, level);
+    const void *before = NULL;
+    for (int i = 0; i < t->slots; i++) {
+        const void *x = i == t->l.member ? source(b, s, level, 0, run_at(b, s, &t->l, i)) : box(b, s, level, i);
+        if (!buckets_fixed(b, level))
+            op.fixed_add(sum, before, x, n, b->limit);
+        else if (before)
+            op.fixed_join(sum, before, x, n);
+        before = before || !buckets_fixed(b, level) ? sum : x;
+    }
+    if (level == b->levels - 1)
+        op.fixed_round(grads_of(b, s) + s->pieces.at[b->place], sum, n);
+}
+
+/* In the tree's order.  With bf16 this rank's own is rounded as the others are. */
+static void add_floats(const Buckets *b, Slot *s, int level)
 {
     const Tier *t = &b->tier[level];
     const int64_t n = mine_of(s, t), own = t->first_slot[t->l.member], at = run_at(b, s, &t->l, t->l.member);
     for (int i = 0; i < t->slots; i++) {
-        s->x[i] = s->box[level] + i * n;
+        s->x[i] = box(b, s, level, i);
         if (is_half(b))
             op.from_bf16(s->x[i], i == own ? s->half + at : s->half_in + i * n, n);
         else if (i >= own && i < own + t->parts)
-            s->x[i] = source(b, s, level, (int)(i - own)) + at;
+            s->x[i] = source(b, s, level, (int)(i - own), at);
     }
     for (int k = 0; k < t->sums; k++) {
         const int first = t->first[k], nodes = t->first[k + 1] - first;
-        float *sum = level < b->levels - 1 ? s->box[level] + first * n : grads_of(b, s) + s->pieces.at[b->place];
+        float *sum = level < b->levels - 1 ? box(b, s, level, first) : grads_of(b, s) + s->pieces.at[b->place];
         op.sum_tree(sum, s->x + first, t->add + first - k, nodes - 1, n);
     }
 }
@@ -105,14 +137,14 @@ static void collect_start(const Buckets *b, Slot *s, int level)
     if (level == b->levels - 1 && is_half(b))
         op.to_bf16(s->half + p->packed[b->place], own, p->count[b->place]);
     else if (level == b->levels - 1 && is_packed(b))
-        op.copy(s->packed + p->packed[b->place], own, p->count[b->place]);
+        op.copy((float *)s->packed + p->packed[b->place], own, p->count[b->place]);
     for (int j = 0; j < t->l.size; j++) {
         s->to[j] = pieces_run(p, &t->l, j);
         s->to_at[j] = is_packed(b) ? pieces_at(p, &t->l, j) : p->at[j];
     }
     s->ops = 1;
     comm_collect_start(t->collect, is_half(b) ? (void *)s->half : is_packed(b) ? s->packed : grads_of(b, s), (CommPieces){ s->to, s->to_at },
-                       elem(b), &s->op[0]);
+                       is_half(b) ? sizeof(uint16_t) : sizeof(float), &s->op[0]);
 }
 
 /* What all ranks have of the sum now lies where it belongs: with bf16 its own piece, too, so that all have the same bits. */
@@ -139,7 +171,7 @@ static void enter(Buckets *b, int stage, int k)
         s->bucket = k;
         pieces_of(&s->pieces, b->z, b->round[k]);
     } else if (stage <= b->levels) {
-        add_runs(b, s, stage - 1);
+        (b->c.reduction == REDUCE_EXACT ? add_fixed : add_floats)(b, s, stage - 1);
     }
     if (stage < b->levels)
         exchange_start(b, s, stage);
@@ -194,11 +226,27 @@ static void poll(Buckets *b)
 
 /* ---- the door ---- */
 
+/* Exact: what is packed for the levels joins the sum on the way (pack). */
+static void settle_fixed(Buckets *b, int64_t from, int64_t n)
+{
+    float *g = b->grads + from;
+    int64_t *sum = b->fixed + from;
+    if (b->c.leaves == 1 || (b->last && b->n > 0 && is_packed(b)))
+        return;
+    op.fixed_add(sum, b->first ? NULL : sum, g, n, b->limit);
+    if (!b->last)
+        op.zero(g, n);
+    else if (b->ranks == 1)
+        op.fixed_round(g, sum, n);
+}
+
 /* Gradients [from, from + n) of this micro-batch are final: they join those of earlier ones. */
 static void settle(Buckets *b, int64_t from, int64_t n)
 {
     float *g = b->grads + from;
     FAULT_NUMBERS("backward", g, n);
+    if (b->c.reduction == REDUCE_EXACT)
+        settle_fixed(b, from, n);
     if (b->c.reduction != REDUCE_CANONICAL)
         return;
     for (int k = b->below + b->merges - 1; k >= b->below; k--)
@@ -248,6 +296,7 @@ void buckets_begin(Buckets *b, int leaf)
     } else {
         close_leaf(b);
     }
+    b->first = leaf == 0;
     b->last = leaf == b->c.leaves - 1;
     b->merges = canon_push(&b->stack, (CanonNode){ 0, (int64_t)b->rank * b->c.leaves + leaf });
     b->below = b->stack.n - 1;

@@ -24,6 +24,11 @@
  * Of one level, pieces lie in the flat gradient where they belong, there and back; of several they are packed once by places, so that
  * each member's run is one message, and unpacked at the end.
  *
+ * Exact: a gradient becomes whole numbers of 2^-FIXED_BITS (op.fixed_add), whose sums are the same bits in any order, and the total becomes
+ * float once.  So one sum in 64 bits takes in one micro-batch after the other, in place of sums that wait for each other, and goes on as it
+ * is; a replica with a single micro-batch sends its floats, and who gets them makes whole numbers of them.  Each addend must be below
+ * FIXED_MOST / all micro-batches of a step, so that any total is in range; where one is not, or is inf or NaN, the sum is NaN.
+ *
  * Fast: micro-batches add up where they lie, and the tree's leaves are the members of each level; bf16 on the wire rounds to 16 bits what
  * is sent, at each level and on the way back, and all is added in fp32.
  *
@@ -46,12 +51,13 @@
  * Everything is allocated by buckets_open.
  *
  * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2; docs/PARALLEL.md
- * Tests   tests/dist/test_bucket.c (by hand on 6, 8 and 12 ranks, too: all their levels), tests/launch/replicas.sh
+ * Tests   tests/dist/test_bucket.c, test_exact_sum.c (by hand on 6, 8 and 12 ranks, too: all their levels), tests/launch/replicas.sh, exact.sh
  */
 #pragma once
 #include "dist/zero.h"
 
-enum { REDUCE_CANONICAL, REDUCE_FAST };
+enum { REDUCE_CANONICAL, REDUCE_EXACT, REDUCE_FAST };
+extern const char *const REDUCE_NAME[];
 enum { WIRE_FP32, WIRE_BF16 };
 
 typedef struct {
@@ -79,13 +85,17 @@ void     buckets_wait(Buckets *b);
 /* Bytes of a bucket (and of what else goes at once) among replicas in such levels: a few MB stay in cache, and messages of 128 KiB are
    large enough for a network: what each costs is little beside its bytes. */
 static inline int64_t bucket_size(const Levels *v) { return max64(2 << 20, (int64_t)levels_messages(v) << 17); }
+/* What a replica keeps of earlier micro-batches' sums while it computes one, in gradients of floats.  Local, without MPI. */
+int      buckets_waiting(const BucketConf *c, int replica);
+/* Exact sums of so many replicas take in what is smaller; the other reductions anything.  Local, without MPI. */
+float    buckets_limit(const BucketConf *c, int replicas);
 /* Can MPI's ints count the pieces of so many ranks?  Else buckets_open ends the program.  Local, without MPI. */
 bool     buckets_count(const Zero *z, const BucketConf *c);
 /* Memory that buckets_open takes, in bytes; bytes that z's rank sends in a step, 0 if it is alone.  Local, without MPI: asvr plan
    asks, too. */
 size_t   buckets_memory(const Zero *z, const BucketConf *c);
 int64_t  buckets_bytes(const Zero *z, const BucketConf *c);
-/* A level of the exchange: what a rank brings to it (nodes of the tree), and all of its group. */
-typedef struct { Level l; int parts, slots; } BucketLevel;
+/* A level of the exchange: what a rank brings to it (nodes of the tree), and all of its group; bytes of an element on the way there. */
+typedef struct { Level l; int parts, slots, elem; } BucketLevel;
 /* Buckets under way at most; level <- those of z.  Local, without MPI. */
 int      buckets_ring(const Zero *z, const BucketConf *c, BucketLevel level[LEVELS]);

@@ -1,13 +1,18 @@
 /* bucketopen.c -- what buckets need, measured and allocated (bucket.h) */
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dist/bucketslot.h"
 
+const char *const REDUCE_NAME[] = { [REDUCE_CANONICAL] = "canonical", [REDUCE_EXACT] = "exact", [REDUCE_FAST] = "fast" };
+
 static bool canonical(const Buckets *b) { return b->c.reduction == REDUCE_CANONICAL; }
 
-/* What member j brings to a level: nodes of the tree; with the fast reduction one sum, a leaf. */
+static bool exact(const Buckets *b) { return b->c.reduction == REDUCE_EXACT; }
+
+/* What member j brings to a level: nodes of the tree; with the other reductions one sum, a leaf. */
 static CanonStack nodes_of(const Buckets *b, const Level *l, int j)
 {
     const int64_t leaves = (int64_t)l->stride * b->c.leaves;
@@ -20,6 +25,12 @@ static void layout_tier(Arena *a, Tier *t)
     t->first = TAKE(a, int, t->sums + 1);    t->add = TAKE(a, Addition, t->slots);
 }
 
+/* As they are on the way to a level. */
+static void *take_elements(const Buckets *b, Arena *a, int level, int64_t n)
+{
+    return buckets_fixed(b, level) ? (void *)TAKE(a, int64_t, n) : (void *)TAKE(a, float, n);
+}
+
 static void layout_slot(const Buckets *b, Arena *a, Slot *s)
 {
     const bool half = b->c.wire == WIRE_BF16;
@@ -29,9 +40,10 @@ static void layout_slot(const Buckets *b, Arena *a, Slot *s)
     s->from = TAKE(a, int, all);   s->from_at = TAKE(a, int, all);
     s->op   = TAKE(a, CommOp, b->most);
     s->x    = TAKE(a, float *, b->slots);
-    s->packed = b->levels > 1 && !half ? TAKE(a, float, b->tier[0].parts * b->elements) : NULL;
+    s->packed = b->levels > 1 && !half ? take_elements(b, a, 0, b->tier[0].parts * b->elements) : NULL;
     for (int i = 0; i < b->levels; i++)
-        s->box[i] = TAKE(a, float, b->tier[i].slots * b->tier[i].piece);
+        s->box[i] = half ? TAKE(a, float, b->tier[i].slots * b->tier[i].piece) : take_elements(b, a, i, b->tier[i].slots * b->tier[i].piece);
+    s->fixed = exact(b) && !buckets_fixed(b, 0) && b->levels > 1 ? TAKE(a, int64_t, b->tier[0].piece) : b->total;
     s->half    = half ? TAKE(a, uint16_t, b->elements) : NULL;
     s->half_in = half ? TAKE(a, uint16_t, b->elements) : NULL;
 }
@@ -46,11 +58,13 @@ static void layout(Buckets *b)
         if (b->waiting)
             b->waiting[k] = x;
     }
+    b->fixed = exact(b) && b->c.leaves > 1 ? TAKE(a, int64_t, b->z->table->grads) : NULL;
     if (b->ranks == 1)
         return;
     b->round = TAKE(a, Round, b->n);
     for (int i = 0; i < b->levels; i++)
         layout_tier(a, &b->tier[i]);
+    b->total = exact(b) && !buckets_fixed(b, 0) && b->levels == 1 ? TAKE(a, int64_t, b->tier[0].piece) : NULL;
     b->slot = TAKE(a, Slot, b->ring);
     Slot measured;
     for (int k = 0; k < b->ring; k++)
@@ -102,6 +116,7 @@ static bool counts(Buckets *b, const Zero *z, const BucketConf *c)
     *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .levels = z->levels.n, .stages = 2 * z->levels.n, .arena.name = "buckets" };
     if (c->bytes > INT_MAX)
         return false;
+    b->limit = buckets_limit(c, z->ranks);
     b->depth = canonical(b) ? canon_waiting((int64_t)z->rank * c->leaves, c->leaves) : 0;
     if (z->ranks == 1)
         return true;
@@ -127,12 +142,24 @@ bool buckets_count(const Zero *z, const BucketConf *c)
     return counts(&b, z, c);
 }
 
+int buckets_waiting(const BucketConf *c, int replica)
+{
+    const int fixed = sizeof(int64_t) / sizeof(float);
+    return c->reduction == REDUCE_CANONICAL ? canon_waiting((int64_t)replica * c->leaves, c->leaves) :
+           c->reduction == REDUCE_EXACT && c->leaves > 1 ? fixed : 0;
+}
+
+float buckets_limit(const BucketConf *c, int replicas)
+{
+    return c->reduction == REDUCE_EXACT ? FIXED_MOST / (float)((int64_t)replicas * c->leaves) : INFINITY;
+}
+
 int buckets_ring(const Zero *z, const BucketConf *c, BucketLevel level[LEVELS])
 {
     Buckets b;
     measure(&b, z, c);
     for (int i = 0; i < b.levels; i++)
-        level[i] = (BucketLevel){ b.tier[i].l, b.tier[i].parts, b.tier[i].slots };
+        level[i] = (BucketLevel){ b.tier[i].l, b.tier[i].parts, b.tier[i].slots, buckets_elem(&b, i) };
     return b.ring;
 }
 
@@ -216,14 +243,16 @@ static int64_t shares(const Zero *z, const Section *s, int place, int n)
 int64_t buckets_bytes(const Zero *z, const BucketConf *c)
 {
     Buckets b;
-    int64_t sent = 0;                               /* elements */
+    const int back = c->wire == WIRE_BF16 ? 2 : 4;
+    int64_t sent = 0;
     measure(&b, z, c);
     for (int i = 0; i < b.levels; i++)
         for (int k = 0; k < z->sections; k++) {
             const Level *l = &b.tier[i].l;
             const Section *s = &z->section[k];
             const int64_t mine = shares(z, s, l->first + l->member * l->run, l->run);
-            sent += b.tier[i].parts * (shares(z, s, l->first, l->size * l->run) - mine) + (s->owned ? 0 : (l->size - 1) * mine);
+            sent += buckets_elem(&b, i) * b.tier[i].parts * (shares(z, s, l->first, l->size * l->run) - mine);
+            sent += s->owned ? 0 : back * (l->size - 1) * mine;
         }
-    return (c->wire == WIRE_BF16 ? 2 : 4) * sent;
+    return sent;
 }

@@ -25,8 +25,9 @@ typedef struct {
     int      bucket;
     Pieces   pieces;                    /* by places */
     int     *to, *to_at, *from, *from_at;   /* (parts, members) of the collectives of its stage */
-    float   *packed;                    /* (parts, elements) with several levels: what goes to the first; what comes back */
-    float   *box[LEVELS];               /* (slots, piece) what came at a level, by part; then its sums, each in its first slot */
+    void    *packed;                    /* (parts, elements) with several levels: what goes to the first; floats that come back */
+    void    *box[LEVELS];               /* (slots, piece) what came at a level, by part; then its sums, each in its first slot */
+    int64_t *fixed;                     /* (piece) the sum, in fixed point, of a level to which floats came */
     uint16_t *half, *half_in;           /* (elements), (slots, piece) bf16 on the wire */
     float  **x;                         /* (slots) this rank's run of every part of every member */
     CommOp  *op;                        /* (most) */
@@ -55,11 +56,26 @@ struct Buckets {
     int      depth;                     /* buffers */
     float  **waiting;                   /* (depth) each (table->grads) */
     int      merges, below;             /* of the present one: with waiting [below, below + merges) */
-    bool     last;
+    bool     first, last;
+    int64_t *fixed;                     /* (table->grads) exact: the sum of all so far; NULL where a replica has one micro-batch */
+    int64_t *total;                     /* (piece) of one level: becomes float at once, so that one does for all slots */
+    float    limit;                     /* of an addend: so many of them are in range */
     int      ring;
     Slot    *slot;                      /* (ring) */
     Arena    arena;
 };
+
+/* Exact sums of several micro-batches travel in fixed point, a single one as it is. */
+static inline bool buckets_fixed(const Buckets *b, int level)
+{
+    return b->c.reduction == REDUCE_EXACT && (level > 0 || b->c.leaves > 1);
+}
+
+/* Bytes of an element on the way there. */
+static inline int buckets_elem(const Buckets *b, int level)
+{
+    return b->c.wire == WIRE_BF16 ? sizeof(uint16_t) : buckets_fixed(b, level) ? sizeof(int64_t) : sizeof(float);
+}
 
 /* So many have come to every stage: none is under way. */
 static inline void buckets_at(Buckets *b, int n)

@@ -302,7 +302,7 @@ static int64_t total_of(MPI_Comm comm, const int *count)
     return n;
 }
 
-static MPI_Datatype type_of(int elem) { return elem == 2 ? MPI_UINT16_T : MPI_FLOAT; }
+static MPI_Datatype type_of(int elem) { return elem == 2 ? MPI_UINT16_T : elem == 8 ? MPI_INT64_T : MPI_FLOAT; }
 
 void comm_exchange_start(MPI_Comm comm, const void *send, CommPieces to, void *recv, CommPieces from, int elem, int64_t total,
                          CommOp *op)

@@ -75,7 +75,7 @@ void comm_wait(CommOp *op);
 void comm_agree_start(MPI_Comm comm, int *code, CommOp *op);
 /* Where in a buffer what each rank gives or gets lies, in elements. */
 typedef struct { const int *count, *at; } CommPieces;
-/* Everybody sends everybody a piece.  elem: 2 or 4 bytes.  total: elements of all pieces of all ranks, for the check. */
+/* Everybody sends everybody a piece.  elem: 2, 4 or 8 bytes.  total: elements of all pieces of all ranks, for the check. */
 void comm_exchange_start(MPI_Comm comm, const void *send, CommPieces to, void *recv, CommPieces from, int elem, int64_t total,
                          CommOp *op);
 /* Everybody gets everybody's piece of x; one's own is in its place already. */

@@ -98,8 +98,8 @@ static void step(Run *r, const Synthetic *s, Buckets *b, Times *t)
     }
 }
 
-/* Steps with the other reduction, with this one and with none in turn, since a machine's speed drifts: what the canonical order
-   costs, and (returned) the seconds that this one adds to a step. */
+/* Steps with the other reduction, with this one and with none in turn, since a machine's speed drifts: what equal bits on any grid
+   cost, and (returned) the seconds that this one adds to a step. */
 static double print_reduction(Run *r, const Synthetic *s)
 {
     enum { THIS, OTHER, NONE, WAYS };
@@ -128,11 +128,11 @@ static double print_reduction(Run *r, const Synthetic *s)
     for (int i = 0; i < WAYS; i++)
         slowest[i] = t[i].step.seconds;
     comm_max_f64(r->grid.world, slowest, WAYS);
-    const int canonical = conf.reduction == REDUCE_CANONICAL ? OTHER : THIS;
+    const int is = r->c->parallel.reduction, grids = is == REDUCE_FAST ? OTHER : THIS;
     if (r->grid.rank == 0)
-        printf("reduction  a step with the canonical one takes %.3f of one with the fast one, with this one %.3f of one with none "
-               "(%d steps each, in turn)\n", slowest[canonical] / slowest[canonical == THIS ? OTHER : THIS],
-               slowest[THIS] / slowest[NONE], turns);
+        printf("reduction  a step with the %s one takes %.3f of one with the fast one, with this one %.3f of one with none "
+               "(%d steps each, in turn)\n", REDUCE_NAME[is == REDUCE_FAST ? conf.reduction : is],
+               slowest[grids] / slowest[grids == THIS ? OTHER : THIS], slowest[THIS] / slowest[NONE], turns);
     return (slowest[THIS] - slowest[NONE]) / turns;
 }
 

@@ -58,7 +58,6 @@ static void say_tolerance(const Run *r, const CkptMeta *from)
 {
     static Config  was;
     static ErrList errs;
-    static const char *const NAME[] = { [REDUCE_CANONICAL] = "canonical", [REDUCE_FAST] = "fast" };
     char path[PATH_ROOM], why[128] = "";
     const Config *is = r->c;
     const bool known = path_set(path, &(Err){ 0 }, "%s/config.cfg", is->run.dir) && config_load(&was, path, NULL, 0, &errs);
@@ -68,7 +67,8 @@ static void say_tolerance(const Run *r, const CkptMeta *from)
     else if (from->tp != r->grid.tp_size && blocks == 0)
         snprintf(why, sizeof why, "parallel.tp: %d -> %d", from->tp, r->grid.tp_size);
     else if (known && was.parallel.reduction != is->parallel.reduction)
-        snprintf(why, sizeof why, "parallel.reduction: %s -> %s", NAME[was.parallel.reduction], NAME[is->parallel.reduction]);
+        snprintf(why, sizeof why, "parallel.reduction: %s -> %s", REDUCE_NAME[was.parallel.reduction],
+                 REDUCE_NAME[is->parallel.reduction]);
     else if (known && was.parallel.wire != is->parallel.wire)
         snprintf(why, sizeof why, "parallel.wire differs");
     else if (is->parallel.reduction == REDUCE_FAST && from->dp != r->grid.dp_size)

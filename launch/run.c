@@ -267,7 +267,7 @@ BucketConf run_buckets(const Config *c, const Levels *v)
 OptimSetup run_optim(const Config *c, const Levels *v)
 {
     return (OptimSetup){ .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .bytes = bucket_size(v), .levels = *v,
-                         .canonical = c->parallel.reduction == REDUCE_CANONICAL };
+                         .canonical = c->parallel.reduction != REDUCE_FAST };
 }
 
 /* Each thread has enough to do, and the operands of one thread are those of 512^3. */

@@ -40,7 +40,8 @@ bool spike_is(CkptNorms *n, double norm, double factor)
 /* What one replica finds in its second pass, and adds up over all replicas. */
 typedef struct { double norms, broken; } Found;
 
-/* Norm of the gradient of micro-batch i alone; NaN where it or the loss is not finite.  Equal on the ranks of a replica. */
+/* Norm of the gradient of micro-batch i alone; NaN where it or the loss is not finite, or an element may be beyond what sums take in.  Equal
+   on the ranks of a replica. */
 static double alone(Run *r, const StepState *s, int i)
 {
     Model *m = &r->model;
@@ -56,7 +57,8 @@ static double alone(Run *r, const StepState *s, int i)
             sum += one_of;
         }
     comm_sum_f64(r->grid.tp, &sum, 1);
-    return isfinite(model_loss(m, &one)) && isfinite(sum) ? sqrt(sum) : NAN;
+    const BucketConf conf = run_buckets(r->c, &r->grid.levels);
+    return isfinite(model_loss(m, &one)) && sqrt(sum) < buckets_limit(&conf, r->grid.dp_size) ? sqrt(sum) : NAN;
 }
 
 /* The worst of this replica's micro-batches: the first that is not finite, else the one of the largest norm. */
@@ -121,7 +123,8 @@ void spike_warn(Run *r, const StepState *s)
     if (finite)
         n += snprintf(text + n, sizeof text - (size_t)n, ", %.0f times the median", s->norm / median(&r->norms));
     if (again && isnan(norm))
-        snprintf(text + n, sizeof text - (size_t)n, "; not finite: that %s; %.0f of the step's micro-batches are such", who, f.broken);
+        snprintf(text + n, sizeof text - (size_t)n, "; not finite%s: that %s; %.0f of the step's micro-batches are such",
+                 r->c->parallel.reduction == REDUCE_EXACT ? ", or beyond the range of exact sums" : "", who, f.broken);
     else if (again)
         snprintf(text + n, sizeof text - (size_t)n, "; the largest part, %g, is that %s", norm, who);
     else

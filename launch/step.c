@@ -97,7 +97,7 @@ static void say_start(Run *r)
     const bool by_ranks = r->c->parallel.blocks && !r->tp.leaves && r->grid.tp_size > 1;
     if (r->grid.tp_size > 1 || r->grid.dp_size > 1)
         log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
-                 r->grid.tp_size == 1 ? "" : "s", r->c->parallel.reduction == REDUCE_CANONICAL ? "canonical" : "fast",
+                 r->grid.tp_size == 1 ? "" : "s", REDUCE_NAME[r->c->parallel.reduction],
                  r->c->parallel.zero ? "; moments shared among replicas" : "",
                  by_ranks ? "; sums of what tp splits go by ranks: the bits are those of this tp alone" : "");
     if (r->c->train.compute == COMPUTE_BF16)

@@ -99,6 +99,10 @@ void cpu_code_stats(float *count, float *sum, const float *x, const int32_t *cod
 void cpu_sumsq_blocks(double *out, const float *x, int64_t n, int block, int first, bool split);
 void cpu_sum_tree(float *out, float *const *x, const Addition *add, int additions, int64_t n);
 
+void cpu_fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit);
+void cpu_fixed_join(int64_t *out, const int64_t *a, const int64_t *b, int64_t n);
+void cpu_fixed_round(float *out, const int64_t *sum, int64_t n);
+
 /* cpu_noise.c */
 void cpu_noise(float *out, const uint64_t *stream, const int64_t *key, int64_t N, int C, uint64_t seed);
 void cpu_noise_mix(float *out, const float *x, const float *noise, const int32_t *row, const double *kept, int64_t N, int C);

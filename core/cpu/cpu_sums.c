@@ -1,4 +1,4 @@
-/* cpu_sums.c -- sums over flat ranges: squares by blocks, and of several buffers along a tree */
+/* cpu_sums.c -- sums over flat ranges: squares by blocks, of several buffers along a tree, and in fixed point */
 #include "core/cpu/cpu.h"
 #include "core/cpu/simd.h"
 
@@ -71,4 +71,59 @@ void cpu_sum_tree(float *out, float *const *x, const Addition *add, int addition
         if (out != x[0])
             memcpy(out + at, x[0] + at, (size_t)size * sizeof *out);
     }
+}
+
+/* ---- fixed point: additions modulo 2^64 and choices by masks ---- */
+
+static inline uint64_t bits(double x)
+{
+    uint64_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+/* The double x, |x| < 2^62, as a whole number: to the nearest, ties to even; of any other x some number.  AVX2 has no such instruction, and
+   gcc does not take AVX-512's: a number is added after which the last place is a double's last, which has room for 51 bits; so in two
+   parts, multiples of 2^26 and what is left. */
+static inline uint64_t whole(double x)
+{
+    const double coarse = 0x1.8p78, fine = 0x1.8p52, upper = x + coarse, lower = (x - (upper - coarse)) + fine;
+    return (bits(upper) << 26) + bits(lower) - ((bits(coarse) << 26) + bits(fine));
+}
+
+static inline int64_t plus(int64_t a, uint64_t b) { return (int64_t)((uint64_t)a + b); }
+
+void cpu_fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit)
+{
+    const double unit = 0x1p50, most = (double)limit;
+    _Static_assert(FIXED_BITS == 50, "unit");
+    if (!sum) {
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+        for (int64_t i = 0; i < n; i++)
+            out[i] = fabs((double)x[i]) < most ? (int64_t)whole((double)x[i] * unit) : FIXED_LOST;
+        return;
+    }
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+    for (int64_t i = 0; i < n; i++) {
+        const bool kept = (sum[i] != FIXED_LOST) & (fabs((double)x[i]) < most);
+        const int64_t s = plus(sum[i], whole((double)x[i] * unit));
+        out[i] = kept ? s : FIXED_LOST;
+    }
+}
+
+void cpu_fixed_join(int64_t *out, const int64_t *a, const int64_t *b, int64_t n)
+{
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t s = plus(a[i], (uint64_t)b[i]);
+        out[i] = (a[i] != FIXED_LOST) & (b[i] != FIXED_LOST) ? s : FIXED_LOST;
+    }
+}
+
+void cpu_fixed_round(float *out, const int64_t *sum, int64_t n)
+{
+    const float unit = 0x1p-50f;
+#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+    for (int64_t i = 0; i < n; i++)
+        out[i] = sum[i] == FIXED_LOST ? NAN : (float)sum[i] * unit;
 }

@@ -46,6 +46,27 @@ void ref_sum_tree(float *out, float *const *x, const Addition *add, int addition
     memmove(out, x[0], (size_t)n * sizeof *out);
 }
 
+void ref_fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t had = sum ? sum[i] : 0;
+        const bool lost = had == FIXED_LOST || !(fabsf(x[i]) < limit);
+        out[i] = lost ? FIXED_LOST : had + llrint(ldexp(x[i], FIXED_BITS));
+    }
+}
+
+void ref_fixed_join(int64_t *out, const int64_t *a, const int64_t *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = a[i] == FIXED_LOST || b[i] == FIXED_LOST ? FIXED_LOST : a[i] + b[i];
+}
+
+void ref_fixed_round(float *out, const int64_t *sum, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = sum[i] == FIXED_LOST ? NAN : ldexpf((float)sum[i], -FIXED_BITS);
+}
+
 void ref_blend(float *y, const float *x, int64_t n, float a, float b)
 {
     for (int64_t i = 0; i < n; i++)

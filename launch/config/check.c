@@ -173,8 +173,11 @@ static void check_grid(const Config *c, const char *verb, int ranks, ErrList *er
               "parallel.tp = %d does not divide the %d rank%s of this job; %s would", c->parallel.tp, ranks, ranks == 1 ? "" : "s", would);
     if (c->parallel.blocks & (c->parallel.blocks - 1))
         wrong(errs, "a power of two, or 0", "parallel.blocks = %d are joined in pairs", c->parallel.blocks);
-    if (c->parallel.wire == WIRE_BF16 && c->parallel.reduction == REDUCE_CANONICAL)
+    if (c->parallel.wire == WIRE_BF16 && c->parallel.reduction != REDUCE_FAST)
         wrong(errs, "parallel.reduction = \"fast\"", "parallel.wire = \"bf16\" rounds in each exchange, which the canonical reduction cannot");
+    if (c->parallel.reduction == REDUCE_EXACT && c->train.stage == STAGE_TOKENIZER)
+        wrong(errs, "parallel.reduction = \"canonical\"",
+              "in stage tokenizer counts of codes travel as gradients: parallel.reduction = \"exact\" has no room for so large ones");
     if (c->parallel.wire == WIRE_BF16 && c->train.stage == STAGE_TOKENIZER)
         wrong(errs, "parallel.wire = \"fp32\"", "in stage tokenizer counts of codes travel as gradients: 16 bits cannot hold them");
 }

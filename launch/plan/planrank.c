@@ -1,6 +1,5 @@
 /* planrank.c -- one rank of a grid, measured, and its bytes by class (plan.h) */
 #include "core/arena.h"
-#include "dist/canon.h"
 #include "io/set/loader.h"
 #include "launch/plan/plan.h"
 #include "launch/run.h"
@@ -19,12 +18,10 @@ const char *const MEM_NAME[MEM_CLASSES] = {
     [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_COPY] = "checkpoint copy", [MEM_PROCESS] = "process",
 };
 
-/* Sums of micro-batches that wait for their sibling in the tree. */
+/* Sums of earlier micro-batches. */
 static double waiting(const PlanRank *r, int replica)
 {
-    const int64_t first = (int64_t)replica * r->buckets.leaves;
-    const int n = r->buckets.reduction == REDUCE_CANONICAL ? canon_waiting(first, r->buckets.leaves) : 0;
-    return 4.0 * n * (double)r->model.table.grads;
+    return 4.0 * buckets_waiting(&r->buckets, replica) * (double)r->model.table.grads;
 }
 
 bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int near, int tp)

@@ -80,15 +80,17 @@ static void prepare(Replay *x, const PlanRank *r, const Lying *where, bool back)
     rounds(x);
 }
 
+/* Additions and copies of elements that are so wide on the wire: 16 bits are added as floats. */
+static double pass_of(const BucketLevel *v) { return v->elem > 4 ? 2 * v->elem : 8; }
 static void moves(Replay *x, double bytes) { x->k.t += bytes / x->where->memory; }
 static double run_of(const Replay *x, const BucketLevel *v, int k) { return x->b[k].elements * v->l.run / x->r->replicas; }
 
 /* All of a level's group give each other a run of so many parts, and take what comes of others' parts. */
-static void exchange(Replay *x, const BucketLevel *v, int k, int parts, int others)
+static void exchange(Replay *x, const BucketLevel *v, int k, int parts, int others, int elem)
 {
     const int node = (int)max64(1, x->where->ranks_node / x->r->tp.size);           /* replicas of one */
     const int near = (int)max64(1, min64(v->l.size, node / v->l.stride));
-    Cost c = cluster_exchange(x->where->machine, x->where->ranks_node, v->l.size, near, x->elem * run_of(x, v, k));
+    Cost c = cluster_exchange(x->where->machine, x->where->ranks_node, v->l.size, near, elem * run_of(x, v, k));
     c.post *= parts;
     c.wire *= parts;
     c.messages *= parts;
@@ -104,15 +106,15 @@ static void enter(Replay *x, int stage, int k)
     const bool packed = x->levels > 1;
     x->op[k % x->ring] = (Op){ .ends = x->k.t };
     if (!x->back && stage == 0 && packed)
-        moves(x, 8 * b->elements * x->level[0].parts);
+        moves(x, pass_of(x->level) * b->elements * x->level[0].parts);
     if (!x->back && stage > 0 && stage <= x->levels)
-        moves(x, 8 * run_of(x, &x->level[stage - 1], k) * x->level[stage - 1].slots);
+        moves(x, pass_of(&x->level[stage - 1]) * run_of(x, &x->level[stage - 1], k) * x->level[stage - 1].slots);
     if (!x->back && stage < x->levels) {
         const BucketLevel *v = &x->level[stage];
-        exchange(x, v, k, v->parts, v->slots - v->parts);
+        exchange(x, v, k, v->parts, v->slots - v->parts, v->elem);
     } else if (stage < x->stages && b->collects) {
         const BucketLevel *v = &x->level[x->stages - 1 - stage];
-        exchange(x, v, k, 1, v->l.size - 1);
+        exchange(x, v, k, 1, v->l.size - 1, x->elem);
     } else if (b->collects && packed) {
         moves(x, 8 * b->elements);
     }

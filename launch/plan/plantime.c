@@ -18,11 +18,13 @@
 /* What this rank updates of tensor i, in elements. */
 static double updated(const PlanRank *r, int i) { return (double)optim_held(&r->optim, i); }
 
-/* Zeroed once; each micro-batch but the last is put aside, cleared, and added to a later one. */
+/* Zeroed once; each micro-batch but the last is put aside, cleared, and added to a later one; or each is added to one sum of 8 bytes, which
+   only the first need not read, and cleared but for the last. */
 double plan_bytes_sums(const PlanRank *r)
 {
-    const int more = r->buckets.reduction == REDUCE_CANONICAL ? r->buckets.leaves - 1 : 0;
-    return (double)r->model.table.grads * (4 + more * (8 + 4 + 12));
+    const int more = r->buckets.leaves - 1;
+    const double canonical = more * (8 + 4 + 12), exact = more ? 12 + more * (20 + 4) : 0;
+    return (double)r->model.table.grads * (4 + (r->buckets.reduction == REDUCE_CANONICAL ? canonical : r->buckets.reduction == REDUCE_EXACT ? exact : 0));
 }
 
 /* The norm reads; AdamW reads w, m, v, g and writes w, m, v; Muon's blends read and write about ten times. */

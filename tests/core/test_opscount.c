@@ -102,6 +102,9 @@ static void bytes(void **state)
     assert_true(BYTES(o->attention_fwd(t, t, t, t, t, 2, start, start, 4, 2, 6, CAUSAL)) == 4 * (2 * 8 * 24 + 2 * 8 * 12 + 8 * 4));
     assert_true(BYTES(o->xent_sum(t, t, t, t, start, 5, 7, 0, 0)) == 4 * (5 * 7 + 5 + 5 + 5 + 5));
     assert_true(BYTES(o->adamw(t, t, t, t, 10, 0, 0, 0, 0, 0, 1, 1)) == 280);
+    assert_true(BYTES(o->fixed_add((int64_t *)t, NULL, t, 10, 1)) == 120);
+    assert_true(BYTES(o->fixed_add((int64_t *)t, (int64_t *)t, t, 10, 1)) == 200);
+    assert_true(BYTES(o->fixed_join((int64_t *)t, (int64_t *)t, (int64_t *)t, 10)) == 240);
     assert_true(BYTES(o->to_bf16((uint16_t *)t, t, 10)) == 60);
 }
 

@@ -190,10 +190,13 @@ static void state(void)
 static void optimizer(void)
 {
     sum += op_sumsq(&op, x[0], N * C);
-    op.sumsq_blocks((double *)(void *)y[0], x[0], N * C, 256, 77, false), op.sumsq_blocks((double *)(void *)y[5], x[0], N * C, 256, 77, true);
-    op.copy(y[4], x[1], N * C);
-    op.copy(y[5], x[2], N * C);
+    op.sumsq_blocks((double *)(void *)y[0], x[0], N * C, 256, 77, false);
+    op.sumsq_blocks((double *)(void *)(y[0] + N * C / 2), x[0], N * C, 256, 77, true);
+    op.copy(y[4], x[1], N * C), op.copy(y[5], x[2], N * C);
     op.sum_tree(y[4], (float *[]){ y[5], y[4] }, (Addition[]){ { 1, 0 }, { 0, 1 } }, 2, N * C);
+    int64_t *const fixed = (int64_t *)(void *)(y[4] + N * C);
+    op.fixed_add(fixed, NULL, x[1], N * C / 2, 1), op.fixed_add(fixed, fixed, x[2], N * C / 2, 1);
+    op.fixed_join(fixed, fixed, fixed, N * C / 2), op.fixed_round(y[0] + N * C, fixed, N * C / 2);
     op.adamw(y[1], y[2], y[3], x[1], N * C, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 3, 0.5f);
 }
 
@@ -216,7 +219,7 @@ static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
     { noise,       { MEMBER(noise), MEMBER(noise_mix) } },
     { pictures,    { MEMBER(patches), MEMBER(area_mean) } },
     { state,       { MEMBER(draw), MEMBER(hash) } },
-    { optimizer,   { MEMBER(sumsq), MEMBER(sumsq_blocks), MEMBER(sum_tree), MEMBER(adamw) } },
+    { optimizer,   { MEMBER(sumsq), MEMBER(sumsq_blocks), MEMBER(sum_tree), MEMBER(fixed_add), MEMBER(fixed_join), MEMBER(fixed_round), MEMBER(adamw) } },
 };
 static const int THREADS[] = { 1, 2, 3, 5, 8 };
 enum { NCASES = sizeof CASES / sizeof *CASES, NTHREADS = sizeof THREADS / sizeof *THREADS };

@@ -56,6 +56,11 @@ static void passes(void)
     op.adamw(out[0], out[1], out[2], x[3], M * K, 1e-3f, .9f, .95f, 1e-8f, .1f, 3, 1);
     op.swiglu_fwd(out[3], x[0], x[1], M * K);
     op.to_bf16((uint16_t *)(void *)out[4], x[2], M * K);
+    static int64_t sum[M * K];
+    op.fixed_add(sum, NULL, x[0], M * K, 1.01f);
+    op.fixed_add(sum, sum, x[1], M * K, 1.01f);
+    op.fixed_join(sum, sum, sum, M * K);
+    op.fixed_round(out[4] + M * K, sum, M * K);
 }
 
 /* Sums of some hundred terms of order 1 in float: 2e-5 is ten times what they differ by. */

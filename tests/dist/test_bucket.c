@@ -1,25 +1,9 @@
-/* Buckets against the definitions: the canonical tree, a plain sum, 16 bits on the wire; with and without ZeRO; in every way to divide
-   the replicas into levels; with ranks that mark in different orders and skip what they like.  More than four ranks: levels alone. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+/* Buckets against the definitions: the canonical tree, an exact sum that is rounded once, a plain sum, 16 bits on the wire; with and
+   without ZeRO; in every way to divide the replicas into levels; with ranks that mark in different orders and skip what they like.  More
+   than four ranks: levels alone. */
+#include "tests/dist/bucket_case.h"
 
-#include <cmocka.h>
-
-#include "core/ops.h"
-#include "core/rng.h"
-#include "dist/bucket.h"
-#include "dist/comm.h"
-#include "tests/dist/factors.h"
-
-enum { TENSORS = 40, MOST_LEAVES = 6, MOST = 1 << 14 /* starts that the seam can note */ };
-
-static int rank, size;
-static Grid grid;
-static Params table;
-static float *grads, *want[2];
+enum { MOST_LEAVES = 6, MOST = 1 << 14 /* starts that the seam can note */ };
 
 /* ---- the seam: what MPI is asked to do ---- */
 
@@ -40,52 +24,6 @@ int MPI_Test(MPI_Request *r, int *flag, MPI_Status *status)
     return PMPI_Test(r, flag, status);
 }
 
-/* ---- a table of odd sizes, every fifth part frozen; as one tp rank of two it has columns to cut ---- */
-
-static void open_table(int tp)
-{
-    char trainable[256] = "";
-    Tp one = TP_ALONE;
-    one.size = tp;
-    Binder b = binder_declare(&table, &one);
-    for (int i = 0; i < TENSORS; i++)
-        param(&b, (2 + i * i % 91) / 2 * 2, i % 3 ? 2 + i % 3 * 40 : 1, i % 4 == 2 ? 0 : i % 4 == 3 && i % 3 ? 1 : -1,
-              i % 7 == 6 ? STATE : 0, "part%d.%d.w", i % 5, i);
-    for (int i = 0; i < 4; i++)
-        snprintf(trainable + strlen(trainable), 32, "part%d ", i);
-    assert_true(params_seal(&table, trainable));
-    grads = calloc((size_t)table.grads, sizeof *grads);
-    for (int i = 0; i < 2; i++)
-        want[i] = calloc((size_t)table.grads, sizeof *want[i]);
-    assert_true(grads && want[0] && want[1]);
-}
-
-static void close_table(void)
-{
-    params_free(&table);
-    free(grads);
-    free(want[0]);
-    free(want[1]);
-}
-
-/* ---- gradients of a micro-batch m of the global batch ---- */
-
-enum { WHOLE, SMALL, FRACTION };                /* whole numbers: any order of additions gives the same bits */
-
-static float value(int kind, int m, int64_t i)
-{
-    const double u = rng_uniform(5, (uint64_t)m, (uint64_t)i);
-    return kind == WHOLE ? (float)((int)(u * 2000) - 1000) : kind == SMALL ? (float)((int)(u * 9) - 4) : (float)(2 * u - 1);
-}
-
-/* Does micro-batch m never produce tensor i? */
-static bool skipped(int i, int m, int share) { return rng_below(100, 6, (uint64_t)m, (uint64_t)i) < share; }
-
-static float produced(int kind, int m, int t, int64_t e, int share)
-{
-    return skipped(t, m, share) ? 0 : value(kind, m, table.p[t].grad + e);
-}
-
 /* The definition of canon.h, for element e of tensor t. */
 static float node(int level, int64_t index, int64_t all, int kind, int t, int64_t e, int share)
 {
@@ -104,43 +42,6 @@ static void tree(float *sum, int kind, int all, int share)
     for (int t = 0; t < TENSORS; t++)
         for (int64_t e = 0; table.p[t].grad >= 0 && e < table.p[t].count; e++)
             sum[table.p[t].grad + e] = node(level, 0, all, kind, t, e, share);
-}
-
-/* One step: in each micro-batch this rank's own random order; junk lies in a gradient until it is marked. */
-static void step(Buckets *b, int leaves, int kind, int share, uint64_t seed)
-{
-    OnGrad door = buckets_door(b);
-    for (int leaf = 0; leaf < leaves; leaf++) {
-        const int m = grid.dp_rank * leaves + leaf;
-        int order[TENSORS];
-        for (int i = 0; i < TENSORS; i++) {
-            int j = (int)rng_below(i + 1, seed + (uint64_t)leaf, (uint64_t)rank, (uint64_t)i);
-            order[i] = order[j];
-            order[j] = i;
-        }
-        buckets_begin(b, leaf);
-        for (int i = 0; i < TENSORS; i++) {
-            const Param *p = &table.p[order[i]];
-            if (skipped(order[i], m, share))
-                continue;
-            for (int64_t e = 0; p->grad >= 0 && e < p->count; e++)
-                grads[p->grad + e] += value(kind, m, p->grad + e);      /* ops accumulate */
-            door.final(door.ctx, order[i], order[i] + 1);
-            door.final(door.ctx, 0, 0);
-        }
-    }
-    buckets_wait(b);
-}
-
-/* Is what this rank is to have what it should be?  Bit by bit. */
-static void check(const Zero *z, const float *sum)
-{
-    for (int k = 0; k < z->sections; k++)
-        for (int i = z->section[k].first; i < z->section[k].last; i++) {
-            const Param *p = &table.p[i];
-            const Range r = z->section[k].owned ? zero_part(z, i, z->rank) : (Range){ p->grad, p->count };
-            assert_memory_equal(grads + r.at, sum + r.at, (size_t)r.n * sizeof *grads);
-        }
 }
 
 /* Two steps, none and two fifths of the tensors skipped, among replicas in such levels; `want` holds what comes out. */
@@ -171,7 +72,7 @@ static void every_way(int reduction, int wire, int kind)
         for (int leaves = 1; leaves <= (size > 4 ? 3 : MOST_LEAVES); leaves += leaves > 2 ? 3 : 1) {
             open_table(tp);
             for (int i = 0; i < 2; i++)
-                tree(want[i], kind, leaves * size, SHARE[i]);
+                (reduction == REDUCE_EXACT ? exact : tree)(want[i], kind, leaves * size, SHARE[i]);
             for (int zero1 = 0; zero1 < 2; zero1++)
                 for (int k = 0; k < 3; k++)
                     for (int i = 0; i < n; i++)
@@ -185,6 +86,12 @@ static void canonical_is_the_tree(void **state)
 {
     (void)state;
     every_way(REDUCE_CANONICAL, WIRE_FP32, FRACTION);
+}
+
+static void exact_is_the_sum_rounded_once(void **state)
+{
+    (void)state;
+    every_way(REDUCE_EXACT, WIRE_FP32, MIXED);
 }
 
 static void fast_is_the_sum(void **state)
@@ -343,6 +250,7 @@ int main(int argc, char **argv)
     grid_open(&grid, MPI_COMM_WORLD, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(canonical_is_the_tree),
+        cmocka_unit_test(exact_is_the_sum_rounded_once),
         cmocka_unit_test(fast_is_the_sum),
         cmocka_unit_test(sixteen_bits_carry_small_numbers),
         cmocka_unit_test(sixteen_bits_round_alike),

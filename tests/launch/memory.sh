@@ -31,6 +31,8 @@ peak "tp = 2" 2 2 "${wide[@]}"
 peak "dp = 2, zero = 1" 2 1 "${wide[@]}" --set parallel.zero=1
 largest "dp = 2, 3 micro-batches each" 2 1 "${wide[@]}" --set train.global_batch=12
 peak "dp = 2, fast" 2 1 "${wide[@]}" --set parallel.reduction=fast
+peak "64 micro-batches, exact" 1 1 "${wide[@]}" --set train.micro_batch=1 --set train.global_batch=64 --set parallel.reduction=exact
+peak "dp = 2, 8 micro-batches, exact" 2 1 "${wide[@]}" --set train.micro_batch=1 --set train.global_batch=16 --set parallel.reduction=exact
 peak "dp = 2, tp = 2, zero = 1" 4 2 "${wide[@]}" --set parallel.zero=1
 peak "Muon, tp = 2, fast" 2 2 "${wide[@]}" --set train.optimizer=muon --set parallel.reduction=fast
 peak "denoising" 1 1 "${wide[@]}" --set train.supervision=denoising --set model.head.width=256

@@ -157,6 +157,8 @@ messages 2 2 --set train.supervision=none --set model.vision.input=discrete
 messages 2 1
 messages 2 1 --set parallel.zero=1 --set parallel.reduction=fast
 messages 2 1 --set parallel.wire=bf16 --set parallel.reduction=fast --set train.optimizer=muon
+messages 2 1 --set parallel.reduction=exact --set train.optimizer=muon
+messages 2 1 --set parallel.reduction=exact --set parallel.zero=1 --set train.global_batch=4        # one micro-batch each: floats
 messages 4 2 --set parallel.zero=1
 
 # Each sum at its place: two in a block that runs and two more in one that learns, of four micro-batches; those in two phases as their halves.

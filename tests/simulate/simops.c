@@ -247,6 +247,9 @@ static void sumsq_blocks(UNUSED double *out, UNUSED const float *x, int64_t n, U
     owe_floats((double)n);
 }
 static void sum_tree(UNUSED float *out, UNUSED float *const *x, UNUSED const Addition *add, int additions, int64_t n) { owe_floats(2.0 * additions * (double)n); }
+static void fixed_add(UNUSED int64_t *out, const int64_t *sum, UNUSED const float *x, int64_t n, UNUSED float limit) { owe_floats((sum ? 5.0 : 3.0) * (double)n); }
+static void fixed_join(UNUSED int64_t *out, UNUSED const int64_t *a, UNUSED const int64_t *b, int64_t n) { owe_floats(6.0 * (double)n); }
+static void fixed_round(UNUSED float *out, UNUSED const int64_t *sum, int64_t n) { owe_floats(3.0 * (double)n); }
 static void to_bf16(UNUSED uint16_t *out, UNUSED const float *x, int64_t n) { owe_floats(1.5 * (double)n); }
 static void from_bf16(UNUSED float *out, UNUSED const uint16_t *x, int64_t n) { owe_floats(1.5 * (double)n); }
 static void adamw(UNUSED float *w, UNUSED float *m, UNUSED float *v, UNUSED const float *g, int64_t n, UNUSED float lr, UNUSED float beta1,
@@ -270,5 +273,5 @@ Ops op = {
     .area_mean = area_mean, .xent_max = xent_max, .xent_sum = xent_sum, .xent_bwd = xent_bwd, .xent_loss = xent_loss,
     .nearest = nearest, .nearest_bid = nearest_bid, .nearest_won = nearest_won, .residual = residual, .local_ids = local_ids, .take_codes = take_codes,
     .given_codes = given_codes, .draw = draw, .sumsq = sumsq,
-    .sumsq_blocks = sumsq_blocks, .sum_tree = sum_tree, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
+    .sumsq_blocks = sumsq_blocks, .sum_tree = sum_tree, .fixed_add = fixed_add, .fixed_join = fixed_join, .fixed_round = fixed_round, .to_bf16 = to_bf16, .from_bf16 = from_bf16, .adamw = adamw,
 };
