@@ -181,17 +181,15 @@ static void state(void)
     uint64_t bits;
     op.draw(y[0], N, C, 5, C + 3, DRAW_NORMAL, 0.02, 1, 2);
     op.draw(y[1], N, C, 5, C, DRAW_UNIFORM, 3, 1, 2);
-    op.hash(&bits, x[0], N, C, 5, C + 3, 2);
-    memcpy(y[2], &bits, sizeof bits);
-    op.hash(&bits, x[0], N, C, 5, C, 2);
-    memcpy(y[3], &bits, sizeof bits);
+    for (int k = 0; k < 2; k++)
+        op.hash(&bits, x[0], N, C, 5, C + 3 * k, 2), memcpy(y[2 + k], &bits, sizeof bits);
 }
 
 static void optimizer(void)
 {
     sum += op_sumsq(&op, x[0], N * C);
-    op.sumsq_blocks((double *)(void *)y[0], x[0], N * C, 256, 77, false);
-    op.sumsq_blocks((double *)(void *)(y[0] + N * C / 2), x[0], N * C, 256, 77, true);
+    for (int split = 0; split < 2; split++)
+        op.sumsq_blocks((double *)(void *)(y[0] + split * (N * C / 2)), x[0], N * C, 256, 77, split);
     op.copy(y[4], x[1], N * C), op.copy(y[5], x[2], N * C);
     op.sum_tree(y[4], (float *[]){ y[5], y[4] }, (Addition[]){ { 1, 0 }, { 0, 1 } }, 2, N * C);
     int64_t *const fixed = (int64_t *)(void *)(y[4] + N * C);
