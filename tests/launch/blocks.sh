@@ -65,7 +65,10 @@ alike still moves
 says 78 0 train "$@" --set run.dir=no --set parallel.blocks=6
 blames 'parallel.blocks = 6 are joined in pairs'
 [ ! -e no ] || fail "a refused run left something behind"
-says 0 4 train "$@" --set run.dir=few --set parallel.blocks=2 --set parallel.tp=4 --set train.steps=2       # 2 blocks are none for 4 ranks
+begin 4 train "$@" --set run.dir=few --set parallel.blocks=2 --set parallel.tp=4          # 2 blocks are none for 4 ranks
+at_step 2 few
+kill -USR1 $job
+ended 75
 grep -q 'sums of what tp splits go by ranks' out || fail "it does not say that bits are those of tp = 4"
-says 0 0 train "$@" --set run.dir=few --set parallel.blocks=2 --set train.steps=3
+says 0 0 train "$@" --set run.dir=few --set parallel.blocks=2
 grep -q 'blocks of what tp splits: 0 -> 2: losses go on within a tolerance' out || { cat out; fail "it does not speak of a tolerance"; }
