@@ -96,14 +96,15 @@ static void add_fixed(const Buckets *b, Slot *s, int level)
     const Tier *t = &b->tier[level];
     const int64_t n = mine_of(s, t);
     int64_t *sum = fixed_sum(b, s, level);
-    const void *before = NULL;
+    const void *first = NULL;
     for (int i = 0; i < t->slots; i++) {
         const void *x = i == t->l.member ? source(b, s, level, 0, run_at(b, s, &t->l, i)) : box(b, s, level, i);
         if (!buckets_fixed(b, level))
-            op.fixed_add(sum, before, x, n, b->limit);
-        else if (before)
-            op.fixed_join(sum, before, x, n);
-        before = before || !buckets_fixed(b, level) ? sum : x;
+            op.fixed_add(sum, i > 0 ? sum : NULL, x, n, b->limit);
+        else if (i > 0)
+            op.fixed_join(sum, i > 1 ? sum : first, x, n);
+        else
+            first = x;
     }
     if (level == b->levels - 1)
         op.fixed_round(grads_of(b, s) + s->pieces.at[b->place], sum, n);
@@ -229,10 +230,10 @@ static void poll(Buckets *b)
 /* Exact: what is packed for the levels joins the sum on the way (pack). */
 static void settle_fixed(Buckets *b, int64_t from, int64_t n)
 {
-    float *g = b->grads + from;
-    int64_t *sum = b->fixed + from;
     if (b->c.leaves == 1 || (b->last && b->n > 0 && is_packed(b)))
         return;
+    float *g = b->grads + from;
+    int64_t *sum = b->fixed + from;
     op.fixed_add(sum, b->first ? NULL : sum, g, n, b->limit);
     if (!b->last)
         op.zero(g, n);

@@ -87,7 +87,7 @@ void     buckets_wait(Buckets *b);
 static inline int64_t bucket_size(const Levels *v) { return max64(2 << 20, (int64_t)levels_messages(v) << 17); }
 /* What a replica keeps of earlier micro-batches' sums while it computes one, in gradients of floats.  Local, without MPI. */
 int      buckets_waiting(const BucketConf *c, int replica);
-/* Exact sums of so many replicas take in what is smaller; the other reductions anything.  Local, without MPI. */
+/* Exact sums of so many replicas take in what is smaller; the other reductions anything, as does a sum of one.  Local, without MPI. */
 float    buckets_limit(const BucketConf *c, int replicas);
 /* Can MPI's ints count the pieces of so many ranks?  Else buckets_open ends the program.  Local, without MPI. */
 bool     buckets_count(const Zero *z, const BucketConf *c);

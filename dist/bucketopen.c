@@ -151,7 +151,8 @@ int buckets_waiting(const BucketConf *c, int replica)
 
 float buckets_limit(const BucketConf *c, int replicas)
 {
-    return c->reduction == REDUCE_EXACT ? FIXED_MOST / (float)((int64_t)replicas * c->leaves) : INFINITY;
+    const int64_t all = (int64_t)replicas * c->leaves;
+    return c->reduction == REDUCE_EXACT && all > 1 ? FIXED_MOST / (float)all : INFINITY;
 }
 
 int buckets_ring(const Zero *z, const BucketConf *c, BucketLevel level[LEVELS])

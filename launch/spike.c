@@ -40,9 +40,9 @@ bool spike_is(CkptNorms *n, double norm, double factor)
 /* What one replica finds in its second pass, and adds up over all replicas. */
 typedef struct { double norms, broken; } Found;
 
-/* Norm of the gradient of micro-batch i alone; NaN where it or the loss is not finite, or an element may be beyond what sums take in.  Equal
-   on the ranks of a replica. */
-static double alone(Run *r, const StepState *s, int i)
+/* Norm of the gradient of micro-batch i alone; NaN where it or the loss is not finite, or not below the limit.  Equal on the ranks of a
+   replica. */
+static double alone(Run *r, const StepState *s, int i, double limit)
 {
     Model *m = &r->model;
     const Params *t = &m->table;
@@ -57,17 +57,16 @@ static double alone(Run *r, const StepState *s, int i)
             sum += one_of;
         }
     comm_sum_f64(r->grid.tp, &sum, 1);
-    const BucketConf conf = run_buckets(r->c, &r->grid.levels);
-    return isfinite(model_loss(m, &one)) && sqrt(sum) < buckets_limit(&conf, r->grid.dp_size) ? sqrt(sum) : NAN;
+    return isfinite(model_loss(m, &one)) && sqrt(sum) < limit ? sqrt(sum) : NAN;
 }
 
 /* The worst of this replica's micro-batches: the first that is not finite, else the one of the largest norm. */
-static int worst(Run *r, const StepState *s, double *norm, Found *f)
+static int worst(Run *r, const StepState *s, double limit, double *norm, Found *f)
 {
     int at = 0;
     *norm = -1;
     for (int i = 0; i < s->data->n; i++) {
-        const double x = alone(r, s, i);
+        const double x = alone(r, s, i, limit);
         if (isfinite(x))
             f->norms += x;
         else
@@ -105,7 +104,9 @@ void spike_warn(Run *r, const StepState *s)
     char who[320] = "", text[768];
     double norm;
     Found f = { 0, 0 };
-    const int at = worst(r, s, &norm, &f);
+    /* Of a step that is not finite, what may have an element that its sums could not take in is broken, too. */
+    const BucketConf conf = run_buckets(r->c, &r->grid.levels);
+    const int at = worst(r, s, finite ? INFINITY : buckets_limit(&conf, r->grid.dp_size), &norm, &f);
     comm_sum_f64(r->grid.dp, (double *)&f, sizeof f / sizeof(double));
     /* A gradient is no longer than its parts together: if they are short, what the step saw was not of its samples. */
     const bool again = finite ? 1.01 * f.norms > s->norm : f.broken > 0;
