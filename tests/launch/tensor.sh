@@ -1,11 +1,11 @@
 # Tensor parallelism: one rank, a replica on 2 and on 4 ranks, and two replicas of 2 train alike, in every stage and with every
-# supervision; with 2 ranks a replica, replicas and ZeRO change no bit.
+# supervision, where sums go by ranks (with blocks they are equal: launch/blocks); with 2 ranks a replica, replicas and ZeRO change no bit.
 . "$(dirname "$0")/tools.inc"
 
 small+=(--set train.steps=50 --set train.micro_batch=4 --set model.vision.layers=3 --set model.codes.appearance_layer=-3
         --set model.text.width=32 --set model.text.layers=1 --set model.text.heads=4 --set model.text.ffn=64 --set model.text.max_len=24
         --set model.vision.width=32 --set model.vision.ffn=64 --set model.decoder.width=32 --set model.decoder.ffn=64
-        --set model.head.width=32)
+        --set model.head.width=32 --set parallel.blocks=0)
 
 # Inside a product tp changes the order of additions: 1e-5 over 50 steps is what is promised.
 near() {                                        # A B
