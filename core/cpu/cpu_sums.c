@@ -93,17 +93,20 @@ static inline uint64_t whole(double x)
 
 static inline int64_t plus(int64_t a, uint64_t b) { return (int64_t)((uint64_t)a + b); }
 
-void cpu_fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit)
+/* Pieces that threads share.  A loop of its own in each: clang believes that a store of 64 bits may change the bounds of a shared one. */
+enum { PIECE = 8192 };
+
+static void fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit)
 {
     const double unit = 0x1p50, most = (double)limit;
     _Static_assert(FIXED_BITS == 50, "unit");
     if (!sum) {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+#pragma omp simd
         for (int64_t i = 0; i < n; i++)
             out[i] = fabs((double)x[i]) < most ? (int64_t)whole((double)x[i] * unit) : FIXED_LOST;
         return;
     }
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         const bool kept = (sum[i] != FIXED_LOST) & (fabs((double)x[i]) < most);
         const int64_t s = plus(sum[i], whole((double)x[i] * unit));
@@ -111,13 +114,27 @@ void cpu_fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, 
     }
 }
 
-void cpu_fixed_join(int64_t *out, const int64_t *a, const int64_t *b, int64_t n)
+void cpu_fixed_add(int64_t *out, const int64_t *sum, const float *x, int64_t n, float limit)
 {
-#pragma omp parallel for simd if (parallel : n >= PARALLEL)
+#pragma omp parallel for if (n >= PARALLEL)
+    for (int64_t at = 0; at < n; at += PIECE)
+        fixed_add(out + at, sum ? sum + at : NULL, x + at, min64(PIECE, n - at), limit);
+}
+
+static void fixed_join(int64_t *out, const int64_t *a, const int64_t *b, int64_t n)
+{
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         const int64_t s = plus(a[i], (uint64_t)b[i]);
-        out[i] = (a[i] != FIXED_LOST) & (b[i] != FIXED_LOST) ? s : FIXED_LOST;
+        out[i] = ((a[i] != FIXED_LOST) & (b[i] != FIXED_LOST)) ? s : FIXED_LOST;
     }
+}
+
+void cpu_fixed_join(int64_t *out, const int64_t *a, const int64_t *b, int64_t n)
+{
+#pragma omp parallel for if (n >= PARALLEL)
+    for (int64_t at = 0; at < n; at += PIECE)
+        fixed_join(out + at, a + at, b + at, min64(PIECE, n - at));
 }
 
 void cpu_fixed_round(float *out, const int64_t *sum, int64_t n)
