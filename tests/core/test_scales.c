@@ -172,7 +172,7 @@ static LinearTower *open_linear(int n, int room)
 {
     LinearTower *l = calloc(1, sizeof *l);
     l->arena.name = "test";
-    l->w = (Vision){ .image = IMAGE, .patch = PATCH, .P = P, .wp = { l->wp, l->bp, 3 * PATCH * PATCH, WIDTH }, .pos = l->pos };
+    l->w = (Vision){ .image = IMAGE, .patch = PATCH, .P = P, .wp = { .w = l->wp, .b = l->bp, .I = 3 * PATCH * PATCH, .O = WIDTH }, .pos = l->pos };
     l->w.enc.d = (EncoderDims){ .C = WIDTH, .F = WIDTH, .H = 1, .eps = 1e-6f };
     made(l->wp, WIDTH * 3 * PATCH * PATCH, 2), made(l->bp, WIDTH, 3), made(l->pos, P * WIDTH, 4);
     pictures(l->pixels, (int64_t)PICTURES * n * IMAGE * n * IMAGE * 3);
