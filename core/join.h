@@ -9,8 +9,6 @@
 #pragma once
 #include "core/operands.h"
 
-enum { MAX_LEAVES = 64 };
-
 /* x[0] <- the sum of n numbers, which are used up. */
 static inline float join_f32(float *x, int n)
 {

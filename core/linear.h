@@ -19,8 +19,8 @@ typedef struct {
     int    split, leaves;                  /* 0: O is split, 1: I is; leaves of that here, a power of two; 0: products as they are fastest */
 } Linear;
 
-/* The most terms of a gradient of x, leaves of a sum. */
-enum { LINEAR_TERMS = 4, LINEAR_LEAVES = 256 };
+/* The most terms of a gradient of x, leaves of a sum over all ranks. */
+enum { LINEAR_TERMS = 4, MAX_LEAVES = 64 };
 
 /* A term of the gradient of what several weights multiply: dout w.  A leaf of the sum is one of each term; the first has the most, and one of a
    term with fewer lies in every second, fourth, ... of those.  Without leaves one term is added after the other.  TERMS: some, and how many. */

@@ -20,7 +20,7 @@ static float joined(float *leaf, int leaves)
 void ref_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
 {
     const int I = w->I, O = w->O, leaves = leaves_of(w, 1), deep = I / leaves;
-    float leaf[LINEAR_LEAVES];
+    float leaf[MAX_LEAVES];
     prof_gemm(N, O, I);
     for (int64_t n = 0; n < N; n++)
         for (int o = 0; o < O; o++) {
@@ -43,7 +43,7 @@ static double add_leaf(double s, const LinearTerm *t, int leaves, int l, int64_t
 void ref_linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add)
 {
     const int I = term->w->I, leaves = leaves_of(term->w, 0);
-    float leaf[LINEAR_LEAVES];
+    float leaf[MAX_LEAVES];
     for (int t = 0; t < terms; t++)
         prof_gemm(N, I, term[t].w->O);
     for (int64_t n = 0; n < N; n++)
