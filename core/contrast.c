@@ -82,7 +82,7 @@ void text_backward(TextTower *dw, TextTape *t, const float *dout, const TextTowe
     const int C = w->enc.d.C;
     op.linear_dw(&dw->proj, dout, t->norm, t->B);
     op.linear_dx(t->dpooled, TERMS({ dout, &w->proj }), t->B, false);
-    op.layernorm_bwd(t->norm, dw->ln_w, dw->ln_b, t->dpooled, t->pooled, t->mean, t->rstd, w->ln_w, t->B, C, false);
+    op.layernorm_bwd(t->norm, dw->ln_w, dw->ln_b, t->dpooled, t->pooled, t->mean, t->rstd, w->ln_w, t->B, C, 0, false);
     if (g)
         g->final(g->ctx, w->tail_first, w->tail_last);
     op.zero(t->dx, t->N * C);

@@ -148,12 +148,12 @@ void denoise_backward(float *dg, Denoiser *dw, DenoiseTape *t, const Denoiser *w
 {
     const int E = w->d.E, L = w->d.L, S = n * w->d.draws;
     const int64_t R = M * w->d.draws;
-    const float *x = L ? t->enc.layer[L - 1].out : t->enc.x;
+    const float *x = t->enc.out;
     float *dcond = t->cond;
     ASSERT(t->start[S] == R);
     op.linear_dw(&dw->out, t->hat, t->normed, R);
     op.linear_dx(t->dnormed, TERMS({ t->hat, &w->out }), R, false);
-    op.layernorm_bwd(t->dx, dw->norm, dw->norm_b, t->dnormed, x, t->norm_mean, t->norm_rstd, w->norm, R, E, false);
+    op.layernorm_bwd(t->dx, dw->norm, dw->norm_b, t->dnormed, x, t->norm_mean, t->norm_rstd, w->norm, R, E, 0, false);
     if (door)
         door->final(door->ctx, w->tail_first, w->last);
     encoder_backward(t->dx, &dw->enc, &t->enc, &w->enc, 0, L, &(Rows){ R, S, t->start, NULL }, tp, door);

@@ -122,7 +122,7 @@ void tokenizer_backward(Model *m, const Batch *b, const OnGrad *g)
     }
     op.add_fwd(m->feat, m->feat, m->codes[SEMANTIC].left, n);
     if (m->pooled) {
-        const float *x = L ? m->tower.enc.layer[L - 1].out : m->tower.enc.x;
+        const float *x = m->tower.enc.out;
         pool_backward(dx, &m->dw.pool, &m->pool, m->pool.out, &m->w.pool, x, w, b->I);
         vision_backward_part(dx, &m->dw.tower, &m->tower, w, late, L, b->I, m->tp, g);
         op.add_fwd(dx, dx, m->feat, n);                         /* straight through the quantizer */

@@ -1,5 +1,6 @@
 #include "core/encoder.h"
 
+#include "core/residual.h"
 #include "core/stripe.h"
 
 void encoder_params(Encoder *w, Binder *b, const char *part)
@@ -33,7 +34,7 @@ void encoder_params(Encoder *w, Binder *b, const char *part)
 static void lay_attention(EncoderLayerTape *s, Arena *a, const EncoderDims *d, int64_t N, const Tp *tp)
 {
     const int Cl = d->C / tp->size, Hl = d->H / tp->size;
-    s->mean1 = TAKE(a, float, N);       s->rstd1 = TAKE(a, float, N);
+    s->mean1 = TAKE(a, float, kept_rows(tp, N));  s->rstd1 = TAKE(a, float, kept_rows(tp, N));
     s->q     = TAKE(a, float, N * Cl);  s->k     = TAKE(a, float, N * Cl);
     s->v     = TAKE(a, float, N * Cl);  s->att   = TAKE(a, float, N * Cl);
     s->lse   = TAKE(a, float, N * Hl);
@@ -41,8 +42,9 @@ static void lay_attention(EncoderLayerTape *s, Arena *a, const EncoderDims *d, i
 
 static void lay_ffn(EncoderLayerTape *s, Arena *a, const EncoderDims *d, int64_t N, const Tp *tp)
 {
-    s->mid   = TAKE(a, float, N * d->C);
-    s->mean2 = TAKE(a, float, N);       s->rstd2 = TAKE(a, float, N);
+    const int64_t kept = kept_rows(tp, N);
+    s->mid   = TAKE(a, float, kept * d->C);
+    s->mean2 = TAKE(a, float, kept);    s->rstd2 = TAKE(a, float, kept);
     s->pre   = TAKE(a, float, N * (d->F / tp->size));
 }
 
@@ -50,7 +52,9 @@ void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t N, boo
 {
     const int C = d->C, Cl = C / tp->size, Fl = d->F / tp->size;
     t->recompute = recompute;
+    const int64_t kept = kept_rows(tp, N);
     t->x = TAKE(a, float, N * C);
+    t->in = tp->sequence ? TAKE(a, float, kept * C) : t->x;
     for (int l = 0; l < d->L; l++) {
         EncoderLayerTape *s = &t->layer[l];
         if (l > 0)
@@ -59,39 +63,45 @@ void encoder_tape(EncoderTape *t, Arena *a, const EncoderDims *d, int64_t N, boo
             lay_attention(s, a, d, N, tp);
         if (l == 0 || (keep && recompute != RECOMPUTE_BLOCK))
             lay_ffn(s, a, d, N, tp);
-        s->out = keep ? TAKE(a, float, N * C) : t->x;
+        s->out = keep ? TAKE(a, float, kept * C) : t->in;
     }
     t->norm = TAKE(a, float, N * C);
     t->act  = TAKE(a, float, N * Fl);
-    t->room = tp->size > 1 ? TAKE(a, float, N * C) : NULL;
+    t->room = tp->size > 1 ? TAKE(a, float, room_rows(tp, N) * C) : NULL;
     if (keep) {
         t->dq = TAKE(a, float, N * Cl);  t->dk   = TAKE(a, float, N * Cl);
         t->dv = TAKE(a, float, N * Cl);  t->datt = TAKE(a, float, N * Cl);
         t->dnorm = TAKE(a, float, N * C);
+        t->part  = tp->sequence ? TAKE(a, float, 4 * C) : NULL;
     }
 }
 
-/* Rows p of norm = LN(x), of x += add first where there is something to add: then x is a sum under way. */
-static void norm_of_sum(float *norm, float *mean, float *rstd, float *x, const float *add, const float *w, const float *bias, Stripe p,
-                        const EncoderDims *d, Tp *tp)
+static Residual stream(const EncoderTape *t, int64_t N, int C, Tp *tp) { return residual(tp, N, C, t->norm, t->room, t->part); }
+
+static Norm norm1(const EncoderLayerTape *s, const EncoderBlock *k, const EncoderDims *d)
 {
-    const int64_t at = p.at * d->C;
-    if (add) {
-        tp->sum_wait(tp);
-        op.add_layernorm_fwd(x + at, norm + at, mean + p.at, rstd + p.at, x + at, add + at, w, bias, p.n, d->C, d->eps);
-    } else {
-        op.layernorm_fwd(norm + at, mean + p.at, rstd + p.at, x + at, w, bias, p.n, d->C, d->eps);
-    }
+    return (Norm){ k->ln1_w, k->ln1_b, s->mean1, s->rstd1, d->eps };
 }
 
-/* x: what the block before left, its sum under way, without its residual `add`, which comes to it here. */
+static Norm norm2(const EncoderLayerTape *s, const EncoderBlock *k, const EncoderDims *d)
+{
+    return (Norm){ k->ln2_w, k->ln2_b, s->mean2, s->rstd2, d->eps };
+}
+
+/* x: what the block before left; where its sum is under way (residual_norm), its residual `add` comes to it here. */
 static void attend(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, float *x, const float *add, const EncoderDims *d,
                    const Rows *r, Tp *tp)
 {
-    const int D = d->C / d->H, Hl = d->H / tp->size, n = stripes(tp, r->N, d->C);
-    for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, r->N);
-        norm_of_sum(t->norm, s->mean1, s->rstd1, x, add, k->ln1_w, k->ln1_b, p, d, tp);
+    const Residual res = stream(t, r->N, d->C, tp);
+    const Norm norm = norm1(s, k, d);
+    const int D = d->C / d->H, Hl = d->H / tp->size, lag = share_lag(tp);
+    for (int i = 0; i < res.n + lag; i++) {
+        if (i < res.n)
+            residual_norm(&res, t->norm, &norm, x, add, i);
+        if (i < lag)
+            continue;
+        const Stripe p = stripe(i - lag, res.n, r->N);
+        share_gather_wait(tp);
         stripe_linear(s->q, t->norm, &k->wq, p);
         stripe_linear(s->k, t->norm, &k->wk, p);
         stripe_linear(s->v, t->norm, &k->wv, p);
@@ -99,42 +109,55 @@ static void attend(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, f
     op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL);
 }
 
-/* s->mid, its sum under way.  wo is split by input: partial sums, the bias in one of them. */
+/* t->norm, its sum under way.  wo is split by input: partial sums, the bias in one of them. */
 static void leave_attention(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, int64_t N, Tp *tp)
 {
     const Linear wo = linear_biased(&k->wo, tp->rank == 0);
     const int C = wo.O, n = stripes(tp, N, C);
     for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, N);
-        stripe_linear(s->mid, s->att, &wo, p);
-        stripe_sum_start(tp, s->mid, t->room, p, C);
+        stripe_linear(t->norm, s->att, &wo, stripe(i, n, N));
+        share_sum_start(tp, t->norm, t->room, i, n, N, C);
     }
 }
 
-/* Rows p of s->pre; s->mid gets its residual x. */
-static void enter_ffn(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, const float *x, Stripe p, const EncoderDims *d, Tp *tp)
+/* Rows p of t->norm: what the FFN adds, of which each rank has a part. */
+static void leave_ffn(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, const EncoderDims *d, Stripe p, Tp *tp)
 {
-    norm_of_sum(t->norm, s->mean2, s->rstd2, s->mid, x, k->ln2_w, k->ln2_b, p, d, tp);
-    stripe_linear(s->pre, t->norm, &k->w1, p);
+    const Linear w2 = linear_biased(&k->w2, tp->rank == 0);
+    const int Fl = k->w1.O;
+    tp->sum_start(tp, NULL, NULL, 0);                     /* the other stripe's goes on */
+    op.gelu_fwd(t->act + p.at * Fl, s->pre + p.at * Fl, p.n * Fl, d->gelu);
+    stripe_linear(t->norm, t->act, &w2, p);
 }
 
-/* x and add: attend's.  s->out lacks its own residual, s->mid, in turn. */
+/* s->mid, the residual x and leave_attention's sum, and s->pre; with `out` t->norm, its sum under way. */
+static void ffn(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, const float *x, int64_t N, const EncoderDims *d, bool out, Tp *tp)
+{
+    const Residual r = stream(t, N, d->C, tp);
+    const Norm norm = norm2(s, k, d);
+    const int lag = share_lag(tp);
+    for (int i = 0; i < r.n + lag; i++) {
+        if (i < r.n)
+            residual_norm(&r, t->norm, &norm, s->mid, x, i);
+        if (i < lag)
+            continue;
+        share_gather_wait(tp);
+        stripe_linear(s->pre, t->norm, &k->w1, stripe(i - lag, r.n, N));
+        if (!out)
+            continue;
+        leave_ffn(s, t, k, d, stripe(i - lag, r.n, N), tp);
+        share_sum_start(tp, t->norm, t->room, i - lag, r.n, N, d->C);
+    }
+}
+
+/* x and add: attend's.  What comes to s->mid in turn, its sum under way, the next block adds. */
 static void block_forward(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k, float *x, const float *add, const EncoderDims *d,
                           const Rows *r, Tp *tp)
 {
-    const Linear w2 = linear_biased(&k->w2, tp->rank == 0);
-    const int C = d->C, Fl = k->w1.O, n = stripes(tp, r->N, C);
     tp->need(tp, k->first, k->last);
     attend(s, t, k, x, add, d, r, tp);
     leave_attention(s, t, k, r->N, tp);
-    for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, r->N);
-        enter_ffn(s, t, k, x, p, d, tp);
-        tp->sum_start(tp, NULL, NULL, 0);                 /* the other stripe's goes on */
-        op.gelu_fwd(t->act + p.at * Fl, s->pre + p.at * Fl, p.n * Fl, d->gelu);
-        stripe_linear(s->out, t->act, &w2, p);
-        stripe_sum_start(tp, s->out, t->room, p, C);
-    }
+    ffn(s, t, k, x, r->N, d, true, tp);
 }
 
 /* What of a block is not on the tape, from its input x: the same calls as forward's on the same operands, so the same bits. */
@@ -146,68 +169,65 @@ static void recompute(EncoderLayerTape *s, EncoderTape *t, const EncoderBlock *k
     if (t->recompute == RECOMPUTE_ATTENTION)
         return;
     leave_attention(s, t, k, r->N, tp);
-    for (int i = 0, n = stripes(tp, r->N, d->C); i < n; i++)
-        enter_ffn(s, t, k, x, stripe(i, n, r->N), d, tp);
+    ffn(s, t, k, x, r->N, d, false, tp);
 }
 
 float *encoder_forward(EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp)
 {
-    float *x = from ? t->layer[from - 1].out : t->x;
+    const Residual res = stream(t, r->N, w->d.C, tp);
+    float *x = from ? t->layer[from - 1].out : t->in;
     const float *add = NULL;
+    residual_enter(&res, x, t->x);
     for (int l = from; l < to; l++) {
         block_forward(&t->layer[l], t, &w->block[l], x, add, &w->d, r, tp);
         x = t->layer[l].out;
         add = t->layer[l].mid;
     }
-    for (int i = 0; add && i < stripes(tp, r->N, w->d.C); i++)
-        tp->sum_wait(tp);
-    if (add)
-        op.add_fwd(x, x, add, r->N * w->d.C);
-    return x;
+    return t->out = residual_leave(&res, t->x, x, add);
 }
 
 /* dx += gradient through LN2 and the FFN.  s->pre becomes its own gradient. */
 static void ffn_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const EncoderLayerTape *s, const EncoderBlock *k,
                          const EncoderDims *d, int64_t N, Tp *tp)
 {
-    const int C = d->C;
+    const Residual r = stream(t, N, d->C, tp);
+    const Norm norm = norm2(s, k, d);
+    if (dk->w1.w)
+        residual_again(&r, &norm, s->mid);
     op.linear_dx(t->act, TERMS({ dx, &k->w2 }), N, false);
     op.gelu_bwd(s->pre, dk->w2.w ? t->act : NULL, t->act, s->pre, N * k->w1.O, d->gelu);
     op.linear_dw(&dk->w2, dx, t->act, N);
+    op.linear_dx(t->dnorm, TERMS({ s->pre, &k->w1 }), N, false);        /* w1 is split by output: each rank knows a part */
     if (dk->w1.w)
-        op.layernorm_fwd(t->norm, s->mean2, s->rstd2, s->mid, k->ln2_w, k->ln2_b, N, C, d->eps);
-    op.linear_dx(t->dnorm, TERMS({ s->pre, &k->w1 }), N, false);
-    tp->sum_start(tp, t->dnorm, t->room, N * C);          /* w1 is split by output: each rank knows a part of dnorm */
-    op.linear_dw(&dk->w1, s->pre, t->norm, N);
-    tp->sum_wait(tp);
-    op.layernorm_bwd(dx, dk->ln2_w, dk->ln2_b, t->dnorm, s->mid, s->mean2, s->rstd2, k->ln2_w, N, C, true);
+        residual_gathered(&r);
+    residual_backward_beside(&r, dx, &(NormGrad){ dk->ln2_w, dk->ln2_b }, &norm, s->mid, t->dnorm,
+                             (DwTerm[]){ { &dk->w1, s->pre } }, 1);
 }
 
 static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const EncoderLayerTape *s, const EncoderBlock *k,
                                const float *x, const EncoderDims *d, const Rows *r, Tp *tp)
 {
     const int64_t N = r->N;
-    const int C = d->C, Hl = d->H / tp->size, D = C / d->H;
+    const int Hl = d->H / tp->size, D = d->C / d->H;
+    const Residual res = stream(t, N, d->C, tp);
+    const Norm norm = norm1(s, k, d);
+    if (dk->wq.w)
+        residual_again(&res, &norm, x);
     op.linear_dw(&dk->wo, dx, s->att, N);
     op.linear_dx(t->datt, TERMS({ dx, &k->wo }), N, false);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL, tp->leaves);
-    if (dk->wq.w)
-        op.layernorm_fwd(t->norm, s->mean1, s->rstd1, x, k->ln1_w, k->ln1_b, N, C, d->eps);
     op.linear_dx(t->dnorm, TERMS({ t->dq, &k->wq }, { t->dk, &k->wk }, { t->dv, &k->wv }), N, false);
-    tp->sum_start(tp, t->dnorm, t->room, N * C);
-    op.linear_dw(&dk->wq, t->dq, t->norm, N);
-    tp->sum_start(tp, NULL, NULL, 0);
-    op.linear_dw(&dk->wk, t->dk, t->norm, N);
-    op.linear_dw(&dk->wv, t->dv, t->norm, N);
-    tp->sum_wait(tp);
-    op.layernorm_bwd(dx, dk->ln1_w, dk->ln1_b, t->dnorm, x, s->mean1, s->rstd1, k->ln1_w, N, C, true);
+    if (dk->wq.w)
+        residual_gathered(&res);
+    residual_backward_beside(&res, dx, &(NormGrad){ dk->ln1_w, dk->ln1_b }, &norm, x, t->dnorm,
+                             (DwTerm[]){ { &dk->wq, t->dq }, { &dk->wk, t->dk }, { &dk->wv, t->dv } }, 3);
 }
 
 void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp,
                       const OnGrad *g)
 {
     for (int l = to - 1; l >= from; l--) {
-        float *x = l ? t->layer[l - 1].out : t->x;
+        float *x = l ? t->layer[l - 1].out : t->in;
         recompute(&t->layer[l], t, &w->block[l], x, &w->d, r, tp);
         ffn_backward(dx, &dw->block[l], t, &t->layer[l], &w->block[l], &w->d, r->N, tp);
         if (g)

@@ -1,6 +1,7 @@
 #include "core/llama.h"
 
 #include "core/join.h"
+#include "core/residual.h"
 #include "core/stripe.h"
 
 /* With fewer kv heads than tp ranks each lies on `holders` neighbours, those whose query heads read it. */
@@ -54,7 +55,7 @@ void llama_params(Llama *w, Binder *b)
 static void lay_attention(LlamaLayerTape *s, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
 {
     const int Hl = d->H / tp->size, Kl = kv_here(d, tp), HD = Hl * llama_head(d), KD = Kl * llama_head(d);
-    s->rstd1 = TAKE(a, float, N);       s->q   = TAKE(a, float, N * HD);
+    s->rstd1 = TAKE(a, float, kept_rows(tp, N));  s->q   = TAKE(a, float, N * HD);
     s->att   = TAKE(a, float, N * HD);  s->lse = TAKE(a, float, N * Hl);
     if (d->qk_norm) {
         s->qin   = TAKE(a, float, N * HD);  s->kin   = TAKE(a, float, N * KD);
@@ -65,7 +66,8 @@ static void lay_attention(LlamaLayerTape *s, Arena *a, const LlamaDims *d, int64
 static void lay_ffn(LlamaLayerTape *s, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
 {
     const int C = d->C, Fl = d->F / tp->size;
-    s->mid  = TAKE(a, float, N * C);    s->rstd2 = TAKE(a, float, N);
+    const int64_t kept = kept_rows(tp, N);
+    s->mid  = TAKE(a, float, kept * C); s->rstd2 = TAKE(a, float, kept);
     s->gate = TAKE(a, float, N * Fl);   s->up    = TAKE(a, float, N * Fl);
 }
 
@@ -75,7 +77,9 @@ static void lay_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int6
 {
     const int C = d->C, Fl = d->F / tp->size, KD = kv_here(d, tp) * llama_head(d);
     const bool attention = keep && t->recompute == RECOMPUTE_NONE, ffn = keep && t->recompute != RECOMPUTE_BLOCK;
+    const int64_t kept = kept_rows(tp, N);
     t->x = TAKE(a, float, N * C);
+    t->in = tp->sequence ? TAKE(a, float, kept * C) : t->x;
     for (int l = 0; l < d->L; l++) {
         LlamaLayerTape *s = &t->layer[l];
         if (l > 0)
@@ -88,11 +92,11 @@ static void lay_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int6
             lay_attention(s, a, d, N, tp);
         if (l == 0 || ffn)
             lay_ffn(s, a, d, N, tp);
-        s->out = keep ? TAKE(a, float, N * C) : t->x;
+        s->out = keep ? TAKE(a, float, kept * C) : t->in;
     }
-    t->rstd = TAKE(a, float, N);        t->h   = TAKE(a, float, N * C);
+    t->rstd = TAKE(a, float, kept);     t->h   = tp->sequence ? t->x : TAKE(a, float, N * C);
     t->norm = TAKE(a, float, N * C);    t->act = TAKE(a, float, N * Fl);
-    t->room = tp->size > 1 ? TAKE(a, float, N * C) : NULL;
+    t->room = tp->size > 1 ? TAKE(a, float, room_rows(tp, N) * C) : NULL;
 }
 
 void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int recompute, const Tp *tp)
@@ -111,6 +115,7 @@ void llama_tape_backward(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, 
         t->dqin = TAKE(a, float, N * HD);  t->dkin = TAKE(a, float, N * KD);
         t->dqk  = TAKE(a, float, 2 * D);
     }
+    t->part = tp->sequence ? TAKE(a, float, 4 * C) : NULL;
     t->held = holders(d, tp->size) > 1 ? TAKE(a, float, 2 * d->K * N * D) : NULL;
 }
 
@@ -142,17 +147,10 @@ void llama_embed_backward(Llama *dw, const float *dout, const Llama *w, const in
     op.embed_bwd(dw->embed, dout, local, N, w->d.C, Vl);
 }
 
-/* Rows p of norm = RMSNorm(x), of x += add first where there is something to add: then x is a sum under way. */
-static void norm_of_sum(float *norm, float *rstd, float *x, const float *add, const float *w, Stripe p, const LlamaDims *d, Tp *tp)
-{
-    const int64_t at = p.at * d->C;
-    if (add) {
-        tp->sum_wait(tp);
-        op.add_rmsnorm_fwd(x + at, norm + at, rstd + p.at, x + at, add + at, w, p.n, d->C, d->eps);
-    } else {
-        op.rmsnorm_fwd(norm + at, rstd + p.at, x + at, w, p.n, d->C, d->eps);
-    }
-}
+static Residual stream(const LlamaTape *t, int64_t N, int C, Tp *tp) { return residual(tp, N, C, t->norm, t->room, t->part); }
+
+static Norm norm1(const LlamaLayerTape *s, const LlamaBlock *b, float eps) { return (Norm){ .w = b->attn_norm, .rstd = s->rstd1, .eps = eps }; }
+static Norm norm2(const LlamaLayerTape *s, const LlamaBlock *b, float eps) { return (Norm){ .w = b->ffn_norm, .rstd = s->rstd2, .eps = eps }; }
 
 /* Rows meet the keys of their sequences, kstart: of these r->N, and of the `before` rows that the tape holds already. */
 typedef struct { const int32_t *kstart; int64_t before; } Keys;
@@ -175,56 +173,80 @@ static void project(LlamaLayerTape *s, float *k, float *v, const LlamaBlock *b, 
     op.rope(key, pos + p.at, p.n, Kl, D, w->freq, +1);
 }
 
-/* x: what the block before left, its sum under way, without its residual `add`, which comes to it here. */
+/* x: what the block before left; where its sum is under way (residual_norm), its residual `add` comes to it here. */
 static void attend(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w, const Rows *r,
                    const Keys *keys, Tp *tp)
 {
     const LlamaDims *d = &w->d;
-    const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), n = stripes(tp, r->N, d->C);
+    const Residual res = stream(t, r->N, d->C, tp);
+    const Norm norm = norm1(s, b, d->eps);
+    const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), lag = share_lag(tp);
     float *k = s->k + keys->before * Kl * D, *v = s->v + keys->before * Kl * D;
-    for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, r->N);
-        norm_of_sum(t->norm, s->rstd1, x, add, b->attn_norm, p, d, tp);
-        project(s, k, v, b, t->norm, w, r->pos, p, tp);
+    for (int i = 0; i < res.n + lag; i++) {
+        if (i < res.n)
+            residual_norm(&res, t->norm, &norm, x, add, i);
+        if (i < lag)
+            continue;
+        share_gather_wait(tp);
+        project(s, k, v, b, t->norm, w, r->pos, stripe(i - lag, res.n, r->N), tp);
     }
     op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, keys->kstart, Hl, Kl, D, CAUSAL);
 }
 
-/* s->mid, its sum under way. */
+/* t->norm, its sum under way. */
 static void leave_attention(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, int64_t N, Tp *tp)
 {
     const int C = b->wo.O, n = stripes(tp, N, C);
     for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, N);
-        stripe_linear(s->mid, s->att, &b->wo, p);
-        stripe_sum_start(tp, s->mid, t->room, p, C);      /* wo is split by input: partial sums */
+        stripe_linear(t->norm, s->att, &b->wo, stripe(i, n, N));
+        share_sum_start(tp, t->norm, t->room, i, n, N, C);           /* wo is split by input: partial sums */
     }
 }
 
-/* Rows p of s->gate and s->up; s->mid gets its residual x. */
-static void enter_ffn(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, const float *x, Stripe p, const LlamaDims *d, Tp *tp)
+/* s->gate and s->up; s->mid becomes leave_attention's sum and the residual x. */
+static void enter_ffn(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, Stripe p, Tp *tp)
 {
-    norm_of_sum(t->norm, s->rstd2, s->mid, x, b->ffn_norm, p, d, tp);
+    share_gather_wait(tp);
     stripe_linear(s->gate, t->norm, &b->gate, p);
     tp->sum_start(tp, NULL, NULL, 0);                     /* the other stripe's goes on */
     stripe_linear(s->up, t->norm, &b->up, p);
 }
 
-/* x and add: attend's.  s->out lacks its own residual, s->mid, in turn. */
+/* Rows p of t->norm: what the FFN adds, of which each rank has a part. */
+static void leave_ffn(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, Stripe p)
+{
+    const int Fl = b->gate.O;
+    op.swiglu_fwd(t->act + p.at * Fl, s->gate + p.at * Fl, s->up + p.at * Fl, p.n * Fl);
+    stripe_linear(t->norm, t->act, &b->down, p);
+}
+
+/* s->mid, s->gate and s->up; with `out` t->norm, its sum under way. */
+static void ffn(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, const float *x, int64_t N, const LlamaDims *d, bool out, Tp *tp)
+{
+    const Residual r = stream(t, N, d->C, tp);
+    const Norm norm = norm2(s, b, d->eps);
+    const int lag = share_lag(tp);
+    for (int i = 0; i < r.n + lag; i++) {
+        if (i < r.n)
+            residual_norm(&r, t->norm, &norm, s->mid, x, i);
+        if (i < lag)
+            continue;
+        enter_ffn(s, t, b, stripe(i - lag, r.n, N), tp);
+        if (!out)
+            continue;
+        leave_ffn(s, t, b, stripe(i - lag, r.n, N));
+        share_sum_start(tp, t->norm, t->room, i - lag, r.n, N, d->C);
+    }
+}
+
+/* x and add: attend's.  What comes to s->mid in turn, its sum under way, the next block adds. */
 static void block_forward(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w,
                           const Rows *r, const Keys *keys, Tp *tp)
 {
-    const int C = w->d.C, Fl = b->gate.O, n = stripes(tp, r->N, C);
     tp->need(tp, b->first, b->last);
     attend(s, t, b, x, add, w, r, keys, tp);
     leave_attention(s, t, b, r->N, tp);
-    for (int i = 0; i < n; i++) {
-        const Stripe p = stripe(i, n, r->N);
-        enter_ffn(s, t, b, x, p, &w->d, tp);
-        op.swiglu_fwd(t->act + p.at * Fl, s->gate + p.at * Fl, s->up + p.at * Fl, p.n * Fl);
-        stripe_linear(s->out, t->act, &b->down, p);
-        stripe_sum_start(tp, s->out, t->room, p, C);
-    }
+    ffn(s, t, b, x, r->N, &w->d, true, tp);
 }
 
 /* What of a block is not on the tape, from its input x: the same calls as forward's on the same operands, so the same bits. */
@@ -236,24 +258,26 @@ static void recompute(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, floa
     if (t->recompute == RECOMPUTE_ATTENTION)
         return;
     leave_attention(s, t, b, r->N, tp);
-    for (int i = 0, n = stripes(tp, r->N, w->d.C); i < n; i++)
-        enter_ffn(s, t, b, x, stripe(i, n, r->N), &w->d, tp);
+    ffn(s, t, b, x, r->N, &w->d, false, tp);
 }
 
 /* t->x -> t->h */
 static void blocks_forward(LlamaTape *t, const Llama *w, const Rows *r, const Keys *keys, Tp *tp)
 {
-    float *x = t->x;
+    float *x = t->in;
     const float *add = NULL;
-    const int n = stripes(tp, r->N, w->d.C);
+    const Residual res = stream(t, r->N, w->d.C, tp);
+    residual_enter(&res, t->in, t->x);
     for (int l = 0; l < w->d.L; l++) {
         block_forward(&t->layer[l], t, &w->block[l], x, add, w, r, keys, tp);
         x = t->layer[l].out;
         add = t->layer[l].mid;
     }
     tp->need(tp, w->p_norm, w->p_norm + 1);
-    for (int i = 0; i < n; i++)
-        norm_of_sum(t->h, t->rstd, x, add, w->norm, stripe(i, n, r->N), &w->d, tp);
+    const Norm last = { .w = w->norm, .rstd = t->rstd, .eps = w->d.eps };
+    for (int i = 0; i < res.n; i++)
+        residual_norm(&res, t->h, &last, x, add, i);
+    residual_gathered(&res);
 }
 
 void llama_forward(LlamaTape *t, const Llama *w, const Rows *r, Tp *tp)
@@ -274,21 +298,20 @@ void llama_extend(LlamaCache *c, const Llama *w, const int32_t *pos, int n, Tp *
 static void ffn_backward(float *dx, LlamaBlock *dk, LlamaTape *t, const LlamaLayerTape *s, const LlamaBlock *k,
                          const LlamaDims *d, int64_t N, Tp *tp, const OnGrad *g)
 {
-    const int C = d->C;
+    const Residual r = stream(t, N, d->C, tp);
+    const Norm norm = norm2(s, k, d->eps);
+    if (dk->gate.w)
+        residual_again(&r, &norm, s->mid);
     op.linear_dx(t->act, TERMS({ dx, &k->down }), N, false);
     op.swiglu_bwd(s->gate, s->up, dk->down.w ? t->act : NULL, t->act, s->gate, s->up, N * k->gate.O);
     op.linear_dw(&dk->down, dx, t->act, N);
     if (g)
         g->final(g->ctx, 0, 0);
+    op.linear_dx(t->dnorm, TERMS({ s->gate, &k->gate }, { s->up, &k->up }), N, false);     /* split by output: each rank knows a part */
     if (dk->gate.w)
-        op.rmsnorm_fwd(t->norm, s->rstd2, s->mid, k->ffn_norm, N, C, d->eps);
-    op.linear_dx(t->dnorm, TERMS({ s->gate, &k->gate }, { s->up, &k->up }), N, false);
-    tp->sum_start(tp, t->dnorm, t->room, N * C);          /* gate and up are split by output */
-    op.linear_dw(&dk->gate, s->gate, t->norm, N);
-    tp->sum_start(tp, NULL, NULL, 0);
-    op.linear_dw(&dk->up, s->up, t->norm, N);
-    tp->sum_wait(tp);
-    op.rmsnorm_bwd(dx, dk->ffn_norm, t->dnorm, s->mid, s->rstd2, k->ffn_norm, N, C, true);
+        residual_gathered(&r);
+    residual_backward_beside(&r, dx, &(NormGrad){ .w = dk->ffn_norm }, &norm, s->mid, t->dnorm,
+                             (DwTerm[]){ { &dk->gate, s->gate }, { &dk->up, s->up } }, 2);
 }
 
 /* Each holder of a kv head knows what its own query heads send there: t->dk and t->dv become the sums over its holders. */
@@ -331,8 +354,8 @@ static void norms_backward(LlamaBlock *dk, LlamaTape *t, const LlamaLayerTape *s
         norm_weight(dq, t->datt, t->dq, s->qin, s->rstdq, N, Hl, D, leaves);
     if (leaves && dkey)
         norm_weight(dkey, t->datt, t->dk, s->kin, s->rstdk, N, Kl, D, (int)min64(leaves, Kl));
-    op.rmsnorm_bwd(t->dqin, leaves ? NULL : dq, t->dq, s->qin, s->rstdq, k->q_norm, N * Hl, D, false);
-    op.rmsnorm_bwd(t->dkin, leaves ? NULL : dkey, t->dk, s->kin, s->rstdk, k->k_norm, N * Kl, D, false);
+    op.rmsnorm_bwd(t->dqin, leaves ? NULL : dq, t->dq, s->qin, s->rstdq, k->q_norm, N * Hl, D, 0, false);
+    op.rmsnorm_bwd(t->dkin, leaves ? NULL : dkey, t->dk, s->kin, s->rstdk, k->k_norm, N * Kl, D, 0, false);
     if (!dqk)
         return;
     tp->sum(tp, dqk, 2 * D);
@@ -345,8 +368,12 @@ static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const Ll
 {
     const LlamaDims *d = &w->d;
     const int64_t N = r->N;
-    const int C = d->C, D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
+    const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp);
     const float *dq = d->qk_norm ? t->dqin : t->dq, *dk = d->qk_norm ? t->dkin : t->dk;
+    const Residual res = stream(t, N, d->C, tp);
+    const Norm norm = norm1(s, k, d->eps);
+    if (dw->wq.w)
+        residual_again(&res, &norm, x);
     op.linear_dw(&dw->wo, dx, s->att, N);
     op.linear_dx(t->datt, TERMS({ dx, &k->wo }), N, false);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Kl, D, CAUSAL,
@@ -356,30 +383,26 @@ static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const Ll
     op.rope(t->dk, r->pos, N, Kl, D, w->freq, -1);
     if (d->qk_norm)
         norms_backward(dw, t, s, k, d, N, tp);
-    if (dw->wq.w)
-        op.rmsnorm_fwd(t->norm, s->rstd1, x, k->attn_norm, N, C, d->eps);
     const LinearTerm qkv[] = { { dq, &k->wq }, { dk, &k->wk }, { t->dv, &k->wv } };
     op.linear_dx(t->dnorm, qkv, speaks(d, tp) ? 3 : 1, N, false);       /* all holders of k and v would add the same */
-    tp->sum_start(tp, t->dnorm, t->room, N * C);
-    op.linear_dw(&dw->wq, dq, t->norm, N);
-    tp->sum_start(tp, NULL, NULL, 0);
-    op.linear_dw(&dw->wk, dk, t->norm, N);
-    op.linear_dw(&dw->wv, t->dv, t->norm, N);
-    tp->sum_wait(tp);
-    op.rmsnorm_bwd(dx, dw->attn_norm, t->dnorm, x, s->rstd1, k->attn_norm, N, C, true);
+    if (dw->wq.w)
+        residual_gathered(&res);
+    residual_backward_beside(&res, dx, &(NormGrad){ .w = dw->attn_norm }, &norm, x, t->dnorm,
+                             (DwTerm[]){ { &dw->wq, dq }, { &dw->wk, dk }, { &dw->wv, t->dv } }, 3);
 }
 
 float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, const Rows *r, Tp *tp, const OnGrad *g)
 {
     const LlamaDims *d = &w->d;
-    const float *last = d->L ? t->layer[d->L - 1].out : t->x;
-    op.rmsnorm_bwd(t->dx, dw->norm, dh, last, t->rstd, w->norm, r->N, d->C, false);
+    const Residual res = stream(t, r->N, d->C, tp);
+    const Norm last = { .w = w->norm, .rstd = t->rstd, .eps = d->eps };
+    residual_backward(&res, t->dx, &(NormGrad){ .w = dw->norm }, &last, d->L ? t->layer[d->L - 1].out : t->in, dh);
     if (g)
         g->final(g->ctx, w->p_norm, w->p_norm + (d->tied ? 1 : 2));    /* and, complete since the loss, an LM head of its own */
     for (int l = d->L - 1; l >= 0; l--) {
         LlamaLayerTape *s = &t->layer[l];
         const LlamaBlock *k = &w->block[l];
-        float *x = l ? t->layer[l - 1].out : t->x;
+        float *x = l ? t->layer[l - 1].out : t->in;
         if (l < d->L - 1)                                 /* of the last one forward has left everything */
             recompute(s, t, k, x, w, r, tp);
         ffn_backward(t->dx, &dw->block[l], t, s, k, d, r->N, tp, g);

@@ -8,7 +8,8 @@
  *
  * A tied embedding is one tensor with one gradient, to which the loss and the embedding both add: it is final after the latter.
  *
- * Distributed over tp: q, k, v, gate, up column-parallel, wo and down row-parallel (two sums a block, in stripes);
+ * Distributed over tp: q, k, v, gate, up column-parallel, wo and down row-parallel (two sums a block, in stripes); with tp->sequence each rank
+ * keeps its share of the rows of x and its norms (residual.h; shapes below name N rows of those, too);
  * embedding and LM head split by vocabulary.  With fewer kv heads than ranks each lies on size / K neighbours, whose
  * query heads share it; in backward they sum what they send it (one tp->sum more).  The weights of the q/k norms are all heads':
  * each rank's gradient of them is a part of the sum (one tp->sum of 2 D a block).  The LM head's loss is xent.h's.
@@ -59,11 +60,12 @@ typedef struct {
 
 typedef struct {
     int    recompute;                              /* RECOMPUTE_... */
-    float *x;                                      /* (N,C) input rows */
-    float *rstd, *h;                               /* (N) (N,C) hidden rows after the final norm */
+    float *x, *in;                                 /* (N,C) input rows, used up where this rank keeps a share of them: in */
+    float *rstd, *h;                               /* (N) (N,C) hidden rows after the final norm; h may be x */
     LlamaLayerTape layer[MAX_LAYERS];
     float *norm, *act, *room;                      /* (N,C) (N,Fl) (N,C) shared by all layers; room: of sums, NULL: one rank.  What follows is for backward */
     float *dq, *dk, *dv, *datt, *dnorm, *dx;
+    float *part;                                   /* (2,2,C) residual.h's, or NULL */
     float *dqin, *dkin, *dqk;                      /* (N,Hl D) (N,Kl D) (2,D) of the q/k norms, or NULL */
     float *held;                                   /* (2,K,N,D) dk and dv of all heads; NULL: none lies on two ranks */
 } LlamaTape;

@@ -25,14 +25,14 @@ typedef struct {
     /* c (M,N) = alpha op(a) op(b) + beta c (ignored if beta is 0);  op(a) (M,K), op(b) (K,N): ta, tb: transposed; ld: floats a row.  gram: c (M,M) = op(a) op(a)^T, dense */
     void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
     void (*gram)(float *c, const float *a, bool ta, int M, int K);
-    /* ---- normalisation ----  out may be x, dx may be dout;  add_...: sum = a + b, which may be a or b, and its norm */
+    /* ---- normalisation ----  out may be x, dx may be dout;  add_...: sum = a + b, and its norm; both may be a or b;  leaf: dw and dbias sum so many rows by themselves, MAX_LEAVES leaves at most; 0: all */
     void (*rmsnorm_fwd)(float *out, float *rstd /*(N)*/, const float *x, const float *w /*(C)*/, int64_t N, int C, float eps);
     void (*add_rmsnorm_fwd)(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);
-    void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add);
+    void (*rmsnorm_bwd)(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, int64_t leaf, bool add);
     void (*rmsnorm_dw)(float *dw /*(groups,C)*/, const float *dout, const float *x, const float *rstd, int64_t N, int H, int C, int groups);     /* rows (N,H): dw[g] of H/groups heads */
     void (*layernorm_fwd)(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N, int C, float eps);
     void (*add_layernorm_fwd)(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w, const float *bias, int64_t N, int C, float eps);
-    void (*layernorm_bwd)(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean, const float *rstd, const float *w, int64_t N, int C, bool add);
+    void (*layernorm_bwd)(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean, const float *rstd, const float *w, int64_t N, int C, int64_t leaf, bool add);
     /* out = x / max(|x|, eps) per row; norm = |x|; dx may be dout */
     void (*l2norm_fwd)(float *out, float *norm /*(N)*/, const float *x, int64_t N, int C, float eps);
     void (*l2norm_bwd)(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);

@@ -60,7 +60,7 @@ static void add_rmsnorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float *
 }
 
 static void rmsnorm_bwd(float *dx, float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd,
-                        UNUSED const float *w, int64_t N, int C, bool add)
+                        UNUSED const float *w, int64_t N, int C, UNUSED int64_t leaf, bool add)
 {
     pass(2 * N * C + N + C + if_any(dx, (add ? 2 : 1) * N * C) + if_any(dw, 2 * C));
 }
@@ -84,7 +84,7 @@ static void add_layernorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float
 }
 
 static void layernorm_bwd(float *dx, float *dw, float *dbias, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *mean,
-                          UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C, bool add)
+                          UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C, UNUSED int64_t leaf, bool add)
 {
     pass(2 * N * C + 2 * N + C + if_any(dx, (add ? 2 : 1) * N * C) + if_any(dw, 2 * C) + if_any(dbias, 2 * C));
 }

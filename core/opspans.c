@@ -63,9 +63,9 @@ static void add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a,
 }
 
 static void rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C,
-                        bool add)
+                        int64_t leaf, bool add)
 {
-    WATCH(rmsnorm_bwd, (dx, dw, dout, x, rstd, w, N, C, add));
+    WATCH(rmsnorm_bwd, (dx, dw, dout, x, rstd, w, N, C, leaf, add));
 }
 
 static void rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int64_t N, int H, int C, int groups)
@@ -86,9 +86,9 @@ static void add_layernorm_fwd(float *sum, float *out, float *mean, float *rstd, 
 }
 
 static void layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean, const float *rstd,
-                          const float *w, int64_t N, int C, bool add)
+                          const float *w, int64_t N, int C, int64_t leaf, bool add)
 {
-    WATCH(layernorm_bwd, (dx, dw, dbias, dout, x, mean, rstd, w, N, C, add));
+    WATCH(layernorm_bwd, (dx, dw, dbias, dout, x, mean, rstd, w, N, C, leaf, add));
 }
 
 static void l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps)

@@ -19,12 +19,23 @@ static void starts(Tp *tp, float *x, float *room, int64_t n)
     (void)tp, (void)x, (void)room, (void)n;
 }
 
+static void scatters(Tp *tp, float *x, float *room, int64_t n, int64_t each)
+{
+    (void)tp, (void)x, (void)room, (void)n, (void)each;
+}
+
+static void gathers(Tp *tp, float *x, int64_t n, int64_t each)
+{
+    (void)tp, (void)x, (void)n, (void)each;
+}
+
 static void is_there(Tp *tp)
 {
     (void)tp;
 }
 
-Tp TP_ALONE = { .rank = 0, .size = 1, .sum = alone, .max = alone, .sum_start = starts, .sum_wait = is_there, .need = here };
+Tp TP_ALONE = { .rank = 0, .size = 1, .sum = alone, .max = alone, .sum_start = starts,
+                .scatter_start = scatters, .gather_start = gathers, .wait = is_there, .need = here };
 
 /* A double is the sum of three floats, and the sum over ranks of slots that are 0 everywhere else moves them exactly. */
 void tp_sum_f64(Tp *tp, double *x, int n)

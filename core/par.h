@@ -15,12 +15,17 @@ typedef struct Tp Tp;
 struct Tp {
     int   rank, size;
     int   leaves;                               /* of the fixed tree of a sum over a split dimension, on each rank; 0: sums go by ranks (linear.h) */
+    bool  sequence;                             /* each rank keeps its share of the rows of a block's residuals and norms (stripe.h) */
     void (*sum)(Tp *tp, float *x, int64_t n);   /* x <- sum over tp ranks, in place, collective over tp */
     void (*max)(Tp *tp, float *x, int64_t n);   /* x <- maximum over tp ranks, in place, collective over tp */
     /* sum, in two phases: x and room (n, work space) are the door's from the start to the wait that ends it.  Every call lets what is
-       under way go on; with x NULL nothing else happens.  SUMS_UNDER_WAY at most; all ranks start and wait in the same order. */
+       under way go on; with x NULL nothing else happens.  UNDER_WAY at most; all ranks start and wait in the same order. */
     void (*sum_start)(Tp *tp, float *x, float *room, int64_t n);
-    void (*sum_wait)(Tp *tp);                   /* for the one that was started first; returns when its sum is in x */
+    /* The halves of a sum, where a rank keeps a share of the rows (stripe.h): each has `each` floats of x (n), the last ones fewer or none.
+       Of a scatter every rank gets the sum of its share, the rest of x is used up, room: (size - 1) each; of a gather everybody's shares. */
+    void (*scatter_start)(Tp *tp, float *x, float *room, int64_t n, int64_t each);
+    void (*gather_start)(Tp *tp, float *x, int64_t n, int64_t each);
+    void (*wait)(Tp *tp);                       /* for the one that was started first; returns when its result is in x */
     /* The weights of params [first, last) of the table are about to be read: returns when they are here (they may be
        gathered while the forward pass runs).  Before each first reading in forward; backward reads the same ones.
        Always in the order of forward, which is the table's, but a batch may do without some (no picture, no tower).  Local or collective over dp. */
@@ -28,7 +33,7 @@ struct Tp {
     void *ctx;
 };
 
-enum { SUMS_UNDER_WAY = 16 };                  /* as many as a visual head has depths */
+enum { UNDER_WAY = 16 };                       /* as many sums as a visual head has depths */
 
 /* One rank: nothing is done. */
 extern Tp TP_ALONE;

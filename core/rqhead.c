@@ -9,7 +9,7 @@ void rqhead_params(RqHead *w, Binder *b)
     const int C = w->d.C, E = w->d.E, Q = w->d.Q;
     const unsigned matrix = INIT_FAN_IN | DECAY | MUON;
     CHECK(w->d.L <= 16 && Q <= MAX_DEPTH, "a visual head has at most 16 layers and %d depths", MAX_DEPTH);
-    _Static_assert((int)MAX_DEPTH <= (int)SUMS_UNDER_WAY, "a sum of each depth is under way");
+    _Static_assert((int)MAX_DEPTH <= (int)UNDER_WAY, "a sum of each depth is under way");
     CHECK(w->d.H % b->table->tp_size == 0, "%d heads of a visual head do not divide among %d tensor-parallel ranks", w->d.H,
           b->table->tp_size);
     w->first = b->next;
@@ -149,7 +149,7 @@ static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *
         stripe_sum_start(tp, s->out, t->room, depth, E);
     }
     for (int q = 0; q < Q; q++)
-        tp->sum_wait(tp);
+        tp->wait(tp);
 }
 
 /* A codebook with the other ranks' pieces. */
@@ -236,8 +236,8 @@ static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHe
         stripe_sum_start(tp, dx, t->room, (Stripe){ q * M, M }, E);
     }
     for (int q = 0; q < Q; q++)
-        tp->sum_wait(tp);
-    op.rmsnorm_bwd(dx, dk->norm2, dx, s->sum, s->rstd2, k->norm2, R, E, false);
+        tp->wait(tp);
+    op.rmsnorm_bwd(dx, dk->norm2, dx, s->sum, s->rstd2, k->norm2, R, E, 0, false);
     op.linear_dw(&dk->wo, dx, s->att, R);
     op.linear_dx(t->datt, TERMS({ dx, &k->wo }), R, false);
     op.depth_attention_bwd(t->dq, t->dk, t->dv, t->datt, s->prob, s->q, s->k, s->v, Q, M, Hl, E / d->H);
@@ -247,15 +247,15 @@ static void block_backward(float *dx, RqHeadBlock *dk, RqHeadTape *t, const RqHe
     op.linear_dw(&dk->wq, t->dq, t->norm, R);
     op.linear_dw(&dk->wk, t->dk, t->norm, R);
     op.linear_dw(&dk->wv, t->dv, t->norm, R);
-    tp->sum_wait(tp);
-    op.rmsnorm_bwd(dx, dk->norm1, t->dnorm, x, s->rstd1, k->norm1, R, E, true);
+    tp->wait(tp);
+    op.rmsnorm_bwd(dx, dk->norm1, t->dnorm, x, s->rstd1, k->norm1, R, E, 0, true);
 }
 
 void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp)
 {
     const int C = w->d.C, E = w->d.E, L = w->d.L, Q = w->d.Q;
     const float *x = L ? t->layer[L - 1].out : t->x;
-    op.rmsnorm_bwd(t->dx, dw->norm, t->dnormed, x, t->rstd, w->norm, M * Q, E, false);
+    op.rmsnorm_bwd(t->dx, dw->norm, t->dnormed, x, t->rstd, w->norm, M * Q, E, 0, false);
     for (int l = L - 1; l >= 0; l--)
         block_backward(t->dx, &dw->block[l], t, &t->layer[l], &w->block[l], l ? t->layer[l - 1].out : t->x, &w->d, M, tp);
     op.linear_dw(&dw->in, t->dx + M * E, t->emb, M * (Q - 1));

@@ -134,7 +134,7 @@ void vision_backward(float *dx, Vision *dw, VisionTape *t, const Vision *w, int 
     float *dembedded = dx;
     if (has_class(w)) {
         dembedded = t->enc.dnorm;                         /* the blocks are done with it */
-        op.layernorm_bwd(dembedded, dw->pre_w, dw->pre_b, t->flow, t->embedded, t->mean, t->rstd, w->pre_w, N, C, false);
+        op.layernorm_bwd(dembedded, dw->pre_w, dw->pre_b, t->flow, t->embedded, t->mean, t->rstd, w->pre_w, N, C, 0, false);
         op.embed_bwd(dw->class, dembedded, t->front, N, C, 1);
         op.gather(dx, dembedded, t->row, IP, C);
     }
@@ -224,7 +224,7 @@ void pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Po
     op.linear_dw(&dw->w1, t->act, t->norm2, I);
     op.linear_dx(t->datt, TERMS({ t->act, &w->w1 }), I, false);
     op.copy(t->dy, dout, (int64_t)I * C);
-    op.layernorm_bwd(t->dy, dw->ln2_w, dw->ln2_b, t->datt, t->y, t->mean2, t->rstd2, w->ln2_w, I, C, true);
+    op.layernorm_bwd(t->dy, dw->ln2_w, dw->ln2_b, t->datt, t->y, t->mean2, t->rstd2, w->ln2_w, I, C, 0, true);
     op.linear_dw(&dw->wo, t->dy, t->att, I);
     op.linear_dx(t->datt, TERMS({ t->dy, &w->wo }), I, false);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, t->att, t->lse, t->q, t->k, t->v, I, t->one, t->keys, H, H, C / H, FULL, 0);
@@ -235,5 +235,5 @@ void pool_backward(float *dx, Pool *dw, PoolTape *t, const float *dout, const Po
     op.linear_dw(&dw->wk, t->dk, t->norm, N);
     op.linear_dw(&dw->wv, t->dv, t->norm, N);
     op.linear_dx(t->dnorm, TERMS({ t->dk, &w->wk }, { t->dv, &w->wv }), N, false);
-    op.layernorm_bwd(dx, dw->ln_w, dw->ln_b, t->dnorm, x, t->mean, t->rstd, w->ln_w, N, C, false);
+    op.layernorm_bwd(dx, dw->ln_w, dw->ln_b, t->dnorm, x, t->mean, t->rstd, w->ln_w, N, C, 0, false);
 }

@@ -25,7 +25,7 @@ static void contrast_forward(Model *m, const Batch *b, const Losses *global, Los
 static void contrast_backward(Model *m, const Batch *b, const OnGrad *g)
 {
     const int L = m->w.vision.enc.d.L;
-    const float *x = L ? m->vision.enc.layer[L - 1].out : m->vision.enc.x;
+    const float *x = m->vision.enc.out;
     if (b->I == 0)
         return;
     if (g)

@@ -9,6 +9,8 @@
  * So each sends 2 (R-1)/R of the floats, as in a ring, and the bits depend neither on MPI's algorithm nor on where an element lies.  Ranks
  * are neighbours in the tree: a sum whose leaves lie on 2^k ranks has the same bits for each k.
  *
+ * Where ranks keep shares of rows a scatter is the exchange alone, a gather the collection, and the pieces are those rows.
+ *
  * In two phases somebody must call between them: every start and wait, and need, looks after all that is under way.  Exchanges start in the
  * order of the model, collections in the same one: on a communicator of their own, since how far an exchange has got differs among ranks.
  * A sum that is waited for at once goes in pieces of TP_PIECE floats; of a short one every rank gets all addends, and adds them up itself.
@@ -27,5 +29,7 @@ static inline bool tp_sum_short(int64_t n, int ranks) { return n * ranks <= TP_S
    sums go by ranks (linear.h).  Dies if they do not divide.  Local. */
 Tp tp_door(Grid *g, int blocks);
 
-/* What is counted of a sum of n floats in two phases, or in one piece, on rank `rank` of so many.  Local. */
+/* What is counted of a sum of n floats in two phases, or in one piece, on rank `rank` of so many; and of its halves.  Local. */
 void tp_sum_cost(int64_t *calls, int64_t *bytes, int64_t n, int rank, int ranks);
+void tp_scatter_cost(int64_t *calls, int64_t *bytes, int64_t n, int64_t each, int rank);
+void tp_gather_cost(int64_t *calls, int64_t *bytes, int64_t n, int64_t each, int rank, int ranks);

@@ -175,6 +175,7 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     if (s->train) {
         compute_open(r);
         r->tp = tp_door(&r->grid, run_blocks(r->c, &conf, r->grid.tp_size));
+        r->tp.sequence = run_tp(r->c, &conf, r->grid.tp_size).sequence;
     }
     if (!room_memory(r, &conf, e))
         return false;
@@ -256,6 +257,15 @@ int run_blocks(const Config *c, const ModelConf *conf, int tp)
     while (blocks > 1 && !model_divides(conf, blocks, why, sizeof why))
         blocks /= 2;
     return blocks > 1 && blocks % tp == 0 ? blocks : 0;
+}
+
+Tp run_tp(const Config *c, const ModelConf *conf, int tp)
+{
+    Tp t = TP_ALONE;
+    t.size = tp;
+    t.leaves = run_blocks(c, conf, tp) / tp;
+    t.sequence = tp > 1 && c->parallel.sequence;
+    return t;
 }
 
 BucketConf run_buckets(const Config *c, const Levels *v)

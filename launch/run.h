@@ -117,8 +117,8 @@ bool run_codes_match(const Run *r, Err *e);
 uint64_t run_codes_model(const Run *r, int branch);
 
 /* Blocks of what tp splits (linear.h): the most, a power of two up to parallel.blocks, that the sizes divide into; 0 where tp does not
-   divide them, and in bf16.  How gradients are added up among replicas in such levels, and what is done with them.  Local. */
-int        run_blocks(const Config *c, const ModelConf *conf, int tp);
+   divide them, and in bf16.  run_tp: the shape of such a group, whose doors lead nowhere.  How gradients are added up among replicas in such levels, and what is done with them.  Local. */
+int        run_blocks(const Config *c, const ModelConf *conf, int tp); Tp run_tp(const Config *c, const ModelConf *conf, int tp);
 BucketConf run_buckets(const Config *c, const Levels *v);
 OptimSetup run_optim(const Config *c, const Levels *v);
 

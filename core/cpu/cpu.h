@@ -39,13 +39,13 @@ void cpu_gram(float *c, const float *a, bool ta, int M, int K);
 /* cpu_norm.c */
 void cpu_rmsnorm_fwd(float *out, float *rstd, const float *x, const float *w, int64_t N, int C, float eps);
 void cpu_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, const float *b, const float *w, int64_t N, int C, float eps);
-void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add);
+void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, int64_t leaf, bool add);
 void cpu_rmsnorm_dw(float *dw, const float *dout, const float *x, const float *rstd, int64_t N, int H, int C, int groups);
 void cpu_layernorm_fwd(float *out, float *mean, float *rstd, const float *x, const float *w, const float *bias, int64_t N, int C, float eps);
 void cpu_add_layernorm_fwd(float *sum, float *out, float *mean, float *rstd, const float *a, const float *b, const float *w,
                            const float *bias, int64_t N, int C, float eps);
 void cpu_layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean,
-                       const float *rstd, const float *w, int64_t N, int C, bool add);
+                       const float *rstd, const float *w, int64_t N, int C, int64_t leaf, bool add);
 void cpu_l2norm_fwd(float *out, float *norm, const float *x, int64_t N, int C, float eps);
 void cpu_l2norm_bwd(float *dx, const float *dout, const float *out, const float *norm, int64_t N, int C, float eps);
 

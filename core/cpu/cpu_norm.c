@@ -52,17 +52,36 @@ typedef struct { int all, first, n; } Heads;
 static const Heads ONE = { 1, 0, 1 };
 static inline int64_t row_of(int64_t i, Heads h) { return h.n == h.all ? i : i / h.n * h.all + h.first + i % h.n; }
 
+/* Of the leaves of WIDE columns. */
+typedef struct { float w[MAX_LEAVES][WIDE], b[MAX_LEAVES][WIDE]; } Leaves;
+
+static void join(float x[][WIDE], int leaves)
+{
+    for (int step = 1; step < leaves; step *= 2)
+        for (int i = 0; i + step < leaves; i += 2 * step)
+            for (int c = 0; c < WIDE; c++)
+                x[i][c] += x[i + step][c];
+}
+
 /* dw[c] += sum_n dout[n,c] (x[n,c] - mean[n]) rstd[n], db[c] += sum_n dout[n,c], over N rows of some heads; without mean it is 0.
-   A block of columns belongs to one thread and sums its rows in one order. */
+   A block of columns belongs to one thread and sums its rows in one order: leaf by leaf, DEEP of them at a time. */
 static void weight_gradients(float *dw, float *db, const float *dout, const float *x, const float *mean,
-                             const float *rstd, int64_t N, int C, Heads some)
+                             const float *rstd, int64_t N, int C, Heads some, int64_t leaf)
 {
 #pragma omp parallel for if (N * C >= PARALLEL)
     for (int c0 = 0; c0 < C; c0 += WIDE) {
         const int wide = (int)min64(WIDE, C - c0);
-        for (int64_t n0 = 0; n0 < N; n0 += DEEP) {
-            const int64_t n1 = min64(N, n0 + DEEP);
+        const int64_t each = leaf ? leaf : N;
+        Leaves sum;
+        int k = -1;
+        for (int64_t n0 = 0, n1; n0 < N; n0 = n1) {
+            n1 = min64(min64(N, (n0 / each + 1) * each), n0 + DEEP);
             float w[WIDE] = { 0 }, b[WIDE] = { 0 };
+            if (n0 % each == 0) {
+                ASSERT(k + 1 < MAX_LEAVES);
+                memset(sum.w[++k], 0, sizeof w);
+                memset(sum.b[k], 0, sizeof b);
+            }
             for (int64_t i = n0; i < n1; i++) {
                 const int64_t n = row_of(i, some);
                 const float *d = dout + n * C + c0, *row = x + n * C + c0;
@@ -73,18 +92,25 @@ static void weight_gradients(float *dw, float *db, const float *dout, const floa
                     b[c] += d[c];
                 }
             }
-            for (int c = 0; dw && c < wide; c++)
-                dw[c0 + c] += w[c];
-            for (int c = 0; db && c < wide; c++)
-                db[c0 + c] += b[c];
+            for (int c = 0; c < WIDE; c++) {
+                sum.w[k][c] += w[c];
+                sum.b[k][c] += b[c];
+            }
         }
+        join(sum.w, k + 1);
+        join(sum.b, k + 1);
+        for (int c = 0; dw && c < wide && k >= 0; c++)
+            dw[c0 + c] += sum.w[0][c];
+        for (int c = 0; db && c < wide && k >= 0; c++)
+            db[c0 + c] += sum.b[0][c];
     }
 }
 
-void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C, bool add)
+void cpu_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w, int64_t N, int C,
+                     int64_t leaf, bool add)
 {
     if (dw)
-        weight_gradients(dw, NULL, dout, x, NULL, rstd, N, C, ONE);
+        weight_gradients(dw, NULL, dout, x, NULL, rstd, N, C, ONE, leaf);
     if (!dx)
         return;
 #pragma omp parallel for if (N * C >= PARALLEL)
@@ -108,7 +134,7 @@ void cpu_rmsnorm_dw(float *dw, const float *dout, const float *x, const float *r
     const int each = H / groups;
     ASSERT(H % groups == 0);
     for (int g = 0; g < groups; g++)
-        weight_gradients(dw + (int64_t)g * C, NULL, dout, x, NULL, rstd, N * each, C, (Heads){ H, g * each, each });
+        weight_gradients(dw + (int64_t)g * C, NULL, dout, x, NULL, rstd, N * each, C, (Heads){ H, g * each, each }, 0);
 }
 
 /* Statistics: (mean, rstd). */
@@ -152,10 +178,10 @@ void cpu_add_layernorm_fwd(float *sum, float *out, float *mean, float *rstd, con
 }
 
 void cpu_layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean,
-                       const float *rstd, const float *w, int64_t N, int C, bool add)
+                       const float *rstd, const float *w, int64_t N, int C, int64_t leaf, bool add)
 {
     if (dw || dbias)
-        weight_gradients(dw, dbias, dout, x, mean, rstd, N, C, ONE);
+        weight_gradients(dw, dbias, dout, x, mean, rstd, N, C, ONE, leaf);
     if (!dx)
         return;
 #pragma omp parallel for if (N * C >= PARALLEL)

@@ -1,4 +1,6 @@
 /* ref_norm.c -- RMSNorm, LayerNorm, division by the 2-norm */
+#include "core/join.h"
+#include "core/linear.h"
 #include "core/ref/ref.h"
 
 #include <math.h>
@@ -20,16 +22,28 @@ void ref_add_rmsnorm_fwd(float *sum, float *out, float *rstd, const float *a, co
     ref_rmsnorm_fwd(out, rstd, sum, w, N, C, eps);
 }
 
+/* sum_n dout (x - mean) rstd of a column, or without x sum_n dout: of each leaf's rows by itself. */
+static float weight_gradient(const float *dout, const float *x, const float *mean, const float *rstd, int64_t N, int C, int64_t leaf)
+{
+    float part[MAX_LEAVES];
+    int leaves = 0;
+    for (int64_t n = 0; n < N; leaves++) {
+        const int64_t end = leaf ? min64(N, n + leaf) : N;
+        double s = 0;
+        ASSERT(leaves < MAX_LEAVES);
+        for (; n < end; n++)
+            s += x ? dout[n * C] * ((double)x[n * C] - (mean ? mean[n] : 0)) * rstd[n] : dout[n * C];
+        part[leaves] = (float)s;
+    }
+    return leaves ? join_f32(part, leaves) : 0;
+}
+
 /* With u = x rstd:  dx = rstd (dout w - u mean(dout w u)),  dw += sum_n dout u. */
 void ref_rmsnorm_bwd(float *dx, float *dw, const float *dout, const float *x, const float *rstd, const float *w,
-                     int64_t N, int C, bool add)
+                     int64_t N, int C, int64_t leaf, bool add)
 {
-    for (int c = 0; dw && c < C; c++) {
-        double s = dw[c];
-        for (int64_t n = 0; n < N; n++)
-            s += (double)dout[n * C + c] * x[n * C + c] * rstd[n];
-        dw[c] = (float)s;
-    }
+    for (int c = 0; dw && c < C; c++)
+        dw[c] += weight_gradient(dout + c, x + c, NULL, rstd, N, C, leaf);
     for (int64_t n = 0; dx && n < N; n++) {
         const float *xn = x + n * C, *dn = dout + n * C;
         double r = rstd[n], mean = 0;
@@ -92,19 +106,13 @@ static void layernorm_dx(float *dx, const float *dout, const float *x, double me
 }
 
 void ref_layernorm_bwd(float *dx, float *dw, float *dbias, const float *dout, const float *x, const float *mean,
-                       const float *rstd, const float *w, int64_t N, int C, bool add)
+                       const float *rstd, const float *w, int64_t N, int C, int64_t leaf, bool add)
 {
     for (int c = 0; c < C; c++) {
-        double sw = dw ? dw[c] : 0, sb = dbias ? dbias[c] : 0;
-        for (int64_t n = 0; n < N; n++) {
-            double d = dout[n * C + c];
-            sw += d * ((double)x[n * C + c] - mean[n]) * rstd[n];
-            sb += d;
-        }
         if (dw)
-            dw[c] = (float)sw;
+            dw[c] += weight_gradient(dout + c, x + c, mean, rstd, N, C, leaf);
         if (dbias)
-            dbias[c] = (float)sb;
+            dbias[c] += weight_gradient(dout + c, NULL, NULL, NULL, N, C, leaf);
     }
     for (int64_t n = 0; dx && n < N; n++)
         layernorm_dx(dx + n * C, dout + n * C, x + n * C, mean[n], rstd[n], w, C, add);

@@ -132,7 +132,7 @@ bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, 
     const Config *c = r->c;
     PlanRank self = { .c = c, .tp = r->tp, .replicas = r->grid.dp_size, .model = r->model, .optim = r->optim,
                             .buckets = run_buckets(c, &r->grid.levels) };
-    dry_run(&self.dry, &r->model.c, r->grid.tp_size, r->tp.leaves);
+    dry_run(&self.dry, &r->model.c, &r->tp);
     bench_machine(out->machine, sizeof out->machine);
     out->debug = DEBUG_CHECKS;
     out->ranks = r->grid.size;

@@ -66,7 +66,7 @@ typedef struct Config {
             distill_pool, commit, momentum, muon_lr;
         ConfigString init, trainable;
     } train;
-    struct { int tp, zero, blocks, reduction, wire, threads, bind; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
+    struct { int tp, zero, blocks, reduction, wire, threads, bind; bool sequence; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
     struct { int64_t every; double minutes; int keep; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
     struct { double timeout; } watch;
     struct { double grace; int64_t deadline; } stop;

@@ -130,6 +130,7 @@ const Option options[] = {
     INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks of each replica (train, eval, chat, bench, spectrum)"),
     INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
     INT   (parallel.blocks, 8, 0, 64, "what tp splits is summed in so many blocks, at most: the same bits for each tp that divides them; 0: by ranks (train, bench)"),
+    BOOL  (parallel.sequence, false, "each tp rank keeps the residuals and norms of its share of the rows: less memory, the same bits (train, bench)"),
     ENUM  (parallel.reduction, canonical, "canonical|exact|fast",
            "sums in a fixed order, or as integers: the same bits for any replicas; or MPI's order"),
     ENUM  (parallel.wire, fp32, "fp32|bf16", "gradients between replicas; bf16 rounds them, with reduction = fast"),

@@ -105,6 +105,32 @@ static void count_start(Tp *tp, float *x, float *room, int64_t n)
     add(r->backward ? &r->begun : &r->d->begun[r->at], &one);
 }
 
+/* A half of a sum. */
+static void half(Tp *tp, SumKind kind, int64_t n, const DrySums *one)
+{
+    Run *r = tp->ctx;
+    if (tp->size == 1)
+        return;
+    call(r, kind, n);
+    add(r->backward ? &r->begun : &r->d->begun[r->at], one);
+}
+
+static void count_scatter(Tp *tp, float *x, float *room, int64_t n, int64_t each)
+{
+    (void)x, (void)room;
+    DrySums one = { .floats = n };
+    tp_scatter_cost(&one.calls, &one.bytes, n, each, tp->rank);
+    half(tp, SUM_SCATTER, n, &one);
+}
+
+static void count_gather(Tp *tp, float *x, int64_t n, int64_t each)
+{
+    (void)x;
+    DrySums one = { .floats = 0 };                          /* its scatter has them */
+    tp_gather_cost(&one.calls, &one.bytes, n, each, tp->rank, tp->size);
+    half(tp, SUM_GATHER, n, &one);
+}
+
 static void count_wait(Tp *tp)
 {
     if (tp->size > 1)
@@ -260,12 +286,13 @@ static void passes(Run *r)
     d->sample.step = d->sample.early + d->backward.flops / B;
 }
 
-void dry_run(Dry *d, const ModelConf *conf, int tp, int leaves)
+void dry_run(Dry *d, const ModelConf *conf, const Tp *tp)
 {
     static Run r;                                       /* a large structure */
     const Ops was = op;
     const double flops = prof_flops, bytes = prof_bytes;
-    r = (Run){ .d = d, .tp = { 0, tp, leaves, count_sum, count_max, count_start, count_wait, need, &r } };
+    r = (Run){ .d = d, .tp = { .size = tp->size, .leaves = tp->leaves, .sequence = tp->sequence, .sum = count_sum, .max = count_max, .sum_start = count_start,
+                               .scatter_start = count_scatter, .gather_start = count_gather, .wait = count_wait, .need = need, .ctx = &r } };
     model_measure(&r.m, conf, &r.tp);
     model_nowhere(&r.m);
     r.final = room(r.m.table.n, sizeof *r.final);

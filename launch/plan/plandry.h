@@ -33,8 +33,8 @@ typedef struct { int64_t calls, floats, bytes; } DrySums;
 typedef struct { double flops; int first, last; } Beat;
 typedef struct { Beat *beat; int n; double flops; } Beats;                 /* flops: of all of them */
 
-/* Flops since the call before; then a sum in two phases is started, waited for, or just looked after. */
-typedef enum { SUM_LOOK, SUM_START, SUM_WAIT } SumKind;
+/* Flops since the call before; then a sum in two phases, or a half of one, is started, waited for, or just looked after. */
+typedef enum { SUM_LOOK, SUM_START, SUM_SCATTER, SUM_GATHER, SUM_WAIT } SumKind;
 typedef struct { double flops; SumKind kind; int64_t floats; } SumCall;
 
 typedef struct {
@@ -46,6 +46,6 @@ typedef struct {
     int     calls, turn;
 } Dry;
 
-/* As one of `tp` ranks, the first, computes it.  To be closed. */
-void dry_run(Dry *d, const ModelConf *conf, int tp, int leaves);
+/* As the first of tp's ranks computes it: size, leaves and sequence are asked for, no function.  To be closed. */
+void dry_run(Dry *d, const ModelConf *conf, const Tp *tp);
 void dry_close(Dry *d);

@@ -56,12 +56,10 @@ static Measured *measured(Nodes *n, int tp, int micro_batch)
     x->c.train.micro_batch = x->micro_batch = micro_batch;
     x->c.train.stage = (int)n->stage;
     x->conf = conf_of(&x->c, n->stage, micro_batch, x->trainable);
-    x->r = (PlanRank){ .c = &x->c, .tp = TP_ALONE };
-    x->r.tp.size = tp;
-    x->r.tp.leaves = run_blocks(&x->c, &x->conf, tp) / tp;
+    x->r = (PlanRank){ .c = &x->c, .tp = run_tp(&x->c, &x->conf, tp) };
     if (!model_divides(&x->conf, tp, why, sizeof why) || !model_measure(&x->r.model, &x->conf, &x->r.tp))
         return NULL;
-    dry_run(&x->r.dry, &x->conf, tp, x->r.tp.leaves);
+    dry_run(&x->r.dry, &x->conf, &x->r.tp);
     x->least = (double)(x->r.model.weight_arena.size + x->r.model.grad_arena.size + x->r.model.tape_arena.size);
     return x;
 }

@@ -29,13 +29,11 @@ bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas
     const Levels v = levels_of(replicas, near);
     const OptimSetup s = run_optim(c, &v);
     double most = -1;
-    *r = (PlanRank){ .c = c, .tp = TP_ALONE, .replicas = replicas, .buckets = run_buckets(c, &v) };
-    r->tp.size = tp;
-    r->tp.leaves = run_blocks(c, conf, tp) / tp;
+    *r = (PlanRank){ .c = c, .tp = run_tp(c, conf, tp), .replicas = replicas, .buckets = run_buckets(c, &v) };
     if (!model_measure(&r->model, conf, &r->tp))
         return false;
     if (conf->stage >= STAGE_PRETRAIN)
-        dry_run(&r->dry, conf, tp, r->tp.leaves);
+        dry_run(&r->dry, conf, &r->tp);
     for (int k = 0; k < replicas; k++) {
         Optim o;
         optim_measure(&o, &r->model.table, k, replicas, &s);

@@ -7,17 +7,19 @@
 #include "core/par.h"
 #include "launch/plan/plannodes.h"
 
-typedef struct { Cost c; double ends; } Phase;
+/* As in dist/tp.c. */
+typedef enum { EXCHANGES, IS_ADDED, COLLECTS, IS_OVER } State;
+typedef struct { Cost c; double ends; State state; bool collects; } Phase;
 
 typedef struct {
     const PlanRank *r;
     const Lying *where;
     double  t, link, messages;
-    int64_t waited, added, started;                         /* as in dist/tp.c */
-    Phase   phase[SUMS_UNDER_WAY];
+    int64_t waited, started;
+    Phase   phase[UNDER_WAY];
 } Line;
 
-static Phase *number(Line *x, int64_t i) { return &x->phase[i % SUMS_UNDER_WAY]; }
+static Phase *number(Line *x, int64_t i) { return &x->phase[i % UNDER_WAY]; }
 
 static void post(Line *x, Phase *p)
 {
@@ -29,33 +31,58 @@ static void post(Line *x, Phase *p)
 
 static void wait_for(Line *x, const Phase *p) { x->t = fmax(x->t, p->ends) + p->c.land; }
 
-static void add_up(Line *x) { post(x, number(x, x->added++)); }
+static void added(Line *x, Phase *p)
+{
+    wait_for(x, p);
+    p->state = p->collects ? IS_ADDED : IS_OVER;
+}
 
 static void go_on(Line *x)
 {
-    while (x->added < x->started && number(x, x->added)->ends <= x->t) {
-        wait_for(x, number(x, x->added));
-        add_up(x);
+    bool exchanging = false, collected = true;
+    for (int64_t i = x->waited; i < x->started; i++) {
+        Phase *p = number(x, i);
+        if (p->state == EXCHANGES && !exchanging) {
+            exchanging = p->ends > x->t;
+            if (!exchanging)
+                added(x, p);
+        }
+        if (p->state == IS_ADDED && collected) {
+            post(x, p);
+            p->state = COLLECTS;
+        }
+        collected &= !p->collects || p->state >= COLLECTS;
     }
+}
+
+static void starts(Line *x, const SumCall *s)
+{
+    const int tp = x->r->tp.size;
+    Phase *p = number(x, x->started++);
+    p->c = cluster_exchange(x->where->machine, x->where->ranks_node, tp, (int)min64(tp, x->where->ranks_node), 4 * (double)s->floats / tp);
+    p->state = s->kind == SUM_GATHER ? IS_ADDED : EXCHANGES;
+    p->collects = s->kind != SUM_SCATTER;
+    if (p->state == EXCHANGES)
+        post(x, p);
 }
 
 static void called(Line *x, const SumCall *s)
 {
-    const int tp = x->r->tp.size;
     go_on(x);
-    if (s->kind == SUM_START) {
-        Phase *p = number(x, x->started++);
-        p->c = cluster_exchange(x->where->machine, x->where->ranks_node, tp, (int)min64(tp, x->where->ranks_node), 4 * (double)s->floats / tp);
-        post(x, p);
-    } else if (s->kind == SUM_WAIT) {
-        if (x->added == x->waited) {
-            wait_for(x, number(x, x->added));
-            add_up(x);
-        }
+    if (s->kind != SUM_LOOK && s->kind != SUM_WAIT)
+        starts(x, s);
+    if (s->kind == SUM_GATHER)
         go_on(x);
-        wait_for(x, number(x, x->waited++));
-        go_on(x);
-    }
+    if (s->kind != SUM_WAIT)
+        return;
+    Phase *p = number(x, x->waited);
+    if (p->state == EXCHANGES)
+        added(x, p);
+    go_on(x);
+    if (p->state == COLLECTS)
+        wait_for(x, p);
+    x->waited++;
+    go_on(x);
 }
 
 Replayed replay_sums(const PlanRank *r, const Lying *where)

@@ -107,9 +107,9 @@ static void depth_bwd(void) { OPS_CPU.depth_attention_bwd(e, f, g, a, d, a, b, b
 static void nearest(void) { OPS_CPU.nearest(index_of, NULL, a, b, N, CV, V, 0); }
 
 static void rmsnorm(void) { OPS_CPU.rmsnorm_fwd(c, d, a, b, N, C, 1e-5f); }
-static void rmsnorm_bwd(void) { OPS_CPU.rmsnorm_bwd(c, e, a, b, d, b, N, C, true); }
+static void rmsnorm_bwd(void) { OPS_CPU.rmsnorm_bwd(c, e, a, b, d, b, N, C, 0, true); }
 static void layernorm(void) { OPS_CPU.layernorm_fwd(c, d, e, a, b, b, N, CV, 1e-6f); }
-static void layernorm_bwd(void) { OPS_CPU.layernorm_bwd(c, f, g, a, b, d, e, b, N, CV, true); }
+static void layernorm_bwd(void) { OPS_CPU.layernorm_bwd(c, f, g, a, b, d, e, b, N, CV, 0, true); }
 static void gelu_tanh(void) { OPS_CPU.gelu_fwd(c, a, N * F, GELU_TANH); }
 static void gelu_tanh_bwd(void) { OPS_CPU.gelu_bwd(c, d, a, b, N * F, GELU_TANH); }
 static void gelu_erf(void) { OPS_CPU.gelu_fwd(c, a, N * F, GELU_ERF); }

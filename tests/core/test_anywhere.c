@@ -57,9 +57,9 @@ static void rows_of(const Lying *l, int at, int rows, int C)
     const float *x = l->x[0] + at, *d = l->x[1] + at, *w = l->x[2];
     float *rstd = l->y[3], *mean = l->y[3] + rows, *y = l->y[0] + at;
     o->rmsnorm_fwd(y, rstd, x, w, rows, C, 1e-5f);
-    o->rmsnorm_bwd(y + rows * C, NULL, d, x, rstd, w, rows, C, false);
+    o->rmsnorm_bwd(y + rows * C, NULL, d, x, rstd, w, rows, C, 0, false);
     o->layernorm_fwd(l->y[1] + at, mean, rstd, x, w, w, rows, C, 1e-5f);
-    o->layernorm_bwd(l->y[1] + at + rows * C, NULL, NULL, d, x, mean, rstd, w, rows, C, false);
+    o->layernorm_bwd(l->y[1] + at + rows * C, NULL, NULL, d, x, mean, rstd, w, rows, C, 0, false);
     o->add_rmsnorm_fwd(l->y[2] + at, l->y[2] + at + rows * C, rstd, x, d, w, rows, C, 1e-5f);
     o->l2norm_fwd(l->y[2] + at + 2 * rows * C, rstd, x, rows, C, 1e-6f);
 }

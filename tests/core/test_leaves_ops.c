@@ -165,9 +165,47 @@ static void norm_of_heads(void **state)
         free(xl), free(dl), free(rl);
     }
     o->rmsnorm_dw(one, d, x, rstd, ROWS, H, C, 1);
-    o->rmsnorm_bwd(NULL, other, d, x, rstd, one, ROWS * H, C, false);
+    o->rmsnorm_bwd(NULL, other, d, x, rstd, one, ROWS * H, C, 0, false);
     equal("dw of one group", one, other, C);
     free(x), free(d), free(rstd);
+}
+
+/* ---- the weights of norms, whose leaves are rows ---- */
+
+/* Rows are cut into BLOCKS leaves; a rank that keeps some of them has their part of the tree. */
+static void rows_of_norms(const Ops *o, int64_t rows, int C)
+{
+    float *x = some(rows * C, 1), *d = some(rows * C, 2), *rstd = some(rows, 3), *mean = some(rows, 4), *w = some(C, 5);
+    float *whole = buffer(3 * C), *plain = buffer(3 * C), *part = buffer(BLOCKS * 3 * C), *of[BLOCKS];
+    const int64_t leaf = ceil_div(rows, BLOCKS);
+    for (int ranks = 1; ranks <= BLOCKS; ranks *= 2) {
+        const int64_t each = leaf * (BLOCKS / ranks);
+        for (int r = 0; r < ranks; r++) {
+            const int64_t from = min64(rows, r * each), n = min64(rows, from + each) - from;
+            float *p = of[r] = part + r * 3 * C;
+            memset(p, 0, (size_t)(3 * C) * sizeof *p);
+            o->rmsnorm_bwd(NULL, p, d + from * C, x + from * C, rstd + from, w, n, C, leaf, false);
+            o->layernorm_bwd(NULL, p + C, p + 2 * C, d + from * C, x + from * C, mean + from, rstd + from, w, n, C, leaf, false);
+        }
+        join_ranks(of, ranks, 3 * C);
+        if (ranks == 1)
+            memcpy(whole, part, (size_t)(3 * C) * sizeof *whole);
+        equal("weights of a norm", part, whole, 3 * C);
+    }
+    memset(plain, 0, (size_t)(3 * C) * sizeof *plain);
+    o->rmsnorm_bwd(NULL, plain, d, x, rstd, w, rows, C, 0, false);
+    o->layernorm_bwd(NULL, plain + C, plain + 2 * C, d, x, mean, rstd, w, rows, C, 0, false);
+    for (int c = 0; c < 3 * C; c++)
+        assert_true(fabsf(plain[c] - whole[c]) <= 1e-6f * (float)rows);        /* so many products below 1, each sum rounds */
+    free(x), free(d), free(rstd), free(mean), free(w), free(whole), free(plain), free(part);
+}
+
+static void norm_rows(void **state)
+{
+    rows_of_norms(*state, 700, 36);             /* leaves of more rows than a block of sums has */
+    rows_of_norms(*state, 345, 130);
+    rows_of_norms(*state, 9, 64);               /* some ranks keep nothing */
+    rows_of_norms(*state, 1, 8);
 }
 
 /* ---- codes ---- */
@@ -209,7 +247,7 @@ static int laws(const char *name, const Ops *o)
     void *s = (void *)(uintptr_t)o;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(the_tree, s),      cmocka_unit_test_prestate(losses, s),  cmocka_unit_test_prestate(attention, s),
-        cmocka_unit_test_prestate(norm_of_heads, s), cmocka_unit_test_prestate(nearest, s),
+        cmocka_unit_test_prestate(norm_of_heads, s), cmocka_unit_test_prestate(norm_rows, s), cmocka_unit_test_prestate(nearest, s),
     };
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ static void rmsnorm_fwd(const Ops *o, Job *j)
 
 static void rmsnorm_bwd(const Ops *o, Job *j)
 {
-    o->rmsnorm_bwd(j->dx[0], j->dx[1], j->dy, j->x[0], j->y[1], j->x[1], j->s.N, j->s.C, j->s.add);
+    o->rmsnorm_bwd(j->dx[0], j->dx[1], j->dy, j->x[0], j->y[1], j->x[1], j->s.N, j->s.C, 0, j->s.add);
 }
 
 /* Of x[0] + x[2]: the sum is an output, too, and has the same gradient as either. */
@@ -60,8 +60,8 @@ static void add_rmsnorm_fwd(const Ops *o, Job *j)
 
 static void add_rmsnorm_bwd(const Ops *o, Job *j)
 {
-    o->rmsnorm_bwd(j->dx[0], j->dx[1], j->dy, j->y[2], j->y[1], j->x[1], j->s.N, j->s.C, j->s.add);
-    o->rmsnorm_bwd(j->dx[2], NULL, j->dy, j->y[2], j->y[1], j->x[1], j->s.N, j->s.C, j->s.add);
+    o->rmsnorm_bwd(j->dx[0], j->dx[1], j->dy, j->y[2], j->y[1], j->x[1], j->s.N, j->s.C, 0, j->s.add);
+    o->rmsnorm_bwd(j->dx[2], NULL, j->dy, j->y[2], j->y[1], j->x[1], j->s.N, j->s.C, 0, j->s.add);
 }
 
 static void layernorm_make(Job *j)
@@ -81,7 +81,7 @@ static void layernorm_fwd(const Ops *o, Job *j)
 
 static void layernorm_bwd(const Ops *o, Job *j)
 {
-    o->layernorm_bwd(j->dx[0], j->dx[1], j->dx[2], j->dy, j->x[0], j->y[1], j->y[2], j->x[1], j->s.N, j->s.C, j->s.add);
+    o->layernorm_bwd(j->dx[0], j->dx[1], j->dx[2], j->dy, j->x[0], j->y[1], j->y[2], j->x[1], j->s.N, j->s.C, 0, j->s.add);
 }
 
 /* Of x[0] + x[3]. */
@@ -99,8 +99,8 @@ static void add_layernorm_fwd(const Ops *o, Job *j)
 
 static void add_layernorm_bwd(const Ops *o, Job *j)
 {
-    o->layernorm_bwd(j->dx[0], j->dx[1], j->dx[2], j->dy, j->y[3], j->y[1], j->y[2], j->x[1], j->s.N, j->s.C, j->s.add);
-    o->layernorm_bwd(j->dx[3], NULL, NULL, j->dy, j->y[3], j->y[1], j->y[2], j->x[1], j->s.N, j->s.C, j->s.add);
+    o->layernorm_bwd(j->dx[0], j->dx[1], j->dx[2], j->dy, j->y[3], j->y[1], j->y[2], j->x[1], j->s.N, j->s.C, 0, j->s.add);
+    o->layernorm_bwd(j->dx[3], NULL, NULL, j->dy, j->y[3], j->y[1], j->y[2], j->x[1], j->s.N, j->s.C, 0, j->s.add);
 }
 
 static void l2norm_make(Job *j)
@@ -329,13 +329,13 @@ static void norms_in_place(const Ops *o)
     o->layernorm_fwd(apart, mean, norm, sum, dx, NULL, N, C, 1e-6f);
     o->add_layernorm_fwd(more, y, mean, norm, x, more, dx, NULL, N, C, 1e-6f);  /* sum = b */
     assert_true(!memcmp(more, sum, sizeof y) && !memcmp(y, apart, sizeof y));
-    o->layernorm_bwd(apart, NULL, NULL, dx, x, mean, norm, sum, N, C, false);
+    o->layernorm_bwd(apart, NULL, NULL, dx, x, mean, norm, sum, N, C, 0, false);
     memcpy(y, dx, sizeof y);
-    o->layernorm_bwd(y, NULL, NULL, y, x, mean, norm, sum, N, C, false);
+    o->layernorm_bwd(y, NULL, NULL, y, x, mean, norm, sum, N, C, 0, false);
     assert_memory_equal(y, apart, sizeof y);
-    o->rmsnorm_bwd(apart, NULL, dx, x, norm, sum, N, C, false);
+    o->rmsnorm_bwd(apart, NULL, dx, x, norm, sum, N, C, 0, false);
     memcpy(y, dx, sizeof y);
-    o->rmsnorm_bwd(y, NULL, y, x, norm, sum, N, C, false);
+    o->rmsnorm_bwd(y, NULL, y, x, norm, sum, N, C, 0, false);
     assert_memory_equal(y, apart, sizeof y);
     o->l2norm_fwd(y, norm, x, N, C, 1e-6f);
     o->l2norm_bwd(apart, dx, y, norm, N, C, 1e-6f);

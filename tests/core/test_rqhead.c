@@ -333,7 +333,7 @@ static void meet_max(Tp *tp, float *x, int64_t n) { meet(tp, x, n, false); }
 static bool agrees(const Head *whole, double loss, int rank, Kind kind, Meeting *m)
 {
     Tp tp = { .rank = rank, .size = 2, .sum = meet_sum, .max = meet_max, .sum_start = meet_start,
-              .sum_wait = TP_ALONE.sum_wait, .need = TP_ALONE.need, .ctx = m };
+              .wait = TP_ALONE.wait, .need = TP_ALONE.need, .ctx = m };
     Head *part = open_head(kind, &tp);
     double worst = fabs(learn(part) - loss);
     for (int i = 0; i < part->table.n; i++) {

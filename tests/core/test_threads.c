@@ -47,18 +47,18 @@ static void gram(void)
 static void norms(void)
 {
     op.rmsnorm_fwd(y[0], y[1], x[0], x[1], N, C, 1e-6f);
-    op.rmsnorm_bwd(y[2], y[3], x[2], x[0], y[1], x[1], N, C, false);
+    op.rmsnorm_bwd(y[2], y[3], x[2], x[0], y[1], x[1], N, C, 0, false);
     op.rmsnorm_dw(y[3] + 3 * C, x[2], x[0], y[1], N / 3, 3, C, 3);
     op.layernorm_fwd(y[4], y[5], y[1] + N, x[0], x[1], x[2], N, C, 1e-6f);
-    op.layernorm_bwd(y[5] + N, y[3] + C, y[3] + 2 * C, x[2], x[0], y[5], y[1] + N, x[1], N, C, false);
+    op.layernorm_bwd(y[5] + N, y[3] + C, y[3] + 2 * C, x[2], x[0], y[5], y[1] + N, x[1], N, C, 0, false);
 }
 
 static void norms_of_sums(void)
 {
     op.add_rmsnorm_fwd(y[0], y[1], y[2], x[0], x[1], x[2], N, C, 1e-6f);
-    op.rmsnorm_bwd(y[5], y[2] + N, x[2], y[0], y[2], x[1], N, C, true);
+    op.rmsnorm_bwd(y[5], y[2] + N, x[2], y[0], y[2], x[1], N, C, 0, true);
     op.add_layernorm_fwd(y[3], y[4], y[2] + 2 * N, y[2] + 3 * N, x[0], x[1], x[2], x[3], N, C, 1e-6f);
-    op.layernorm_bwd(y[5], y[2] + 4 * N, y[2] + 5 * N, x[2], y[3], y[2] + 2 * N, y[2] + 3 * N, x[1], N, C, true);
+    op.layernorm_bwd(y[5], y[2] + 4 * N, y[2] + 5 * N, x[2], y[3], y[2] + 2 * N, y[2] + 3 * N, x[1], N, C, 0, true);
 }
 
 static void l2norm(void)

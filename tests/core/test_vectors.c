@@ -44,7 +44,7 @@ static void rows(void)
 {
     op.rmsnorm_fwd(out[0], out[1], x[0], x[1], M, K, 1e-5f);
     op.fill(out[2], K, 0);
-    op.rmsnorm_bwd(out[3], out[2], x[2], x[0], out[1], x[1], M, K, false);
+    op.rmsnorm_bwd(out[3], out[2], x[2], x[0], out[1], x[1], M, K, 0, false);
     op.gelu_fwd(out[4], x[0], M * K, GELU_ERF);
 }
 

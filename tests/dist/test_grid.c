@@ -131,13 +131,13 @@ static void check_sum(const float *x, int k, int n)
 static void a_sum_that_is_waited_for_late_has_the_same_bits(void **state)
 {
     (void)state;
-    static float x[SUMS_UNDER_WAY][MOST], room[SUMS_UNDER_WAY][MOST], blocking[MOST];
+    static float x[UNDER_WAY][MOST], room[UNDER_WAY][MOST], blocking[MOST];
     static const int N[] = { MOST, 1, 0, 7, 1000, 3 };
     Grid g;
     grid_open(&g, MPI_COMM_WORLD, size);
     Tp tp = tp_door(&g, 0);
     for (int turn = 0; turn < 3; turn++) {
-        for (int k = 0; k < SUMS_UNDER_WAY; k++) {
+        for (int k = 0; k < UNDER_WAY; k++) {
             fill(x[k], k, N[k % 6]);
             tp.sum_start(&tp, x[k], room[k], N[k % 6]);
             if (turn == 1)
@@ -145,16 +145,16 @@ static void a_sum_that_is_waited_for_late_has_the_same_bits(void **state)
             if (turn == 2 && rank % 2)
                 tp.sum_start(&tp, NULL, NULL, 0);              /* looks are local */
         }
-        for (int k = 0; k < SUMS_UNDER_WAY; k++) {
-            tp.sum_wait(&tp);
+        for (int k = 0; k < UNDER_WAY; k++) {
+            tp.wait(&tp);
             check_sum(x[k], k, N[k % 6]);
         }
     }
     fill(x[0], 0, MOST);
     tp.sum_start(&tp, x[0], room[0], 20000);
     tp.sum_start(&tp, x[0] + 20000, room[0] + 20000, MOST - 20000);
-    tp.sum_wait(&tp);
-    tp.sum_wait(&tp);
+    tp.wait(&tp);
+    tp.wait(&tp);
     check_sum(x[0], 0, MOST);
     grid_close(&g);
 }
@@ -227,7 +227,7 @@ static void its_cost_is_known(void **state)
         int64_t calls, bytes;
         tp_sum_cost(&calls, &bytes, n, rank, size);
         tp.sum_start(&tp, x, room, n);
-        tp.sum_wait(&tp);
+        tp.wait(&tp);
         assert_int_equal(comm_count[AXIS_TP].calls - before.calls, calls);
         assert_int_equal(comm_count[AXIS_TP].bytes - before.bytes, bytes);
     }
@@ -243,7 +243,7 @@ static void what_was_not_started_is_not_waited_for(void **state)
     die_hook = jump;
     const int code = setjmp(back);
     if (code == 0)
-        tp.sum_wait(&tp);
+        tp.wait(&tp);
     die_hook = NULL;
     assert_int_equal(code, size > 1 ? EXIT_INTERNAL : 0);
     grid_close(&g);

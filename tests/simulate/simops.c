@@ -50,7 +50,7 @@ static void add_rmsnorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float *
 }
 
 static void rmsnorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED const float *dout, UNUSED const float *x, UNUSED const float *rstd,
-                        UNUSED const float *w, int64_t N, int C, bool add)
+                        UNUSED const float *w, int64_t N, int C, UNUSED int64_t leaf, bool add)
 {
     owe_floats((add ? 4.0 : 3.0) * (double)N * C);
 }
@@ -74,7 +74,7 @@ static void add_layernorm_fwd(UNUSED float *sum, UNUSED float *out, UNUSED float
 }
 
 static void layernorm_bwd(UNUSED float *dx, UNUSED float *dw, UNUSED float *dbias, UNUSED const float *dout, UNUSED const float *x,
-                          UNUSED const float *mean, UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C, bool add)
+                          UNUSED const float *mean, UNUSED const float *rstd, UNUSED const float *w, int64_t N, int C, UNUSED int64_t leaf, bool add)
 {
     owe_floats((add ? 4.0 : 3.0) * (double)N * C);
 }

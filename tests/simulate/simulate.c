@@ -38,14 +38,17 @@ typedef struct { double step, forward, backward, reduce, optimizer, compute, tp,
 static void sum(Tp *tp, float *x, int64_t n) { Sim *s = tp->ctx; meter_spend(); s->real.sum(&s->real, x, n); }
 static void max(Tp *tp, float *x, int64_t n) { Sim *s = tp->ctx; meter_spend(); s->real.max(&s->real, x, n); }
 static void sum_start(Tp *tp, float *x, float *room, int64_t n) { Sim *s = tp->ctx; meter_spend(); s->real.sum_start(&s->real, x, room, n); }
-static void sum_wait(Tp *tp) { Sim *s = tp->ctx; meter_spend(); s->real.sum_wait(&s->real); }
+static void scatter_start(Tp *tp, float *x, float *room, int64_t n, int64_t each) { Sim *s = tp->ctx; meter_spend(); s->real.scatter_start(&s->real, x, room, n, each); }
+static void gather_start(Tp *tp, float *x, int64_t n, int64_t each) { Sim *s = tp->ctx; meter_spend(); s->real.gather_start(&s->real, x, n, each); }
+static void wait_first(Tp *tp) { Sim *s = tp->ctx; meter_spend(); s->real.wait(&s->real); }
 static void need(Tp *tp, int first, int last) { Sim *s = tp->ctx; meter_spend(); s->real.need(&s->real, first, last); meter_spend(); }
 static void final(void *ctx, int first, int last) { Sim *s = ctx; meter_spend(); s->marks.final(s->marks.ctx, first, last); meter_spend(); }
 
 static void open_doors(Sim *s)
 {
     s->real = tp_door(&s->grid, 0);
-    s->tp = (Tp){ s->real.rank, s->real.size, 0, sum, max, sum_start, sum_wait, need, s };
+    s->tp = (Tp){ .rank = s->real.rank, .size = s->real.size, .sum = sum, .max = max, .sum_start = sum_start, .scatter_start = scatter_start,
+                  .gather_start = gather_start, .wait = wait_first, .need = need, .ctx = s };
     s->door = (OnGrad){ final, s };
 }
 
