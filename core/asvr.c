@@ -6,8 +6,6 @@
 
 bool model_has(const Model *m, unsigned part) { return m->parts & part; }
 
-static bool lm(const Model *m) { return m->c.stage >= STAGE_PRETRAIN; }
-
 /* Codes that are needed: learned, looked at by the decoder, or the tokenizer stage's own. */
 static bool needs_codes(const ModelConf *c, int branch)
 {
@@ -75,8 +73,7 @@ static void bind_all(const Model *m, Modules *w, Binder *b)
 
 static int max_int(int a, int b) { return a > b ? a : b; }
 
-/* The codes' own tower learns by what it pools to, too. */
-static bool pools(const ModelConf *c) { return c->stage == STAGE_TOKENIZER && c->own_tower && c->distill_pool > 0; }
+bool model_pools(const ModelConf *c) { return c->stage == STAGE_TOKENIZER && c->own_tower && c->distill_pool > 0; }
 
 /* Blocks of the tower and of the codes' own tower that are ever run. */
 static void set_depths(Model *m, int *vision, int *tower)
@@ -90,8 +87,8 @@ static void set_depths(Model *m, int *vision, int *tower)
         m->code_layers[k] = wanted ? all + 1 + c->codes_layer[k] : 0;
         codes = max_int(codes, m->code_layers[k]);
     }
-    *vision = c->stage == STAGE_CONTRAST || c->parts || pools(c) ? all : max_int(m->feature_layers, codes);
-    *tower = c->parts || pools(c) ? all : codes;
+    *vision = c->stage == STAGE_CONTRAST || c->parts || model_pools(c) ? all : max_int(m->feature_layers, codes);
+    *tower = c->parts || model_pools(c) ? all : codes;
 }
 
 static void set_dims(Model *m, Modules *w)
@@ -120,111 +117,18 @@ static void set_dims(Model *m, Modules *w)
                                      .H = c->head_heads, .L = c->head_layers, .draws = c->denoise_draws, .eps = 1e-6f } };
 }
 
-/* Rows with a visual target that a head takes at a time: its tape is Q times as many rows, and its weights are read anew for each. */
-enum { HEAD_ROWS = 256 };
-
-/* What rows with a visual target need from forward to backward. */
-static void lay_targets(Model *m, Arena *a, int64_t IP)
+/* Tables of the heads' soft targets, of frozen codebooks: of every micro-batch the same ones. */
+static void lay_soft(Model *m, Arena *a)
 {
-    const ModelConf *c = &m->c;
-    const int C = c->decoder.C;
-    if (!(m->parts & (PART_HEAD | PART_APP_HEAD | PART_DENOISER)))
-        return;
-    m->g    = TAKE(a, float, IP * C);   m->dg = TAKE(a, float, IP * C);
-    m->head_rows = min64(HEAD_ROWS, IP);
-    m->code = TAKE(a, int32_t, m->head_rows * c->codes_depth);
-    for (int k = 0; k < BRANCHES; k++)
+    for (int k = 0; k < BRANCHES && !m->c.bare; k++)
         if (model_has(m, k ? PART_APP_HEAD : PART_HEAD))
-            rqhead_soft(&m->head[k], a, &m->w.head[k].d, m->tp);
-    if (model_has(m, PART_DENOISER)) {
-        m->clean = TAKE(a, float, IP * c->vision.C);
-        m->z     = TAKE(a, float, IP * c->vision.C);
-    }
-}
-
-/* From the decoder's forward to its backward. */
-static void lay_heads(Model *m, Arena *a, int64_t IP)
-{
-    const ModelConf *c = &m->c;
-    xent_work(&m->xent, a, c->decoder.V, m->tp);
-    const ArenaMark shared = arena_mark(a);                   /* one head learns after the other */
-    for (int k = 0; k < BRANCHES; k++) {
-        arena_release(a, shared);
-        if (model_has(m, k ? PART_APP_HEAD : PART_HEAD))
-            rqhead_tape(&m->head[k], a, &m->w.head[k].d, m->head_rows, m->tp);
-    }
-    if (model_has(m, PART_DENOISER))
-        denoise_tape(&m->denoiser, a, &m->w.denoiser, IP, c->max_images, m->tp);
-}
-
-static void lay_towers(Model *m, Arena *a, bool vision_learns, bool tower_learns)
-{
-    const ModelConf *c = &m->c;
-    vision_tape(&m->vision, a, &m->w.vision, c->max_images, vision_learns, c->recompute, m->tp);
-    if (model_has(m, PART_TOKENIZER))
-        vision_tape(&m->tower, a, &m->w.tower, c->max_images, tower_learns, c->recompute, m->tp);
-}
-
-/* One memory: frozen towers are done before the decoder begins, the heads before its backward does. */
-static void lay_lm(Model *m, Arena *a, bool vision_learns)
-{
-    const ModelConf *c = &m->c;
-    const int64_t N = (int64_t)c->micro_batch * c->max_len, IP = (int64_t)c->max_images * m->w.vision.P;
-    const int C = c->decoder.C;
-    splice_layout(&m->splice, a, c->micro_batch, c->max_len, c->max_images, m->w.vision.P);
-    projector_tape(&m->projector, a, &m->w.projector, IP);
-    llama_tape(&m->decoder, a, &c->decoder, N, c->recompute, m->tp);
-    /* The same buffers carry rows of the decoder's width and, for a moment, of the features'. */
-    const int64_t rows = max64(N * C, IP * c->vision.C);
-    m->rows  = TAKE(a, float, rows);    m->drows = TAKE(a, float, N * C);
-    m->dh    = TAKE(a, float, N * C);   m->local = TAKE(a, int32_t, N);
-    lay_targets(m, a, IP);
-    const ArenaMark shared = arena_mark(a);
-    if (!vision_learns)
-        lay_towers(m, a, false, false);
-    if (c->scales > 1)
-        scales_work(&m->scales, a, &m->w.vision, c->scales, c->max_images);
-    arena_release(a, shared);
-    lay_heads(m, a, IP);
-    arena_release(a, shared);
-    llama_tape_backward(&m->decoder, a, &c->decoder, N, m->tp);
-}
-
-static bool learns(const Model *m, const char *part)
-{
-    for (int i = 0; i < m->table.n; i++)
-        if (param_in_part(&m->table.p[i], part) && m->table.p[i].grad >= 0)
-            return true;
-    return false;
-}
-
-static void lay_tape(Model *m, Arena *a)
-{
-    const ModelConf *c = &m->c;
-    const int64_t IP = (int64_t)c->max_images * m->w.vision.P;
-    const bool vision_learns = learns(m, "vision"), tower_learns = c->stage == STAGE_TOKENIZER && learns(m, "tokenizer");
-    if (!lm(m) || vision_learns)
-        lay_towers(m, a, vision_learns, tower_learns);
-    m->feat = TAKE(a, float, IP * c->vision.C * c->scales);
-    m->dfeat = vision_learns || tower_learns ? TAKE(a, float, IP * c->vision.C) : NULL;
-    for (int k = 0; k < BRANCHES; k++)
-        if (model_has(m, k ? PART_APP_CODES : PART_CODES))
-            codes_tape(&m->codes[k], a, &m->w.codes[k], IP, tower_learns, m->tp);
-    if (c->stage == STAGE_CONTRAST || pools(c))
-        pool_tape(&m->pool, a, &m->w.vision, c->max_images);
-    m->pooled = pools(c) ? TAKE(a, float, (int64_t)c->max_images * c->vision.C) : NULL;
-    if (c->stage == STAGE_CONTRAST) {
-        text_tape(&m->text, a, &m->w.text, c->micro_batch, c->recompute, m->tp);
-        contrast_tape(&m->contrast, a, c->micro_batch, c->vision.C);
-    }
-    if (lm(m))
-        lay_lm(m, a, vision_learns);
+            rqhead_soft(&m->soft[k], a, &m->w.head[k].d, m->tp);
 }
 
 bool model_measure(Model *m, const ModelConf *c, Tp *tp)
 {
     *m = (Model){ .c = *c, .tp = tp, .parts = model_parts(c),
-                  .weight_arena.name = "weights", .grad_arena.name = "gradients", .tape_arena.name = "tape" };
+                  .weight_arena.name = "weights", .grad_arena.name = "gradients", .soft_arena.name = "soft targets" };
     set_dims(m, &m->w);
     set_dims(m, &m->dw);
     Binder b = binder_declare(&m->table, tp);
@@ -233,8 +137,7 @@ bool model_measure(Model *m, const ModelConf *c, Tp *tp)
         return false;
     TAKE(&m->weight_arena, float, m->table.weights);
     TAKE(&m->grad_arena, float, m->table.grads);
-    if (!c->bare)
-        lay_tape(m, &m->tape_arena);
+    lay_soft(m, &m->soft_arena);
     return true;
 }
 
@@ -255,9 +158,8 @@ static void lay_out(Model *m, void (*reserve)(Arena *a))
     bind_all(m, &m->w, &b);
     b = binder_grads(&m->table, m->grads);
     bind_all(m, &m->dw, &b);
-    reserve(&m->tape_arena);
-    if (!m->c.bare)
-        lay_tape(m, &m->tape_arena);
+    reserve(&m->soft_arena);
+    lay_soft(m, &m->soft_arena);
 }
 
 void model_nowhere(Model *m) { lay_out(m, arena_nowhere); }
@@ -274,7 +176,7 @@ bool model_open(Model *m, const ModelConf *c, Tp *tp)
 
 void model_close(Model *m)
 {
-    arena_free(&m->tape_arena);
+    arena_free(&m->soft_arena);
     arena_free(&m->grad_arena);
     arena_free(&m->weight_arena);
     params_free(&m->table);

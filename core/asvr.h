@@ -11,9 +11,10 @@
  * not depend on how samples fell on micro-batches and ranks.
  *
  *     model_open(&m, &conf, &tp);                  weights by seed; the arenas are measured, then allocated
- *     model_count(&m, &batch, &targets);           for each micro-batch; the caller sums targets over ranks
- *     model_forward(&m, &batch, &targets, &losses);   losses are added up
- *     model_backward(&m, &batch, door);         adds to the gradients
+ *     tape_open(&t, &m);                           room of one micro-batch under way (tape.h)
+ *     model_count(&m, &t, &batch, &targets);       for each micro-batch; the caller sums targets over ranks
+ *     model_forward(&m, &t, &batch, &targets, &losses);   losses are added up
+ *     model_backward(&m, &t, &batch, door);        adds to the gradients
  *
  * Distributed over tp: every rank calls the same with the same batch, holds its pieces of the tensors (param.h) and gets
  * the same losses, to the bit; what is split is said in each module's header.
@@ -25,13 +26,7 @@
 #pragma once
 #include "core/batch.h"
 #include "core/conf.h"
-#include "core/denoise.h"
-#include "core/llama.h"
-#include "core/projector.h"
-#include "core/rqhead.h"
-#include "core/scales.h"
-#include "core/siglip.h"
-#include "core/splice.h"
+#include "core/tape.h"
 
 typedef struct {
     Vision    vision, tower;                   /* tower: the codes' own, where they have one */
@@ -45,37 +40,16 @@ typedef struct {
     Denoiser  denoiser;
 } Modules;
 
-typedef struct {
+typedef struct Model {
     ModelConf c;
     Tp       *tp;
     unsigned  parts;
     Params    table;
     Modules   w, dw;                           /* weights and, the same type, gradients */
     float    *weights, *grads;                 /* flat */
-    Arena     weight_arena, grad_arena, tape_arena;
+    Arena     weight_arena, grad_arena, soft_arena;
     int       feature_layers, code_layers[BRANCHES];   /* blocks run for the features and for the codes */
-    Splice    splice;
-    VisionTape    vision, tower;
-    PoolTape      pool;
-    TextTape      text;
-    ContrastTape  contrast;
-    ProjectorTape projector;
-    LlamaTape     decoder;
-    RqHeadTape    head[BRANCHES];
-    CodesTape     codes[BRANCHES];
-    DenoiseTape   denoiser;
-    ScalesWork    scales;
-    XentWork      xent;
-    float   *feat, *dfeat;                     /* (I P,Cf) features, Cf = scales Cv, and their gradient */
-    float   *pooled;                           /* (I,Cv) what an own tower of the codes is to pool to, or NULL */
-    float   *clean;                            /* (I P,Cv) features of the codes' layer, what denoising aims at */
-    float   *rows, *drows;                     /* (N,C) image or target rows on their way */
-    float   *dh;                               /* (N,C) gradient of the hidden rows */
-    float   *g, *dg;                           /* (I P,C) rows with a visual target */
-    float   *z;                                /* (I P,Cv) their clean features */
-    int32_t *local, *code;                     /* (N) work; (Q, I P) codes of the visual targets */
-    int64_t  visual_rows;                      /* of the last forward */
-    int64_t  head_rows;                        /* rows with a visual target that share a head's tape */
+    RqHeadSoft soft[BRANCHES];                 /* computed once, read by all micro-batches */
 } Model;
 
 /* The parts that a configuration's stage needs. */
@@ -86,6 +60,8 @@ bool     model_has(const Model *m, unsigned part);
 bool     model_divides(const ModelConf *c, int tp, char *why, size_t cap);
 /* Number of kinds of codes that rows learn: their visual losses are added. */
 int      model_branches(const Model *m);
+/* Does the codes' own tower learn by what it pools to, too? */
+bool     model_pools(const ModelConf *c);
 /* Declares everything and measures the arenas: no memory is taken.  False if a part of `trainable` is not in the
    model.  To be closed. */
 bool model_measure(Model *m, const ModelConf *c, Tp *tp);
@@ -97,18 +73,18 @@ void model_nowhere(Model *m);
 void model_init(Model *m);
 void model_close(Model *m);
 /* Adds the batch's targets and tokens to n_text, n_visual, pairs and tokens.  Local. */
-void model_count(Model *m, const Batch *b, Losses *targets);
+void model_count(Model *m, Tape *t, const Batch *b, Losses *targets);
 /* Adds the batch's losses to `sum`.  global: targets of the whole global batch.
    With c.train the gradients of the LM head and of the visual heads, these whole, are computed on the way.  Collective over tp. */
-void model_forward(Model *m, const Batch *b, const Losses *global, Losses *sum);
-/* Adds the gradients of the last forward; g may be NULL. */
-void model_backward(Model *m, const Batch *b, const OnGrad *g);
+void model_forward(Model *m, Tape *t, const Batch *b, const Losses *global, Losses *sum);
+/* Adds the gradients of the tape's last forward; g may be NULL.  With g it is the step's last pass: what forward passes give is final, too. */
+void model_backward(Model *m, Tape *t, const Batch *b, const OnGrad *g);
 /* The scalar a stage minimises, from sums and targets of the global batch. */
 double model_loss(const Model *m, const Losses *sum);
 /* Visual loss by depth (tokenizer: share of the energy left), the appearance codes' after the semantic ones': how many. */
 int    model_visual_depths(const Model *m, const Losses *sum, double out[BRANCHES * MAX_DEPTH]);
 double model_visual_loss(const Model *m, const Losses *sum);       /* unweighted: mean over depths, sum over kinds of codes */
-/* Fills m->codes[.].code, (Q, I P) depth-major, of I <= max_images pictures; projected rows (I P, C), for pack and chat.
-   Valid until the next call.  Collective over tp. */
-void model_codes(Model *m, const uint8_t *pixels, int I);
-const float   *model_image_rows(Model *m, const uint8_t *pixels, int I);
+/* Fills t->codes[.].code, (Q, I P) depth-major, of I <= max_images pictures; projected rows (I P, C), for pack and chat.
+   Valid until the tape's next call.  Collective over tp. */
+void model_codes(Model *m, Tape *t, const uint8_t *pixels, int I);
+const float   *model_image_rows(Model *m, Tape *t, const uint8_t *pixels, int I);

@@ -23,8 +23,8 @@
 #include "core/asvr.h"
 
 /* Adds the batch's losses to `sum`; with c.train gathers what the codebooks learn from.  Collective over tp. */
-void tokenizer_forward(Model *m, const Batch *b, const Losses *global, Losses *sum);
+void tokenizer_forward(Model *m, Tape *t, const Batch *b, const Losses *global, Losses *sum);
 /* Adds the own tower's gradients of the last forward; g may be NULL.  Collective over tp. */
-void tokenizer_backward(Model *m, const Batch *b, const OnGrad *g);
+void tokenizer_backward(Model *m, Tape *t, const Batch *b, const OnGrad *g);
 /* Makes the own tower a copy of the vision tower.  Local. */
 void distill_start(Model *m);

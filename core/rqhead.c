@@ -55,16 +55,16 @@ void rqhead_params(RqHead *w, Binder *b)
 
 static int soft_codes(const RqHeadDims *d) { return (int)min64(SOFT_CODES, d->S); }
 
-void rqhead_soft(RqHeadTape *t, Arena *a, const RqHeadDims *d, const Tp *tp)
+void rqhead_soft(RqHeadSoft *s, Arena *a, const RqHeadDims *d, const Tp *tp)
 {
-    t->soft_ready = false;
+    s->ready = false;
     if (d->soft == 0)
         return;
     for (int q = 0; q < d->Q; q++) {
-        t->near[q]   = TAKE(a, int32_t, (int64_t)d->S * soft_codes(d));
-        t->near_p[q] = TAKE(a, float, (int64_t)d->S * soft_codes(d));
+        s->near[q] = TAKE(a, int32_t, (int64_t)d->S * soft_codes(d));
+        s->p[q]    = TAKE(a, float, (int64_t)d->S * soft_codes(d));
     }
-    t->whole = tp->size > 1 ? TAKE(a, float, (int64_t)d->S * d->Cv) : NULL;
+    s->whole = tp->size > 1 ? TAKE(a, float, (int64_t)d->S * d->Cv) : NULL;
 }
 
 void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t M, const Tp *tp)
@@ -153,36 +153,36 @@ static void block_forward(RqHeadLayerTape *s, RqHeadTape *t, const RqHeadBlock *
 }
 
 /* A codebook with the other ranks' pieces. */
-static const float *whole_book(RqHeadTape *t, const float *piece, const RqHeadDims *d, Tp *tp)
+static const float *whole_book(RqHeadSoft *s, const float *piece, const RqHeadDims *d, Tp *tp)
 {
     const int64_t all = (int64_t)d->S * d->Cv, n = all / tp->size;
-    if (!t->whole)
+    if (!s->whole)
         return piece;
-    op.zero(t->whole, all);
-    op.copy(t->whole + tp->rank * n, piece, n);
-    tp->sum(tp, t->whole, all);
-    return t->whole;
+    op.zero(s->whole, all);
+    op.copy(s->whole + tp->rank * n, piece, n);
+    tp->sum(tp, s->whole, all);
+    return s->whole;
 }
 
-static void soften(RqHeadTape *t, const RqHeadDims *d, const Codes *codes, Tp *tp)
+static void soften(RqHeadSoft *s, const RqHeadDims *d, const Codes *codes, Tp *tp)
 {
     const int m = soft_codes(d);
     for (int k = 0; k < (codes->shared ? 1 : d->Q); k++) {
-        op.nearest_m(t->near[k], t->near_p[k], whole_book(t, codes->table[k], d, tp), d->S, d->Cv, m);
-        op.soft_targets(t->near_p[k], d->S, m, d->soft);
+        op.nearest_m(s->near[k], s->p[k], whole_book(s, codes->table[k], d, tp), d->S, d->Cv, m);
+        op.soft_targets(s->p[k], d->S, m, d->soft);
     }
-    t->soft_ready = true;
+    s->ready = true;
 }
 
 /* The loss of depth q, and with dw the gradients of its normed rows and of what makes logits of them. */
-static double depth_loss(RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const int32_t *code, int q,
-                         int64_t M, float scale, Tp *tp)
+static double depth_loss(RqHead *dw, RqHeadTape *t, const RqHeadSoft *s, const RqHead *w, const Codes *codes, const int32_t *code,
+                         int q, int64_t M, float scale, Tp *tp)
 {
     const int E = w->d.E, Cv = w->d.Cv, k = book(codes, q);
     const float *normed = t->normed + q * M * E;
     float *dnormed = dw ? t->dnormed + q * M * E : NULL;
     Linear head = w->head[q], *dhead = dw ? &dw->head[q] : NULL;
-    const XentSoft near = { soft_codes(&w->d), t->near[k], t->near_p[k] };
+    const XentSoft near = { soft_codes(&w->d), s->near[k], s->p[k] };
     const XentSoft *soft = dw && w->d.soft > 0 ? &near : NULL;
     if (!w->d.tied)
         return xent_rows(dnormed, dhead, normed, &head, code, soft, M, scale, &t->xent, tp);
@@ -199,8 +199,8 @@ static double depth_loss(RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes
     return loss;
 }
 
-void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g,
-                    const int32_t *code, int64_t M, float scale, Tp *tp)
+void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, RqHeadSoft *soft, const RqHead *w, const Codes *codes,
+                    const float *g, const int32_t *code, int64_t M, float scale, Tp *tp)
 {
     const int Q = w->d.Q;
     inputs(t, w, codes, g, code, M, tp);
@@ -213,10 +213,10 @@ void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, co
     }
     tp->need(tp, w->tail_first, w->last);
     norm_of_sum(t->normed, t->rstd, x, add, w->norm, M * Q, &w->d);
-    if (dw && w->d.soft > 0 && !t->soft_ready)
-        soften(t, &w->d, codes, tp);
+    if (dw && w->d.soft > 0 && !soft->ready)
+        soften(soft, &w->d, codes, tp);
     for (int q = 0; q < Q; q++)
-        loss[q] += depth_loss(dw, t, w, codes, code + q * M, q, M, scale, tp);
+        loss[q] += depth_loss(dw, t, soft, w, codes, code + q * M, q, M, scale, tp);
 }
 
 /* s->pre becomes its own gradient. */

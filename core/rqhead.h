@@ -69,21 +69,26 @@ typedef struct {
     float *norm, *hid, *dq, *dk, *dv, *datt, *dnorm, *dx, *room;     /* room (QM,E): of sums, NULL: one rank */
     int32_t *local;                                /* (M) work */
     float   *y, *dy;                               /* tied: (M,Cv) of one depth */
-    int32_t *near[MAX_DEPTH];                      /* soft: (S,m); all depths with one codebook use the first */
-    float   *near_p[MAX_DEPTH];
-    float   *whole;                                /* (S,Cv) a codebook put together for them; NULL with one rank */
-    bool     soft_ready;                           /* the two are computed at the first forward pass that learns */
     XentWork xent;
 } RqHeadTape;
 
+/* Tables of the soft targets, computed at the first forward pass that learns; no micro-batch changes them. */
+typedef struct {
+    int32_t *near[MAX_DEPTH];                      /* (S,m); all depths with one codebook use the first */
+    float   *p[MAX_DEPTH];                         /* (S,m) */
+    float   *whole;                                /* (S,Cv) a codebook put together for them; NULL with one rank */
+    bool     ready;
+} RqHeadSoft;
+
 void rqhead_params(RqHead *w, Binder *b);
-/* The soft targets' tables, which stay; the tape, which is free between a call of backward and the next forward. */
-void rqhead_soft(RqHeadTape *t, Arena *a, const RqHeadDims *d, const Tp *tp);
+/* Nothing without soft targets. */
+void rqhead_soft(RqHeadSoft *s, Arena *a, const RqHeadDims *d, const Tp *tp);
+/* The tape is free between a call of backward and the next forward. */
 void rqhead_tape(RqHeadTape *t, Arena *a, const RqHeadDims *d, int64_t rows, const Tp *tp);
 /* g (M,C) hidden rows, code (Q,M).  loss[k] += sum over rows of the cross-entropy of depth k.  With dw given the code
    heads' gradients, times scale, are computed on the way, and targets are soft if asked for: the codebooks must have
    their final values before the first such call.  Collective over tp. */
-void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, const RqHead *w, const Codes *codes, const float *g,
-                    const int32_t *code, int64_t M, float scale, Tp *tp);
+void rqhead_forward(double *loss, RqHead *dw, RqHeadTape *t, RqHeadSoft *soft, const RqHead *w, const Codes *codes,
+                    const float *g, const int32_t *code, int64_t M, float scale, Tp *tp);
 /* After rqhead_forward with dw: dg (M,C), overwritten; the gradients add up over calls. */
 void rqhead_backward(float *dg, RqHead *dw, RqHeadTape *t, const RqHead *w, const float *g, int64_t M, Tp *tp);

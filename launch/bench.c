@@ -49,7 +49,7 @@ static Losses targets(Run *r, const Synthetic *s, int leaves)
 {
     Tally t = { 0 };
     for (int i = 0; i < leaves && r->grid.tp_rank == 0; i++)
-        model_count(&r->model, &s->batch, &t.targets);
+        model_count(&r->model, &r->tape, &s->batch, &t.targets);
     comm_sum_f64(r->grid.world, (double *)&t, sizeof t / sizeof(double));
     return t.targets;
 }
@@ -58,8 +58,8 @@ static void micro_batch(Run *r, const Synthetic *s, Buckets *b, StepState *state
 {
     const OnGrad door = trace_door(waterfall_door(buckets_door(b)));
     Losses one = { 0 };
-    MEASURE(&t->forward, "forward", FALL_FORWARD, (trace_blocks(), model_forward(&r->model, &s->batch, &state->targets, &one), trace_blocks_end()));
-    MEASURE(&t->backward, "backward", FALL_BACKWARD, (trace_blocks(), model_backward(&r->model, &s->batch, &door), trace_blocks_end()));
+    MEASURE(&t->forward, "forward", FALL_FORWARD, (trace_blocks(), model_forward(&r->model, &r->tape, &s->batch, &state->targets, &one), trace_blocks_end()));
+    MEASURE(&t->backward, "backward", FALL_BACKWARD, (trace_blocks(), model_backward(&r->model, &r->tape, &s->batch, &door), trace_blocks_end()));
     step_losses(r, state, &one);
 }
 
@@ -201,7 +201,7 @@ static void print_memory(const Run *r, double base, double peak)
         printf("memory     %.1f MiB before the model; weights %.1f, gradients %.1f, moments %.1f, buckets %.1f, weights coming %.1f, Muon's work "
                "%.1f, tape %.1f: %.1f MiB; peak %.1f\n", base, (double)m->weight_arena.size / mib, (double)m->grad_arena.size / mib,
                (double)r->optim.arena.size / mib, buckets / mib, (double)coming / mib, (double)muon / mib,
-               (double)m->tape_arena.size / mib, (double)mem_total() / mib, peak);
+               (double)tape_bytes(&r->tape, m) / mib, (double)mem_total() / mib, peak);
 }
 
 static void print_sent(const Run *r, const Times *t, int steps)

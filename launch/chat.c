@@ -64,7 +64,7 @@ static bool open_chat(Chat *h, const Config *c, Err *e)
                              .max_images = h->images > 1 ? h->images : 1, .max_len = 1 };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, &step, e))
         return false;
-    generate_open(&h->g, &r->model, r->text, c->data.template, c->model.decoder.max_len, c->chat.max_new);
+    generate_open(&h->g, &r->model, &r->tape, r->text, c->data.template, c->model.decoder.max_len, c->chat.max_new);
     if (h->images)
         load_pictures(h, path, e);
     return run_agree(r, e);

@@ -90,7 +90,7 @@ static bool open_eval(Eval *v, const Config *c, Err *e)
         err_got(e, "\"%s\"", m->template_);
         err_set(e, EXIT_DATA, "data.set", "", "the shards are of an unknown template");
     } else if (v->tasks) {
-        generate_open(&v->generator, &r->model, r->text, kind, c->model.decoder.max_len, c->chat.max_new);
+        generate_open(&v->generator, &r->model, &r->tape, r->text, kind, c->model.decoder.max_len, c->chat.max_new);
     }
     return run_agree(r, e);
 }
@@ -99,15 +99,16 @@ static bool open_eval(Eval *v, const Config *c, Err *e)
 static void flush(Eval *v)
 {
     Model *m = &v->r.model;
+    Tape *t = &v->r.tape;
     const Batch *b = gather_batch(&v->batch);
     Losses one = { .n_text = 1, .n_visual = 1, .pairs = 1 };
     if (b->B == 0)
         return;
-    model_forward(m, b, &one, &v->sum);
+    model_forward(m, t, b, &one, &v->sum);
     if (m->c.stage == STAGE_CONTRAST) {                     /* pairs: the sequences that have a picture */
         v->own.pairs += b->I;
         for (int32_t i = 0, nearest; i < b->I; i++) {
-            op.pick(&nearest, m->contrast.z + (int64_t)i * b->I, b->I, 0, 0);
+            op.pick(&nearest, t->contrast.z + (int64_t)i * b->I, b->I, 0, 0);
             v->own.nearest += nearest == i;
         }
     }

@@ -166,7 +166,7 @@ static bool write_shard(Pack *p, int split, int64_t number, const ShardMeta *met
     if (ok) {
         comm_bcast(r->grid.world, path, sizeof path, 0);
         if (meta->depth)
-            shardbuild_codes(&b, &r->model, r->watch);
+            shardbuild_codes(&b, &r->model, &r->tape, r->watch);
         watch_phase(r->watch, WATCH_SHARD, first + n);
         ok = shard_write(r->grid.world, path, meta, shardbuild_get(&b), e);
     }

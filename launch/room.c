@@ -187,6 +187,7 @@ typedef struct { Size size[TRIES]; double address, node; Cgroup group; } Wish;
 static void measure(const Run *r, const ModelConf *conf, Size *s)
 {
     static Model m;                                 /* large structures */
+    static Tape t;
     static Optim o;
     const Config *c = r->c;
     ModelConf small = *conf;
@@ -197,7 +198,8 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
     small.max_len = s->max_len;
     b.leaves = (int)ceil_div(c->train.global_batch, (int64_t)s->micro_batch * r->grid.dp_size);
     if (model_measure(&m, &small, &tp)) {
-        s->tape = (double)m.tape_arena.size;
+        tape_measure(&t, &m);
+        s->tape = (double)tape_bytes(&t, &m);
         s->bytes = s->tape + (double)m.weight_arena.size + (double)m.grad_arena.size;
         if (conf->train && !conf->bare) {
             size_t coming, muon;
@@ -208,6 +210,7 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
             s->bytes += c->ckpt.async ? save_copy(&o, r->grid.dp_size) : 0;
             optim_close(&o);
         }
+        tape_close(&t);
     }
     model_close(&m);
 }

@@ -63,8 +63,10 @@ void run_close(Run *r)
         buckets_close(r->buckets);
     if (r->optim.table)
         optim_close(&r->optim);
-    if (r->has_model)
+    if (r->has_model) {
+        tape_close(&r->tape);
         model_close(&r->model);
+    }
     if (r->shards)
         shards_close(r->shards);
     if (r->text)
@@ -186,6 +188,7 @@ bool run_model(Run *r, const RunShape *s, Err *e)
         return err_set(e, EXIT_CONFIG, "train.trainable", "", "train.trainable names a part that the model does not have");
     }
     r->model.c.trainable = r->c->train.trainable;           /* the text above ends with this function */
+    tape_open(&r->tape, &r->model);
     r->has_model = true;
     return true;
 }

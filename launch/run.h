@@ -33,7 +33,7 @@ typedef struct {
     Tp       tp;
     Text    *text;
     Shards  *shards;
-    Model    model;
+    Model    model; Tape tape;     /* one micro-batch is under way */
     bool     has_model;
     Optim    optim;
     Buckets *buckets;

@@ -49,8 +49,8 @@ static double alone(Run *r, const StepState *s, int i, double limit)
     Losses one = { 0 };
     double sum = 0, one_of;
     op.zero(m->grads, t->grads);
-    model_forward(m, &s->data->batch[i], &s->targets, &one);
-    model_backward(m, &s->data->batch[i], NULL);
+    model_forward(m, &r->tape, &s->data->batch[i], &s->targets, &one);
+    model_backward(m, &r->tape, &s->data->batch[i], NULL);
     for (int k = 0; k < t->n; k++)
         if (t->p[k].grad >= 0 && !(t->p[k].flags & STATE) && params_speak(t, k)) {
             op.sumsq(&one_of, m->grads + t->p[k].grad, t->p[k].count);

@@ -246,7 +246,7 @@ const StepData *step_data(Run *r, StepState *s, Err *e)
         warn_bad(r, s->data);
         warn_unlabelled(r, s);
         for (int i = 0; i < s->data->n; i++)
-            model_count(&r->model, &s->data->batch[i], &t.targets);
+            model_count(&r->model, &r->tape, &s->data->batch[i], &t.targets);
     }
     if (r->grid.tp_rank != 0)                           /* a replica's ranks see the same data: one of them counts */
         t.targets = (Losses){ 0 };

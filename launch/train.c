@@ -23,13 +23,13 @@ static bool step(Run *r, StepState *s, Err *e)
         Losses one = { 0 };
         buckets_begin(r->buckets, i);                       /* gradients are zero, or what earlier micro-batches left */
         FAULT("forward");
-        span(&s->t_forward, model_forward(m, &data->batch[i], &s->targets, &one));
+        span(&s->t_forward, model_forward(m, &r->tape, &data->batch[i], &s->targets, &one));
         FAULT_NUMBERS("forward", &one.text, 1);
         step_losses(r, s, &one);
         if (step_left(r, s, i))
             return true;
         FAULT("backward");
-        span(&s->t_backward, model_backward(m, &data->batch[i], &r->door));
+        span(&s->t_backward, model_backward(m, &r->tape, &data->batch[i], &r->door));
     }
     FAULT("reduce");
     span(&s->t_reduce, buckets_wait(r->buckets));

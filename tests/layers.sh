@@ -77,12 +77,12 @@ in_code '^launch/' | xargs grep -nE "$call" | grep -vE '^launch/main\.c:.*\bMPI_
 in_code '^(core|dist|io|launch)/' | grep -v '^io/base/files\.c$' | xargs grep -nE '\brename\(' | law 'a rename that may not last: file_commit'
 
 # Law 2: what TAKE takes and param names is a tensor's, and the model's files subscript or copy none: ops do.  Names are those that the
-# file itself gives (t->q = TAKE(..), w->pos = param(..)), and the whole model's (m->rows).
+# file itself gives (t->q = TAKE(..), w->pos = param(..)), and the whole model's (m->weights) and its tape's (t->rows).
 tensors() { grep -hoE "\b($2)->[a-z_0-9]+ *= *(keep \? )?($3)\(" "$1" | sed -E 's/^[a-z]+->([a-z_0-9]+).*/\1/' | sort -u | paste -sd '|'; }
-model=$(tensors core/asvr.c m TAKE)
+model=$(tensors core/asvr.c m TAKE) tape=$(tensors core/tape.c t TAKE)
 for f in $(in_code '^core/[a-z]+\.c$'); do
     taken=$(tensors "$f" 's|t|d' TAKE) named=$(tensors "$f" 'w|k' 'param|param_linear')
-    grep -nHE "\bm->($model)\[|\b(s|t|d)->(${taken:-none})\[|\bd?[wk]->(${named:-none})(\.w)?\[" "$f"
+    grep -nHE "\bm->($model)\[|\bt->($tape)\[|\b(s|t|d)->(${taken:-none})\[|\bd?[wk]->(${named:-none})(\.w)?\[" "$f"
     case ${f##*/} in arena.c | base.c | bits.c | exact.c | fault.c | limits.c | opsums.c | par.c | param.c | prof.c | slice.c) ;; *) grep -nHE '\bmem(cpy|move|set)\(' "$f" ;; esac
 done | law 'a tensor is touched outside of the ops'
 

@@ -6,9 +6,9 @@
 
 #include "core/rng.h"
 
-void generate_open(Generator *g, Model *m, const Text *text, int template_, int max_len, int max_new)
+void generate_open(Generator *g, Model *m, Tape *t, const Text *text, int template_, int max_len, int max_new)
 {
-    *g = (Generator){ .text = text, .max_new = max_new, .template_ = template_, .open = true };
+    *g = (Generator){ .tape = t, .text = text, .max_new = max_new, .template_ = template_, .open = true };
     g->stops = template_stops(template_, text, g->stop);
     decode_open(&g->d, m, max_len);
     g->ids = calloc((size_t)max_new, sizeof *g->ids);
@@ -43,7 +43,7 @@ static void trim(char *s)
 bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *pixels, int images, float temperature,
                      uint64_t seed, char *out, int cap)
 {
-    const float *rows = images ? model_image_rows(g->d.m, pixels, images) : NULL;
+    const float *rows = images ? model_image_rows(g->d.m, g->tape, pixels, images) : NULL;
     int made = 0, said = 0;
     decode_start(&g->d);
     out[0] = '\0';

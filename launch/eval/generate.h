@@ -10,6 +10,7 @@
 
 typedef struct {
     Decode      d;
+    Tape       *tape;              /* pictures go through it */
     const Text *text;
     int         max_new, template_, stops;
     int32_t     stop[TEMPLATE_STOPS];       /* (stops) the ids that end an answer */
@@ -17,7 +18,7 @@ typedef struct {
     bool        open;
 } Generator;
 
-void generate_open(Generator *g, Model *m, const Text *text, int template_, int max_len, int max_new);
+void generate_open(Generator *g, Model *m, Tape *t, const Text *text, int template_, int max_len, int max_new);
 void generate_close(Generator *g);
 /* Generates from the prompt's tokens over `images` pictures until the template's end; without blanks around it.  False when
    the prompt is longer than max_len.  temperature 0: the likeliest token each time; seed counts otherwise. */

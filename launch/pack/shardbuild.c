@@ -61,7 +61,7 @@ void shardbuild_add(ShardBuild *b, const PackSample *p)
     }
 }
 
-void shardbuild_codes(ShardBuild *b, Model *m, Watch *w)
+void shardbuild_codes(ShardBuild *b, Model *m, Tape *t, Watch *w)
 {
     const int P = m->w.vision.P, Q = m->c.codes_depth;
     const size_t picture = (size_t)b->meta->image * (size_t)b->meta->image * 3;
@@ -73,10 +73,10 @@ void shardbuild_codes(ShardBuild *b, Model *m, Watch *w)
         memcpy(px, (const uint8_t *)b->pixels.at + (size_t)i * picture, (size_t)n * picture);
         if (b->meta->store == STORE_DELTA)
             store_decode(px, n, b->meta->image);
-        model_codes(m, px, n);
+        model_codes(m, t, px, n);
         for (int64_t p = 0; p < (int64_t)n * P; p++)
             for (int k = 0; k < b->meta->depth; k++) {     /* depth-major in the model, patch by patch in the shard */
-                const uint16_t c = (uint16_t)m->codes[k / Q].code[k % Q * (int64_t)n * P + p];
+                const uint16_t c = (uint16_t)t->codes[k / Q].code[k % Q * (int64_t)n * P + p];
                 grow(&b->codes, &c, sizeof c);
             }
     }

@@ -20,7 +20,7 @@ typedef struct {
 void shardbuild_begin(ShardBuild *b, const ShardMeta *meta);
 void shardbuild_add(ShardBuild *b, const PackSample *p);
 /* Visual codes of all pictures so far, by the model's tower and codebooks; tells the watchdog of each batch. */
-void shardbuild_codes(ShardBuild *b, Model *m, Watch *w);
+void shardbuild_codes(ShardBuild *b, Model *m, Tape *t, Watch *w);
 /* Valid until the next call on b. */
 const ShardPart *shardbuild_get(ShardBuild *b);
 void shardbuild_free(ShardBuild *b);

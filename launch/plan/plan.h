@@ -37,7 +37,8 @@ typedef struct {
     const Config *c;
     Tp         tp;                 /* place and size; its doors lead nowhere */
     int        replicas, replica;  /* of the rank that is planned */
-    Model      model;              /* measured */
+    Model      model;              /* measured, as the tape */
+    Tape       tape;
     Dry        dry;                /* stages pretrain and instruct */
     Optim      optim;              /* measured */
     BucketConf buckets;

@@ -22,6 +22,7 @@ static const struct { const char *part; DryPlace place; } PART[] = {
 typedef struct {
     Dry    *d;
     Model   m;
+    Tape    tape;
     Tp      tp;
     Batch   batch;
     DrySums since, begun;          /* backward: sums of which it is not yet known where they are */
@@ -239,9 +240,9 @@ static double forward(Run *r)
 {
     Losses targets = { 0 }, sum = { 0 };
     forget(r);
-    model_count(&r->m, &r->batch, &targets);
+    model_count(&r->m, &r->tape, &r->batch, &targets);
     const double from = prof_flops;
-    model_forward(&r->m, &r->batch, &targets, &sum);
+    model_forward(&r->m, &r->tape, &r->batch, &targets, &sum);
     return prof_flops - from;
 }
 
@@ -252,7 +253,7 @@ static double backward(Run *r)
     const double from = r->flops = prof_flops;
     r->backward = true;
     r->d->turn = r->d->calls;
-    model_backward(&r->m, &r->batch, &door);
+    model_backward(&r->m, &r->tape, &r->batch, &door);
     if (b->n)
         b->beat[b->n - 1].flops += prof_flops - r->flops;
     ASSERT(r->since.calls == 0 && r->begun.calls == 0);
@@ -294,7 +295,9 @@ void dry_run(Dry *d, const ModelConf *conf, const Tp *tp)
     r = (Run){ .d = d, .tp = { .size = tp->size, .leaves = tp->leaves, .sequence = tp->sequence, .sum = count_sum, .max = count_max, .sum_start = count_start,
                                .scatter_start = count_scatter, .gather_start = count_gather, .wait = count_wait, .need = need, .ctx = &r } };
     model_measure(&r.m, conf, &r.tp);
+    tape_measure(&r.tape, &r.m);
     model_nowhere(&r.m);
+    tape_nowhere(&r.tape, &r.m);
     r.final = room(r.m.table.n, sizeof *r.final);
     batch_open(&r.batch, conf, r.m.w.vision.P);
     *d = (Dry){ 0 };
@@ -305,6 +308,7 @@ void dry_run(Dry *d, const ModelConf *conf, const Tp *tp)
     prof_bytes = bytes;
     batch_close(&r.batch);
     free(r.final);
+    tape_close(&r.tape);
     model_close(&r.m);
 }
 

@@ -59,8 +59,9 @@ static Measured *measured(Nodes *n, int tp, int micro_batch)
     x->r = (PlanRank){ .c = &x->c, .tp = run_tp(&x->c, &x->conf, tp) };
     if (!model_divides(&x->conf, tp, why, sizeof why) || !model_measure(&x->r.model, &x->conf, &x->r.tp))
         return NULL;
+    tape_measure(&x->r.tape, &x->r.model);
     dry_run(&x->r.dry, &x->conf, &x->r.tp);
-    x->least = (double)(x->r.model.weight_arena.size + x->r.model.grad_arena.size + x->r.model.tape_arena.size);
+    x->least = (double)(x->r.model.weight_arena.size + x->r.model.grad_arena.size + tape_bytes(&x->r.tape, &x->r.model));
     return x;
 }
 
@@ -87,6 +88,7 @@ void nodes_close(Nodes *n)
 {
     for (int i = 0; i < n->n; i++) {
         dry_close(&n->model[i]->r.dry);
+        tape_close(&n->model[i]->r.tape);
         model_close(&n->model[i]->r.model);
         free(n->model[i]);
     }

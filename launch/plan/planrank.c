@@ -32,6 +32,7 @@ bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas
     *r = (PlanRank){ .c = c, .tp = run_tp(c, conf, tp), .replicas = replicas, .buckets = run_buckets(c, &v) };
     if (!model_measure(&r->model, conf, &r->tp))
         return false;
+    tape_measure(&r->tape, &r->model);
     if (conf->stage >= STAGE_PRETRAIN)
         dry_run(&r->dry, conf, &r->tp);
     for (int k = 0; k < replicas; k++) {
@@ -53,6 +54,7 @@ void plan_rank_close(PlanRank *r)
     if (r->optim.table)
         optim_close(&r->optim);
     dry_close(&r->dry);
+    tape_close(&r->tape);
     model_close(&r->model);
 }
 
@@ -84,7 +86,7 @@ void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES
     bytes[MEM_BUCKETS] = (double)buckets_memory(&r->optim.zero, &r->buckets) - bytes[MEM_WAITING];
     bytes[MEM_COMING] = (double)coming;
     bytes[MEM_MUON] = (double)muon;
-    bytes[MEM_TAPE] = (double)m->tape_arena.size;
+    bytes[MEM_TAPE] = (double)tape_bytes(&r->tape, m);
     bytes[MEM_ARENAS] = 0;
     for (int k = 0; k < MEM_ARENAS; k++)
         bytes[MEM_ARENAS] += bytes[k];

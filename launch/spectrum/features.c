@@ -125,7 +125,7 @@ static void close_look(Look *f)
 static int64_t choose(Look *f, const Batch *b)
 {
     const Model *m = &f->s->r.model;
-    const Splice *p = &m->splice;
+    const Splice *p = &f->s->r.tape.splice;
     const int P = m->w.vision.P;
     const int64_t all = lm(m) ? p->images : (int64_t)b->I * P;
     int64_t n = 0;
@@ -153,6 +153,7 @@ static void put(Look *f, const char *name, const float *x, const int32_t *row, i
 static void put_codes(Look *f, const Batch *b, int branch, int64_t n)
 {
     const Model *m = &f->s->r.model;
+    const Tape *t = &f->s->r.tape;
     const Codes *w = &m->w.codes[branch];
     const int given = lm(m) ? m->c.codes_given : 0;
     const int64_t IP = (int64_t)b->I * m->w.vision.P;
@@ -167,10 +168,10 @@ static void put_codes(Look *f, const Batch *b, int branch, int64_t n)
         const int book = w->shared ? 0 : q;
         float *seen = f->seen + (int64_t)(branch * MAX_DEPTH + book) * w->S;
         for (int64_t i = 0; i < n; i++) {
-            f->code[i] = given ? b->codes[(int64_t)f->src[i] * given + branch * w->Q + q] : m->codes[branch].code[q * IP + f->src[i]];
+            f->code[i] = given ? b->codes[(int64_t)f->src[i] * given + branch * w->Q + q] : t->codes[branch].code[q * IP + f->src[i]];
             seen[f->code[i]]++;
         }
-        codes_embed(q ? f->vectors : to, w, q, f->code, m->codes[branch].local, n, m->tp);
+        codes_embed(q ? f->vectors : to, w, q, f->code, t->codes[branch].local, n, m->tp);
         if (q)
             op.add_fwd(to, to, f->vectors, n * w->Cv);
     }
@@ -182,28 +183,29 @@ static void flush(Look *f)
 {
     const Run *r = &f->s->r;
     Model *m = &f->s->r.model;
+    Tape *t = &f->s->r.tape;
     const Batch *b = gather_batch(&f->batch);
     Losses one = { .n_text = 1, .n_visual = 1, .pairs = 1 }, sum = { 0 };
-    const float *tower = m->feat;
+    const float *tower = t->feat;
     int64_t n = 0;
     if (b->I && lm(m)) {
-        model_forward(m, b, &one, &sum);
+        model_forward(m, t, b, &one, &sum);
     } else if (b->I) {
         const int layers = m->c.stage == STAGE_TOKENIZER ? m->code_layers[SEMANTIC] : m->w.vision.enc.d.L;
-        vision_embed_down(&m->vision, &m->w.vision, b->pixels, b->I, m->c.scales, m->tp);
-        tower = vision_forward(&m->vision, &m->w.vision, 0, layers, b->I, m->tp);
+        vision_embed_down(&t->vision, &m->w.vision, b->pixels, b->I, m->c.scales, m->tp);
+        tower = vision_forward(&t->vision, &m->w.vision, 0, layers, b->I, m->tp);
     }
     if (b->I) {
         n = choose(f, b);
         CHECK(f->rows + n <= f->cap, "more features than there is room for");
         put(f, "tower", tower, f->src, n);
         if (m->c.stage == STAGE_TOKENIZER)
-            model_codes(m, b->pixels, b->I);
+            model_codes(m, t, b->pixels, b->I);
         for (int k = 0; k < BRANCHES; k++)
             put_codes(f, b, k, n);
         if (lm(m)) {
-            put(f, "projector", m->projector.pre[m->w.projector.layers - 1], f->src, n);
-            put(f, "decoder", m->decoder.h, f->row, n);
+            put(f, "projector", t->projector.pre[m->w.projector.layers - 1], f->src, n);
+            put(f, "decoder", t->decoder.h, f->row, n);
         }
     }
     f->rows += n;

@@ -89,14 +89,28 @@ static inline void case_shake(Model *m, float size)
     }
 }
 
+static inline bool case_open(Model *m, Tape *t, const ModelConf *conf, Tp *tp)
+{
+    if (!model_open(m, conf, tp))
+        return false;
+    tape_open(t, m);
+    return true;
+}
+
+static inline void case_close(Model *m, Tape *t)
+{
+    tape_close(t);
+    model_close(m);
+}
+
 /* The loss, and with `backward` its gradient in m->grads. */
-static inline double case_loss(Model *m, const Batch *b, bool backward, const OnGrad *door)
+static inline double case_loss(Model *m, Tape *t, const Batch *b, bool backward, const OnGrad *door)
 {
     Losses global = { 0 }, sum = { 0 };
-    model_count(m, b, &global);
+    model_count(m, t, b, &global);
     m->c.train = backward;
-    model_forward(m, b, &global, &sum);
+    model_forward(m, t, b, &global, &sum);
     if (backward)
-        model_backward(m, b, door);
+        model_backward(m, t, b, door);
     return model_loss(m, &sum);
 }

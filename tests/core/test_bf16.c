@@ -148,17 +148,18 @@ static double apart(const float *a, const float *b, int64_t n)
 static double model_by(const Ops *bf16, float **grads, int64_t *n)
 {
     Model m;
+    Tape t;
     BatchCase c;
     const ModelConf conf = case_conf(STAGE_INSTRUCT, "vision,projector,decoder,head");
     use(NULL, bf16, 1);
     case_batch(&c, false);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
-    const double loss = case_loss(&m, &c.batch, true, NULL);
+    const double loss = case_loss(&m, &t, &c.batch, true, NULL);
     *n = m.table.grads;
     *grads = buffer(*n);
     op.copy(*grads, m.grads, *n);
-    model_close(&m);
+    case_close(&m, &t);
     return loss;
 }
 

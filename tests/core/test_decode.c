@@ -20,6 +20,7 @@ enum { TOKENS = sizeof sequence / sizeof *sequence, ROWS = 25, HEAD = 5 };     /
 
 typedef struct {
     Model     m;
+    Tape      t;
     BatchCase c;
     Decode    d;
     float    *image;                                       /* (2 P, C) projected rows of two pictures */
@@ -32,11 +33,11 @@ static Chat *open_chat_of(int len, unsigned kind)
     conf.train = false;
     case_kind(&conf, kind);
     case_batch(&c->c, false);
-    assert_true(model_open(&c->m, &conf, &TP_ALONE));
+    assert_true(case_open(&c->m, &c->t, &conf, &TP_ALONE));
     case_shake(&c->m, 0.1f);
     const size_t bytes = 2 * (size_t)c->m.w.vision.P * (size_t)conf.decoder.C * sizeof(float);
     c->image = malloc(bytes);
-    memcpy(c->image, model_image_rows(&c->m, c->c.pixels, 2), bytes);
+    memcpy(c->image, model_image_rows(&c->m, &c->t, c->c.pixels, 2), bytes);
     decode_open(&c->d, &c->m, len);
     decode_start(&c->d);
     return c;
@@ -47,7 +48,7 @@ static Chat *open_chat(int len) { return open_chat_of(len, 0); }
 static void close_chat(Chat *c)
 {
     decode_close(&c->d);
-    model_close(&c->m);
+    case_close(&c->m, &c->t);
     free(c->image);
     free(c);
 }
@@ -58,7 +59,7 @@ static double *whole_logits(Chat *c)
     Model *m = &c->m;
     const int C = m->c.decoder.C, P = m->w.vision.P;
     int32_t pos[ROWS], start[2] = { 0, ROWS };
-    float *x = m->decoder.x;
+    float *x = c->t.decoder.x;
     int n = 0, images = 0;
     for (int j = 0; j < TOKENS; j++) {
         const bool image = sequence[j] == IMG;
@@ -70,11 +71,11 @@ static double *whole_logits(Chat *c)
     assert_int_equal(n, ROWS);
     for (int i = 0; i < ROWS; i++)
         pos[i] = i;
-    llama_forward(&m->decoder, &m->w.decoder, &(Rows){ ROWS, 1, start, pos }, &TP_ALONE);
+    llama_forward(&c->t.decoder, &m->w.decoder, &(Rows){ ROWS, 1, start, pos }, &TP_ALONE);
     double *z = calloc(ROWS * V, sizeof *z);
     for (int i = 0; i < ROWS * V; i++)
         for (int k = 0; k < C; k++)
-            z[i] += (double)m->decoder.h[i / V * C + k] * m->w.decoder.lm_head.w[i % V * C + k];
+            z[i] += (double)c->t.decoder.h[i / V * C + k] * m->w.decoder.lm_head.w[i % V * C + k];
     return z;
 }
 

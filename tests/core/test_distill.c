@@ -19,7 +19,7 @@ static const Want wants[] = { { -2, -3, 1.5f, false, false }, { -2, 0, 1, true, 
                               { -1, -3, 0, false, true } };
 enum { WANTS = sizeof wants / sizeof *wants, Q = 3, P = 9, CV = 12, ROWS = CASE_I * P };
 
-static void open_case(Model *m, BatchCase *c, const Want *w, const char *trainable)
+static void open_case(Model *m, Tape *tape, BatchCase *c, const Want *w, const char *trainable)
 {
     const char *all = w->appearance ? "codes,app_codes,tokenizer" : "codes,tokenizer";
     ModelConf conf = case_conf(STAGE_TOKENIZER, trainable ? trainable : all);
@@ -30,7 +30,7 @@ static void open_case(Model *m, BatchCase *c, const Want *w, const char *trainab
     case_kind(&conf, w->clip ? CASE_CLIP : 0);
     conf.distill = 5, conf.distill_pool = w->pool, conf.commit = 4;
     case_batch(c, false);
-    assert_true(model_open(m, &conf, &TP_ALONE));
+    assert_true(case_open(m, tape, &conf, &TP_ALONE));
     case_shake(m, 0.1f);                                   /* the two towers are two then */
 }
 
@@ -70,23 +70,23 @@ static double mean_square(const float *x, const float *y, const double *z, int n
 }
 
 /* The loss with what is in h held; first: what is in h is taken from here. */
-static Terms terms(Model *m, const Batch *b, Held *h, bool first)
+static Terms terms(Model *m, Tape *tape, const Batch *b, Held *h, bool first)
 {
     const int late = m->code_layers[SEMANTIC], L = m->w.tower.enc.d.L;
     Terms t = { 0 };
     if (first) {
-        vision_embed(&m->vision, &m->w.vision, b->pixels, CASE_I, m->tp);
-        memcpy(h->z0, vision_forward(&m->vision, &m->w.vision, 0, late, CASE_I, m->tp), sizeof h->z0);
+        vision_embed(&tape->vision, &m->w.vision, b->pixels, CASE_I, m->tp);
+        memcpy(h->z0, vision_forward(&tape->vision, &m->w.vision, 0, late, CASE_I, m->tp), sizeof h->z0);
         if (m->c.distill_pool > 0)
-            memcpy(h->p0, pool_forward(&m->pool, &m->w.pool, vision_forward(&m->vision, &m->w.vision, late, L, CASE_I, m->tp),
+            memcpy(h->p0, pool_forward(&tape->pool, &m->w.pool, vision_forward(&tape->vision, &m->w.vision, late, L, CASE_I, m->tp),
                                        &m->w.vision, CASE_I, m->tp), sizeof h->p0);
     }
-    vision_embed(&m->tower, &m->w.tower, b->pixels, CASE_I, m->tp);
+    vision_embed(&tape->tower, &m->w.tower, b->pixels, CASE_I, m->tp);
     float *z = NULL;
     for (int k = BRANCHES - 1, at = 0; k >= 0; at = m->code_layers[k--]) {
         if (!m->code_layers[k])
             continue;
-        z = vision_forward(&m->tower, &m->w.tower, at, m->code_layers[k], CASE_I, m->tp);
+        z = vision_forward(&tape->tower, &m->w.tower, at, m->code_layers[k], CASE_I, m->tp);
         if (first)
             hold_codes(h, m, k, z);
         for (int q = 0; q < Q; q++)
@@ -98,7 +98,7 @@ static Terms terms(Model *m, const Batch *b, Held *h, bool first)
         z[i] += h->off[i];
     }
     if (m->c.distill_pool > 0)
-        t.pooled = mean_square(pool_forward(&m->pool, &m->w.pool, vision_forward(&m->tower, &m->w.tower, late, L, CASE_I, m->tp),
+        t.pooled = mean_square(pool_forward(&tape->pool, &m->w.pool, vision_forward(&tape->tower, &m->w.tower, late, L, CASE_I, m->tp),
                                             &m->w.tower, CASE_I, m->tp), h->p0, NULL, CASE_I * CV);
     t.loss = m->c.distill * t.distill + m->c.distill_pool * t.pooled + m->c.commit * t.commit;
     return t;
@@ -112,15 +112,16 @@ static void values(void **s)
     (void)s;
     for (int i = 0; i < WANTS; i++) {
         Model m;
+        Tape tape;
         BatchCase c;
         Held h;
-        open_case(&m, &c, &wants[i], NULL);
-        const Terms t = terms(&m, &c.batch, &h, true);
+        open_case(&m, &tape, &c, &wants[i], NULL);
+        const Terms t = terms(&m, &tape, &c.batch, &h, true);
         for (int train = 0; train < 2; train++) {
             Losses global = { 0 }, sum = { 0 };
-            model_count(&m, &c.batch, &global);
+            model_count(&m, &tape, &c.batch, &global);
             m.c.train = train;
-            model_forward(&m, &c.batch, &global, &sum);
+            model_forward(&m, &tape, &c.batch, &global, &sum);
             assert_true(global.n_distill == CASE_I && sum.n_distill == CASE_I);
             assert_close(sum.distill / CASE_I, t.distill);
             assert_close(sum.pooled / CASE_I, t.pooled);
@@ -129,12 +130,12 @@ static void values(void **s)
             assert_close(model_visual_loss(&m, &sum), t.distill);
         }
         assert_true(t.distill > 1e-3 && t.commit > 1e-2 && (t.pooled > 1e-3) == (wants[i].pool > 0));
-        model_close(&m);
+        case_close(&m, &tape);
     }
 }
 
 /* Along each tensor's gradient, made unit, with some noise: as in test_model.c, where the tolerance has its reason. */
-static void check_slope(Model *m, const Batch *b, Held *h, const Param *p, const float *grad, int number)
+static void check_slope(Model *m, Tape *tape, const Batch *b, Held *h, const Param *p, const float *grad, int number)
 {
     float *w = m->weights + p->offset, *keep = malloc((size_t)p->count * sizeof *keep);
     memcpy(keep, w, (size_t)p->count * sizeof *keep);
@@ -147,7 +148,7 @@ static void check_slope(Model *m, const Batch *b, Held *h, const Param *p, const
             w[e] = keep[e] + (float)((side ? -1 : 1) * step * dir);
             along += side ? 0 : dir * grad[e];
         }
-        loss[side] = terms(m, b, h, false).loss;
+        loss[side] = terms(m, tape, b, h, false).loss;
     }
     memcpy(w, keep, (size_t)p->count * sizeof *keep);
     free(keep);
@@ -161,23 +162,24 @@ static void gradients(void **s)
     (void)s;
     for (int i = 0; i < WANTS; i++) {
         Model m;
+        Tape tape;
         BatchCase c;
         Held h;
-        open_case(&m, &c, &wants[i], NULL);
+        open_case(&m, &tape, &c, &wants[i], NULL);
         op.zero(m.grads, m.table.grads);
-        case_loss(&m, &c.batch, true, NULL);
-        terms(&m, &c.batch, &h, true);
+        case_loss(&m, &tape, &c.batch, true, NULL);
+        terms(&m, &tape, &c.batch, &h, true);
         int checked = 0;
         for (int n = 0; n < m.table.n; n++) {
             const Param *p = &m.table.p[n];
             if (p->grad < 0 || (p->flags & STATE))
                 continue;
             assert_true(param_in_part(p, "tokenizer"));
-            check_slope(&m, &c.batch, &h, p, m.grads + p->grad, n);
+            check_slope(&m, &tape, &c.batch, &h, p, m.grads + p->grad, n);
             checked++;
         }
         assert_int_equal(checked, (wants[i].clip ? 5 : 3) + 16 * m.w.tower.enc.d.L);     /* patches, positions, what CLIP has; blocks */
-        model_close(&m);
+        case_close(&m, &tape);
     }
 }
 
@@ -201,21 +203,22 @@ static void door(void **s)
     (void)s;
     for (int i = 0; i < 2 * WANTS; i++) {
         Model m;
+        Tape tape;
         BatchCase c;
-        open_case(&m, &c, &wants[i / 2], NULL);
+        open_case(&m, &tape, &c, &wants[i / 2], NULL);
         static const int32_t none[CASE_B + 1];
         if (i % 2)
             c.batch.I = 0, c.batch.image_start = none;
         Ear ear = { &m, calloc((size_t)m.table.n, sizeof(int)), calloc((size_t)m.table.grads, sizeof(float)) };
         OnGrad g = { hear, &ear };
-        case_loss(&m, &c.batch, true, &g);
+        case_loss(&m, &tape, &c.batch, true, &g);
         for (int n = 0; n < m.table.n; n++)
             assert_true(ear.heard[n] == (m.table.p[n].grad >= 0));
         assert_memory_equal(ear.seen, m.grads, (size_t)m.table.grads * sizeof(float));
         assert_true((op_sumsq(&op, m.grads, m.table.grads) > 0) == (i % 2 == 0));
         free(ear.heard);
         free(ear.seen);
-        model_close(&m);
+        case_close(&m, &tape);
     }
 }
 
@@ -224,24 +227,25 @@ static void accumulation(void **s)
 {
     (void)s;
     Model m;
+    Tape tape;
     BatchCase c;
-    open_case(&m, &c, &wants[0], NULL);
+    open_case(&m, &tape, &c, &wants[0], NULL);
     op.zero(m.grads, m.table.grads);
-    const double whole = case_loss(&m, &c.batch, true, NULL);
+    const double whole = case_loss(&m, &tape, &c.batch, true, NULL);
     const size_t bytes = (size_t)m.table.grads * sizeof(float);
     float *grads = malloc(bytes);
     memcpy(grads, m.grads, bytes);
     op.zero(m.grads, m.table.grads);
     Losses global = { 0 }, sum = { 0 };
-    model_count(&m, &c.batch, &global);
+    model_count(&m, &tape, &c.batch, &global);
     for (int b = 0; b < CASE_B; b++) {
         const int first = c.image_start[b];
         const int32_t token_start[2] = { 0, 8 }, image_start[2] = { 0, c.image_start[b + 1] - first };
         Batch one = { .B = 1, .I = image_start[1], .M = 8, .tokens = c.tokens + 8 * b, .labels = c.labels + 8 * b,
                       .token_start = token_start, .image_start = image_start, .pixels = c.pixels + first * 507,
                       .sample = c.sample + b, .first = b, .global_batch = CASE_B };
-        model_forward(&m, &one, &global, &sum);
-        model_backward(&m, &one, NULL);
+        model_forward(&m, &tape, &one, &global, &sum);
+        model_backward(&m, &tape, &one, NULL);
     }
     assert_true(fabs(model_loss(&m, &sum) - whole) < 1e-6 * whole);
     double off = 0;
@@ -249,7 +253,7 @@ static void accumulation(void **s)
         off += pow(m.grads[e] - grads[e], 2);
     assert_true(sqrt(off) < 1e-5 * sqrt(op_sumsq(&op, grads, m.table.grads)));      /* float sums in another order */
     free(grads);
-    model_close(&m);
+    case_close(&m, &tape);
 }
 
 /* The codebooks alone, the tower alone: what is frozen has no gradient, and what learns has the same as with both. */
@@ -257,22 +261,23 @@ static void parts_alone(void **s)
 {
     (void)s;
     Model both, alone;
+    Tape all, one;
     BatchCase c;
-    open_case(&both, &c, &wants[1], NULL);
-    case_loss(&both, &c.batch, true, NULL);
+    open_case(&both, &all, &c, &wants[1], NULL);
+    case_loss(&both, &all, &c.batch, true, NULL);
     for (int i = 0; i < 2; i++) {
         const char *part = i ? "tokenizer" : "codes";
-        open_case(&alone, &c, &wants[1], part);
-        case_loss(&alone, &c.batch, true, NULL);
+        open_case(&alone, &one, &c, &wants[1], part);
+        case_loss(&alone, &one, &c.batch, true, NULL);
         for (int n = 0; n < both.table.n; n++) {
             const Param *p = &both.table.p[n], *q = &alone.table.p[n];
             assert_true((q->grad >= 0) == param_in_part(p, part));
             if (q->grad >= 0)
                 assert_memory_equal(both.grads + p->grad, alone.grads + q->grad, (size_t)p->count * sizeof(float));
         }
-        model_close(&alone);
+        case_close(&alone, &one);
     }
-    model_close(&both);
+    case_close(&both, &all);
 }
 
 /* ---- learning ---- */
@@ -281,17 +286,18 @@ static void starts_as_a_copy(void **s)
 {
     (void)s;
     Model m;
+    Tape tape;
     BatchCase c;
-    open_case(&m, &c, &wants[0], NULL);
+    open_case(&m, &tape, &c, &wants[0], NULL);
     distill_start(&m);
     const Vision *t = &m.w.tower, *v = &m.w.vision;
     assert_memory_equal(t->pos, v->pos, P * CV * sizeof(float));
     assert_memory_equal(t->enc.block[2].w2.w, v->enc.block[2].w2.w, CV * 20 * sizeof(float));
     Losses global = { 0 }, sum = { 0 };
-    model_count(&m, &c.batch, &global);
-    model_forward(&m, &c.batch, &global, &sum);
+    model_count(&m, &tape, &c.batch, &global);
+    model_forward(&m, &tape, &c.batch, &global, &sum);
     assert_true(sum.distill == 0 && sum.commit > 0 && sum.pooled > 0);
-    model_close(&m);
+    case_close(&m, &tape);
 }
 
 /* Some steps on one batch: each term falls, to the shares measured (0.034, 0.001, 0.049) and some room; frozen parts stay. */
@@ -299,20 +305,21 @@ static void learns(void **s)
 {
     (void)s;
     Model m;
+    Tape tape;
     BatchCase c;
-    open_case(&m, &c, &wants[1], NULL);
+    open_case(&m, &tape, &c, &wants[1], NULL);
     const size_t bytes = (size_t)m.table.weights * sizeof(float);
     float *before = malloc(bytes), *moments = calloc((size_t)m.table.grads * 2, sizeof *moments);
     Losses global = { 0 }, first = { 0 }, last = { 0 };
     memcpy(before, m.weights, bytes);
-    model_count(&m, &c.batch, &global);
+    model_count(&m, &tape, &c.batch, &global);
     for (int step = 1; step <= 150; step++) {
         CodesUse use;
         c.batch.step = step;
         op.zero(m.grads, m.table.grads);
         last = (Losses){ 0 };
-        model_forward(&m, &c.batch, &global, &last);
-        model_backward(&m, &c.batch, NULL);
+        model_forward(&m, &tape, &c.batch, &global, &last);
+        model_backward(&m, &tape, &c.batch, NULL);
         first = step > 1 ? first : last;
         for (int i = 0; i < m.table.n; i++) {
             const Param *p = &m.table.p[i];
@@ -330,7 +337,7 @@ static void learns(void **s)
     }
     free(before);
     free(moments);
-    model_close(&m);
+    case_close(&m, &tape);
 }
 
 static int reference(void **s) { (void)s; ops_use(NULL, 1); return 0; }

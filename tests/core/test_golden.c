@@ -10,12 +10,12 @@
 
 #include "tests/golden/model_golden.h"
 
-static void compare_codes(const Model *m, const Golden *want)
+static void compare_codes(const Model *m, const Tape *t, const Golden *want)
 {
     const int Q = m->c.codes_depth, rows = CASE_I * m->w.vision.P;
     for (int k = 0; k < Q; k++)
         for (int i = 0; i < rows; i++)
-            assert_int_equal(m->codes[SEMANTIC].code[k * rows + i], want->codes[i * Q + k]);
+            assert_int_equal(t->codes[SEMANTIC].code[k * rows + i], want->codes[i * Q + k]);
 }
 
 static void compare_losses(const Model *m, const Losses *sum, const Golden *want)
@@ -33,19 +33,20 @@ static void compare_losses(const Model *m, const Losses *sum, const Golden *want
 static void compare(const ModelConf *conf, const Golden *want)
 {
     Model m;
+    Tape t;
     BatchCase c;
     Losses global = { 0 }, sum = { 0 };
     case_batch(&c, conf->stage == STAGE_CONTRAST);
-    assert_true(model_open(&m, conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, conf, &TP_ALONE));
     case_shake(&m, 0.1f);
-    model_count(&m, &c.batch, &global);
-    model_forward(&m, &c.batch, &global, &sum);
-    model_backward(&m, &c.batch, NULL);
+    model_count(&m, &t, &c.batch, &global);
+    model_forward(&m, &t, &c.batch, &global, &sum);
+    model_backward(&m, &t, &c.batch, NULL);
     compare_losses(&m, &sum, want);
     compare_gradients(&m, want);
     if (want->codes)
-        compare_codes(&m, want);
-    model_close(&m);
+        compare_codes(&m, &t, want);
+    case_close(&m, &t);
 }
 
 static void contrast(void **s)

@@ -13,11 +13,11 @@
 enum { SEEN = 3 };                                 /* logits of a row */
 
 /* Each sequence's last hidden row through the LM head. */
-static void compare_logits(const Model *m, const Golden *want)
+static void compare_logits(const Model *m, const Tape *t, const Golden *want)
 {
     const int C = m->c.decoder.C;
     for (int i = 0; i < CASE_B * SEEN; i++) {
-        const float *h = m->decoder.h + (int64_t)(m->splice.start[i / SEEN + 1] - 1) * C, *row = m->w.decoder.lm_head.w + i % SEEN * C;
+        const float *h = t->decoder.h + (int64_t)(t->splice.start[i / SEEN + 1] - 1) * C, *row = m->w.decoder.lm_head.w + i % SEEN * C;
         double z = 0;
         for (int c = 0; c < C; c++)
             z += (double)h[c] * row[c];
@@ -28,23 +28,24 @@ static void compare_logits(const Model *m, const Golden *want)
 static void compare(ModelConf conf, unsigned kind, const Golden *want)
 {
     Model m;
+    Tape t;
     BatchCase c;
     conf.supervision = SUPERVISE_NONE;
     case_kind(&conf, kind);
     case_batch(&c, false);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
     for (int pass = 0; pass < 2; pass++) {                     /* the second finds what the first left */
         Losses global = { 0 }, sum = { 0 };
         op.zero(m.grads, m.table.grads);
-        model_count(&m, &c.batch, &global);
-        model_forward(&m, &c.batch, &global, &sum);
-        compare_logits(&m, want);
-        model_backward(&m, &c.batch, NULL);
+        model_count(&m, &t, &c.batch, &global);
+        model_forward(&m, &t, &c.batch, &global, &sum);
+        compare_logits(&m, &t, want);
+        model_backward(&m, &t, &c.batch, NULL);
         assert_close("the loss", "text", sum.text / sum.n_text, want->text, want->text);
         compare_gradients(&m, want);
     }
-    model_close(&m);
+    case_close(&m, &t);
 }
 
 static ModelConf conf_of(float theta, bool bias)

@@ -17,10 +17,10 @@
  * with its inverse; a step that changes the loss by about 0.01 keeps both under 1e-2 of the derivative.  A wrong or
  * missing term in a gradient shows as an error of order 1.
  */
-static void check_gradients(Model *m, const Batch *b, const char *what)
+static void check_gradients(Model *m, Tape *t, const Batch *b, const char *what)
 {
     op.zero(m->grads, m->table.grads);
-    case_loss(m, b, true, NULL);
+    case_loss(m, t, b, true, NULL);
     float *grads = malloc((size_t)m->table.grads * sizeof *grads);
     memcpy(grads, m->grads, (size_t)m->table.grads * sizeof *grads);
     int checked = 0;
@@ -44,7 +44,7 @@ static void check_gradients(Model *m, const Batch *b, const char *what)
                 if (side == 0)
                     along += dir * grads[p->grad + e];
             }
-            loss[side] = case_loss(m, b, false, NULL);
+            loss[side] = case_loss(m, t, b, false, NULL);
         }
         memcpy(w, keep, (size_t)p->count * sizeof *keep);
         double fd = (loss[0] - loss[1]) / (2 * h);
@@ -60,26 +60,28 @@ static void check_gradients(Model *m, const Batch *b, const char *what)
 static void gradients_of(Stage stage, const char *trainable, int shift, bool one_each)
 {
     Model m;
+    Tape t;
     BatchCase c;
     ModelConf conf = case_conf(stage, trainable);
     conf.visual_shift = shift;
     case_batch(&c, one_each);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
-    check_gradients(&m, &c.batch, trainable);
-    model_close(&m);
+    check_gradients(&m, &t, &c.batch, trainable);
+    case_close(&m, &t);
 }
 
 /* Each supervision and each way to vary it; what learns are projector, decoder and the heads that there are. */
 static void check_conf(ModelConf conf, const char *what)
 {
     Model m;
+    Tape t;
     BatchCase c;
     case_batch(&c, false);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
-    check_gradients(&m, &c.batch, what);
-    model_close(&m);
+    check_gradients(&m, &t, &c.batch, what);
+    case_close(&m, &t);
 }
 
 static void supervision_gradients(void **s)
@@ -139,18 +141,19 @@ static void contrast_without_pictures(void **s)
 {
     (void)s;
     Model m;
+    Tape t;
     BatchCase c;
     ModelConf conf = case_conf(STAGE_CONTRAST, "vision,pool,text,contrast");
     case_batch(&c, true);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
     const int32_t image_start[] = { 0, 1, 1, 2 }, none[] = { 0, 0, 0, 0 };
     Batch b = c.batch;
     b.I = 2;
     b.image_start = image_start;
-    check_gradients(&m, &b, "two pairs of three");
+    check_gradients(&m, &t, &b, "two pairs of three");
     op.zero(m.grads, m.table.grads);
-    const double loss = case_loss(&m, &b, true, NULL);
+    const double loss = case_loss(&m, &t, &b, true, NULL);
     float *grads = malloc((size_t)m.table.grads * sizeof *grads);
     memcpy(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
     int32_t *tokens = c.tokens + 8;                     /* the same two pairs alone: the third's text in the second's place */
@@ -159,18 +162,18 @@ static void contrast_without_pictures(void **s)
     two.B = two.I = 2;
     two.M = 16;
     op.zero(m.grads, m.table.grads);
-    assert_true(loss == case_loss(&m, &two, true, NULL));
+    assert_true(loss == case_loss(&m, &t, &two, true, NULL));
     assert_memory_equal(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
     b.I = 0;
     b.image_start = none;
     Losses global = { .pairs = 2 }, sum = { 0 };
-    model_count(&m, &b, &global);
-    model_forward(&m, &b, &global, &sum);
-    model_backward(&m, &b, NULL);
+    model_count(&m, &t, &b, &global);
+    model_forward(&m, &t, &b, &global, &sum);
+    model_backward(&m, &t, &b, NULL);
     assert_true(global.pairs == 2 && sum.pairs == 0 && sum.contrast == 0);
     assert_memory_equal(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
     free(grads);
-    model_close(&m);
+    case_close(&m, &t);
 }
 
 static void instruct_gradients(void **s) { (void)s; gradients_of(STAGE_INSTRUCT, "projector,decoder,head,vision", 0, false); }
@@ -194,30 +197,31 @@ static void accumulation(void **s)
 {
     (void)s;
     Model m;
+    Tape t;
     BatchCase c;
     ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head");
     case_batch(&c, false);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
     op.zero(m.grads, m.table.grads);
-    double whole = case_loss(&m, &c.batch, true, NULL);
+    double whole = case_loss(&m, &t, &c.batch, true, NULL);
     float *grads = malloc((size_t)m.table.grads * sizeof *grads);
     memcpy(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
     op.zero(m.grads, m.table.grads);
     Losses global = { 0 }, sum = { 0 };
-    model_count(&m, &c.batch, &global);
+    model_count(&m, &t, &c.batch, &global);
     for (int b = 0; b < CASE_B; b++) {
         int32_t token_start[2] = { 0, 8 }, image_start[2] = { 0, c.image_start[b + 1] - c.image_start[b] };
         int first = c.image_start[b];
         Batch one = { .B = 1, .I = image_start[1], .M = 8, .tokens = c.tokens + 8 * b, .labels = c.labels + 8 * b,
                       .token_start = token_start, .image_start = image_start, .pixels = c.pixels + first * 507,
                       .codes = c.codes + first * 27, .sample = c.sample + b, .first = b, .global_batch = CASE_B };
-        model_forward(&m, &one, &global, &sum);
-        model_backward(&m, &one, NULL);
+        model_forward(&m, &t, &one, &global, &sum);
+        model_backward(&m, &t, &one, NULL);
     }
     assert_true(fabs(model_loss(&m, &sum) - whole) < 1e-6 * whole);
     same_gradients(&m, grads);
-    model_close(&m);
+    case_close(&m, &t);
 }
 
 /* However many rows a head takes at a time, losses and gradients are the same but for the order of float sums. */
@@ -226,6 +230,7 @@ static void heads_by_rows(void **s)
     (void)s;
     for (int given = 0; given <= 6; given += 6) {
         Model m;
+        Tape t;
         BatchCase c;
         ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head,app_head");
         conf.supervision = SUPERVISE_BOTH;
@@ -233,18 +238,18 @@ static void heads_by_rows(void **s)
         conf.codes_given = given;
         conf.soft_targets = given ? 0.5f : 0;
         case_batch(&c, false);
-        assert_true(model_open(&m, &conf, &TP_ALONE));
+        assert_true(case_open(&m, &t, &conf, &TP_ALONE));
         case_shake(&m, 0.1f);
         op.zero(m.grads, m.table.grads);
-        const double whole = case_loss(&m, &c.batch, true, NULL);
-        assert_true(m.visual_rows <= m.head_rows && m.visual_rows > 8);
+        const double whole = case_loss(&m, &t, &c.batch, true, NULL);
+        assert_true(t.visual_rows <= t.head_rows && t.visual_rows > 8);
         float *grads = malloc((size_t)m.table.grads * sizeof *grads);
         memcpy(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
         op.zero(m.grads, m.table.grads);
-        m.head_rows = 5;
-        assert_true(fabs(case_loss(&m, &c.batch, true, NULL) - whole) < 1e-6 * whole);
+        t.head_rows = 5;
+        assert_true(fabs(case_loss(&m, &t, &c.batch, true, NULL) - whole) < 1e-6 * whole);
         same_gradients(&m, grads);
-        model_close(&m);
+        case_close(&m, &t);
     }
 }
 
@@ -254,6 +259,7 @@ static void order(void **s)
     (void)s;
     static const int turned[CASE_B] = { 2, 0, 1 };
     Model m;
+    Tape t;
     BatchCase c, d;
     ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head");
     case_batch(&c, false);
@@ -267,16 +273,16 @@ static void order(void **s)
         memcpy(d.codes + images * 27, c.codes + c.image_start[from] * 27, (size_t)n * 27 * sizeof *d.codes);
         d.image_start[b + 1] = images += n;
     }
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
     op.zero(m.grads, m.table.grads);
-    const double loss = case_loss(&m, &c.batch, true, NULL);
+    const double loss = case_loss(&m, &t, &c.batch, true, NULL);
     float *grads = malloc((size_t)m.table.grads * sizeof *grads);
     memcpy(grads, m.grads, (size_t)m.table.grads * sizeof *grads);
     op.zero(m.grads, m.table.grads);
-    assert_true(fabs(case_loss(&m, &d.batch, true, NULL) - loss) < 1e-6 * loss);
+    assert_true(fabs(case_loss(&m, &t, &d.batch, true, NULL) - loss) < 1e-6 * loss);
     same_gradients(&m, grads);
-    model_close(&m);
+    case_close(&m, &t);
 }
 
 /* The door hears every trainable parameter once, and what it heard is final then. */
@@ -295,19 +301,20 @@ static void hear(void *ctx, int first, int last)
 static void conf_door_hears(ModelConf conf, bool one_each)
 {
     Model m;
+    Tape t;
     BatchCase c;
     case_batch(&c, one_each);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     Ear ear = { &m, calloc((size_t)m.table.n, sizeof(int)), calloc((size_t)m.table.grads, sizeof(float)) };
     OnGrad door = { hear, &ear };
-    case_loss(&m, &c.batch, true, &door);
+    case_loss(&m, &t, &c.batch, true, &door);
     for (int i = 0; i < m.table.n; i++)
         if (m.table.p[i].grad >= 0)
             assert_int_equal(ear.heard[i], 1);
     assert_memory_equal(ear.seen, m.grads, (size_t)m.table.grads * sizeof(float));
     free(ear.heard);
     free(ear.seen);
-    model_close(&m);
+    case_close(&m, &t);
 }
 
 static void door_hears(Stage stage, const char *trainable, bool one_each)
@@ -339,21 +346,22 @@ static void door(void **s)
 static void text_only_with(ModelConf conf)
 {
     Model m;
+    Tape t;
     BatchCase c;
     case_batch(&c, false);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     int32_t token_start[2] = { 0, 8 }, image_start[2] = { 0, 0 };
     Batch one = { .B = 1, .I = 0, .M = 8, .tokens = c.tokens + 16, .labels = c.labels + 16, .token_start = token_start,
                   .image_start = image_start, .sample = c.sample };
     Losses global = { 0 }, sum = { 0 };
-    model_count(&m, &one, &global);
-    model_forward(&m, &one, &global, &sum);
-    model_backward(&m, &one, NULL);
+    model_count(&m, &t, &one, &global);
+    model_forward(&m, &t, &one, &global, &sum);
+    model_backward(&m, &t, &one, NULL);
     assert_true(sum.n_text == 5 && sum.n_visual == 0 && model_visual_loss(&m, &sum) == 0);
     for (int i = 0; i < m.table.n; i++)
         if (m.table.p[i].grad >= 0 && !param_in_part(&m.table.p[i], "decoder"))
             assert_true(op_sumsq(&op, m.grads + m.table.p[i].grad, m.table.p[i].count) == 0);
-    model_close(&m);
+    case_close(&m, &t);
 }
 
 static void text_only(void **s)
@@ -376,15 +384,16 @@ static void overfit(void **s)
 {
     (void)s;
     Model m;
+    Tape t;
     BatchCase c;
     ModelConf conf = case_conf(STAGE_INSTRUCT, "projector,decoder,head");
     case_batch(&c, false);
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
     double first = 0, last = 0;
     for (int step = 0; step < 60; step++) {
         op.zero(m.grads, m.table.grads);
-        last = case_loss(&m, &c.batch, true, NULL);
+        last = case_loss(&m, &t, &c.batch, true, NULL);
         first = step ? first : last;
         for (int i = 0; i < m.table.n; i++) {
             const Param *p = &m.table.p[i];
@@ -393,7 +402,7 @@ static void overfit(void **s)
         }
     }
     assert_true(last < 0.5 * first);
-    model_close(&m);
+    case_close(&m, &t);
 }
 
 int main(void)

@@ -14,6 +14,7 @@
 typedef struct {
     Tp     tp;
     Model  m;
+    Tape   t;
     float *kept;
     int    calls, asked[512];                  /* when each parameter was asked for first; 0: not yet */
 } Poor;
@@ -60,7 +61,7 @@ static Poor *open_poor(const ModelConf *conf)
     p->tp = TP_ALONE;
     p->tp.need = bring;
     p->tp.ctx = p;
-    assert_true(model_open(&p->m, conf, &p->tp));
+    assert_true(case_open(&p->m, &p->t, conf, &p->tp));
     case_shake(&p->m, 0.1f);
     const size_t bytes = (size_t)p->m.table.weights * sizeof *p->kept;
     p->kept = malloc(bytes);
@@ -70,7 +71,7 @@ static Poor *open_poor(const ModelConf *conf)
 
 static void close_poor(Poor *p)
 {
-    model_close(&p->m);
+    case_close(&p->m, &p->t);
     free(p->kept);
     free(p);
 }
@@ -80,20 +81,21 @@ static void close_poor(Poor *p)
 static void check(const ModelConf *conf, const Batch *batch)
 {
     Model m;
+    Tape t;
     Poor *p = open_poor(conf);
-    assert_true(model_open(&m, conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, conf, &TP_ALONE));
     case_shake(&m, 0.1f);
     for (int pass = 0; pass < 3; pass++) {
         op.zero(m.grads, m.table.grads);
         op.zero(p->m.grads, m.table.grads);
         take_away(p);
-        const double want = case_loss(&m, batch, pass < 2, NULL), got = case_loss(&p->m, batch, pass < 2, NULL);
+        const double want = case_loss(&m, &t, batch, pass < 2, NULL), got = case_loss(&p->m, &p->t, batch, pass < 2, NULL);
         assert_true(isfinite(want) && got == want);
         if (conf->stage >= STAGE_PRETRAIN)
             in_order(p);
         assert_memory_equal(p->m.grads, m.grads, (size_t)m.table.grads * sizeof(float));
     }
-    model_close(&m);
+    case_close(&m, &t);
     close_poor(p);
 }
 
@@ -205,6 +207,7 @@ static void generation(void **state)
     static const int32_t prompt[] = { 1, IMAGE_TOKEN, 7, 9 };
     BatchCase c;
     Model m;
+    Tape t;
     Decode want, got;
     case_batch(&c, false);
     for (int i = -1; i <= N_CASE_KINDS; i++) {
@@ -214,18 +217,18 @@ static void generation(void **state)
         if (i >= 0 && i < N_CASE_KINDS)
             case_kind(&conf, CASE_KINDS[i]);
         Poor *p = open_poor(&conf);
-        assert_true(model_open(&m, &conf, &TP_ALONE));
+        assert_true(case_open(&m, &t, &conf, &TP_ALONE));
         case_shake(&m, 0.1f);
         const size_t codes = (size_t)(3 * m.w.vision.P) * sizeof(int32_t);
         decode_open(&want, &m, 30), decode_open(&got, &p->m, 30);
         decode_start(&want), decode_start(&got);
 
-        take_away(p), model_codes(&m, c.pixels, 1), model_codes(&p->m, c.pixels, 1);
+        take_away(p), model_codes(&m, &t, c.pixels, 1), model_codes(&p->m, &p->t, c.pixels, 1);
         for (int k = 0; k < BRANCHES; k++)
-            assert_memory_equal(p->m.codes[k].code, m.codes[k].code, codes);
-        const float *rows = model_image_rows(&m, c.pixels, 1);
+            assert_memory_equal(p->t.codes[k].code, t.codes[k].code, codes);
+        const float *rows = model_image_rows(&m, &t, c.pixels, 1);
         take_away(p);
-        const float *ours = model_image_rows(&p->m, c.pixels, 1);
+        const float *ours = model_image_rows(&p->m, &p->t, c.pixels, 1);
         for (int r = 0; r < m.w.vision.P * conf.decoder.C; r++)
             assert_true(ours[r] == rows[r]);
 
@@ -235,7 +238,7 @@ static void generation(void **state)
         for (int v = 0; v < conf.decoder.V; v++)
             assert_true(got.logits[v] == want.logits[v]);
         decode_close(&want), decode_close(&got);
-        model_close(&m);
+        case_close(&m, &t);
         close_poor(p);
     }
 }

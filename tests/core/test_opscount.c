@@ -12,33 +12,36 @@
 /* Flops of the forward and the backward pass, as `table` counts them. */
 typedef struct { double forward, step; } Counted;
 
-static Counted count(const Ops *table, Model *m, const Batch *b)
+static Counted count(const Ops *table, Model *m, Tape *t, const Batch *b)
 {
     Losses global = { 0 }, sum = { 0 };
     Counted c;
     const Ops was = op;
     ops_overlay(table);
-    model_count(m, b, &global);
+    model_count(m, t, b, &global);
     const double flops = prof_flops;
-    model_forward(m, b, &global, &sum);
+    model_forward(m, t, b, &global, &sum);
     c.forward = prof_flops - flops;
-    model_backward(m, b, NULL);
+    model_backward(m, t, b, NULL);
     c.step = prof_flops - flops;
     op = was;
     return c;
 }
 
-static void check(const ModelConf *conf, const Batch *b)
+static void check(const ModelConf *conf, const Batch *batch)
 {
     Model real, dry;
-    assert_true(model_open(&real, conf, &TP_ALONE) && model_measure(&dry, conf, &TP_ALONE));
+    Tape a, b;
+    assert_true(case_open(&real, &a, conf, &TP_ALONE) && model_measure(&dry, conf, &TP_ALONE));
+    tape_measure(&b, &dry);
     model_nowhere(&dry);
-    const Counted want = count(&OPS_CPU, &real, b), got = count(&OPS_COUNT, &dry, b);
+    tape_nowhere(&b, &dry);
+    const Counted want = count(&OPS_CPU, &real, &a, batch), got = count(&OPS_COUNT, &dry, &b, batch);
     assert_true(want.forward > 0 && want.step > want.forward);
     assert_true(got.forward == want.forward);
     assert_true(got.step == want.step);
-    model_close(&dry);
-    model_close(&real);
+    case_close(&dry, &b);
+    case_close(&real, &a);
 }
 
 static void stages(void **state)

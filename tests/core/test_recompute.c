@@ -9,25 +9,26 @@
 
 enum { KINDS = RECOMPUTE_BLOCK + 1 };
 
-static void run(Model *m, const ModelConf *conf, int kind, bool one_each, double loss[2])
+static void run(Model *m, Tape *t, const ModelConf *conf, int kind, bool one_each, double loss[2])
 {
     BatchCase c;
     ModelConf with = *conf;
     with.recompute = kind;
     case_batch(&c, one_each);
-    assert_true(model_open(m, &with, &TP_ALONE));
+    assert_true(case_open(m, t, &with, &TP_ALONE));
     case_shake(m, 0.1f);
     for (int pass = 0; pass < 2; pass++)                       /* the second finds what the first left on the tape */
-        loss[pass] = case_loss(m, &c.batch, true, NULL);
+        loss[pass] = case_loss(m, t, &c.batch, true, NULL);
 }
 
 static void compare(ModelConf conf, bool one_each)
 {
     Model m[KINDS];
+    Tape t[KINDS];
     double loss[KINDS][2];
     conf.decoder.L = 3;
     for (int kind = 0; kind < KINDS; kind++)
-        run(&m[kind], &conf, kind, one_each, loss[kind]);
+        run(&m[kind], &t[kind], &conf, kind, one_each, loss[kind]);
     for (int kind = 1; kind < KINDS; kind++) {
         assert_memory_equal(loss[kind], loss[0], sizeof *loss);
         for (int i = 0; i < m[0].table.n; i++) {
@@ -35,10 +36,10 @@ static void compare(ModelConf conf, bool one_each)
             if (p->grad >= 0 && memcmp(m[kind].grads + p->grad, m[0].grads + p->grad, (size_t)p->count * sizeof(float)))
                 fail_msg("the gradient of %s differs, recompute = %d", p->name, kind);
         }
-        assert_true(m[kind].tape_arena.size < m[kind - 1].tape_arena.size);
+        assert_true(t[kind].arena.size < t[kind - 1].arena.size);
     }
     for (int kind = 0; kind < KINDS; kind++)
-        model_close(&m[kind]);
+        case_close(&m[kind], &t[kind]);
 }
 
 static void contrast(void **s)

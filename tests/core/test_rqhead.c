@@ -26,6 +26,7 @@ typedef struct {
     RqHead     w, dw;
     float     *weights, *grads;
     RqHeadTape t;
+    RqHeadSoft soft;
     Arena      arena;
     float      g[M * C], dg[M * C];
     int32_t    code[Q * M];
@@ -35,7 +36,7 @@ static void lay_head(Head *h)
 {
     h->weights = TAKE(&h->arena, float, h->table.weights);
     h->grads   = TAKE(&h->arena, float, h->table.grads);
-    rqhead_soft(&h->t, &h->arena, &h->w.d, h->tp);
+    rqhead_soft(&h->soft, &h->arena, &h->w.d, h->tp);
     rqhead_tape(&h->t, &h->arena, &h->w.d, M, h->tp);
 }
 
@@ -93,7 +94,7 @@ static void shake(Head *h)
 static double loss_of(Head *h, bool learn)
 {
     double loss[Q] = { 0 };
-    rqhead_forward(loss, learn ? &h->dw : NULL, &h->t, &h->w, &h->codes, h->g, h->code, M, 1.f / (Q * M), h->tp);
+    rqhead_forward(loss, learn ? &h->dw : NULL, &h->t, &h->soft, &h->w, &h->codes, h->g, h->code, M, 1.f / (Q * M), h->tp);
     return (loss[0] + loss[1] + loss[2]) / (Q * M);
 }
 
@@ -277,7 +278,7 @@ static void formulas(void **state)
         for (int learning = 0; learning < 2; learning++) {
             double p[S * NEAR] = { 0 }, want = 0, got = loss_of(h, learning);
             int id[S * NEAR] = { 0 };
-            assert_true(h->t.soft_ready == (learning && KINDS[k].soft > 0));
+            assert_true(h->soft.ready == (learning && KINDS[k].soft > 0));
             for (int q = 0; q < Q; q++) {
                 if (learning && KINDS[k].soft > 0)
                     naive_soft(p, id, h->codes.table[KINDS[k].shared ? 0 : q], S, Cv, NEAR, KINDS[k].soft);

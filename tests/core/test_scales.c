@@ -220,9 +220,10 @@ static void one_scale_is_as_before(void **state)
 {
     (void)state;
     static Model m;
+    static Tape t;
     static BatchCase c;
     const ModelConf conf = case_conf(STAGE_CONTRAST, "vision");
-    assert_true(model_open(&m, &conf, &TP_ALONE));
+    assert_true(case_open(&m, &t, &conf, &TP_ALONE));
     case_shake(&m, 0.1f);
     case_batch(&c, true);
     const int64_t n = (int64_t)CASE_I * m.w.vision.P * conf.vision.C;
@@ -230,17 +231,17 @@ static void one_scale_is_as_before(void **state)
     ScalesWork work;
     scales_work(&work, NULL, &m.w.vision, 1, CASE_I);
     for (int layers = 0; layers <= conf.vision.L; layers++) {
-        vision_embed(&m.vision, &m.w.vision, c.pixels, CASE_I, &TP_ALONE);
-        op.copy(want, vision_forward(&m.vision, &m.w.vision, 0, layers, CASE_I, &TP_ALONE), n);
-        scales_features(got, &m.vision, &m.w.vision, c.pixels, CASE_I, 1, layers, &work, &TP_ALONE);
+        vision_embed(&t.vision, &m.w.vision, c.pixels, CASE_I, &TP_ALONE);
+        op.copy(want, vision_forward(&t.vision, &m.w.vision, 0, layers, CASE_I, &TP_ALONE), n);
+        scales_features(got, &t.vision, &m.w.vision, c.pixels, CASE_I, 1, layers, &work, &TP_ALONE);
         same_bits(got, want, n);
-        vision_embed_down(&m.vision, &m.w.vision, c.pixels, CASE_I, 1, &TP_ALONE);
-        op.copy(got, m.vision.enc.x, n);
-        vision_embed(&m.vision, &m.w.vision, c.pixels, CASE_I, &TP_ALONE);
-        same_bits(got, m.vision.enc.x, n);
+        vision_embed_down(&t.vision, &m.w.vision, c.pixels, CASE_I, 1, &TP_ALONE);
+        op.copy(got, t.vision.enc.x, n);
+        vision_embed(&t.vision, &m.w.vision, c.pixels, CASE_I, &TP_ALONE);
+        same_bits(got, t.vision.enc.x, n);
     }
     free(want), free(got);
-    model_close(&m);
+    case_close(&m, &t);
 }
 
 static int suite(const char *name, const Ops *o)

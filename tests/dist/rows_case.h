@@ -40,12 +40,12 @@ static inline Batch rows_batch(void)
                     .image_start = images, .pixels = pixels, .codes = codes, .sample = sample, .global_batch = SEQUENCES };
 }
 
-static inline Losses pass(Model *m, const Batch *b)
+static inline Losses pass(Model *m, Tape *t, const Batch *b)
 {
     Losses global = { 0 }, sum = { 0 };
-    model_count(m, b, &global);
+    model_count(m, t, b, &global);
     op.zero(m->grads, m->table.grads);
-    model_forward(m, b, &global, &sum);
-    model_backward(m, b, NULL);
+    model_forward(m, t, b, &global, &sum);
+    model_backward(m, t, b, NULL);
     return sum;
 }

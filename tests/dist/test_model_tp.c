@@ -127,6 +127,7 @@ typedef struct {
     Grid  grid;
     Tp    tp;
     Model whole, part;
+    Tape  of_whole, of_part;
 } Pair;
 
 /* Sum over ranks modulo 2^64, through doubles. */
@@ -156,7 +157,7 @@ static void open_pair(Pair *p, const char *name, const ModelConf *conf)
     p->name = name;
     grid_open(&p->grid, MPI_COMM_WORLD, size);
     p->tp = tp_door(&p->grid, 0);
-    assert_true(model_open(&p->whole, conf, &TP_ALONE) && model_open(&p->part, conf, &p->tp));
+    assert_true(case_open(&p->whole, &p->of_whole, conf, &TP_ALONE) && case_open(&p->part, &p->of_part, conf, &p->tp));
     assert_int_equal(p->whole.table.n, p->part.table.n);
     check_fingerprint(p);
     case_shake(&p->whole, 0.1f);
@@ -167,8 +168,8 @@ static void open_pair(Pair *p, const char *name, const ModelConf *conf)
 
 static void close_pair(Pair *p)
 {
-    model_close(&p->whole);
-    model_close(&p->part);
+    case_close(&p->whole, &p->of_whole);
+    case_close(&p->part, &p->of_part);
     grid_close(&p->grid);
 }
 
@@ -193,8 +194,8 @@ static void check_codes(const Pair *p, const Batch *b)
     const int64_t rows = (int64_t)b->I * p->whole.w.vision.P;
     for (int k = 0; k < BRANCHES; k++)
         for (int64_t i = 0; model_has(&p->whole, k ? PART_APP_CODES : PART_CODES) && i < rows * p->whole.c.codes_depth; i++)
-            if (p->part.codes[k].code[i] != p->whole.codes[k].code[i])
-                breach(p->name, "a code", p->part.codes[k].code[i], p->whole.codes[k].code[i]);
+            if (p->of_part.codes[k].code[i] != p->of_whole.codes[k].code[i])
+                breach(p->name, "a code", p->of_part.codes[k].code[i], p->of_whole.codes[k].code[i]);
 }
 
 /* Ranks that hold the same piece have the same bits in it. */
@@ -264,23 +265,23 @@ static void check_gradients(const Pair *p)
     }
 }
 
-static void pass(Model *m, const Batch *b, Losses *sum, bool train)
+static void pass(Model *m, Tape *t, const Batch *b, Losses *sum, bool train)
 {
     Losses global = { 0 };
     m->c.train = train;
     *sum = (Losses){ 0 };
-    model_count(m, b, &global);
+    model_count(m, t, b, &global);
     op.zero(m->grads, m->table.grads);
-    model_forward(m, b, &global, sum);
+    model_forward(m, t, b, &global, sum);
     if (train)
-        model_backward(m, b, NULL);
+        model_backward(m, t, b, NULL);
 }
 
 static void compare(Pair *p, const Batch *b, bool train)
 {
     Losses want, got;
-    pass(&p->whole, b, &want, train);
-    pass(&p->part, b, &got, train);
+    pass(&p->whole, &p->of_whole, b, &want, train);
+    pass(&p->part, &p->of_part, b, &got, train);
     check_losses(p, &got, &want);
     if (p->whole.c.codes_given == 0)
         check_codes(p, b);
@@ -370,15 +371,15 @@ static void generates(void **state)
         open_pair(&p, k.name, &conf);
         decode_open(&whole, &p.whole, 30), decode_open(&part, &p.part, 30);
         decode_start(&whole), decode_start(&part);
-        decode_prompt(&whole, prompt, 4, model_image_rows(&p.whole, c.pixels, 1));
-        decode_prompt(&part, prompt, 4, model_image_rows(&p.part, c.pixels, 1));
+        decode_prompt(&whole, prompt, 4, model_image_rows(&p.whole, &p.of_whole, c.pixels, 1));
+        decode_prompt(&part, prompt, 4, model_image_rows(&p.part, &p.of_part, c.pixels, 1));
         for (int j = 0; j < 3; j++) {
             check_logits(&p, decode_logits(&part), decode_logits(&whole));
             decode_token(&whole, 5 + j), decode_token(&part, 5 + j);
         }
         if (model_has(&p.whole, PART_CODES)) {
             c.batch.I = 2;
-            model_codes(&p.whole, c.pixels, 2), model_codes(&p.part, c.pixels, 2);
+            model_codes(&p.whole, &p.of_whole, c.pixels, 2), model_codes(&p.part, &p.of_part, c.pixels, 2);
             check_codes(&p, &c.batch);
         }
         decode_close(&whole), decode_close(&part);

@@ -100,19 +100,10 @@ static void gradients(const Case *k, const Model *part, const Model *want)
     }
 }
 
-static Losses passed(Model *m, const Batch *b)
-{
-    Losses global = { 0 }, sum = { 0 };
-    model_count(m, b, &global);
-    op.zero(m->grads, m->table.grads);
-    model_forward(m, b, &global, &sum);
-    model_backward(m, b, NULL);
-    return sum;
-}
-
 static void one_result(const Case *k, Grid *g)
 {
     static Model whole, off, on;
+    static Tape  of_whole, of_off, of_on;
     const ModelConf conf = conf_of(k);
     BatchCase small;
     Batch b;
@@ -121,16 +112,14 @@ static void one_result(const Case *k, Grid *g)
     shares.sequence = size > 1;
     case_batch(&small, k->stage == STAGE_CONTRAST);
     b = k->many ? rows_batch() : small.batch;
-    assert_true(model_open(&whole, &conf, &alone) && model_open(&off, &conf, &tp) && model_open(&on, &conf, &shares));
-    const Losses l0 = passed(&whole, &b), l1 = passed(&off, &b), l2 = passed(&on, &b);
+    assert_true(case_open(&whole, &of_whole, &conf, &alone) && case_open(&off, &of_off, &conf, &tp) && case_open(&on, &of_on, &conf, &shares));
+    const Losses l0 = pass(&whole, &of_whole, &b), l1 = pass(&off, &of_off, &b), l2 = pass(&on, &of_on, &b);
     fail_on(memcmp(&l1, &l2, sizeof l1) == 0, k->name, "losses differ with shares");
     fail_on(!blocks || memcmp(&l0, &l2, sizeof l0) == 0, k->name, "losses differ from one rank's");
     gradients(k, &on, &off);
     gradients(k, &on, &whole);
-    fail_on(size == 1 || !k->many || on.tape_arena.size < off.tape_arena.size, k->name, "shares save nothing");
-    model_close(&on);
-    model_close(&off);
-    model_close(&whole);
+    fail_on(size == 1 || !k->many || tape_bytes(&of_on, &on) < tape_bytes(&of_off, &off), k->name, "shares save nothing");
+    case_close(&on, &of_on), case_close(&off, &of_off), case_close(&whole, &of_whole);
 }
 
 static void shares_change_nothing(void **state)

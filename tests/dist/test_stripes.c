@@ -39,6 +39,7 @@ static void stripes_change_rounding_alone(void **state)
 {
     (void)state;
     static Model whole, part;
+    static Tape of_whole, of_part;
     const ModelConf c = rows_conf();
     const Batch b = rows_batch();
     Grid g;
@@ -46,8 +47,8 @@ static void stripes_change_rounding_alone(void **state)
     Tp tp = tp_door(&g, 0);
     assert_int_equal(stripes(&tp, SEQUENCES * P, c.vision.C), size > 1 ? 2 : 1);
     assert_int_equal(stripes(&tp, SEQUENCES * ROWS, c.decoder.C), size > 1 ? 2 : 1);
-    assert_true(model_open(&whole, &c, &TP_ALONE) && model_open(&part, &c, &tp));
-    const Losses want = pass(&whole, &b), got = pass(&part, &b);
+    assert_true(case_open(&whole, &of_whole, &c, &TP_ALONE) && case_open(&part, &of_part, &c, &tp));
+    const Losses want = pass(&whole, &of_whole, &b), got = pass(&part, &of_part, &b);
     double worst = 0;
     for (size_t i = 0; i < sizeof want / sizeof(double); i++)
         worst = fmax(worst, fabs(((const double *)&got)[i] / ((const double *)&want)[i] - 1));
@@ -55,8 +56,8 @@ static void stripes_change_rounding_alone(void **state)
         if (part.table.p[i].grad >= 0)
             worst = fmax(worst, off(&part, &whole, i));
     comm_max_f64(MPI_COMM_WORLD, &worst, 1);                /* none ends before the others */
-    model_close(&part);
-    model_close(&whole);
+    case_close(&part, &of_part);
+    case_close(&whole, &of_whole);
     grid_close(&g);
     assert_true(worst <= 1e-5);
 }

@@ -69,7 +69,7 @@ static void answer(Answers *a, const char *question, const char *path, bool firs
     CHECK(made, "no memory for %d tokens", a->steps);
     if (ops && ops->load_square(a->pixels, path, a->size, config_fit(c), e) && prompt_build(&a->prompt, a->r.text, c->data.template, &talk, e)) {
         decode_start(&a->d);
-        CHECK(decode_prompt(&a->d, a->prompt.tokens, a->prompt.n, model_image_rows(&a->r.model, a->pixels, 1)), "the question is too long");
+        CHECK(decode_prompt(&a->d, a->prompt.tokens, a->prompt.n, model_image_rows(&a->r.model, &a->r.tape, a->pixels, 1)), "the question is too long");
         for (int i = 0; i < a->steps; i++) {
             CHECK(fwrite(decode_logits(&a->d), sizeof(float), (size_t)c->model.decoder.vocab, a->logits) == (size_t)c->model.decoder.vocab, "cannot write logits");
             made[i] = decode_pick(&a->d, 0, 0);

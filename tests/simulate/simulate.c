@@ -26,6 +26,7 @@ typedef struct {
     Tp     tp, real;               /* the model's door; the one behind it */
     OnGrad marks, door;
     Model  model;
+    Tape   tape;
     Optim  optim;
     Buckets *buckets;
     Batch  batch;
@@ -108,8 +109,8 @@ static Times step(Sim *s)
     for (int leaf = 0; leaf < s->d.buckets.leaves; leaf++) {
         Losses one = { 0 };
         buckets_begin(s->buckets, leaf);
-        TIMED(t.forward, model_forward(&s->model, &s->batch, &targets, &one));
-        TIMED(t.backward, model_backward(&s->model, &s->batch, &s->door));
+        TIMED(t.forward, model_forward(&s->model, &s->tape, &s->batch, &targets, &one));
+        TIMED(t.backward, model_backward(&s->model, &s->tape, &s->batch, &s->door));
     }
     TIMED(t.reduce, buckets_wait(s->buckets));
     sums_of_world(s, 0, s->d.losses);
@@ -128,6 +129,7 @@ static void run_steps(Sim *s)
 {
     s->d.conf.trainable = s->d.trainable;
     CHECK(model_open(&s->model, &s->d.conf, &s->tp), "no such parts: %s", s->d.trainable);
+    tape_open(&s->tape, &s->model);
     optim_open(&s->optim, &s->model.table, s->model.weights, &s->grid, &s->d.optim);
     s->buckets = buckets_open(&s->optim.zero, s->model.grads, &s->grid, &s->d.buckets);
     s->marks = buckets_door(s->buckets);

@@ -111,20 +111,23 @@ static void run_case(const HfCase *c, const HfGolden *want, const char *root)
 {
     const ModelConf conf = hf_conf(c);
     Model m;
+    Tape t;
     HfBatch b;
     Losses global = { 0 }, sum = { 0 };
     hf_batch(&b);
     assert_true(model_open(&m, &conf, &TP_ALONE));
+    tape_open(&t, &m);
     shake(&m);
-    model_count(&m, &b.batch, &global);
-    model_forward(&m, &b.batch, &global, &sum);
-    model_backward(&m, &b.batch, NULL);
+    model_count(&m, &t, &b.batch, &global);
+    model_forward(&m, &t, &b.batch, &global, &sum);
+    model_backward(&m, &t, &b.batch, NULL);
     if (root)
         dump_case(root, c->name, &m, &b, &sum);
     if (want) {
         compare_losses(&m, &sum, want);
         compare_gradients(&m, want);
     }
+    tape_close(&t);
     model_close(&m);
 }
 
@@ -219,6 +222,7 @@ static void llava_compare(const HfLlava *g, const char *dir, bool with_config)
     ModelConf conf = hf_conf(&plain);
     Losses global = { 0 }, sum = { 0 };
     Model m;
+    Tape t;
     hf_batch(&b);
     conf.train = false;
     conf.parts = PART_VISION | PART_PROJECTOR | PART_DECODER;      /* the whole tower */
@@ -226,20 +230,22 @@ static void llava_compare(const HfLlava *g, const char *dir, bool with_config)
     const Batch batch = { .B = 1, .I = 1, .M = LLAVA_M, .tokens = tokens, .labels = labels, .token_start = start,
                           .image_start = image, .pixels = b.pixels, .sample = sample, .global_batch = 1 };
     assert_true(model_open(&m, &conf, &TP_ALONE));
+    tape_open(&t, &m);
     llava_import(&m, dir);
     if (with_config)
         compare_config(&m, dir);
-    model_forward(&m, &batch, &global, &sum);
+    model_forward(&m, &t, &batch, &global, &sum);
     const int N = LLAVA_M - 1 + HF_P, V = conf.decoder.V;
     float *logits = calloc((size_t)(N * V), sizeof *logits);
     double norm = 0;
-    assert_int_equal(m.splice.N, N);
-    op.linear_fwd(logits, m.decoder.h, &m.w.decoder.lm_head, N);
+    assert_int_equal(t.splice.N, N);
+    op.linear_fwd(logits, t.decoder.h, &m.w.decoder.lm_head, N);
     for (int i = 0; i < N * V; i++)
         norm += g->logits[i] * g->logits[i] / (N * V);
     for (int i = 0; i < N * V; i++)
         assert_close(g->name, "a logit", logits[i], g->logits[i], sqrt(norm), TOLERANCE);
     free(logits);
+    tape_close(&t);
     model_close(&m);
 }
 
