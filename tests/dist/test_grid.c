@@ -234,6 +234,52 @@ static void its_cost_is_known(void **state)
     grid_close(&g);
 }
 
+/* Only this rank's share is sure to be a sum. */
+static void check_share(const float *x, int k, int n, int64_t each)
+{
+    for (int64_t i = min64(n, rank * each); i < min64(n, (rank + 1) * each); i++)
+        assert_true(x[i] == subtree(0, size, k, (int)i));
+}
+
+/* Of equal shares, of larger ones of which the last ranks get none, and of one rank's; between them sums, which a gather may not overtake.  What
+   comm counts of it all is what is said beforehand. */
+static void a_scatter_and_a_gather_are_a_sum(void **state)
+{
+    (void)state;
+    enum { A = 50000, B = 49999, C = MOST };
+    static float a[A], b[B], c[C], room[3][8 * MOST];
+    Grid g;
+    grid_open(&g, MPI_COMM_WORLD, size);
+    Tp tp = tp_door(&g, 0);
+    const int64_t shares[] = { ceil_div(A, size), ceil_div(A, size) + 1000, A };
+    for (int i = 0; i < 3; i++) {
+        const int64_t each = shares[i];
+        const CommCount before = comm_count[AXIS_TP];
+        int64_t calls[5] = { 0 }, bytes[5] = { 0 };
+        if (size > 1) {
+            tp_scatter_cost(&calls[0], &bytes[0], A, each, rank), tp_gather_cost(&calls[1], &bytes[1], A, each, rank, size);
+            tp_scatter_cost(&calls[2], &bytes[2], B, each, rank), tp_gather_cost(&calls[3], &bytes[3], B, each, rank, size);
+            tp_sum_cost(&calls[4], &bytes[4], C, rank, size);
+        }
+        fill(a, 0, A), fill(b, 1, B), fill(c, 2, C);
+        tp.scatter_start(&tp, a, room[0], A, each);
+        tp.scatter_start(&tp, b, room[1], B, each);
+        tp.wait(&tp);
+        check_share(a, 0, A, each);
+        tp.sum_start(&tp, c, room[2], C);
+        tp.gather_start(&tp, a, A, each);
+        tp.wait(&tp);
+        check_share(b, 1, B, each);
+        tp.gather_start(&tp, b, B, each);
+        for (int k = 0; k < 3; k++)
+            tp.wait(&tp);
+        check_sum(a, 0, A), check_sum(b, 1, B), check_sum(c, 2, C);
+        assert_int_equal(comm_count[AXIS_TP].calls - before.calls, calls[0] + calls[1] + calls[2] + calls[3] + calls[4]);
+        assert_int_equal(comm_count[AXIS_TP].bytes - before.bytes, bytes[0] + bytes[1] + bytes[2] + bytes[3] + bytes[4]);
+    }
+    grid_close(&g);
+}
+
 static void what_was_not_started_is_not_waited_for(void **state)
 {
     (void)state;
@@ -285,7 +331,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_door_sums_over_tp_only),
         cmocka_unit_test(a_sum_that_is_waited_for_late_has_the_same_bits),
         cmocka_unit_test(a_sum_that_is_waited_for_at_once_has_them_too),
-        cmocka_unit_test(its_cost_is_known),
+        cmocka_unit_test(its_cost_is_known), cmocka_unit_test(a_scatter_and_a_gather_are_a_sum),
         cmocka_unit_test(blocks_divide_among_ranks),
         cmocka_unit_test(what_was_not_started_is_not_waited_for),
         cmocka_unit_test(doubles_are_summed_exactly),
