@@ -7,11 +7,11 @@ small+=(--set model.decoder.max_len=96 --set train.steps=2)
 wide=(--set model.decoder.width=384 --set model.decoder.ffn=1536 --set model.decoder.layers=4 --set train.micro_batch=2)
 says 0 0 pack "$config" "${small[@]}"
 
-printf '%-34s %9s %9s\n' "" planned measured >table
+printf '%-44s %9s %9s\n' "" planned measured >table
 # row NAME MEASURED RANKS TP SETTINGS...: plans, and notes both figures in MiB
 row() {
     says 0 0 plan "$config" "${small[@]}" --set plan.replicas=$(($3 / $4)) --set parallel.tp="$4" "${@:5}"
-    printf '%-34s %9s %9.1f\n' "$1" "$(sed -n 's/^  predicted peak .* \([0-9]*\) MiB$/\1/p' out)" "$2" >>table
+    printf '%-44s %9s %9.1f\n' "$1" "$(sed -n 's/^  predicted peak .* \([0-9]*\) MiB$/\1/p' out)" "$2" >>table
 }
 # peak NAME RANKS TP SETTINGS...: of a run that saves in the middle, whose log knows of rank 0
 peak() {
@@ -42,6 +42,12 @@ peak "long micro-batches" 1 1 "${wide[@]}" --set train.micro_batch=8 --set model
 for what in attention block; do
     peak "long micro-batches, recompute $what" 1 1 "${wide[@]}" --set train.micro_batch=8 --set model.decoder.layers=8 --set train.recompute=$what
 done
+for what in none attention block; do
+    peak "shares of rows, tp = 2, recompute $what" 2 2 "${wide[@]}" --set train.micro_batch=8 --set model.decoder.layers=8 \
+        --set parallel.sequence=true --set train.recompute=$what
+done
+peak "contrast, shares of rows" 2 2 --set train.stage=contrast --set model.vision.width=256 --set model.vision.ffn=1024 \
+    --set model.vision.layers=8 --set train.micro_batch=8 --set parallel.sequence=true
 peak "stage contrast" 1 1 --set train.stage=contrast --set model.vision.width=256 --set model.vision.ffn=1024 \
     --set model.vision.layers=8
 
