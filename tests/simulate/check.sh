@@ -38,6 +38,7 @@ counts() {
 }
 counts 1 1 1 0 2 ''
 counts 1 2 2 0 1 ''
+counts 1 2 2 0 1 parallel.sequence=true
 counts 2 1 1 0 2 ''
 counts 3 1 1 1 3 ''
 counts 2 2 2 0 1 ''

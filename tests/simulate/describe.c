@@ -58,7 +58,9 @@ static void describe(Described *d, const Config *c, const Cluster *k, int ranks,
     d->buckets = r.buckets;
     d->optim = r.optim.setup;
     d->ranks = ranks;
-    d->tp = c->parallel.tp;
+    d->tp = r.tp.size;
+    d->leaves = r.tp.leaves;
+    d->sequence = r.tp.sequence;
     d->each = each;
     d->bundle = bundle;
     d->tally = sizeof(Tally) / sizeof(double);

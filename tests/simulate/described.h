@@ -16,7 +16,8 @@ typedef struct {
     char       trainable[PARTS_ROOM];
     BucketConf buckets;
     OptimSetup optim;
-    int        ranks, tp, each, bundle;   /* each: ranks a node; bundle: so many exchanges of dp travel together (meter.h) */
+    int        ranks, tp, leaves, each, bundle;   /* leaves: Tp's; each: ranks a node; bundle: so many exchanges of dp travel together (meter.h) */
+    bool       sequence;
     int64_t    total;              /* bytes of a rank's gradient */
     int64_t    tally, losses;      /* doubles and words of the two sums over all ranks (launch/step.h) */
     double     rate, memory;       /* of a rank: flops and bytes a second */

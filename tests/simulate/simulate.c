@@ -48,7 +48,7 @@ static void final(void *ctx, int first, int last) { Sim *s = ctx; meter_spend();
 static void open_doors(Sim *s)
 {
     s->real = tp_door(&s->grid, 0);
-    s->tp = (Tp){ .rank = s->real.rank, .size = s->real.size, .sum = sum, .max = max, .sum_start = sum_start, .scatter_start = scatter_start,
+    s->tp = (Tp){ .rank = s->real.rank, .size = s->real.size, .leaves = s->d.leaves, .sequence = s->d.sequence, .sum = sum, .max = max, .sum_start = sum_start, .scatter_start = scatter_start,
                   .gather_start = gather_start, .wait = wait_first, .need = need, .ctx = s };
     s->door = (OnGrad){ final, s };
 }
