@@ -224,7 +224,7 @@ static void lay_tape(Model *m, Arena *a)
 bool model_measure(Model *m, const ModelConf *c, Tp *tp)
 {
     *m = (Model){ .c = *c, .tp = tp, .parts = model_parts(c),
-                  .weight_arena.name = "weights", .grad_arena.name = "gradients", .tape_arena.name = "tape" };
+                  .weight_arena.name = "weights", .grad_arena = { .name = "gradients", .fleeting = c->fleeting }, .tape_arena.name = "tape" };
     set_dims(m, &m->w);
     set_dims(m, &m->dw);
     Binder b = binder_declare(&m->table, tp);

@@ -56,9 +56,13 @@ struct Buckets {
     int      depth;                     /* buffers */
     float  **waiting;                   /* (depth) each (table->grads) */
     int      merges, below;             /* of the present one: with waiting [below, below + merges) */
-    bool     first, last;
+    bool     first, last, sends;        /* of the step; sends: is it exchanged, or does its sum wait? */
+    bool     each;                      /* every micro-batch is exchanged by itself */
     int64_t *fixed;                     /* (table->grads) exact: the sum of all so far; NULL where a replica has one micro-batch */
     int64_t *total;                     /* (piece) of one level: becomes float at once, so that one does for all slots */
+    int64_t *share_at;                  /* (sections) where this rank's share begins in: */
+    float   *share;                     /* each, of several micro-batches: sums of those before; NULL where there are none */
+    int64_t *share_fixed;               /* the same of exact */
     float    limit;                     /* of an addend: so many of them are in range */
     int      ring;
     Slot    *slot;                      /* (ring) */
@@ -68,7 +72,7 @@ struct Buckets {
 /* Exact sums of several micro-batches travel in fixed point, a single one as it is. */
 static inline bool buckets_fixed(const Buckets *b, int level)
 {
-    return b->c.reduction == REDUCE_EXACT && (level > 0 || b->c.leaves > 1);
+    return b->c.reduction == REDUCE_EXACT && (level > 0 || (b->c.leaves > 1 && !b->each));
 }
 
 /* Bytes of an element on the way there. */

@@ -30,7 +30,7 @@ enum { OPTIM_ADAMW, OPTIM_MUON };
 
 typedef struct {
     int  kind;                 /* OPTIM_... */
-    bool zero1, canonical;     /* parallel.zero = 1; parallel.reduction */
+    bool zero1, canonical;     /* parallel.zero = 1 or 2; parallel.reduction */
     int64_t bytes;             /* that replicas exchange at once (bucket.h) */
     Levels levels;             /* and in which levels; none: all at once */
 } OptimSetup;

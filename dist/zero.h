@@ -60,7 +60,7 @@ typedef struct {
 } Zero;
 
 typedef struct {
-    bool    zero1;                 /* parallel.zero = 1 */
+    bool    zero1;                 /* parallel.zero = 1, and 2, which only buckets tell from it */
     const bool *muon;              /* (n) which tensors Muon has, or NULL: none */
     int64_t bytes;                 /* of a section of small tensors, at most */
     Levels  levels;                /* of dp_size replicas; none: all at once */

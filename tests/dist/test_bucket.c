@@ -77,7 +77,8 @@ static void every_way(int reduction, int wire, int kind)
                 for (int k = 0; k < 3; k++)
                     for (int i = 0; i < n; i++)
                         if (k == zero1 || (size <= 4 && levels[i].n <= 1))
-                            two_steps(&levels[i], zero1, bytes[k], &(BucketConf){ reduction, wire, leaves, bytes[k] }, kind);
+                            for (int drop = 0; drop <= zero1; drop++)
+                                two_steps(&levels[i], zero1, bytes[k], &(BucketConf){ reduction, wire, leaves, bytes[k], drop }, kind);
             close_table();
         }
 }
@@ -113,7 +114,7 @@ static void rounds_alike(const Levels *levels)
     Zero z;
     open_table(1);
     zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .bytes = 16384, .levels = *levels });
-    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_BF16, 2, 4096 });
+    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_BF16, 2, 4096, false });
     step(b, 2, FRACTION, 0, 1);
     tree(want[0], FRACTION, 2 * size, 0);
     const size_t bytes = (size_t)table.grads * sizeof *grads;
@@ -152,7 +153,7 @@ static void some_are_not_named(const Levels *levels)
     float *w = calloc((size_t)table.weights, sizeof *w);
     assert_non_null(w);
     zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .zero1 = true, .bytes = 2400, .levels = *levels });
-    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_CANONICAL, WIRE_FP32, 1, 2400 });
+    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_CANONICAL, WIRE_FP32, 1, 2400, false });
     grid.coming = zero_weights_open(&z, w, &grid, 2400);
     zero_weights_start(grid.coming);
     zero_weights_need(grid.coming, 0, rank == 0 ? TENSORS : 1);
@@ -179,7 +180,7 @@ static Buckets *open_fast(Zero *z, int64_t section, int64_t bytes)
 {
     open_table(1);
     zero_open(z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .bytes = section });
-    return buckets_open(z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_FP32, 1, bytes });
+    return buckets_open(z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_FP32, 1, bytes, false });
 }
 
 static void close_fast(Zero *z, Buckets *b)
