@@ -7,8 +7,6 @@
 
 /* ---- one bucket's way ---- */
 
-static const Section *section_of(const Buckets *b, int k) { return &b->z->section[b->round[k].section]; }
-static float *grads_of(const Buckets *b, const Slot *s) { return b->grads + section_of(b, s->bucket)->at; }
 /* Part q of this replica's sums: the newest lies in the gradients, the others wait. */
 static float *part(const Buckets *b, int q) { return q == b->tier[0].parts - 1 ? b->grads : b->waiting[q]; }
 /* Everybody needs the whole sum. */
@@ -90,39 +88,6 @@ static void exchange_start(const Buckets *b, Slot *s, int level)
         exchange_part(b, s, level, q);
 }
 
-/* Where the sum over micro-batches of this rank's piece is. */
-static int64_t share_of(const Buckets *b, const Slot *s)
-{
-    const Section *all = section_of(b, s->bucket);
-    return b->share_at[all - b->z->section] + all->at + s->pieces.at[b->place] - zero_share(all, b->rank).at;
-}
-
-/* The micro-batches before join in: their sum is in this rank's place of the gradients after the last, and zero before it. */
-static void total_fixed(const Buckets *b, const Slot *s, const int64_t *sum, int64_t n)
-{
-    float *own = grads_of(b, s) + s->pieces.at[b->place];
-    if (b->share_fixed && n > 0) {
-        int64_t *all = b->share_fixed + share_of(b, s);
-        op.fixed_join(all, all, sum, n);
-        sum = all;
-    }
-    if (b->last)
-        op.fixed_round(own, sum, n);
-    else
-        op.zero(own, n);
-}
-
-static void total_floats(const Buckets *b, const Slot *s, int64_t n)
-{
-    float *own = grads_of(b, s) + s->pieces.at[b->place];
-    if (!b->share || n == 0)
-        return;
-    float *all = b->share + share_of(b, s);
-    op.add_fwd(b->last ? own : all, all, own, n);
-    if (!b->last)
-        op.zero(own, n);
-}
-
 /* Adds up the runs that came, and this rank's own: for the next level, or into this rank's place of the gradients.  Exact: in any order. */
 static void add_fixed(const Buckets *b, Slot *s, int level)
 {
@@ -140,7 +105,7 @@ static void add_fixed(const Buckets *b, Slot *s, int level)
             first = x;
     }
     if (level == b->levels - 1)
-        total_fixed(b, s, sum, n);
+        buckets_total_fixed(b, s, sum, n);
 }
 
 /* In the tree's order.  With bf16 this rank's own is rounded as the others are. */
@@ -161,7 +126,7 @@ static void add_floats(const Buckets *b, Slot *s, int level)
         op.sum_tree(sum, s->x + first, t->add + first - k, nodes - 1, n);
     }
     if (level == b->levels - 1)
-        total_floats(b, s, n);
+        buckets_total_floats(b, s, n);
 }
 
 /* Everybody of a level's group gets everybody's run of sums. */
@@ -194,28 +159,6 @@ static void unpack(const Buckets *b, Slot *s)
         pieces_unpack(p, b->ranks, x, s->packed);
 }
 
-/* ---- what is sent goes ---- */
-
-static void forget(float *from, const float *to) { arena_forget(from, (size_t)(to - from) * sizeof *from); }
-
-/* Others' pieces; with the section's last ones all that is not this rank's, for of the pages on their borders none was whole. */
-static void drop(const Buckets *b, const Slot *s)
-{
-    const Section *all = section_of(b, s->bucket);
-    const Range own = zero_share(all, b->rank);
-    const Pieces *p = &s->pieces;
-    float *x = grads_of(b, s);
-    if (b->round[s->bucket].from + b->round[s->bucket].n >= all->each) {
-        const int64_t mine = own.n ? own.at - all->at : 0;
-        forget(x, x + mine);
-        forget(x + mine + own.n, x + all->n);
-        return;
-    }
-    for (int k = 0; k < b->ranks; k++)
-        if (k != b->place && p->count[k] > 0)
-            forget(x + p->at[k], x + p->at[k] + p->count[k]);
-}
-
 /* ---- all of them, in order ---- */
 
 static Slot *slot(Buckets *b, int k) { return &b->slot[k % b->ring]; }
@@ -234,7 +177,7 @@ static void enter(Buckets *b, int stage, int k)
     if (stage < b->levels)
         exchange_start(b, s, stage);
     if (b->c.drop && stage == (is_packed(b) ? 0 : 1) && !is_collected(b, k))        /* packed, or sent from where it lay */
-        drop(b, s);
+        buckets_drop(b, s);
     if (stage >= b->levels && stage < b->stages && is_collected(b, k))
         collect_start(b, s, b->stages - 1 - stage);
     else if (stage == b->stages && is_collected(b, k))
@@ -286,14 +229,6 @@ static void poll(Buckets *b)
 
 /* ---- the door ---- */
 
-static void clear(const Buckets *b, float *g, int64_t n)
-{
-    if (b->c.drop)
-        forget(g, g + n);
-    else
-        op.zero(g, n);
-}
-
 /* Exact: what is packed for the levels joins the sum on the way (pack). */
 static void settle_fixed(Buckets *b, int64_t from, int64_t n)
 {
@@ -322,7 +257,7 @@ static void settle(Buckets *b, int64_t from, int64_t n)
     if (b->last)
         return;
     op.copy(b->waiting[b->below] + from, g, n);
-    clear(b, g, n);
+    buckets_clear(b, g, n);
 }
 
 /* A door call of the model: marks, starts what that makes ready, lets the rest progress. */
@@ -371,24 +306,12 @@ static void finish(Buckets *b)
     }
 }
 
-/* The sums of this rank's shares begin anew. */
-static void clear_shares(Buckets *b)
-{
-    int64_t n = 0;
-    for (int k = 0; k < b->z->sections; k++)
-        n += zero_share(&b->z->section[k], b->rank).n;
-    if (b->share)
-        op.zero(b->share, n);
-    if (b->share_fixed)
-        op.zero((float *)b->share_fixed, 2 * n);
-}
-
 void buckets_begin(Buckets *b, int leaf)
 {
     ASSERT(leaf < b->c.leaves);
     if (leaf == 0) {
-        clear(b, b->grads, b->z->table->grads);
-        clear_shares(b);
+        buckets_clear(b, b->grads, b->z->table->grads);
+        buckets_clear_shares(b);
         b->stack.n = 0;
     } else if (b->each) {
         finish(b);

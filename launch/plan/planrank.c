@@ -72,9 +72,10 @@ void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES
     const double mib = 1 << 20, threads = r->c->parallel.threads > 1 ? r->c->parallel.threads : 1;
     const double started = rates ? rates->base_mib : run_resident_mb() + MPI_MIB + THREAD_MIB * (threads - 1);
     size_t coming, muon;
+    int64_t shares;
     optim_memory(&r->optim, &coming, &muon);
     bytes[MEM_WEIGHTS] = (double)m->weight_arena.size;
-    bytes[MEM_GRADS] = (double)m->grad_arena.size;
+    bytes[MEM_GRADS] = (double)sizeof(float) * (double)plan_gradients(m, &r->optim, &r->buckets, &r->dry.backward, &shares);
     bytes[MEM_MOMENTS] = (double)r->optim.arena.size;
     bytes[MEM_WAITING] = (double)buckets_waiting(&r->optim.zero, &r->buckets);
     bytes[MEM_BUCKETS] = (double)buckets_memory(&r->optim.zero, &r->buckets) - bytes[MEM_WAITING];
