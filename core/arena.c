@@ -113,6 +113,8 @@ void arena_forget(void *p, size_t bytes)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p, end = at + bytes;
     const uintptr_t from = (at + page - 1) / page * page, to = end / page * page;
+    if (at >= NOWHERE)
+        return;
     if (from >= to || madvise((void *)from, to - from, MADV_DONTNEED)) {        /* refused where memory is locked */
         memset(p, 0, bytes);
         return;

@@ -47,7 +47,8 @@ void      arena_release(Arena *a, ArenaMark m);
 /* From here on arena_alloc dies: a step allocates nothing. */
 void mem_freeze(void);
 void mem_thaw(void);
-/* The contents become zero, and whole pages go back to the system, which is what a fleeting arena is for: in huge pages it splits them. */
+/* The contents become zero, and whole pages go back to the system, which is what a fleeting arena is for: in huge pages it splits them.
+   What lies nowhere has none. */
 void arena_forget(void *p, size_t bytes);
 /* Bytes that all living arenas hold, without those of fleeting ones. */
 size_t mem_total(void);

@@ -66,7 +66,7 @@
  *
  * Everything is allocated by buckets_open.
  *
- * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2; docs/PARALLEL.md
+ * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2; ZeRO, arXiv:1910.02054, section 5 (stage 2); docs/PARALLEL.md
  * Tests   tests/dist/test_bucket.c, test_exact_sum.c (by hand on 6, 8 and 12 ranks, too: all their levels), tests/launch/replicas.sh, exact.sh
  */
 #pragma once

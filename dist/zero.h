@@ -25,7 +25,7 @@
  *   so that they cannot cross the gradients' collectives.  Of one level what others send goes where it belongs; of several it is
  *   gathered in a buffer by places, the last level first, and put where it belongs at the end.
  *
- * Source  ZeRO, arXiv:1910.02054, section 5 (stage 1); docs/PARALLEL.md
+ * Source  ZeRO, arXiv:1910.02054, section 5 (stage 1; stage 2 is bucket.h's); docs/PARALLEL.md
  * Tests   tests/dist/test_zero.c
  */
 #pragma once

@@ -80,6 +80,7 @@ static void lies_nowhere(void **state)
         }
         assert_ptr_equal(y, x + ((int64_t)MANY << 20));
         assert_false(readable(x) || readable(y));
+        arena_forget(x, 1 << 20);
         assert_int_equal((uintptr_t)list % 64, 0);
         assert_int_equal(list[0], 0);
         assert_int_equal(list[MANY - 1], 0);
