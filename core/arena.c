@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* PAGE: a huge page, where there are such; BIG: so much memory is worth them, and threads. */
 enum { ALIGN = 64, PAGE = 1 << 21, BIG = 1 << 25 };
@@ -51,11 +52,26 @@ static void touch(char *p, size_t bytes)
     }
 }
 
+static size_t bytes_of(const Arena *a) { return a->size ? a->size : ALIGN; }
+
+/* Nobody touches it here: the kernel gives zeros to whoever does. */
+static void alloc_fleeting(Arena *a)
+{
+    a->base = mmap(NULL, bytes_of(a), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(a->base != MAP_FAILED, "no addresses for %zu bytes of %s", bytes_of(a), a->name);
+    madvise(a->base, bytes_of(a), MADV_NOHUGEPAGE);     /* a kernel without huge pages says no */
+    a->used = 0;
+}
+
 void arena_alloc(Arena *a)
 {
     CHECK(!frozen, "arena %s: allocation after the first step", a->name);
     ASSERT(!a->base);
-    size_t bytes = a->size ? a->size : ALIGN;
+    if (a->fleeting) {
+        alloc_fleeting(a);
+        return;
+    }
+    const size_t bytes = bytes_of(a);
     const size_t align = bytes >= BIG ? PAGE : ALIGN;
     a->base = aligned_alloc(align, (bytes + align - 1) / align * align);
     CHECK(a->base, "no memory for %zu bytes of %s", bytes, a->name);
@@ -81,13 +97,30 @@ void arena_free(Arena *a)
         a->lists = l->next;
         free(l);
     }
-    if (a->base && !a->nowhere) {
+    if (a->base && !a->nowhere && a->fleeting) {
+        munmap(a->base, bytes_of(a));
+    } else if (a->base && !a->nowhere) {
         total -= a->size;
         free(a->base);
     }
     a->base = NULL;
     a->used = a->size = 0;
     a->nowhere = false;
+}
+
+/* Reading such a page afterwards takes none: the kernel shows one that holds zeros and that all share. */
+void arena_forget(void *p, size_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p, end = at + bytes;
+    const uintptr_t from = (at + page - 1) / page * page, to = end / page * page;
+    if (at >= NOWHERE)
+        return;
+    if (from >= to || madvise((void *)from, to - from, MADV_DONTNEED)) {        /* refused where memory is locked */
+        memset(p, 0, bytes);
+        return;
+    }
+    memset(p, 0, from - at);
+    memset((void *)to, 0, end - to);
 }
 
 ArenaMark arena_mark(const Arena *a)

@@ -11,7 +11,13 @@
  * runs on it with ops that look at no tensor (opscount.h) needs no more, and dies where anybody but an op looks.
  *
  * Local.  Every block is aligned to 64 bytes.  An arena of 32 MiB or more lies in huge pages where the kernel has them, and each thread's
- * share of it near that thread (ops_use comes before).  Tests: tests/core/test_arena.c
+ * share of it near that thread (ops_use comes before).
+ *
+ * A fleeting arena holds pages only while something lies in them: they come when they are first written, near the thread that does,
+ * and arena_forget gives them back.  Its pages are small: of a huge one the kernel takes nothing back while a part of it is in use, and
+ * would make huge ones of small ones again by itself.
+ *
+ * Tests: tests/core/test_arena.c
  */
 #pragma once
 #include "core/base.h"
@@ -21,7 +27,7 @@ typedef struct {
     char *base;                /* NULL while measuring */
     size_t used, size;         /* bytes */
     struct ArenaList *lists;   /* of one that lies nowhere */
-    bool   nowhere;
+    bool   nowhere, fleeting;
 } Arena;
 
 /* n elements of the given type; NULL while measuring.  Memory is zero after arena_alloc, not after reuse. */
@@ -41,5 +47,8 @@ void      arena_release(Arena *a, ArenaMark m);
 /* From here on arena_alloc dies: a step allocates nothing. */
 void mem_freeze(void);
 void mem_thaw(void);
-/* Bytes that all living arenas hold. */
+/* The contents become zero, and whole pages go back to the system, which is what a fleeting arena is for: in huge pages it splits them.
+   What lies nowhere has none. */
+void arena_forget(void *p, size_t bytes);
+/* Bytes that all living arenas hold, without those of fleeting ones. */
 size_t mem_total(void);

@@ -128,7 +128,7 @@ static void lay_soft(Model *m, Arena *a)
 bool model_measure(Model *m, const ModelConf *c, Tp *tp)
 {
     *m = (Model){ .c = *c, .tp = tp, .parts = model_parts(c),
-                  .weight_arena.name = "weights", .grad_arena.name = "gradients", .soft_arena.name = "soft targets" };
+                  .weight_arena.name = "weights", .grad_arena = { .name = "gradients", .fleeting = c->fleeting }, .soft_arena.name = "soft targets" };
     set_dims(m, &m->w);
     set_dims(m, &m->dw);
     Binder b = binder_declare(&m->table, tp);

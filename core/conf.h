@@ -26,6 +26,7 @@ typedef struct {
     Stage       stage;
     bool        train;                         /* gradients and a tape for the backward pass */
     bool        bare;                          /* weights alone: nothing can be run (import, export) */
+    bool        fleeting;                      /* gradients have memory only while something lies there (arena.h) */
     bool        empty;                         /* weights stay zero: who opens it fills them, or model_init */
     unsigned    parts;                         /* PART_...; 0: what the stage needs.  Given, the tower has all its blocks */
     Supervision supervision;

@@ -219,9 +219,16 @@ static void visual_backward(Model *m, Tape *t, const OnGrad *g)
         denoise_backward(t->dg, &m->dw.denoiser, &t->denoiser, &m->w.denoiser, t->g, s->vis, s->vis_images, m->tp, g);
         op.scatter_add(t->dh, t->dg, s->vis_row, s->vis, C);
     }
-    for (int k = BRANCHES - 1; k >= 0 && g; k--)
+}
+
+/* Heads are complete since the loss.  They are the table's last: where a batch has no picture, too, all before them waits for them. */
+static void visual_final(const Model *m, const Tape *t, const OnGrad *g)
+{
+    if (model_has(m, PART_DENOISER) && !t->visual_rows)
+        g->final(g->ctx, m->w.denoiser.first, m->w.denoiser.last);
+    for (int k = BRANCHES - 1; k >= 0; k--)
         if (model_has(m, k ? PART_APP_HEAD : PART_HEAD))
-            g->final(g->ctx, m->w.head[k].first, m->w.head[k].last);      /* complete since the loss */
+            g->final(g->ctx, m->w.head[k].first, m->w.head[k].last);
 }
 
 static Rows decoder_rows(const Splice *s) { return (Rows){ s->N, s->B, s->start, s->pos }; }
@@ -260,6 +267,8 @@ static void lm_backward(Model *m, Tape *t, const Batch *b, const OnGrad *g)
     const int64_t rows = rows_of(m, b->I);
     if (t->visual_rows)
         visual_backward(m, t, g);
+    if (g)
+        visual_final(m, t, g);
     const Rows r = decoder_rows(s);
     float *dx = llama_backward(&m->dw.decoder, &t->decoder, t->dh, &m->w.decoder, &r, m->tp, g);
     llama_embed_backward(&m->dw.decoder, dx, &m->w.decoder, s->id, t->local, s->N, m->tp);

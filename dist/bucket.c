@@ -7,12 +7,10 @@
 
 /* ---- one bucket's way ---- */
 
-static const Section *section_of(const Buckets *b, int k) { return &b->z->section[b->round[k].section]; }
-static float *grads_of(const Buckets *b, const Slot *s) { return b->grads + section_of(b, s->bucket)->at; }
 /* Part q of this replica's sums: the newest lies in the gradients, the others wait. */
 static float *part(const Buckets *b, int q) { return q == b->tier[0].parts - 1 ? b->grads : b->waiting[q]; }
 /* Everybody needs the whole sum. */
-static bool is_collected(const Buckets *b, int k) { return !section_of(b, k)->owned; }
+static bool is_collected(const Buckets *b, int k) { return b->last && !section_of(b, k)->owned; }
 static bool is_half(const Buckets *b) { return b->c.wire == WIRE_BF16; }
 /* Of one level, pieces go from where they lie and land where they belong. */
 static bool is_packed(const Buckets *b) { return b->levels > 1 || is_half(b); }
@@ -107,7 +105,7 @@ static void add_fixed(const Buckets *b, Slot *s, int level)
             first = x;
     }
     if (level == b->levels - 1)
-        op.fixed_round(grads_of(b, s) + s->pieces.at[b->place], sum, n);
+        buckets_total_fixed(b, s, sum, n);
 }
 
 /* In the tree's order.  With bf16 this rank's own is rounded as the others are. */
@@ -127,6 +125,8 @@ static void add_floats(const Buckets *b, Slot *s, int level)
         float *sum = level < b->levels - 1 ? box(b, s, level, first) : grads_of(b, s) + s->pieces.at[b->place];
         op.sum_tree(sum, s->x + first, t->add + first - k, nodes - 1, n);
     }
+    if (level == b->levels - 1)
+        buckets_total_floats(b, s, n);
 }
 
 /* Everybody of a level's group gets everybody's run of sums. */
@@ -176,9 +176,11 @@ static void enter(Buckets *b, int stage, int k)
     }
     if (stage < b->levels)
         exchange_start(b, s, stage);
-    else if (stage < b->stages && is_collected(b, k))
+    if (b->c.drop && stage == (is_packed(b) ? 0 : 1) && !is_collected(b, k))        /* packed, or sent from where it lay */
+        buckets_drop(b, s);
+    if (stage >= b->levels && stage < b->stages && is_collected(b, k))
         collect_start(b, s, b->stages - 1 - stage);
-    else if (is_collected(b, k))
+    else if (stage == b->stages && is_collected(b, k))
         unpack(b, s);
     b->at[stage]++;
 }
@@ -230,7 +232,7 @@ static void poll(Buckets *b)
 /* Exact: what is packed for the levels joins the sum on the way (pack). */
 static void settle_fixed(Buckets *b, int64_t from, int64_t n)
 {
-    if (b->c.leaves == 1 || (b->last && b->n > 0 && is_packed(b)))
+    if (b->c.leaves == 1 || b->each || (b->last && b->n > 0 && is_packed(b)))
         return;
     float *g = b->grads + from;
     int64_t *sum = b->fixed + from;
@@ -255,7 +257,7 @@ static void settle(Buckets *b, int64_t from, int64_t n)
     if (b->last)
         return;
     op.copy(b->waiting[b->below] + from, g, n);
-    op.zero(g, n);
+    buckets_clear(b, g, n);
 }
 
 /* A door call of the model: marks, starts what that makes ready, lets the rest progress. */
@@ -270,11 +272,15 @@ static void mark(void *ctx, int first, int last)
         if (p[i].grad >= 0)
             settle(b, p[i].grad, p[i].count);
     }
-    if (!b->last || b->n == 0)
+    if (!b->sends || b->n == 0)
         return;
     while (b->tail > 0 && (b->final[b->tail - 1] || p[b->tail - 1].grad < 0))
         b->tail--;
     poll(b);
+    while (b->c.drop && b->at[0] < b->n && is_ready(b, b->at[0])) {         /* the ring is full */
+        progress(b, true);
+        poll(b);
+    }
 }
 
 OnGrad buckets_door(Buckets *b) { return (OnGrad){ mark, b }; }
@@ -288,17 +294,34 @@ static void close_leaf(Buckets *b)
     memset(b->final, true, (size_t)b->z->table->n);
 }
 
+/* All buckets of this micro-batch. */
+static void finish(Buckets *b)
+{
+    zero_weights_wait(b->g->coming);
+    close_leaf(b);
+    b->tail = 0;
+    while (b->at[b->stages] < b->n) {
+        poll(b);
+        progress(b, true);
+    }
+}
+
 void buckets_begin(Buckets *b, int leaf)
 {
-    ASSERT(b->at[b->stages] == b->n && leaf < b->c.leaves);
+    ASSERT(leaf < b->c.leaves);
     if (leaf == 0) {
-        op.zero(b->grads, b->z->table->grads);
+        buckets_clear(b, b->grads, b->z->table->grads);
+        buckets_clear_shares(b);
         b->stack.n = 0;
+    } else if (b->each) {
+        finish(b);
     } else {
         close_leaf(b);
     }
+    ASSERT(b->at[b->stages] == b->n);
     b->first = leaf == 0;
     b->last = leaf == b->c.leaves - 1;
+    b->sends = b->last || b->each;
     b->merges = canon_push(&b->stack, (CanonNode){ 0, (int64_t)b->rank * b->c.leaves + leaf });
     b->below = b->stack.n - 1;
     if (b->last && b->ranks == 1) {                 /* the root: nothing is to come that could be a sibling */
@@ -307,13 +330,13 @@ void buckets_begin(Buckets *b, int leaf)
     }
     memset(b->final, false, (size_t)b->z->table->n);
     b->tail = b->z->table->n;
-    if (b->last)
+    if (b->sends)
         buckets_at(b, 0);
 }
 
 void buckets_leave(Buckets *b)
 {
-    ASSERT(b->at[0] == b->at[b->stages]);           /* the last micro-batch's backward starts them, no other */
+    ASSERT(b->at[0] == b->at[b->stages]);           /* backward starts them, and the next micro-batch waits for them */
     buckets_at(b, b->n);
     memset(b->final, true, (size_t)b->z->table->n);
 }
@@ -321,11 +344,5 @@ void buckets_leave(Buckets *b)
 void buckets_wait(Buckets *b)
 {
     ASSERT(b->last);
-    zero_weights_wait(b->g->coming);
-    close_leaf(b);
-    b->tail = 0;
-    while (b->at[b->stages] < b->n) {
-        poll(b);
-        progress(b, true);
-    }
+    finish(b);
 }

@@ -34,6 +34,16 @@
  *
  * Afterwards this rank's shares in grads are the sum, and all of a section that is not owned; the rest is undefined.
  *
+ * Dropped (ZeRO-2): others' shares of owned sections are forgotten (arena.h) as soon as they are sent, so that of a gradient a rank has
+ * its own shares, and of the others what is in the making or on its way:
+ *
+ *     flat gradient   |  ..o..  |  wwoww  |  mmmmm  |  --o--  |  --o--  |      m in the making   w on its way   o own share, sums
+ *                        of before the step: zeros               sent          - no memory
+ *
+ * Exact and fast sums then take in one micro-batch after the other: each is exchanged in its own backward, and a share's owner adds
+ * them up; of exact ones in any order, so to the same bits; fast ones in another order than without.  The tree's sums wait at home,
+ * whole, since a node is added up when its last leaf is there; the last micro-batch alone is exchanged, and dropped.
+ *
  * DESIGN
  * Why buckets: a sum of a few MB stays in cache and runs at several times the rate of one of 100 MB.
  * Why polling: nobody but us makes MPI move.  A collective in two phases progresses only inside MPI calls, and a
@@ -45,12 +55,18 @@
  *   Each level has a communicator for each direction, with the same order.  Who waits, waits for the oldest bucket: some rank's ring is
  *   full until that one is through.
  * Who owns what: from its start until buckets_wait returns a bucket belongs to MPI.
+ * Who waits: dropping bounds memory only if a rank does not produce faster than it sends.  So its door returns only when all that is
+ *   final has been started: if the ring is full it waits for the oldest bucket.  That cannot lock up.  Where it waits, and for which
+ *   bucket, depends on its place in the program alone, which a replica's tp ranks share: whoever is past such a place is through
+ *   with that bucket.  Take the oldest bucket that anybody waits for.  A peer that is not through with it either waits for the same one,
+ *   or computes, or is in a sum over tp whose last rank waits in some door for a younger bucket; but the peer has passed that door, so it
+ *   is through with the younger one, and with all before.
  * What comes before: weights that are still on their way (zero.h).  A rank whose batch did not need some of them has not
  *   waited for them, and another rank may wait for this one to pass them on; so the door's first call waits for all.
  *
  * Everything is allocated by buckets_open.
  *
- * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2; docs/PARALLEL.md
+ * Source  Li et al., "PyTorch Distributed", arXiv:2006.15704, section 3.2; ZeRO, arXiv:1910.02054, section 5 (stage 2); docs/PARALLEL.md
  * Tests   tests/dist/test_bucket.c, test_exact_sum.c (by hand on 6, 8 and 12 ranks, too: all their levels), tests/launch/replicas.sh, exact.sh
  */
 #pragma once
@@ -64,6 +80,7 @@ typedef struct {
     int     reduction, wire;       /* REDUCE_...; WIRE_...: bf16 goes with fast only */
     int     leaves;                /* micro-batches of a replica in a step */
     int64_t bytes;                 /* of a bucket, of all replicas' pieces together; equal on all ranks */
+    bool    drop;                  /* ZeRO-2, of several replicas: others' shares go once they are sent */
 } BucketConf;
 
 typedef struct Buckets Buckets;
@@ -74,7 +91,8 @@ void     buckets_close(Buckets *b);                /* Collective over dp; nothin
 
 /* The door; valid until buckets_close.  A param may be marked once in a micro-batch. */
 OnGrad   buckets_door(Buckets *b);
-/* Before the forward pass of micro-batch `leaf` of a step: no gradient is final; the first finds them zeroed.  Local. */
+/* Before the forward pass of micro-batch `leaf` of a step: no gradient is final; the first finds them zeroed.  Local; where each is
+   exchanged, collective over dp: waits for the one before. */
 void     buckets_begin(Buckets *b, int leaf);
 /* Gives a step up behind any forward pass: what was added up so far is worth nothing, and nothing is under way.  Local. */
 void     buckets_leave(Buckets *b);
@@ -85,8 +103,10 @@ void     buckets_wait(Buckets *b);
 /* Bytes of a bucket (and of what else goes at once) among replicas in such levels: a few MB stay in cache, and messages of 128 KiB are
    large enough for a network: what each costs is little beside its bytes. */
 static inline int64_t bucket_size(const Levels *v) { return max64(2 << 20, (int64_t)levels_messages(v) << 17); }
-/* What a replica keeps of earlier micro-batches' sums while it computes one, in gradients of floats.  Local, without MPI. */
-int      buckets_waiting(const BucketConf *c, int replica);
+/* What z's rank keeps of earlier micro-batches' sums while it computes one, in bytes; how many micro-batches of a step it exchanges.
+   Local, without MPI. */
+size_t   buckets_waiting(const Zero *z, const BucketConf *c);
+int      buckets_times(const BucketConf *c);
 /* Exact sums of so many replicas take in what is smaller; the other reductions anything, as does a sum of one.  Local, without MPI. */
 float    buckets_limit(const BucketConf *c, int replicas);
 /* Can MPI's ints count the pieces of so many ranks?  Else buckets_open ends the program.  Local, without MPI. */

@@ -48,6 +48,21 @@ static void layout_slot(const Buckets *b, Arena *a, Slot *s)
     s->half_in = half ? TAKE(a, uint16_t, b->elements) : NULL;
 }
 
+/* Sums of this rank's shares: those of sections that everybody needs, too, until the last micro-batch. */
+static void layout_shares(Buckets *b, Arena *a)
+{
+    const bool any = b->each && b->c.leaves > 1;
+    int64_t n = 0;
+    b->share_at = TAKE(a, int64_t, any ? b->z->sections : 0);
+    for (int k = 0; k < b->z->sections; k++) {
+        if (b->share_at && any)
+            b->share_at[k] = n;
+        n += zero_share(&b->z->section[k], b->rank).n;
+    }
+    b->share_fixed = any && exact(b) ? TAKE(a, int64_t, n) : NULL;
+    b->share = any && !exact(b) ? TAKE(a, float, n) : NULL;
+}
+
 static void layout(Buckets *b)
 {
     Arena *a = &b->arena;
@@ -58,7 +73,8 @@ static void layout(Buckets *b)
         if (b->waiting)
             b->waiting[k] = x;
     }
-    b->fixed = exact(b) && b->c.leaves > 1 ? TAKE(a, int64_t, b->z->table->grads) : NULL;
+    b->fixed = exact(b) && b->c.leaves > 1 && !b->each ? TAKE(a, int64_t, b->z->table->grads) : NULL;
+    layout_shares(b, a);
     if (b->ranks == 1)
         return;
     b->round = TAKE(a, Round, b->n);
@@ -114,6 +130,8 @@ static bool counts(Buckets *b, const Zero *z, const BucketConf *c)
     CHECK(c->bytes > 0, "a bucket of %lld bytes", (long long)c->bytes);
     CHECK(c->wire == WIRE_FP32 || c->reduction == REDUCE_FAST, "bf16 on the wire goes with the fast reduction");
     *b = (Buckets){ .c = *c, .z = z, .ranks = z->ranks, .rank = z->rank, .levels = z->levels.n, .stages = 2 * z->levels.n, .arena.name = "buckets" };
+    b->c.drop = c->drop && z->ranks > 1;
+    b->each = b->c.drop && !canonical(b);
     if (c->bytes > INT_MAX)
         return false;
     b->limit = buckets_limit(c, z->ranks);
@@ -142,12 +160,20 @@ bool buckets_count(const Zero *z, const BucketConf *c)
     return counts(&b, z, c);
 }
 
-int buckets_waiting(const BucketConf *c, int replica)
+size_t buckets_waiting(const Zero *z, const BucketConf *c)
 {
-    const int fixed = sizeof(int64_t) / sizeof(float);
-    return c->reduction == REDUCE_CANONICAL ? canon_waiting((int64_t)replica * c->leaves, c->leaves) :
-           c->reduction == REDUCE_EXACT && c->leaves > 1 ? fixed : 0;
+    Buckets b;
+    int64_t shares = 0;
+    measure(&b, z, c);
+    const size_t sum = exact(&b) ? sizeof(int64_t) : sizeof(float);
+    for (int k = 0; k < z->sections; k++)
+        shares += zero_share(&z->section[k], z->rank).n;
+    if (c->leaves == 1 || canonical(&b))
+        return sum * (size_t)(b.depth * z->table->grads);
+    return b.each ? sum * (size_t)shares : exact(&b) ? sum * (size_t)z->table->grads : 0;
 }
+
+int buckets_times(const BucketConf *c) { return c->drop && c->reduction != REDUCE_CANONICAL ? c->leaves : 1; }
 
 float buckets_limit(const BucketConf *c, int replicas)
 {
@@ -252,7 +278,7 @@ int64_t buckets_bytes(const Zero *z, const BucketConf *c)
             const Level *l = &b.tier[i].l;
             const Section *s = &z->section[k];
             const int64_t mine = shares(z, s, l->first + l->member * l->run, l->run);
-            sent += buckets_elem(&b, i) * b.tier[i].parts * (shares(z, s, l->first, l->size * l->run) - mine);
+            sent += (b.each ? c->leaves : 1) * buckets_elem(&b, i) * b.tier[i].parts * (shares(z, s, l->first, l->size * l->run) - mine);
             sent += s->owned ? 0 : back * (l->size - 1) * mine;
         }
     return sent;

@@ -1,7 +1,7 @@
 /*
  * bucketslot.h -- what bucket.c keeps: the levels of the exchange, the buckets, and those that are under way
  *
- * Private to bucket.c and bucketopen.c.
+ * Private to bucket.c, bucketopen.c and bucketdrop.c.
  */
 #pragma once
 #include "core/ops.h"
@@ -56,9 +56,13 @@ struct Buckets {
     int      depth;                     /* buffers */
     float  **waiting;                   /* (depth) each (table->grads) */
     int      merges, below;             /* of the present one: with waiting [below, below + merges) */
-    bool     first, last;
+    bool     first, last, sends;        /* of the step; sends: is it exchanged, or does its sum wait? */
+    bool     each;                      /* every micro-batch is exchanged by itself */
     int64_t *fixed;                     /* (table->grads) exact: the sum of all so far; NULL where a replica has one micro-batch */
     int64_t *total;                     /* (piece) of one level: becomes float at once, so that one does for all slots */
+    int64_t *share_at;                  /* (sections) where this rank's share begins in: */
+    float   *share;                     /* each, of several micro-batches: sums of those before; NULL where there are none */
+    int64_t *share_fixed;               /* the same of exact */
     float    limit;                     /* of an addend: so many of them are in range */
     int      ring;
     Slot    *slot;                      /* (ring) */
@@ -68,7 +72,7 @@ struct Buckets {
 /* Exact sums of several micro-batches travel in fixed point, a single one as it is. */
 static inline bool buckets_fixed(const Buckets *b, int level)
 {
-    return b->c.reduction == REDUCE_EXACT && (level > 0 || b->c.leaves > 1);
+    return b->c.reduction == REDUCE_EXACT && (level > 0 || (b->c.leaves > 1 && !b->each));
 }
 
 /* Bytes of an element on the way there. */
@@ -76,6 +80,18 @@ static inline int buckets_elem(const Buckets *b, int level)
 {
     return b->c.wire == WIRE_BF16 ? sizeof(uint16_t) : buckets_fixed(b, level) ? sizeof(int64_t) : sizeof(float);
 }
+
+static inline const Section *section_of(const Buckets *b, int k) { return &b->z->section[b->round[k].section]; }
+static inline float *grads_of(const Buckets *b, const Slot *s) { return b->grads + section_of(b, s->bucket)->at; }
+
+/* The sum over replicas of this rank's piece, of n elements, is here (floats: in its place): the micro-batches before join in.  The
+   total comes to its place of the gradients after the last one; before that there is zero. */
+void buckets_total_fixed(const Buckets *b, const Slot *s, const int64_t *sum, int64_t n);
+void buckets_total_floats(const Buckets *b, const Slot *s, int64_t n);
+void buckets_clear_shares(Buckets *b);             /* those sums begin anew */
+/* Others' pieces of a bucket become zero, and their pages go; what lies at g becomes zero, and goes if anything does. */
+void buckets_drop(const Buckets *b, const Slot *s);
+void buckets_clear(const Buckets *b, float *g, int64_t n);
 
 /* So many have come to every stage: none is under way. */
 static inline void buckets_at(Buckets *b, int n)

@@ -204,6 +204,15 @@ size_t matrices_memory(const Zero *z, const bool *muon, bool canonical)
     return bytes;
 }
 
+int64_t matrices_landed(const Zero *z, const bool *muon, bool canonical)
+{
+    Matrices x;
+    measure(&x, z, muon, canonical);
+    const int64_t n = regroup_landed(z, x.target);
+    free(x.target);
+    return n;
+}
+
 MatricesBytes matrices_bytes(const Zero *z, const bool *muon, bool canonical)
 {
     const Params *t = z->table;

@@ -30,8 +30,9 @@ void      matrices_close(Matrices *x);             /* NULL is fine; collective o
 /* One update of this rank's shares; the moment of its share of section k begins at m + m_at[k].  grads are used up.  Collective over
    world. */
 void      matrices_step(Matrices *x, float *weights, float *grads, float *m, const int64_t *m_at, const MatricesConf *c);
-/* Bytes that matrices_open takes.  Local, without MPI. */
+/* Bytes that matrices_open takes; elements of the flat gradient outside of this rank's shares that matrices_step writes.  Local, without MPI. */
 size_t    matrices_memory(const Zero *z, const bool *muon, bool canonical);
+int64_t   matrices_landed(const Zero *z, const bool *muon, bool canonical);
 /* Bytes that this rank sends in a step, by axis, without what PBLAS does; flops of the orthogonalisations that it computes. */
 typedef struct { int64_t tp, dp, world; double flops; } MatricesBytes;
 MatricesBytes matrices_bytes(const Zero *z, const bool *muon, bool canonical);         /* Local, without MPI */

@@ -87,6 +87,11 @@ void optim_memory(const Optim *o, size_t *coming, size_t *muon)
     *muon = o->setup.kind == OPTIM_MUON ? matrices_memory(&o->zero, o->muon, o->setup.canonical) : 0;
 }
 
+int64_t optim_landed(const Optim *o)
+{
+    return o->setup.kind == OPTIM_MUON ? matrices_landed(&o->zero, o->muon, o->setup.canonical) : 0;
+}
+
 void optim_bytes(const Optim *o, MatricesBytes *muon)
 {
     *muon = (MatricesBytes){ 0 };

@@ -30,7 +30,7 @@ enum { OPTIM_ADAMW, OPTIM_MUON };
 
 typedef struct {
     int  kind;                 /* OPTIM_... */
-    bool zero1, canonical;     /* parallel.zero = 1; parallel.reduction */
+    bool zero1, canonical;     /* parallel.zero = 1 or 2; parallel.reduction */
     int64_t bytes;             /* that replicas exchange at once (bucket.h) */
     Levels levels;             /* and in which levels; none: all at once */
 } OptimSetup;
@@ -61,6 +61,8 @@ typedef struct {
 void   optim_measure(Optim *o, const Params *t, int dp_rank, int dp_size, const OptimSetup *s);
 /* What optim_open takes beside o->arena: bytes of weights on their way, and of Muon's work.  Local, without MPI. */
 void   optim_memory(const Optim *o, size_t *coming, size_t *muon);
+/* Elements of grads outside of this rank's shares that optim_step writes.  Local, without MPI. */
+int64_t optim_landed(const Optim *o);
 /* Bytes that this rank sends in an update to have Muon's matrices orthogonalised (matrices.h).  Local, without MPI. */
 void   optim_bytes(const Optim *o, MatricesBytes *muon);
 /* Moments zero, step 0.  table, weights and g must outlive it; g->coming names what is on its way.  Collective over g->world.

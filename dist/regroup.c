@@ -199,6 +199,18 @@ size_t regroup_memory(const Zero *z, const Target *target)
     return x.arena.size;
 }
 
+int64_t regroup_landed(const Zero *z, const Target *target)
+{
+    const Regroup x = { .z = z, .target = target };
+    int64_t n = 0;
+    for (int i = 0; i < z->table->n && z->ranks > 1; i++)
+        if (goes(&x, i) && target[i].way != WAY_COLS) {
+            const Meeting m = meet(&x, i, z->rank, z->rank);
+            n += block_count(m.block) - common(&m);
+        }
+    return n;
+}
+
 int64_t regroup_bytes(const Zero *z, const Target *target)
 {
     const Regroup x = { .z = z, .target = target };

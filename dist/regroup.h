@@ -44,4 +44,6 @@ void     regroup_gather(Regroup *x, float *grads);
 void     regroup_return(Regroup *x, float *grads);
 /* Bytes that regroup_open takes; bytes that this rank sends, there and back.  Local, without MPI. */
 size_t   regroup_memory(const Zero *z, const Target *target);
+/* Elements of blocks that lie in the flat gradient outside of this rank's shares.  Local, without MPI. */
+int64_t  regroup_landed(const Zero *z, const Target *target);
 int64_t  regroup_bytes(const Zero *z, const Target *target);

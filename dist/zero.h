@@ -25,7 +25,7 @@
  *   so that they cannot cross the gradients' collectives.  Of one level what others send goes where it belongs; of several it is
  *   gathered in a buffer by places, the last level first, and put where it belongs at the end.
  *
- * Source  ZeRO, arXiv:1910.02054, section 5 (stage 1); docs/PARALLEL.md
+ * Source  ZeRO, arXiv:1910.02054, section 5 (stage 1; stage 2 is bucket.h's); docs/PARALLEL.md
  * Tests   tests/dist/test_zero.c
  */
 #pragma once
@@ -60,7 +60,7 @@ typedef struct {
 } Zero;
 
 typedef struct {
-    bool    zero1;                 /* parallel.zero = 1 */
+    bool    zero1;                 /* parallel.zero = 1, and 2, which only buckets tell from it */
     const bool *muon;              /* (n) which tensors Muon has, or NULL: none */
     int64_t bytes;                 /* of a section of small tensors, at most */
     Levels  levels;                /* of dp_size replicas; none: all at once */

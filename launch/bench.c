@@ -13,6 +13,7 @@
 #include "launch/bench/synthetic.h"
 #include "launch/bench/waterfall.h"
 #include "launch/nodes.h"
+#include "launch/plan/plan.h"
 #include "launch/verbs.h"
 
 enum { TURNS = 8, LOADED = 12, WATCHED = 4 };
@@ -196,12 +197,15 @@ static void print_memory(const Run *r, double base, double peak)
     const Model *m = &r->model;
     const double mib = 1 << 20, buckets = (double)buckets_memory(&r->optim.zero, &conf);
     size_t coming, muon;
+    int64_t shares;
     optim_memory(&r->optim, &coming, &muon);
+    plan_gradients(m, &r->optim, &conf, &(Beats){ 0 }, &shares);
+    const double gradients = conf.drop ? sizeof(float) * (double)shares : (double)m->grad_arena.size;      /* what stays */
     if (r->grid.rank == 0)
         printf("memory     %.1f MiB before the model; weights %.1f, gradients %.1f, moments %.1f, buckets %.1f, weights coming %.1f, Muon's work "
-               "%.1f, tape %.1f: %.1f MiB; peak %.1f\n", base, (double)m->weight_arena.size / mib, (double)m->grad_arena.size / mib,
+               "%.1f, tape %.1f: %.1f MiB; peak %.1f\n", base, (double)m->weight_arena.size / mib, gradients / mib,
                (double)r->optim.arena.size / mib, buckets / mib, (double)coming / mib, (double)muon / mib,
-               (double)tape_bytes(&r->tape, m) / mib, (double)mem_total() / mib, peak);
+               (double)tape_bytes(&r->tape, m) / mib, ((double)mem_total() + (conf.drop ? gradients : 0)) / mib, peak);
 }
 
 static void print_sent(const Run *r, const Times *t, int steps)

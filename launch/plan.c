@@ -189,7 +189,11 @@ static void memory_print(const PlanRank *r, const PlanRank *alone, const Rates *
         if (bytes[k] + whole[k] == 0)
             continue;
         printf("  %-15s %10s %10s", MEM_NAME[k], brief_bytes(bytes[k], a), brief_bytes(whole[k], b));
-        if (k <= MEM_GRADS && r->tp.size > 1) {
+        if (k == MEM_GRADS && r->buckets.drop) {
+            int64_t shares;
+            plan_gradients(&r->model, &r->optim, &r->buckets, &r->dry.backward, &shares);
+            printf("   %.1f MiB of shares, and what is in the making or on its way", 4 * (double)shares / mib);
+        } else if (k <= MEM_GRADS && r->tp.size > 1) {
             shared_out(&r->model.table, k == MEM_GRADS, &split, &each);
             printf("   %.1f MiB of what tp splits, %.1f of what each rank has", split, each);
         }

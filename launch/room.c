@@ -12,6 +12,7 @@
 #include "core/vectors.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
+#include "launch/plan/plan.h"
 
 static const double GIB = 1 << 30;
 
@@ -183,6 +184,18 @@ enum { TRIES = 24 };
 typedef struct { int micro_batch, max_len; double bytes, tape; } Size;
 typedef struct { Size size[TRIES]; double address, node; Cgroup group; } Wish;
 
+/* What the gradient takes at a time. */
+static double gradients(const Model *m, const Optim *o, const BucketConf *b)
+{
+    int64_t shares;
+    Dry dry = { 0 };
+    if (b->drop && m->c.stage >= STAGE_PRETRAIN)
+        dry_run(&dry, &m->c, m->tp);
+    const int64_t n = plan_gradients(m, o, b, &dry.backward, &shares);
+    dry_close(&dry);
+    return (double)sizeof(float) * (double)n;
+}
+
 /* What arenas of that size take here. */
 static void measure(const Run *r, const ModelConf *conf, Size *s)
 {
@@ -200,13 +213,13 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
     if (model_measure(&m, &small, &tp)) {
         tape_measure(&t, &m);
         s->tape = (double)tape_bytes(&t, &m);
-        s->bytes = s->tape + (double)m.weight_arena.size + (double)m.grad_arena.size;
+        s->bytes = s->tape + (double)m.weight_arena.size;
         if (conf->train && !conf->bare) {
             size_t coming, muon;
             const OptimSetup setup = run_optim(c, &r->grid.levels);
             optim_measure(&o, &m.table, r->grid.dp_rank, r->grid.dp_size, &setup);
             optim_memory(&o, &coming, &muon);
-            s->bytes += (double)(o.arena.size + coming + muon + buckets_memory(&o.zero, &b));
+            s->bytes += gradients(&m, &o, &b) + (double)(o.arena.size + coming + muon + buckets_memory(&o.zero, &b));
             s->bytes += c->ckpt.async ? save_copy(&o, r->grid.dp_size) : 0;
             optim_close(&o);
         }
@@ -254,7 +267,7 @@ static bool fits(const Grid *g, const Wish *all, int k, Lack *lack)
 static void refuse(const Run *r, const Wish *all, const Lack *lack, int fit, Err *e)
 {
     const Size *asked = &all[r->grid.node_rank].size[0], *ok = &all[r->grid.node_rank].size[fit];
-    char host[64] = "", hint[256] = "more nodes; parallel.tp and parallel.zero = 1 divide what a rank holds";
+    char host[64] = "", hint[256] = "more nodes; parallel.tp and parallel.zero = 2 divide what a rank holds";
     gethostname(host, sizeof host - 1);
     if (fit && ok->max_len == asked->max_len)
         snprintf(hint, sizeof hint, "train.micro_batch = %d takes %.1f GiB a rank, which fits; or lower model.decoder.max_len",

@@ -170,8 +170,9 @@ static void compute_open(Run *r)
 bool run_model(Run *r, const RunShape *s, Err *e)
 {
     char trainable[CONFIG_STRING];
-    const ModelConf conf = run_conf(r->c, s, trainable);
+    ModelConf conf = run_conf(r->c, s, trainable);
     char why[512];
+    conf.fleeting = s->train && r->c->parallel.zero == 2 && r->grid.dp_size > 1;
     if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
         return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
     if (s->train) {
@@ -274,12 +275,13 @@ Tp run_tp(const Config *c, const ModelConf *conf, int tp)
 BucketConf run_buckets(const Config *c, const Levels *v)
 {
     return (BucketConf){ .reduction = c->parallel.reduction, .wire = c->parallel.wire, .bytes = bucket_size(v),
+                         .drop = c->parallel.zero == 2 && v->replicas > 1,
                          .leaves = (int)ceil_div(c->train.global_batch, (int64_t)c->train.micro_batch * v->replicas) };
 }
 
 OptimSetup run_optim(const Config *c, const Levels *v)
 {
-    return (OptimSetup){ .kind = c->train.optimizer, .zero1 = c->parallel.zero == 1, .bytes = bucket_size(v), .levels = *v,
+    return (OptimSetup){ .kind = c->train.optimizer, .zero1 = c->parallel.zero >= 1, .bytes = bucket_size(v), .levels = *v,
                          .canonical = c->parallel.reduction != REDUCE_FAST };
 }
 

@@ -40,24 +40,42 @@ bool spike_is(CkptNorms *n, double norm, double factor)
 /* What one replica finds in its second pass, and adds up over all replicas. */
 typedef struct { double norms, broken; } Found;
 
+typedef struct { Model *m; double sum; } Squares;
+
+/* Of tensors that count; of a fleeting gradient (ZeRO-2) they go then, for there may be no room for all of it. */
+static void add_squares(void *ctx, int first, int last)
+{
+    Squares *s = ctx;
+    const Params *t = &s->m->table;
+    double one;
+    for (int k = first; k < last; k++) {
+        if (t->p[k].grad < 0 || t->p[k].flags & STATE || !params_speak(t, k))
+            continue;
+        op.sumsq(&one, s->m->grads + t->p[k].grad, t->p[k].count);
+        s->sum += one;
+        if (s->m->grad_arena.fleeting)
+            arena_forget(s->m->grads + t->p[k].grad, (size_t)t->p[k].count * sizeof(float));
+    }
+}
+
 /* Norm of the gradient of micro-batch i alone; NaN where it or the loss is not finite, or not below the limit.  Equal on the ranks of a
    replica. */
 static double alone(Run *r, const StepState *s, int i, double limit)
 {
     Model *m = &r->model;
-    const Params *t = &m->table;
+    const bool fleeting = m->grad_arena.fleeting;
+    Squares q = { m, 0 };
+    const OnGrad door = { add_squares, &q };
     Losses one = { 0 };
-    double sum = 0, one_of;
-    op.zero(m->grads, t->grads);
+    if (fleeting)
+        arena_forget(m->grads, (size_t)m->table.grads * sizeof(float));
+    else
+        op.zero(m->grads, m->table.grads);
     model_forward(m, &r->tape, &s->data->batch[i], &s->targets, &one);
-    model_backward(m, &r->tape, &s->data->batch[i], NULL);
-    for (int k = 0; k < t->n; k++)
-        if (t->p[k].grad >= 0 && !(t->p[k].flags & STATE) && params_speak(t, k)) {
-            op.sumsq(&one_of, m->grads + t->p[k].grad, t->p[k].count);
-            sum += one_of;
-        }
-    comm_sum_f64(r->grid.tp, &sum, 1);
-    return isfinite(model_loss(m, &one)) && sqrt(sum) < limit ? sqrt(sum) : NAN;
+    model_backward(m, &r->tape, &s->data->batch[i], fleeting ? &door : NULL);
+    add_squares(&q, 0, m->table.n);                 /* what has been forgotten is zero */
+    comm_sum_f64(r->grid.tp, &q.sum, 1);
+    return isfinite(model_loss(m, &one)) && sqrt(q.sum) < limit ? sqrt(q.sum) : NAN;
 }
 
 /* The worst of this replica's micro-batches: the first that is not finite, else the one of the largest norm. */

@@ -98,8 +98,9 @@ static void say_start(Run *r)
     if (r->grid.tp_size > 1 || r->grid.dp_size > 1)
         log_line(r->log, "%d replica%s of %d rank%s; reduction %s%s%s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s", r->grid.tp_size,
                  r->grid.tp_size == 1 ? "" : "s", REDUCE_NAME[r->c->parallel.reduction],
-                 r->c->parallel.zero ? "; moments shared among replicas" : "",
+                 step_shared(r),
                  by_ranks ? "; sums of what tp splits go by ranks: the bits are those of this tp alone" : "");
+    step_say_waiting(r);
     if (r->c->train.compute == COMPUTE_BF16)
         log_line(r->log, "linear layers multiply in bf16 by %s, sums, weights and gradients are fp32", bf16_by());
     if (r->grid.tp_apart)

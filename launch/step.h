@@ -64,6 +64,10 @@ void step_update(Run *r, StepState *s);
 void step_log(Run *r, StepState *s);
 /* What is due after this step: it is kept on the nodes' disks, or saved while training goes on; last: until it is committed. */
 bool step_save(Run *r, StepState *s, bool last, Err *e);
+/* What replicas share, behind their number in the first lines: "; moments shared among replicas"; where that is gradients, lines that
+   say what sums of earlier micro-batches take all the same.  Rank 0, local; stepshares.c. */
+const char *step_shared(const Run *r);
+void step_say_waiting(const Run *r);
 /* Before a step's reduction what saves has to say, and after it the phases that all have done.  stepsave.c. */
 void step_save_asks(const Run *r, const StepState *s, Tally *t);
 bool step_save_goes_on(Run *r, StepState *s, const Tally *t, Err *e);

@@ -21,7 +21,7 @@ static bool step(Run *r, StepState *s, Err *e)
         return data;
     for (int i = 0; i < data->n; i++) {
         Losses one = { 0 };
-        buckets_begin(r->buckets, i);                       /* gradients are zero, or what earlier micro-batches left */
+        span(&s->t_reduce, buckets_begin(r->buckets, i));   /* gradients are zero, or what earlier micro-batches left */
         FAULT("forward");
         span(&s->t_forward, model_forward(m, &r->tape, &data->batch[i], &s->targets, &one));
         FAULT_NUMBERS("forward", &one.text, 1);

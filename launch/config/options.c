@@ -128,7 +128,7 @@ const Option options[] = {
     INT   (train.skip_limit, 10, 1, MANY, "skipped steps in a row that end the run with 79"),
 
     INT   (parallel.tp, 1, 1, 4096, "tensor-parallel ranks of each replica (train, eval, chat, bench, spectrum)"),
-    INT   (parallel.zero, 0, 0, 1, "1: each replica keeps the moments of its share alone (ZeRO-1)"),
+    INT   (parallel.zero, 0, 0, 2, "1: each replica keeps the moments of its share alone (ZeRO-1); 2: and its gradients (ZeRO-2)"),
     INT   (parallel.blocks, 8, 0, 64, "what tp splits is summed in so many blocks, at most: the same bits for each tp that divides them; 0: by ranks (train, bench)"),
     BOOL  (parallel.sequence, false, "each tp rank keeps the residuals and norms of its share of the rows: less memory, the same bits (train, bench)"),
     ENUM  (parallel.reduction, canonical, "canonical|exact|fast",
@@ -204,7 +204,7 @@ const Option options[] = {
     ENUM  (scaling.kind, weak, "weak|strong|both", "train.global_batch a replica and step, or in all"),
     STRING(scaling.ranks, "numbers of ranks, as \"1,2,4\"; empty: powers of 2 up to the cores there are"),
     STRING(scaling.tp, "numbers of tensor-parallel ranks; empty: parallel.tp"),
-    STRING(scaling.zero, "0, 1, or both; empty: parallel.zero"),
+    STRING(scaling.zero, "some of 0,1,2; empty: parallel.zero"),
     STRING(scaling.micro_batch, "samples at once; empty: train.micro_batch"),
     STRING(scaling.threads, "threads a rank; empty: parallel.threads, $OMP_NUM_THREADS, the task's or 1"),
     INT   (scaling.warm, 2, 0, 1000, "steps of a point that warm up"),

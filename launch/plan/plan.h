@@ -61,6 +61,10 @@ enum { MEM_WEIGHTS, MEM_GRADS, MEM_MOMENTS, MEM_WAITING, MEM_BUCKETS, MEM_COMING
        MEM_LOADER, MEM_COPY, MEM_PROCESS, MEM_CLASSES };
 extern const char *const MEM_NAME[MEM_CLASSES];
 
+/* Elements of the gradient that a rank has at a time, at most: all; with ZeRO-2 its shares, and of others' what is in the making, what
+   is on its way, or what Muon brings there (docs/PARALLEL.md).  backward: of a micro-batch run dry; without beats all of it is in the making. */
+int64_t plan_gradients(const Model *m, const Optim *o, const BucketConf *c, const Beats *backward, int64_t *shares);
+
 /* rates: where the process has been measured, or NULL: then it is estimated from this one. */
 void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES]);
 

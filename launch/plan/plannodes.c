@@ -61,7 +61,7 @@ static Measured *measured(Nodes *n, int tp, int micro_batch)
         return NULL;
     tape_measure(&x->r.tape, &x->r.model);
     dry_run(&x->r.dry, &x->conf, &x->r.tp);
-    x->least = (double)(x->r.model.weight_arena.size + x->r.model.grad_arena.size + tape_bytes(&x->r.tape, &x->r.model));
+    x->least = (double)(x->r.model.weight_arena.size + tape_bytes(&x->r.tape, &x->r.model));
     return x;
 }
 
@@ -305,7 +305,7 @@ static void look_grid(Search *s, Point p)
     p.replicas = (int)(ranks / p.tp);
     const int64_t each = p.global_batch / p.replicas;
     for (p.micro_batch = given ? own : 1; p.micro_batch <= (given ? own : MICRO_MOST); p.micro_batch *= 2)
-        for (p.zero = 0; p.zero <= (p.replicas > 1) && each % p.micro_batch == 0; p.zero++)     /* alone nothing is shared */
+        for (p.zero = 0; p.zero <= (p.replicas > 1 ? 2 : 0) && each % p.micro_batch == 0; p.zero++)     /* alone nothing is shared */
             if (!given || p.replicas == 1 || p.zero == c->parallel.zero)
                 look(s, p);
 }

@@ -18,12 +18,6 @@ const char *const MEM_NAME[MEM_CLASSES] = {
     [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_COPY] = "checkpoint copy", [MEM_PROCESS] = "process",
 };
 
-/* Sums of earlier micro-batches. */
-static double waiting(const PlanRank *r, int replica)
-{
-    return 4.0 * buckets_waiting(&r->buckets, replica) * (double)r->model.table.grads;
-}
-
 bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int near, int tp)
 {
     const Levels v = levels_of(replicas, near);
@@ -38,7 +32,7 @@ bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas
     for (int k = 0; k < replicas; k++) {
         Optim o;
         optim_measure(&o, &r->model.table, k, replicas, &s);
-        const double kept = (double)o.arena.size + waiting(r, k);
+        const double kept = (double)(o.arena.size + buckets_waiting(&o.zero, &r->buckets));
         if (kept > most) {
             most = kept;
             r->replica = k;
@@ -78,11 +72,12 @@ void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES
     const double mib = 1 << 20, threads = r->c->parallel.threads > 1 ? r->c->parallel.threads : 1;
     const double started = rates ? rates->base_mib : run_resident_mb() + MPI_MIB + THREAD_MIB * (threads - 1);
     size_t coming, muon;
+    int64_t shares;
     optim_memory(&r->optim, &coming, &muon);
     bytes[MEM_WEIGHTS] = (double)m->weight_arena.size;
-    bytes[MEM_GRADS] = (double)m->grad_arena.size;
+    bytes[MEM_GRADS] = (double)sizeof(float) * (double)plan_gradients(m, &r->optim, &r->buckets, &r->dry.backward, &shares);
     bytes[MEM_MOMENTS] = (double)r->optim.arena.size;
-    bytes[MEM_WAITING] = waiting(r, r->replica);
+    bytes[MEM_WAITING] = (double)buckets_waiting(&r->optim.zero, &r->buckets);
     bytes[MEM_BUCKETS] = (double)buckets_memory(&r->optim.zero, &r->buckets) - bytes[MEM_WAITING];
     bytes[MEM_COMING] = (double)coming;
     bytes[MEM_MUON] = (double)muon;

@@ -167,7 +167,8 @@ Replayed replay_buckets(const PlanRank *r, const Lying *where)
     x.tail = 0;                                         /* buckets_wait */
     finish(&x, r->model.table.n);
     free(x.b);
-    return (Replayed){ x.k.t - where->backward, x.messages };
+    const int times = buckets_times(&r->buckets);
+    return (Replayed){ times * (x.k.t - where->backward), times * x.messages };
 }
 
 Replayed replay_weights(const PlanRank *r, const Lying *where)

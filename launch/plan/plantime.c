@@ -24,6 +24,8 @@ double plan_bytes_sums(const PlanRank *r)
 {
     const int more = r->buckets.leaves - 1;
     const double canonical = more * (8 + 4 + 12), exact = more ? 12 + more * (20 + 4) : 0;
+    if (buckets_times(&r->buckets) > 1)                 /* each is zeroed, and added to 1 / replicas of it at its owner */
+        return (double)r->model.table.grads * (more + 1) * (4 + (r->buckets.reduction == REDUCE_EXACT ? 24.0 : 12.0) / r->replicas);
     return (double)r->model.table.grads * (4 + (r->buckets.reduction == REDUCE_CANONICAL ? canonical : r->buckets.reduction == REDUCE_EXACT ? exact : 0));
 }
 
@@ -75,7 +77,7 @@ Seconds plan_time(const PlanRank *r, const Rates *rates)
     s.optimizer = bytes_update(r) / rates->memory + muon.flops / (rates->sgemm * rates->forward);
     if (r->replicas > 1 && rates->dp_bytes > 0) {
         const double bytes = (double)(buckets_bytes(&r->optim.zero, &r->buckets) + zero_weights_bytes(&r->optim.zero) + muon.dp + muon.world);
-        s.hidden = fmin(rates->dp_hidden * bytes / rates->dp_bytes, s.backward / r->buckets.leaves);
+        s.hidden = fmin(rates->dp_hidden * bytes / rates->dp_bytes, s.backward / r->buckets.leaves * buckets_times(&r->buckets));
         s.dp = bytes / rates->dp_bytes - s.hidden;
     }
     s.step = s.forward + s.backward + s.sums + s.optimizer + s.tp + s.dp;

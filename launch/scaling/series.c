@@ -128,7 +128,7 @@ static bool lists_read(Lists *l, const Series *s, Err *e)
     if (!list_parse(&l->threads, "scaling.threads", c->scaling.threads, 1, 512, usual_threads(c), e) ||
         !list_parse(&l->ranks, "scaling.ranks", c->scaling.ranks, 1, 1 << 20, 1, e) ||
         !list_parse(&l->tp, "scaling.tp", c->scaling.tp, 1, 4096, c->parallel.tp, e) ||
-        !list_parse(&l->zero, "scaling.zero", c->scaling.zero, 0, 1, c->parallel.zero, e) ||
+        !list_parse(&l->zero, "scaling.zero", c->scaling.zero, 0, 2, c->parallel.zero, e) ||
         !list_parse(&l->micro_batch, "scaling.micro_batch", c->scaling.micro_batch, 1, 65536, c->train.micro_batch, e))
         return false;
     for (int n = 2; !c->scaling.ranks[0] && (int64_t)n * l->threads.x[0] <= (int64_t)s->nodes * s->cores; n *= 2)

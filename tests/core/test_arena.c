@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -79,6 +80,7 @@ static void lies_nowhere(void **state)
         }
         assert_ptr_equal(y, x + ((int64_t)MANY << 20));
         assert_false(readable(x) || readable(y));
+        arena_forget(x, 1 << 20);
         assert_int_equal((uintptr_t)list % 64, 0);
         assert_int_equal(list[0], 0);
         assert_int_equal(list[MANY - 1], 0);
@@ -107,6 +109,43 @@ static void large_ones_are_zero_to_the_end(void **state)
         memset(a.base, 1, LARGE);
         arena_free(&a);
     }
+}
+
+static size_t resident(const Arena *a)
+{
+    static unsigned char page[1 << 14];
+    const size_t each = (size_t)sysconf(_SC_PAGESIZE), pages = (a->size + each - 1) / each;
+    size_t n = 0;
+    assert_true(pages <= sizeof page);
+    assert_int_equal(mincore(a->base, a->size, page), 0);
+    for (size_t i = 0; i < pages; i++)
+        n += page[i] & 1;
+    return n;
+}
+
+/* A page where one byte was written, also where the kernel has huge ones to give; none that was forgotten whole. */
+static void fleeting_ones_hold_what_is_written(void **state)
+{
+    (void)state;
+    enum { LARGE = (1 << 25) + 100, FROM = 5000, TO = LARGE - 9000 };
+    const size_t each = (size_t)sysconf(_SC_PAGESIZE), before = mem_total();
+    Arena a = { .name = "fleeting", .fleeting = true };
+    TAKE(&a, char, LARGE);
+    arena_alloc(&a);
+    assert_int_equal(mem_total(), before);
+    assert_int_equal(resident(&a), 0);
+    for (size_t i = 0; i < LARGE; i += each << 10)
+        a.base[i] = 1;
+    assert_int_equal(resident(&a), 1 + LARGE / (each << 10));
+    memset(a.base, 1, LARGE);
+    arena_forget(a.base + FROM, TO - FROM);
+    assert_true(resident(&a) <= FROM / each + 1 + (LARGE - TO) / each + 2);
+    arena_forget(a.base + 10, 20);                       /* inside of a page */
+    for (int i = 0; i < LARGE; i++)
+        if (a.base[i] != ((i < FROM && (i < 10 || i >= 30)) || i >= TO))
+            fail_msg("byte %d is %d", i, a.base[i]);
+    arena_free(&a);
+    assert_int_equal(mem_total(), before);
 }
 
 static void asks_no_more_than_was_measured(void **state)
@@ -153,7 +192,8 @@ static void frozen_memory_does_not_grow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(carves_what_it_measured),   cmocka_unit_test(large_ones_are_zero_to_the_end), cmocka_unit_test(asks_no_more_than_was_measured),
+        cmocka_unit_test(carves_what_it_measured),   cmocka_unit_test(large_ones_are_zero_to_the_end), cmocka_unit_test(fleeting_ones_hold_what_is_written),
+        cmocka_unit_test(asks_no_more_than_was_measured),
         cmocka_unit_test(counts_do_not_wrap),        cmocka_unit_test(empty_arena_can_be_carved),
         cmocka_unit_test(frozen_memory_does_not_grow), cmocka_unit_test(lies_nowhere),
     };

@@ -1,6 +1,9 @@
 /* Buckets against the definitions: the canonical tree, an exact sum that is rounded once, a plain sum, 16 bits on the wire; with and
    without ZeRO; in every way to divide the replicas into levels; with ranks that mark in different orders and skip what they like.  More
    than four ranks: levels alone. */
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "tests/dist/bucket_case.h"
 
 enum { MOST_LEAVES = 6, MOST = 1 << 14 /* starts that the seam can note */ };
@@ -77,7 +80,8 @@ static void every_way(int reduction, int wire, int kind)
                 for (int k = 0; k < 3; k++)
                     for (int i = 0; i < n; i++)
                         if (k == zero1 || (size <= 4 && levels[i].n <= 1))
-                            two_steps(&levels[i], zero1, bytes[k], &(BucketConf){ reduction, wire, leaves, bytes[k] }, kind);
+                            for (int drop = 0; drop <= zero1; drop++)
+                                two_steps(&levels[i], zero1, bytes[k], &(BucketConf){ reduction, wire, leaves, bytes[k], drop }, kind);
             close_table();
         }
 }
@@ -113,7 +117,7 @@ static void rounds_alike(const Levels *levels)
     Zero z;
     open_table(1);
     zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .bytes = 16384, .levels = *levels });
-    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_BF16, 2, 4096 });
+    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_BF16, 2, 4096, false });
     step(b, 2, FRACTION, 0, 1);
     tree(want[0], FRACTION, 2 * size, 0);
     const size_t bytes = (size_t)table.grads * sizeof *grads;
@@ -152,7 +156,7 @@ static void some_are_not_named(const Levels *levels)
     float *w = calloc((size_t)table.weights, sizeof *w);
     assert_non_null(w);
     zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .zero1 = true, .bytes = 2400, .levels = *levels });
-    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_CANONICAL, WIRE_FP32, 1, 2400 });
+    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_CANONICAL, WIRE_FP32, 1, 2400, false });
     grid.coming = zero_weights_open(&z, w, &grid, 2400);
     zero_weights_start(grid.coming);
     zero_weights_need(grid.coming, 0, rank == 0 ? TENSORS : 1);
@@ -179,7 +183,7 @@ static Buckets *open_fast(Zero *z, int64_t section, int64_t bytes)
 {
     open_table(1);
     zero_open(z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .bytes = section });
-    return buckets_open(z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_FP32, 1, bytes });
+    return buckets_open(z, grads, &grid, &(BucketConf){ REDUCE_FAST, WIRE_FP32, 1, bytes, false });
 }
 
 static void close_fast(Zero *z, Buckets *b)
@@ -240,6 +244,101 @@ static void a_bucket_starts_when_all_behind_it_is_final(void **state)
     close_fast(&z, b);
 }
 
+/* ---- what ZeRO-2 leaves in memory ---- */
+
+enum { BIG = 6, BIG_ROWS = 256, BIG_COLS = 1024, BIG_BUCKET = 1 << 16 };       /* 1 MiB each, a section; 16 buckets */
+
+static int64_t pages(double bytes) { return (int64_t)(bytes / (double)sysconf(_SC_PAGESIZE)); }
+
+/* Pages of x (n) that have memory. */
+static int64_t resident(float *x, int64_t n)
+{
+    static unsigned char page[1 << 13];
+    const int64_t all = pages((double)n * sizeof *x);
+    int64_t sum = 0;
+    assert_true(all <= (int64_t)sizeof page);
+    assert_int_equal(mincore(x, (size_t)n * sizeof *x, page), 0);
+    for (int64_t i = 0; i < all; i++)
+        sum += page[i] & 1;
+    return sum;
+}
+
+static float whole(int m, int64_t i) { return (float)((7 * i + 13 * m) % 100); }         /* exact sums have room for it */
+
+/* A micro-batch's tensors from the last to the first.  After each mark there are at most this rank's shares so far (waits: a node that is
+   not the last moves on), the buckets that may be under way, and pages on the borders of pieces. */
+static void big_leaf(Buckets *b, const Zero *z, const Params *t, float *x, int leaf, int leaves, bool waits, int64_t way)
+{
+    const int64_t borders = 2 * z->ranks * 16;
+    OnGrad door = buckets_door(b);
+    buckets_begin(b, leaf);
+    assert_true(leaf > 0 || resident(x, t->grads) == 0);
+    int64_t own = 0;
+    for (int i = BIG - 1; i >= 0; i--) {
+        const Param *p = &t->p[i];
+        for (int64_t e = 0; e < p->count; e++)
+            x[p->grad + e] += whole(grid.dp_rank * leaves + leaf, p->grad + e);
+        door.final(door.ctx, i, i + 1);
+        own += zero_part(z, i, z->rank).n;
+        const int64_t later = leaf > 0 && !waits ? t->grads / z->ranks : own;          /* of the micro-batch before */
+        assert_in_range(resident(x, t->grads), 0, (waits && leaf < leaves - 1 ? 0 : pages(4.0 * (double)later) + way) + borders);
+    }
+}
+
+static void only_shares_stay(const Levels *levels, int reduction, int leaves)
+{
+    const bool packed = levels->n > 1;
+    Arena a = { .name = "gradients", .fleeting = true };
+    Params t = { 0 };
+    Tp one = TP_ALONE;
+    Zero z;
+    Binder declare = binder_declare(&t, &one);
+    for (int i = 0; i < BIG; i++)
+        param(&declare, BIG_ROWS, BIG_COLS, -1, 0, "part0.%d.w", i);
+    assert_true(params_seal(&t, "part0"));
+    TAKE(&a, float, t.grads);
+    arena_alloc(&a);
+    float *x = TAKE(&a, float, t.grads);
+    zero_open(&z, &t, grid.dp_rank, grid.dp_size, &(ZeroConf){ .zero1 = true, .bytes = 1 << 20, .levels = *levels });
+    const BucketConf c = { reduction, WIRE_FP32, leaves, BIG_BUCKET, true };
+    BucketLevel level[LEVELS];
+    const int ring = buckets_ring(&z, &c, level);
+    assert_true(z.sections == BIG && ring * 4 < BIG * 16);
+    Buckets *b = buckets_open(&z, x, &grid, &c);
+    assert_int_equal(resident(x, t.grads), 0);
+    for (int leaf = 0; leaf < leaves; leaf++)
+        big_leaf(b, &z, &t, x, leaf, leaves, reduction == REDUCE_CANONICAL, packed ? 0 : ring * pages(BIG_BUCKET));
+    buckets_wait(b);
+    int64_t own = 0;
+    for (int k = 0; k < z.sections; k++)
+        own += zero_share(&z.section[k], z.rank).n;
+    assert_in_range(resident(x, t.grads), 1, pages(4.0 * (double)own) + 3 * BIG);
+    for (int k = 0; k < z.sections; k++) {
+        const Range r = zero_share(&z.section[k], z.rank);
+        for (int64_t i = r.at; i < r.at + r.n; i++) {
+            float sum = 0;
+            for (int m = 0; m < grid.dp_size * leaves; m++)
+                sum += whole(m, i);
+            if (x[i] != sum)
+                fail_msg("element %lld of section %d is %g, not %g", (long long)i, k, (double)x[i], (double)sum);
+        }
+    }
+    buckets_close(b);
+    zero_close(&z);
+    arena_free(&a);
+    params_free(&t);
+}
+
+static void others_shares_go_when_they_are_sent(void **state)
+{
+    (void)state;
+    Levels levels[FACTORINGS];
+    for (int i = factorings(size, levels) - 1; i >= 0 && size > 1; i--)
+        for (int reduction = 0; reduction <= REDUCE_FAST; reduction++)
+            for (int leaves = 1; leaves <= 3; leaves++)
+                only_shares_stay(&levels[i], reduction, leaves);
+}
+
 int main(int argc, char **argv)
 {
     int level;
@@ -257,6 +356,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(backward_waits_for_weights_nobody_named),
         cmocka_unit_test(ranks_start_the_same_buckets_from_the_end),
         cmocka_unit_test(a_bucket_starts_when_all_behind_it_is_final),
+        cmocka_unit_test(others_shares_go_when_they_are_sent),
     };
     if (size > 4)
         cmocka_set_skip_filter("*_start*");             /* they are of one level */

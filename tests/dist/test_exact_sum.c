@@ -19,13 +19,13 @@ static void spoils(const Zero *z, Buckets *b, int leaves, int tensor)
 }
 
 /* Both of one replica, of the first and the last, of the last and the first. */
-static void every_place(const Levels *levels, bool zero1, int leaves)
+static void every_place(const Levels *levels, bool zero1, bool drop, int leaves)
 {
     static const int OF[] = { 0, 13, TENSORS - 2 };
     const int last = leaves * size - 1, m[][2] = { { 0, leaves - 1 }, { 0, last }, { last, 0 } };
     Zero z;
     zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .zero1 = zero1, .bytes = 20000, .levels = *levels });
-    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_EXACT, WIRE_FP32, leaves, 3000 });
+    Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_EXACT, WIRE_FP32, leaves, 3000, drop });
     for (int k = 0; k < 3; k++) {
         spoil.at = table.p[OF[k]].grad + table.p[OF[k]].count * k / 3;
         memcpy(spoil.m, m[k], sizeof spoil.m);
@@ -46,11 +46,11 @@ static void lost_addends_are_seen(void **state)
             continue;
         open_table(1);
         exact(want[0], MIXED, all[way], 0);
-        for (int zero1 = 0; zero1 < 2; zero1++)
+        for (int stage = 0; stage < 3; stage++)
             for (int i = 0; i < n; i++)
                 for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
                     memcpy(spoil.x, bad[k], sizeof spoil.x);
-                    every_place(&levels[i], zero1, all[way] / size);
+                    every_place(&levels[i], stage > 0, stage > 1, all[way] / size);
                 }
         close_table();
     }
@@ -64,10 +64,10 @@ static void any_share_is_the_same_sum(void **state)
     open_table(1);
     exact(want[0], MIXED, 12, 40);
     for (int i = 0; i < factorings(size, levels) && 12 % size == 0; i++)
-        for (int zero1 = 0; zero1 < 2; zero1++) {
+        for (int stage = 0; stage < 3; stage++) {
             Zero z;
-            zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .zero1 = zero1, .bytes = 20000, .levels = levels[i] });
-            Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_EXACT, WIRE_FP32, 12 / size, 3000 });
+            zero_open(&z, &table, grid.dp_rank, grid.dp_size, &(ZeroConf){ .zero1 = stage > 0, .bytes = 20000, .levels = levels[i] });
+            Buckets *b = buckets_open(&z, grads, &grid, &(BucketConf){ REDUCE_EXACT, WIRE_FP32, 12 / size, 3000, stage > 1 });
             step(b, 12 / size, MIXED, 40, 1);
             check(&z, want[0]);
             buckets_close(b);

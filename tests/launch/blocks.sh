@@ -30,27 +30,27 @@ grids() {
 }
 
 says 0 2 pack "$config" "${small[@]}" --set data.template=plain
-grids contrast '1x2x2x0xs 2x2x1x1' train.stage=contrast
-grids tokenizer '1x4x1x0xs 2x2x1x1' train.stage=tokenizer train.init=contrast
+grids contrast '1x2x2x0xs 2x2x1x2' train.stage=contrast
+grids tokenizer '1x4x1x0xs 2x2x1x2' train.stage=tokenizer train.init=contrast
 grids own 1x4x2x1xs train.stage=tokenizer train.init=contrast model.codes.tower=own model.codes.layer=-2
 small+=(--set train.init=tokenizer)
 grids computed 1x4x1x0 train.stage=pretrain                          # codes on the way
 says 0 2 pack "$config" "${small[@]}" --set data.codes=tokenizer
 grids pretrain '1x2x1x0 4x1x1x1' train.stage=pretrain
-grids semantic '1x2x2x0 1x4x1x1xs 2x2x1x1xs 4x1x1x0'
+grids semantic '1x2x2x0 1x4x1x1xs 2x2x1x2xs 4x1x1x0'
 for how in none appearance both denoising; do
     grids $how 1x4x1x0xs train.supervision=$how
 done
 grids discrete 1x4x1x0 model.vision.input=discrete
 grids tied 1x4x1x0 model.head.tied=true train.soft_targets=0.5 model.decoder.tied=true
-grids muon '1x4x1x0 2x2x1x1xs' train.optimizer=muon
+grids muon '1x4x1x0 2x2x1x2xs' train.optimizer=muon
 grids shared_kv '1x8x1x0xs 1x4x1x0' model.decoder.kv_heads=2 model.decoder.qk_norm=true train.supervision=none
 grids block '1x4x2x1 1x4x1x0xs' train.recompute=block train.trainable=vision,projector,decoder,head
 
 # ---- 2 x 2, 4 x 1, 1 x 4 over two preemptions ----
 set -- "$config" "${small[@]}" --set train.steps=30
 says 0 0 train "$@" --set run.dir=still
-begin 4 train "$@" --set run.dir=moves --set parallel.tp=2 --set parallel.zero=1 --set parallel.sequence=true
+begin 4 train "$@" --set run.dir=moves --set parallel.tp=2 --set parallel.zero=2 --set parallel.sequence=true
 at_step 6 moves
 kill -USR1 $job
 ended 75

@@ -20,7 +20,7 @@ for optimizer in adamw muon; do
     near tree.$optimizer $optimizer 1e-6        # sums that are rounded once instead of 15 times, over 20 steps: 30 times what is seen
     ! diff <(column loss_hex tree.$optimizer) <(column loss_hex $optimizer) >/dev/null || fail "$optimizer: exact is the tree"
     for ranks in 2 4; do
-        for zero in 0 1; do
+        for zero in 0 1 2; do
             says 0 $ranks train "$@" --set run.dir=$optimizer.$ranks.$zero --set train.optimizer=$optimizer --set parallel.zero=$zero "${exact[@]}"
             alike $optimizer $optimizer.$ranks.$zero
         done
@@ -30,7 +30,7 @@ says 0 2 train "$@" --set run.dir=threads --set parallel.threads=3 "${exact[@]}"
 alike adamw threads
 
 # ---- 4 replicas, then one ----
-begin 4 train "$@" --set run.dir=moves --set parallel.zero=1 "${exact[@]}"
+begin 4 train "$@" --set run.dir=moves --set parallel.zero=2 "${exact[@]}"
 at_step 7 moves
 kill -USR1 $job
 ended 75
@@ -60,6 +60,9 @@ for batch in 2 8 64; do
     says 0 0 plan "$@" --set train.global_batch=$batch --set model.decoder.ffn=4096 "${exact[@]}"
     [ "$(waits)" = 2.00 ] || { cat out; fail "$batch micro-batches: $(waits) gradients wait"; }
 done
+says 0 0 plan "$@" --set plan.replicas=2 --set train.global_batch=64 --set parallel.zero=2 "${exact[@]}"
+awk '$1 == "gradients" { g = $4 } $1 == "sums" && $2 == "that" { w = $4 } END { exit w < 0.98 * g || w > 1.02 * g }' out ||       # one rank's
+    { cat out; fail "ZeRO-2: sums of two replicas do not take two shares, as much as a gradient"; }
 says 0 0 plan "$@" --set plan.replicas=16 "${exact[@]}"
 grep -q '^  sums that wait  *0.00 B ' out || { cat out; fail "sums wait beside a single micro-batch"; }
 

@@ -34,6 +34,12 @@ peak "dp = 2, fast" 2 1 "${wide[@]}" --set parallel.reduction=fast
 peak "64 micro-batches, exact" 1 1 "${wide[@]}" --set train.micro_batch=1 --set train.global_batch=64 --set parallel.reduction=exact
 peak "dp = 2, 8 micro-batches, exact" 2 1 "${wide[@]}" --set train.micro_batch=1 --set train.global_batch=16 --set parallel.reduction=exact
 peak "dp = 2, tp = 2, zero = 1" 4 2 "${wide[@]}" --set parallel.zero=1
+peak "dp = 2, zero = 2" 2 1 "${wide[@]}" --set parallel.zero=2 --set train.global_batch=4
+peak "dp = 2, zero = 2, 12 layers" 2 1 "${wide[@]}" --set parallel.zero=2 --set train.micro_batch=1 --set train.global_batch=2 \
+    --set model.decoder.layers=12
+peak "dp = 2, zero = 2, exact" 2 1 "${wide[@]}" --set parallel.zero=2 --set parallel.reduction=exact
+peak "dp = 4, zero = 2, Muon" 4 1 "${wide[@]}" --set parallel.zero=2 --set train.optimizer=muon
+peak "dp = 2, zero = 2, denoising" 2 1 "${wide[@]}" --set parallel.zero=2 --set train.supervision=denoising --set model.head.width=256
 peak "Muon, tp = 2, fast" 2 2 "${wide[@]}" --set train.optimizer=muon --set parallel.reduction=fast
 peak "denoising" 1 1 "${wide[@]}" --set train.supervision=denoising --set model.head.width=256
 peak "no visual targets" 1 1 "${wide[@]}" --set train.supervision=none

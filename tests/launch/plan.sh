@@ -160,6 +160,8 @@ messages 2 1 --set parallel.wire=bf16 --set parallel.reduction=fast --set train.
 messages 2 1 --set parallel.reduction=exact --set train.optimizer=muon
 messages 2 1 --set parallel.reduction=exact --set parallel.zero=1 --set train.global_batch=4        # one micro-batch each: floats
 messages 4 2 --set parallel.zero=1
+messages 2 1 --set parallel.zero=2 --set parallel.reduction=exact         # each of two micro-batches is exchanged
+messages 2 1 --set parallel.zero=2 --set parallel.reduction=fast --set parallel.wire=bf16 --set train.micro_batch=1
 
 # Each sum at its place: two in a block that runs and two more in one that learns, of four micro-batches; those in two phases as their halves.
 places() {

@@ -57,7 +57,7 @@ near "$(csv daly_s)" 86400 1e-9 "Daly, of a save longer than 2 M"
 
 # ---- bytes are those of the plan of one grid ----
 machine
-for z in 0 1; do
+for z in 0 1 2; do
     plan "${given[@]}" --set plan.nodes=2 --set parallel.threads=2 --set parallel.tp=2 --set parallel.zero=$z
     plan --set data.codes=stored --set run.dir= --set plan.replicas=2 --set parallel.tp=2 --set parallel.zero=$z
     [ "$(sed -nE 's/^  (tp|dp|world) +together .* ([0-9]+) bytes$/\2/p' out | awk '{ n += $1 } END { print n }')" = "$(csv bytes)" ] ||
@@ -71,7 +71,7 @@ plan "${given[@]}" --set plan.nodes=2,4
 # A processor's time alone: every message is sent here and taken in there.
 free=(alpha=0 alpha_in=0 beta=1e6 beta_in=1e6 memory=1e8 overhead=0)
 machine "${free[@]}" overhead=3.0
-for z in 0 1; do
+for z in 0 1 2; do
     plan "${given[@]}" --set plan.nodes=4 --set parallel.threads=4 --set parallel.zero=$z
     near "$(csv dp_total)" "$(awk -v m="$(csv messages)" 'BEGIN { print 2 * 3e-6 * m }')" 1e-3 "zero $z: overhead"
 done
