@@ -216,7 +216,7 @@ fuzz-programs: $(IMAGE) $(FUZZ)
 # SimGrid's MPI runs core and dist as they are; ops, arenas and what lies between dist and MPI are tests/simulate's.
 SIM      := $(OUT)/simulate
 SIM_C    := $(filter-out core/arena.c core/blas.c core/ops.c core/opspans.c core/opsums.c core/fault.c core/limits.c core/vectors.c,$(wildcard core/*.c)) \
-            $(addprefix dist/,bucket.c bucketopen.c canon.c comm.c commsame.c grid.c levels.c tp.c zero.c zeroweights.c optim.c) \
+            $(addprefix dist/,bucket.c bucketdrop.c bucketopen.c canon.c comm.c commsame.c grid.c levels.c tp.c zero.c zeroweights.c optim.c) \
             $(addprefix tests/simulate/,simulate.c simops.c simmem.c nomuon.c)
 simulate:
 	@launch/scripts/setup.sh simulate

@@ -45,6 +45,7 @@ counts 2 2 2 0 1 ''
 counts 4 2 2 1 2 ''
 counts 4 2 1 0 1 train.stage=pretrain
 counts 4 2 2 0 1 parallel.reduction=fast
+counts 4 2 1 2 2 parallel.reduction=exact
 counts 4 2 2 1 2 '' 1
 
 small='parallel.tp=1 train.micro_batch=1'

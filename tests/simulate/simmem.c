@@ -54,3 +54,4 @@ void arena_release(Arena *a, ArenaMark m) { a->used = m.used; }
 void mem_freeze(void) {}
 void mem_thaw(void) {}
 size_t mem_total(void) { return 0; }
+void arena_forget(void *p, size_t bytes) { (void)p, (void)bytes; }        /* nothing lies there */
