@@ -1,5 +1,7 @@
 #include "io/base/log.h"
 
+#include "io/base/append.h"
+#include "io/base/events.h"
 #include "io/base/files.h"
 #include "io/base/logfile.h"
 
@@ -16,20 +18,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_CAP = 4096, WAITING = 64 << 10 };
+enum { LINE_CAP = 4096 };
 
 /* Back to the start of the line and erase it: what comes next takes the bar's place. */
 #define OVER_BAR "\r\033[K"
 
 struct Log {
-    int     fd;                     /* run.jsonl */
+    Append *file;                   /* run.jsonl */
+    Events *events;                 /* what it says, for TensorBoard; may be NULL */
     char    path[PATH_ROOM];
     double  looked;                 /* when its name was looked at */
-    bool    torn;                   /* the file may end in the middle of a line */
-    char    waiting[WAITING];       /* lines that could not be written yet */
-    size_t  n_waiting;
     bool    bar;                    /* stdout is a terminal that can go back to the start of a line */
-    bool    told_file, told_lost, told_out;     /* the user knows that the file, or stdout, fails; that lines are lost */
+    bool    told_out;               /* the user knows that stdout fails */
     int     restart;
     int64_t first;                  /* the first step logged */
     double  start, shown;           /* when it was logged; when something was last shown */
@@ -64,19 +64,21 @@ Log *log_open(const char *run_dir, int64_t resume_step, Lease *lease, Err *e)
     CHECK(l, "no memory for the log");
     signal(SIGPIPE, SIG_IGN);
     l->bar = log_screen(STDOUT_FILENO);
-    l->first = l->fd = -1;
+    l->first = -1;
     bool ok = path_set(l->path, e, "%s/run.jsonl", run_dir) && dir_make(run_dir, e) &&
               logfile_take(run_dir, resume_step, lease, &l->restart, e);
-    if (ok) {
-        l->fd = file_open(l->path, O_WRONLY | O_CREAT | O_APPEND);
-        ok = l->fd >= 0 ? file_sync(run_dir, e) : file_error(e, l->path, "open");
-    }
+    ok = ok && (l->file = append_open(l->path, O_CREAT, "run.jsonl", e)) && file_sync(run_dir, e);
     if (ok)
         return l;
-    if (l->fd >= 0)
-        close(l->fd);
+    if (l->file)
+        append_close(l->file);
     free(l);
     return NULL;
+}
+
+bool log_events(Log *l, const char *run_dir, int64_t resume_step, Err *e)
+{
+    return (l->events = events_open(run_dir, resume_step, e));
 }
 
 int log_restart(const Log *l)
@@ -173,46 +175,10 @@ static void object(Line *o, const StepLog *s)
     o->n = n;
 }
 
-static void say_once(bool *told, const char *what, int error)
-{
-    char text[256];
-    snprintf(text, sizeof text, "%s: %s", what, strerror(error));
-    if (!*told)
-        log_warn(text);
-    *told = true;
-}
-
-/* What waits is in the file whole or not at all: what a full disk took half of is taken back. */
-static void write_waiting(Log *l)
-{
-    if (l->n_waiting == 0)
-        return;
-    off_t end = lseek(l->fd, 0, SEEK_END);
-    if ((!l->torn || file_write(l->fd, "\n", 1)) && file_write(l->fd, l->waiting, l->n_waiting)) {
-        l->torn = l->told_file = l->told_lost = false;
-        l->n_waiting = 0;
-        return;
-    }
-    int error = errno;
-    l->torn = end < 0 || ftruncate(l->fd, end);
-    say_once(&l->told_file, "cannot write run.jsonl (its lines wait in memory, training goes on)", error);
-}
-
-static void append(Log *l, const Line *o)
-{
-    if (l->n_waiting + o->n > WAITING) {
-        say_once(&l->told_lost, "more lines of run.jsonl wait than there is room for (steps will be missing in it, training goes on)", ENOSPC);
-    } else {
-        memcpy(l->waiting + l->n_waiting, o->text, o->n);
-        l->n_waiting += o->n;
-    }
-    write_waiting(l);
-}
-
 bool log_there(Log *l)
 {
     struct stat own, named;
-    if (!l || fstat(l->fd, &own))
+    if (!l || fstat(append_fd(l->file), &own))
         return true;
     if (own.st_nlink == 0)
         return false;
@@ -224,8 +190,10 @@ bool log_there(Log *l)
 
 void log_sync(Log *l)
 {
-    if (l && !file_fsync(l->fd))
-        say_once(&l->told_file, "cannot fsync run.jsonl", errno);
+    if (l)
+        append_sync(l->file);
+    if (l && l->events)
+        events_sync(l->events);
 }
 
 /* ---- the human side ---- */
@@ -233,7 +201,7 @@ void log_sync(Log *l)
 static void show(Log *l, const char *text, size_t n)
 {
     if (!file_write(STDOUT_FILENO, text, n))
-        say_once(&l->told_out, "cannot write to stdout (training goes on)", errno);
+        log_warn_once(&l->told_out, "cannot write to stdout (training goes on)", errno);
 }
 
 static int terminal_width(void)
@@ -300,7 +268,9 @@ void log_step(Log *l, const StepLog *s, int64_t total_steps)
         return;
     Line o;
     object(&o, s);
-    append(l, &o);
+    append_record(l->file, o.text, o.n);
+    if (l->events)
+        events_step(l->events, s);
     double t = now();
     bool last = s->step >= total_steps, first = l->first < 0;
     double gap = l->bar ? 0.1 : fmin(60, fmax(2, (t - l->start) / 10));    /* a log shows when, not only how often */
@@ -342,9 +312,9 @@ void log_close(Log *l)
     if (bar_drawn)
         show(l, "\n", 1);
     bar_drawn = false;
-    write_waiting(l);
-    log_sync(l);
-    close(l->fd);
+    append_close(l->file);
+    if (l->events)
+        events_close(l->events);
     free(l);
 }
 
@@ -381,4 +351,13 @@ void log_warn(const char *message)
     signal(SIGPIPE, SIG_IGN);
     clear_bar();
     fprintf(stderr, "asvr: warning: %s\n", message);
+}
+
+void log_warn_once(bool *told, const char *doing, int error)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s: %s", doing, strerror(error));
+    if (!*told)
+        log_warn(text);
+    *told = true;
 }

@@ -47,6 +47,8 @@ typedef struct Log Log;
 /* Opens RUN/run.jsonl to append.  resume_step is the first step that this life will log; what earlier lives left is taken over as
    logfile.h says.  lease: of RUN, or NULL. */
 Log *log_open(const char *run_dir, int64_t resume_step, Lease *lease, Err *e);
+/* From now on log_step also writes what TensorBoard reads (events.h), where the log was opened.  EXIT_IO. */
+bool log_events(Log *l, const char *run_dir, int64_t resume_step, Err *e);
 /* How many lives of this run wrote lines before this one: the `restart` of this life. */
 int  log_restart(const Log *l);
 /* Appends the line and shows the human side; total_steps is where the bar ends. */
@@ -65,3 +67,5 @@ bool log_screen(int fd);
 void log_error(const Err *e);
 /* "asvr: warning: MESSAGE" on stderr. */
 void log_warn(const char *message);
+/* "asvr: warning: DOING: errno's text", unless told already. */
+void log_warn_once(bool *told, const char *doing, int error);

@@ -39,7 +39,7 @@ enum { GRID_BEST, GRID_GIVEN };                                             /* p
 typedef char ConfigString[CONFIG_STRING];
 
 typedef struct Config {
-    struct { ConfigString dir; int64_t seed; bool fresh, ops_table; } run;
+    struct { ConfigString dir; int64_t seed; bool fresh, ops_table, tensorboard; } run;
     struct {
         struct { int kind, image, patch, scales, width, layers, heads, ffn, select_layer, input; } vision;
         struct { int width, layers, heads, ffn, max_len; } text;

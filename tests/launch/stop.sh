@@ -14,21 +14,28 @@ stopped() {                                     # RUN: after a step before the l
     grep -q "^stopped after step $last on request" out || { cat out; fail "nobody says where it stopped"; }
     ! grep -q 'asvr: error' err || { cat err; fail "a stop is not an error"; }
 }
-goes_on() {                                     # RANKS RUN
-    says 0 $1 train "$config" "${small[@]}" --set run.dir=$2
+goes_on() {                                     # RANKS RUN ARGS...
+    says 0 $1 train "$config" "${small[@]}" --set run.dir=$2 "${@:3}"
     same_losses whole $2
 }
 
-# ---- one rank, each in turn ----
+# ---- one rank, each in turn; for TensorBoard a file a life, in them the log's steps.  It is none of what determines a run ----
 for signal in USR1 TERM; do
-    begin 2 train "$config" "${small[@]}" --set run.dir=$signal
+    begin 2 train "$config" "${small[@]}" --set run.dir=$signal --set run.tensorboard=$([ $signal = USR1 ] && echo true || echo false)
     at_step 5 $signal
     set -- $(ranks)
     if [ $signal = TERM ]; then kill -TERM $1; else kill -USR1 $2; fi
     ended 75
     stopped $signal
-    goes_on 2 $signal
+    first=$(wc -l <$signal/run.jsonl)
+    [ $signal = USR1 ] || [ ! -e TERM/tensorboard ] || fail "events that nobody asked for"
+    goes_on 2 $signal --set run.tensorboard=true
+    counted=$(for f in $signal/tensorboard/events.out.tfevents.*; do grep -ao loss/text $f | wc -l; done)
+    [ "$(echo $counted)" = "$([ $signal = TERM ] || echo "$first ")$((24 - first))" ] ||
+        fail "steps in the event files of $signal: $(echo $counted); in the log: $first, then the rest"
 done
+says 0 0 train "$config" "${small[@]}" --set run.dir=USR1 --set run.tensorboard=true
+[ "$(ls USR1/tensorboard | wc -l)" = 2 ] || fail "a run that is done has written: $(ls USR1/tensorboard)"
 
 # ---- the launcher: it passes USR1 on to all, and TERM with a KILL a second later ----
 begin 2 train "$config" "${small[@]}" --set run.dir=launcher

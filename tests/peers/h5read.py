@@ -5,13 +5,15 @@
 
 Or shards by their names.
 """
+import os
 import sys
 
 import h5py
 import hdf5plugin
 import xxhash
 
-import setindex
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "launch", "scripts"))
+import asvr_read
 
 TYPES = {"pixels": "uint8", "codes": "uint16", "image_start": "int64", "tokens": "int32", "labels": "int32",
          "token_start": "int64", "answers": "uint8", "answer_start": "int64", "task": "int32"}
@@ -57,11 +59,11 @@ def wrong(path, f):
     bad += ["/%s is %s, attributes say %s" % (name, f[name].shape, shape)
             for name, shape in shapes.items() if f[name].shape != shape]
     bad += hashes(path, f)
-    if setindex.store_of(a) not in ("raw", "delta"):
+    if asvr_read.text(a, "store", "raw") not in ("raw", "delta"):
         return bad + ["store is %r" % a["store"]]
     if I:
-        p = setindex.pixels_of(f["pixels"][:1], setindex.store_of(a))
-        print("  first picture, %s: mean of its channels %s" % (setindex.store_of(a), " ".join("%.1f" % m for m in p.mean((0, 1, 2)))))
+        p = asvr_read.pictures(f["pixels"][:1], asvr_read.text(a, "store", "raw"))
+        print("  first picture, %s: mean of its channels %s" % (asvr_read.text(a, "store", "raw"), " ".join("%.1f" % m for m in p.mean((0, 1, 2)))))
     if N:
         end = f["token_start"][1]
         print("  first sample's tokens: " + " ".join(map(str, f["tokens"][:end])))
@@ -71,7 +73,7 @@ def wrong(path, f):
 def main():
     failed = 0
     paths = sys.argv[1:] or sys.exit("usage: h5read.py INDEX|SHARD...")
-    for path in (p for arg in paths for p in (setindex.shards(arg) if arg.endswith(".set") else [arg])):
+    for path in (p for arg in paths for p in (asvr_read.shards(arg) if arg.endswith(".set") else [arg])):
         print(path)
         try:
             with h5py.File(path) as f:

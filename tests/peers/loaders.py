@@ -35,8 +35,9 @@ import numpy as np
 import webdataset as wds
 from PIL import Image
 
-import setindex
 import without_torch
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "launch", "scripts"))
+import asvr_read
 
 os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"       # MDS leaves its shared memory to that process
 without_torch.stand_in()
@@ -80,7 +81,7 @@ class Shards:
                     sys.exit("loaders.py: %s has samples without or with several pictures" % path)
                 n, rows = len(f["pixels"]), f["pixels"].chunks[0]
                 text, start = np.stack([f["tokens"][:], f["labels"][:]]), f["token_start"][:]
-                self.store = setindex.store_of(f.attrs)
+                self.store = asvr_read.text(f.attrs, "store", "raw")
             first = len(self.text)
             self.text += [text[:, start[i]:start[i + 1]] for i in range(n)]
             self.place += [(p, i) for i in range(n)]
@@ -89,7 +90,7 @@ class Shards:
     def rows(self, files, p, first, end):
         if p not in files:
             files[p] = h5py.File(self.paths[p])["pixels"]
-        return setindex.pixels_of(files[p][first:end], self.store)
+        return asvr_read.pictures(files[p][first:end], self.store)
 
     def in_order(self):
         files = {}
@@ -323,7 +324,7 @@ def main():
     p.add_argument("--seconds", type=float, default=30, help="no further epoch after as long")
     p.add_argument("--work", default="build/peers/work", help="folder that is made here and removed at the end")
     args = p.parse_args()
-    paths = setindex.shards(args.set, "train")
+    paths = asvr_read.shards(args.set, "train")
     if os.path.exists(args.work):
         sys.exit("loaders.py: %s exists: remove it, or give another --work" % args.work)
     os.makedirs(args.work)
