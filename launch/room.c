@@ -267,7 +267,7 @@ static bool fits(const Grid *g, const Wish *all, int k, Lack *lack)
 static void refuse(const Run *r, const Wish *all, const Lack *lack, int fit, Err *e)
 {
     const Size *asked = &all[r->grid.node_rank].size[0], *ok = &all[r->grid.node_rank].size[fit];
-    char host[64] = "", hint[256] = "more nodes; parallel.tp and parallel.zero = 2 divide what a rank holds";
+    char host[64] = "", hint[256] = "more nodes; parallel.tp and parallel.zero = 2 divide what a rank holds, train.recompute and parallel.sequence shorten the tape";
     gethostname(host, sizeof host - 1);
     if (fit && ok->max_len == asked->max_len)
         snprintf(hint, sizeof hint, "train.micro_batch = %d takes %.1f GiB a rank, which fits; or lower model.decoder.max_len",
