@@ -325,4 +325,4 @@ test-packages:
 clean:
 	rm -rf build
 
--include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+-include $(shell find $(OUT) \( -path build/packages -o -path build/deb \) -prune -o -type f -name '*.d' -print 2>/dev/null)
