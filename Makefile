@@ -298,7 +298,7 @@ install-files:
 	install -d $(TO)/bin $(TO)/lib/asvr $(TO)/share/doc/asvr/docs $(TO)/share/man/man1 $(TO)/share/bash-completion/completions $(DESTDIR)$(ZSH_DIR) $(TO)/share/pkgconfig
 	install -m 755 $(OUT)/asvr $(TO)/bin/asvr
 	install -m 644 $(wildcard $(OUT)/asvr-*.so) $(TO)/lib/asvr
-	@for f in $(OWN); do install -D -m $$([ -x $$f ] && echo 755 || echo 644) $$f $(DATA)/$$f || exit 1; done
+	@for f in $(OWN); do install -D -m $$(head -c 2 $$f | grep -qF '#!' && echo 755 || echo 644) $$f $(DATA)/$$f || exit 1; done
 	install -m 644 README.md CONTRIBUTING.md LICENSE $(TO)/share/doc/asvr
 	install -m 644 docs/* $(TO)/share/doc/asvr/docs
 	$(OUT)/asvr help man >$(TO)/share/man/man1/asvr.1

@@ -4,10 +4,11 @@
 root=$(dirname "$(dirname "$config")")
 unset ASVR_MODULES ASVR_SLURM ASVR_SITE
 
-made() { make -s -C "$root" "$@" OUT="$(realpath "$(dirname "$ASVR")")" PREFIX=/opt/x ZSH_DIR=/opt/x/share/zsh/site-functions; }
+out=$(realpath "$(dirname "$ASVR")")
+made() { make -s -C "$root" "$@" OUT="$out" PREFIX=/opt/x ZSH_DIR=/opt/x/share/zsh/site-functions; }
 made install-files DESTDIR="$TMP/to" >said 2>&1 || { cat said; fail "make install-files"; }
 mv to/opt/x moved                                # a tree that was moved is whole
-was=$ASVR ASVR=$TMP/moved/bin/asvr data=$TMP/moved/share/asvr
+ASVR=$TMP/moved/bin/asvr data=$TMP/moved/share/asvr
 
 # ---- the program, from another folder ----
 mkdir elsewhere
@@ -40,7 +41,7 @@ grep -q "^Version: $("$ASVR" version | sed 's/asvr \([^,]*\),.*/\1/')$" moved/sh
 
 # ---- the page: every verb, key and exit code; groff and mandoc, where they are, have nothing to say ----
 page=moved/share/man/man1/asvr.1
-"$ASVR" help | sed -nE 's/^  ([a-z]+) {3,}.*/\1/p' | head -n -0 >verbs
+"$ASVR" help | sed -nE 's/^  ([a-z]+) {3,}.*/\1/p' >verbs
 for v in $(cat verbs); do grep -q "^\.SS \"asvr $v " $page || fail "the page has no verb $v"; done
 "$ASVR" help options | grep -oE '^[a-z_.0-9]+ =' | sort >keys
 grep -oE '^\.B "[a-z_.0-9]+ =' $page | cut -d'"' -f2 | sort | diff keys - || fail "the page's keys are not the table's"
