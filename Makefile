@@ -12,23 +12,32 @@
 #   make test-simulate  a simulated step is the program's own, message by message
 #   make simulate   dist/ under SimGrid, 1 to 64 nodes beside what `asvr plan` says, ten minutes (CURVE=1: the exchange of buckets)
 #   make peers      what we write and read beside transformers, tokenizers, h5py ...: from PyPI into build/peers (docs/TESTING.md)
-#   VARIANT=release|debug|san|fuzz     CC=gcc|clang     ARCH=native (the -march of this build; x86-64-v2: for any processor, with the vectors that it has)     ARROW=DIR (parquet files)
+#   make install    PREFIX=/usr/local DESTDIR=, for any processor of this kind (VARIANT=release: build/asvr as it is)    make uninstall
+#   make deb        a Debian package, in build/deb              make test-packages  that, lintian, a bare system in a folder (root, minutes)
+#   VARIANT=release|debug|san|fuzz|portable     CC=gcc|clang     ARCH=native (the -march of this build; x86-64-v2: for any processor, with the vectors that it has)     ARROW=DIR (parquet files)
+#   EXTRA="FLAGS" (to compilers and linker alike)
 #   BLAS=openblas|NAME|"FLAGS" (what pkg-config knows, or -I -L -l of MKL, AOCL, ArmPL)
 
-VARIANT ?= release
-ARCH    ?= native
+# What is installed runs on machines that nobody has seen: by default it is the portable build, which is this kind of processor's least and
+# carries the vectors of the others (LEVELS); it has a folder of its own, so that no object of another -march comes into it.
+VARIANT ?= $(if $(filter install uninstall,$(MAKECMDGOALS)),portable,release)
+PORTABLE_x86_64  := x86-64-v2
+PORTABLE_aarch64 := armv8-a
+PORTABLE := $(or $(PORTABLE_$(shell uname -m)),native)
+ARCH    ?= $(if $(filter portable,$(VARIANT)),$(PORTABLE),native)
 CC      ?= cc
 CXX     ?= c++
 OBJCOPY ?= objcopy
 
-OUT     := build$(if $(filter-out release,$(VARIANT)),/$(VARIANT))
+OUT     := build$(if $(filter portable,$(VARIANT)),/$(ARCH),$(if $(filter-out release,$(VARIANT)),/$(VARIANT)))
 
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes
 OPT_release := -O3 -march=$(ARCH) -DNDEBUG
+OPT_portable := $(OPT_release)
 OPT_debug   := -O2 -march=$(ARCH) -g
 OPT_san     := -O1 -march=$(ARCH) -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT_fuzz    := $(OPT_san) -fno-sanitize=vptr -fsanitize=fuzzer-no-link
-OPT     := $(OPT_$(VARIANT))
+OPT     := $(OPT_$(VARIANT)) $(EXTRA)
 
 pkg      = $(shell pkg-config $(1) 2>/dev/null)
 # Open MPI's and MPICH's wrappers tell the flags; the compiler stays ours.
@@ -83,7 +92,7 @@ ARROW_LIB = $(if $(ARROW),$(ARROW_SO) $(addprefix -Wl$(comma)-rpath$(comma),$(so
 comma    := ,
 PARQUET  := $(if $(or $(ARROW),$(call pkg,--modversion arrow parquet)),$(OUT)/asvr-parquet.so)
 
-.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers peer-programs docs clean
+.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers peer-programs docs install install-files uninstall deb test-packages clean
 all: $(OUT)/asvr $(IMAGE) $(PARQUET)
 
 $(OUT)/obj/core/dnnl/%.o: CORE_INC += $(call pkg,--cflags dnnl)
@@ -271,7 +280,49 @@ build/peers/old/stamp: tests/peers/requirements-old.txt build/peers/stamp
 docs: all
 	$(OUT)/asvr help options --markdown > docs/OPTIONS.md
 
+# ---- installing ----
+# The program tells from where it lies where the rest is (io/base/home.h): bin, lib/asvr and share/asvr belong together.
+PREFIX  ?= /usr/local
+DESTDIR ?=
+ZSH_DIR ?= $(PREFIX)/share/zsh/site-functions
+VERSION := $(shell sed -n 's/.*VERSION "\(.*\)"/\1/p' launch/verbs.h)
+TO      := $(DESTDIR)$(PREFIX)
+DATA    := $(TO)/share/asvr
+OWN      = $(shell find configs -type f | LC_ALL=C sort) $(filter-out slurm/site.sh,$(wildcard slurm/*.*)) launch/scripts/demo.sh launch/scripts/reproduce.sh launch/scripts/table.awk
+
+install: all
+	@+$(MAKE) --no-print-directory install-files VARIANT=$(VARIANT) ARCH=$(ARCH)
+	@echo "asvr: installed in $(TO), built with -march=$(ARCH)$(if $(filter native,$(ARCH)),: for processors like this one alone)"
+# What is built, and nothing else: no compiler is asked.  The program writes its own pages.
+install-files:
+	install -d $(TO)/bin $(TO)/lib/asvr $(TO)/share/doc/asvr/docs $(TO)/share/man/man1 $(TO)/share/bash-completion/completions $(DESTDIR)$(ZSH_DIR) $(TO)/share/pkgconfig
+	install -m 755 $(OUT)/asvr $(TO)/bin/asvr
+	install -m 644 $(wildcard $(OUT)/asvr-*.so) $(TO)/lib/asvr
+	@for f in $(OWN); do install -D -m $$(head -c 2 $$f | grep -qF '#!' && echo 755 || echo 644) $$f $(DATA)/$$f || exit 1; done
+	install -m 644 README.md CONTRIBUTING.md LICENSE $(TO)/share/doc/asvr
+	install -m 644 docs/* $(TO)/share/doc/asvr/docs
+	$(OUT)/asvr help man >$(TO)/share/man/man1/asvr.1
+	$(OUT)/asvr help completion bash >$(TO)/share/bash-completion/completions/asvr
+	$(OUT)/asvr help completion zsh >$(DESTDIR)$(ZSH_DIR)/_asvr
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' launch/packaging/asvr.pc.in >$(TO)/share/pkgconfig/asvr.pc
+# Folders of its own go whole; those that others use, too, stay.
+uninstall:
+	rm -rf $(TO)/lib/asvr $(DATA) $(TO)/share/doc/asvr
+	rm -f $(TO)/bin/asvr $(TO)/share/man/man1/asvr.1 $(TO)/share/bash-completion/completions/asvr $(DESTDIR)$(ZSH_DIR)/_asvr $(TO)/share/pkgconfig/asvr.pc
+
+# The tree with debian/ on top, as dpkg-buildpackage wants it.
+DEB     := build/deb/asvr-$(VERSION)
+deb:
+	rm -rf build/deb
+	@mkdir -p $(DEB)
+	tar cf - --exclude=slurm/site.sh --exclude=__pycache__ core dist io launch configs tests slurm docs Makefile README.md CONTRIBUTING.md LICENSE | tar xf - -C $(DEB)
+	cp -r launch/packaging/debian $(DEB)/debian
+	cd $(DEB) && dpkg-buildpackage -us -uc -b -j$(shell nproc)
+test-packages:
+	@launch/scripts/setup.sh packages
+	@tests/packages/run.sh $(NAMES)
+
 clean:
 	rm -rf build
 
--include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+-include $(shell find $(OUT) \( -path build/packages -o -path build/deb \) -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -8,6 +8,8 @@
 #include "launch/config/options.h"
 #include "launch/lives.h"
 #include "launch/chattemplate.h"
+#include "launch/completion.h"
+#include "launch/manpage.h"
 #include "launch/words.h"
 
 #include <errno.h>
@@ -193,6 +195,7 @@ static void help(FILE *f)
                "  help VERB      what a verb reads and writes\n"
                "  help options   every key of a configuration (--markdown: as a table)\n"
                "  help config CONFIG [--set KEY=VALUE]...   checks one and prints it whole\n"
+               "  help man | help completion bash|zsh       what `make install` puts in place\n"
                "  version\n\n"
                "CONFIG is a libconfig file; --set overrides one key and may be repeated. The\n"
                "launcher says how many ranks (mpirun -n 4 asvr ..., srun asvr ...); without one\n"
@@ -316,7 +319,7 @@ static int help_on(int n, char **args)
     if (n > 0 && !strcmp(args[0], "config")) {
         if (words_parse(&r, &SHOW, n - 1, args + 1, &code) && words_speak() && (code = load(&c, &r, 1)) == EXIT_DONE)
             code = help_config(&c);
-    } else if (n > 0 && !v && strcmp(args[0], "options")) {
+    } else if (n > 0 && !v && strcmp(args[0], "options") && strcmp(args[0], "man") && strcmp(args[0], "completion")) {
         code = unknown_verb(args[0]);
     } else if (!words_speak()) {
         ;                       /* another rank answers */
@@ -324,6 +327,11 @@ static int help_on(int n, char **args)
         words_help(v);
     } else if (n == 0) {
         help(stdout);
+    } else if (!strcmp(args[0], "man")) {
+        manpage_print(stdout, VERBS, N_VERBS, EXIT_CODES);
+    } else if (!strcmp(args[0], "completion")) {
+        if (!completion_print(stdout, n > 1 ? args[1] : "", VERBS, N_VERBS))
+            code = words_usage("asvr help completion bash|zsh", "completions are for bash and for zsh");
     } else if (n > 1 && !strcmp(args[1], "--markdown")) {
         options_markdown(stdout);
     } else {

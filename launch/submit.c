@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "io/base/files.h"
+#include "io/base/home.h"
 #include "io/base/log.h"
 #include "io/base/command.h"
 #include "launch/status/story.h"
@@ -77,26 +78,19 @@ static bool absolute(char out[PATH_ROOM], const char *path, const char *what, co
     return ok;
 }
 
-/* Where ASVR_SLURM says: a folder, or the file; else in the tree that the program was built in, build/ or build/debug/. */
+/* Where ASVR_SLURM says: a folder, or the file; else among the program's data. */
 static bool find_job(Plan *p, Err *e)
 {
     static const char hint[] = "ASVR_SLURM=/path/to/slurm names the folder that has it";
-    static const char *const above[] = { "..", "../.." };
-    char tree[PATH_ROOM], folder[PATH_ROOM], beside[PATH_ROOM];
+    char own[PATH_ROOM], beside[PATH_ROOM];
     const char *said = getenv("ASVR_SLURM");
-    const ssize_t n = readlink("/proc/self/exe", p->self, sizeof p->self - 1);
-    if (n < 0)
-        return file_error(e, "/proc/self/exe", "tell where this program is");
-    p->self[n] = 0;
+    if (!home_self(p->self, e))
+        return false;
     if (said && said[0])
         return path_set(beside, e, "%s/job.sh", said) &&
                absolute(p->job, access(beside, R_OK) == 0 ? beside : said, "job.sh where ASVR_SLURM says", hint, e);
-    for (size_t i = 0; i < sizeof above / sizeof *above; i++) {
-        if (!path_folder(folder, p->self, e) || !path_set(tree, e, "%s/%s/slurm/job.sh", folder, above[i]))
-            return false;
-        if (access(tree, R_OK) == 0)
-            return absolute(p->job, tree, "slurm/job.sh", hint, e);
-    }
+    if (home_file(own, "slurm/job.sh"))
+        return absolute(p->job, own, "slurm/job.sh", hint, e);
     return err_set(e, EXIT_CONFIG, p->self, hint, "there is no slurm/job.sh in the tree of this program, and ASVR_SLURM is not set");
 }
 

@@ -32,6 +32,15 @@ void words_help(const Verb *v)
     printf("asvr %s: %s\n\n  %s\n\n%s", v->name, v->line, how, v->page);
 }
 
+const char *words_file(char own[PATH_ROOM], const char *path)
+{
+    if (!home_instead(own, path))
+        return path;
+    if (words_speak())
+        fprintf(stderr, "asvr: there is no %s here: taking the program's own, %s\n", path, own);
+    return own;
+}
+
 bool words_speak(void)
 {
     static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID" };
@@ -59,6 +68,7 @@ bool words_help_is(const char *s) { return !strcmp(s, "help") || !strcmp(s, "--h
 
 bool words_parse(Words *w, const Verb *verb, int n, char **args, int *code)
 {
+    static char own[PATH_ROOM];
     char how[WORDS_SYNOPSIS];
     words_synopsis(verb, how);
     w->verb = verb;
@@ -85,6 +95,8 @@ bool words_parse(Words *w, const Verb *verb, int n, char **args, int *code)
             w->path = args[i];
         }
     }
+    if (w->path && !words_path(verb))
+        w->path = words_file(own, w->path);
     if (!w->path)
         *code = words_usage(how, "%s needs a %s", verb->name, words_path(verb) ? "path" : "configuration");
     return w->path;

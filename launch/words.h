@@ -4,6 +4,7 @@
  * Local, before MPI is up.  Tests: tests/launch/help.sh
  */
 #pragma once
+#include "io/base/home.h"
 #include "launch/verbs.h"
 
 typedef struct Verb {
@@ -26,6 +27,8 @@ void words_help(const Verb *v);
 bool words_help_is(const char *word);               /* help, --help, -h */
 /* It reads a PATH, not a CONFIG. */
 bool words_path(const Verb *v);
+/* The file that is meant: path, or where it is not here its namesake among the program's own files (io/base/home.h), and stderr says so. */
+const char *words_file(char own[PATH_ROOM], const char *path);
 /* Who speaks for all ranks: before MPI is up only the launcher's environment tells. */
 bool words_speak(void);
 /* Complains once; EXIT_USAGE. */

@@ -3,10 +3,10 @@
 #     . .../slurm/job.sh
 #     job_run VERB CONFIG [--set KEY=VALUE]...        starts it on the job's nodes, waits, and puts the job back into the queue or not
 #
-# A site's own: slurm/site.sh beside this file, or the file $ASVR_SITE, is read first (site.example.sh).  It may load modules and set
+# A site's own: the file $ASVR_SITE, or site.sh beside this file, or /etc/asvr/site.sh, is read first (site.example.sh).  It may load modules and set
 # these; ranks, threads and budget that a job comes with count more.
 #
-#     ASVR                    the program (build/asvr beside this folder)
+#     ASVR                    the program (build/asvr beside this folder; installed in PREFIX/share/asvr/slurm, PREFIX/bin/asvr)
 #     ASVR_WRAP               words before it: "apptainer exec asvr.sif"
 #     ASVR_MPI                srun's --mpi (pmix)
 #     ASVR_RANKS_PER_NODE     (parallel.tp, or a rank a socket if that is more; pack: a rank a CPU)
@@ -48,6 +48,12 @@ job_home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # The fewest CPUs that a node has given us: SLURM_JOB_CPUS_PER_NODE is "64(x3),48".
 job_cpus() { tr ',' '\n' <<<"${SLURM_JOB_CPUS_PER_NODE:-${SLURM_CPUS_ON_NODE:-1}}" | sed 's/(.*//' | sort -n | head -1; }
 job_sockets() { lscpu -p=SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l; }
+
+# The program beside this folder: of a tree, or of what was installed.
+job_program() {
+    local installed=$job_home/../../../bin/asvr
+    if [ ! -x "$job_home/../build/asvr" ] && [ -x "$installed" ]; then echo "$installed"; else echo "$job_home/../build/asvr"; fi
+}
 
 # $(job_ask WORDS...): of the program, before there are ranks; a signal is looked at behind it.
 job_ask() { trap '' TERM INT HUP USR1 USR2 XCPU; ${ASVR_WRAP:-} "$ASVR" "$@"; }
@@ -195,13 +201,14 @@ job_run() {
     [ -n "$job_id" ] || job_fail 64 "this is a batch script: sbatch $0 CONFIG"
     own=("${ASVR_RANKS_PER_NODE:-}" "${ASVR_THREADS:-}" "${ASVR_BUDGET:-}")
     [[ $site = /* ]] || site=$PWD/$site
+    [ -n "${ASVR_SITE:-}" ] || [ -f "$site" ] || site=/etc/asvr/site.sh
     if [ -f "$site" ]; then . "$site"; elif [ -n "${ASVR_SITE:-}" ]; then job_fail 78 "there is no ASVR_SITE=$site"; fi
     ASVR_RANKS_PER_NODE=${own[0]:-${ASVR_RANKS_PER_NODE:-}} ASVR_THREADS=${own[1]:-${ASVR_THREADS:-}} ASVR_BUDGET=${own[2]:-${ASVR_BUDGET:-}}
     for name in ASVR_RANKS_PER_NODE ASVR_THREADS; do
         [[ ${!name:-1} =~ ^[1-9][0-9]{0,5}$ ]] || job_fail 78 "$name=${!name} is no number from 1 on"
     done
     [[ ${ASVR_BUDGET:-5} =~ ^[0-9]{1,9}$ ]] || job_fail 78 "ASVR_BUDGET=$ASVR_BUDGET is no number"
-    ASVR=${ASVR:-$job_home/../build/asvr}
+    ASVR=${ASVR:-$(job_program)}
     [ -x "$ASVR" ] || [ -n "${ASVR_WRAP:-}" ] || job_fail 78 "there is no program $ASVR: run make, or set ASVR"
     [ -f "$config" ] || job_fail 78 "there is no configuration \"$config\" in $PWD, where the job was submitted"
     [ "$verb" != train ] || [ -z "${ASVR_SCRATCH:-}" ] || set -- "$config" --set "ckpt.local=$ASVR_SCRATCH" "${@:2}"

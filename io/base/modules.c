@@ -4,20 +4,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "io/base/files.h"
+#include "io/base/home.h"
 
 typedef struct { int version; size_t size; } Head;
 
-/* Beside the executable, else in $ASVR_MODULES. */
+/* Beside the executable, or in ../lib/asvr where both were installed; else in $ASVR_MODULES. */
 static bool find(char path[PATH_ROOM], const char *file)
 {
+    static const char *const places[] = { ".", "../lib/asvr" };
     char exe[PATH_ROOM], folder[PATH_ROOM];
     Err no = { 0 };
-    const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
     const char *dir = getenv("ASVR_MODULES");
-    exe[n > 0 ? n : 0] = 0;
-    if (n > 0 && path_folder(folder, exe, &no) && path_set(path, &no, "%s/%s", folder, file) && access(path, R_OK) == 0)
-        return true;
+    if (home_self(exe, &no) && path_folder(folder, exe, &no))
+        for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+            if (path_set(path, &no, "%s/%s/%s", folder, places[i], file) && access(path, R_OK) == 0)
+                return true;
     return dir && path_set(path, &no, "%s/%s", dir, file) && access(path, R_OK) == 0;
 }
 

@@ -1,11 +1,11 @@
 /*
  * modules.h -- parts of the program that bring many libraries with them: shared objects, loaded when they are needed
  *
- * A module lies beside the executable, else in $ASVR_MODULES.  It has one table of functions, which begins with the version of the
+ * A module lies beside the executable, or in ../lib/asvr from there (`make install`), else in $ASVR_MODULES.  It has one table of functions, which begins with the version of the
  * header that it was built with and the table's size; another version is refused, as program and module are built apart.
  *
  * EXIT_CONFIG with a hint where there is none, its libraries are missing, or it is another version.  Local.
- * Tests: tests/io/image/test_image.c, tests/launch/sources.sh
+ * Tests: tests/io/image/test_image.c, tests/launch/sources.sh, tests/launch/install.sh
  */
 #pragma once
 #include "io/base/err.h"

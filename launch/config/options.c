@@ -313,8 +313,7 @@ static const char *const TYPE_NAME[] = {
     [BOOL] = "",        [STRING] = "text",   [ENUM] = "",
 };
 
-/* "key = default" and, apart, "type range". */
-static void option_describe(const Option *o, char *left, size_t size, char *right, size_t right_size)
+void option_describe(const Option *o, char *left, size_t size, char *right, size_t right_size)
 {
     static Config c;
     static char   value[OPTION_TEXT];

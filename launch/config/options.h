@@ -36,6 +36,8 @@ void option_nearest(char out[OPTION_KEY], const char *key, bool group);
 /* Edit distance (insert, delete, replace one character). */
 int text_distance(const char *a, const char *b);
 
+/* "key = default" and, apart, "type range". */
+void option_describe(const Option *o, char *left, size_t size, char *right, size_t right_size);
 /* Every key, for a terminal of 80 columns, or as docs/OPTIONS.md. */
 void options_help(FILE *f);
 void options_markdown(FILE *f);

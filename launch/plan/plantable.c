@@ -7,6 +7,7 @@
 #include "io/base/files.h"
 #include "launch/plan/plannodes.h"
 #include "launch/run.h"
+#include "launch/words.h"
 
 /* LLaVA-1.5's two stages, and the larger mix of the paper. */
 static const double PRETRAIN_SAMPLES = 558128, INSTRUCT_SAMPLES = 665298, MANY_SAMPLES = 2e6;
@@ -306,13 +307,14 @@ bool plan_nodes(const Config *c, const Rates *rates, Err *e)
 {
     static Plan x;
     int nodes[NODES_LINES];
+    char own[PATH_ROOM];
     x = (Plan){ .c = c, .rates = rates };
     if (!c->plan.nodes[0] || !c->plan.cluster[0])
         return err_set(e, EXIT_CONFIG, c->plan.nodes[0] ? "plan.nodes" : "plan.cluster", "e.g. --set plan.cluster=configs/clusters/epyc-hdr.cfg --set plan.nodes=1..1024",
                        "%s wants %s, too", c->plan.nodes[0] ? "plan.nodes" : "plan.cluster", c->plan.nodes[0] ? "plan.cluster" : "plan.nodes");
     if (c->train.stage < STAGE_PRETRAIN)
         return err_set(e, EXIT_CONFIG, "train.stage", "", "plan.nodes counts for the stages pretrain and instruct");
-    if (!cluster_read(&x.m, c->plan.cluster, e) || !(x.n = cluster_nodes(nodes, c->plan.nodes, e)) || !batches(&x, nodes, e) || !fill(&x, e))
+    if (!cluster_read(&x.m, words_file(own, c->plan.cluster), e) || !(x.n = cluster_nodes(nodes, c->plan.nodes, e)) || !batches(&x, nodes, e) || !fill(&x, e))
         return false;
     print_head(&x);
     print_times(&x);

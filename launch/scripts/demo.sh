@@ -1,17 +1,19 @@
 #!/bin/sh
 # launch/scripts/demo.sh: from pictures and captions to a vision-language model that answers questions, on two ranks.
 # Each stage goes on where an earlier start of this script left it.  RANKS=n takes another number of ranks.
+# Installed (PREFIX/share/asvr/launch/scripts), it writes runs/ in the folder in which it is called.
 set -eu
-cd "$(dirname "$0")/../.."
+home=$(cd "$(dirname "$0")/../.." && pwd)
+asvr=$home/../../bin/asvr c=$home/configs/scenes
+[ ! -f "$home/Makefile" ] || { cd "$home"; asvr=build/asvr c=configs/scenes; }
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 ranks="mpirun -n ${RANKS:-2} --oversubscribe"
-asvr=build/asvr
 begin=$(date +%s)
 stage() { printf '\n== %s  (%d s)\n' "$1" "$(($(date +%s) - begin))"; }
 # A pack that was finished is not repeated.
 pack() { [ -e "$2" ] || { $ranks $asvr pack "$1" && touch "$2"; }; }
 
-c=configs/scenes runs=runs/scenes
+runs=runs/scenes
 mkdir -p $runs
 stage "captions: photo cut-outs become scenes"
 pack $c/contrast.cfg $runs/.captions

@@ -9,9 +9,11 @@
 # repeated: a run with an eval.json is done, and one that was cut off goes on where it was.  The table goes to
 # RUNS/table.md; docs/REPRODUCTION.md reads it.
 set -eu
-cd "$(dirname "$0")/../.."
+home=$(cd "$(dirname "$0")/../.." && pwd)
+own=$home/../../bin/asvr c=$home/configs/reproduce                      # installed; it writes runs/ where it is called
+[ ! -f "$home/Makefile" ] || { cd "$home"; own=build/asvr c=configs/reproduce; }
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-ASVR=${ASVR:-build/asvr} c=configs/reproduce runs=runs/reproduce
+ASVR=${ASVR:-$own} runs=runs/reproduce
 CONTRAST=1200 PRETRAIN=1000 INSTRUCT=400 SEEDS=${SEEDS:-1 2 3} samples=
 [ -z "${FAST:-}" ] || { CONTRAST=400 PRETRAIN=200 INSTRUCT=70 SEEDS=1 samples="data.samples=8192 data.val_samples=700" runs=runs/reproduce-fast; }
 JOBS=${JOBS:-$(nproc)}
@@ -99,5 +101,5 @@ unset RANKS
 for s in $SEEDS; do
     for v in ${VARIANTS:-$variants}; do printf '%s %s\n' $v $s; done
 done | xargs -P "$JOBS" -n 2 "$0" one
-for v in ${VARIANTS:-$variants}; do ls $runs/$v-[0-9]*/instruct/eval.json; done | xargs awk -f launch/scripts/table.awk >$runs/table.md
+for v in ${VARIANTS:-$variants}; do ls $runs/$v-[0-9]*/instruct/eval.json; done | xargs awk -f "$home/launch/scripts/table.awk" >$runs/table.md
 cat $runs/table.md

@@ -1,7 +1,7 @@
 #!/bin/sh
-# launch/scripts/setup.sh build|test|slurm|demo|simulate: looks for what is missing and installs it where that is allowed.
-# Quiet and quick when nothing is missing.  On a cluster, where packages come from modules or Spack, it
-# checks for the libraries themselves and prints what to ask for.
+# launch/scripts/setup.sh build|test|slurm|demo|simulate|packages [list]: looks for what is missing and installs it where that is allowed.
+# Quiet and quick when nothing is missing.  list: prints the names of Debian's packages, and does no more (launch/packaging names the same).
+# On a cluster, where packages come from modules or Spack, it checks for the libraries themselves and prints what to ask for.
 set -eu
 
 build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libhwloc-dev
@@ -14,8 +14,10 @@ slurm) packages="$build libcmocka-dev slurmctld slurmd slurm-client munge iprout
        PATH=$PATH:/usr/sbin:/sbin ;;
 demo)  packages="$build tuxpaint-stamps-default" ;;
 simulate) packages="$build libsimgrid-dev" ;;
-*)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo|simulate" >&2; exit 64 ;;
+packages) packages="$build debhelper lintian debootstrap groff mandoc zsh python3" ;;
+*)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo|simulate|packages [list]" >&2; exit 64 ;;
 esac
+[ "${2:-}" != list ] || { echo $packages; exit; }
 
 elsewhere() {
     cat >&2 <<EOF
@@ -44,7 +46,8 @@ parallel_hdf5() {
 }
 plain_scalapack() { echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null -lscalapack >/dev/null 2>&1; }
 absent=
-for tool in cc make pkg-config c++ mpicc mpirun $([ "$1" != test ] || echo zstd) $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube); do
+for tool in cc make pkg-config c++ mpicc mpirun $([ "$1" != test ] || echo zstd) $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube) \
+            $([ "$1" != packages ] || echo dh lintian debootstrap groff mandoc zsh python3); do
     command -v $tool >/dev/null || absent="$absent $tool"
 done
 if [ -z "$absent" ]; then
