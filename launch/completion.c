@@ -100,6 +100,18 @@ static void key_words(FILE *f, const char *name, bool texts)
     fputs("'\n", f);
 }
 
+/* --watch, and of --out=FILE what is typed before the name. */
+static void flag_words(FILE *f, const Verb *v)
+{
+    fprintf(f, "    %s) printf '%%s\\n'", v->name);
+    for (const char *s = v->flags ? v->flags : ""; *s; s += strcspn(s, " "), s += strspn(s, " ")) {
+        const size_t word = strcspn(s, " "), equals = strcspn(s, "=") + 1;
+        if (*s == '-')
+            fprintf(f, " %.*s", (int)(equals < word ? equals : word), s);
+    }
+    fputs(" ;;\n", f);
+}
+
 /* What both shells read: the words, and two functions of a `case` each. */
 static void tables(FILE *f, const Verb *verbs, int n)
 {
@@ -119,7 +131,7 @@ static void tables(FILE *f, const Verb *verbs, int n)
     fputs("    esac\n}\n_asvr_flags() {\n    case $1 in\n", f);
     for (int i = 0; i < n; i++)
         if (words_path(&verbs[i]))
-            fprintf(f, "    %s) printf '%%s\\n' %s ;;\n", verbs[i].name, verbs[i].flags ? verbs[i].flags : "");
+            flag_words(f, &verbs[i]);
     fputs("    *) printf '%s\\n' --set ;;\n    esac\n}\n", f);
 }
 

@@ -33,7 +33,7 @@ grep -oE '^[a-z_.]+ =' output | sort >keys
 [ "$(wc -l <rows)" -gt 60 ] && [ "$(wc -l <rows)" = "$(wc -l <keys)" ] && [ -z "$(uniq -d keys)" ]
 
 # Nothing but the page goes to stdout, nothing but the complaint to stderr.
-{ for args in "" "trian" "help trian" "verfy x" "train" "train a.cfg b.cfg" "train a.cfg --sett x=1" "train a.cfg --set" "verify" "verify x --set a=b" "verify x --watch" "status" "status x --wtch" "status x --set a=b" "submit" "submit a.cfg --json" "help completion fish"; do
+{ for args in "" "trian" "help trian" "verfy x" "train" "train a.cfg b.cfg" "train a.cfg --sett x=1" "train a.cfg --set" "verify" "verify x --set a=b" "verify x --watch" "status" "status x --wtch" "status x --set a=b" "submit" "submit a.cfg --json"; do
     got=0
     "$ASVR" $args 2>err >out || got=$?
     [ ! -s out ] || { echo "asvr $args: a usage error wrote to stdout"; exit 1; }

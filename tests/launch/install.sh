@@ -83,6 +83,8 @@ completes '--json --watch' status --
 completes 'a.cfg a.txt ab' status a
 completes 'bash zsh' help completion ''
 completes 'man' help ma
+says 64 0 help completion fish
+blames 'completions are for bash and for zsh'
 
 # ---- packages ask for what setup.sh asks for, by version and by name ----
 version=$("$ASVR" version | sed 's/asvr \([^,]*\),.*/\1/')
