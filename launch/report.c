@@ -12,6 +12,24 @@
 #include "launch/verbs.h"
 #include "launch/words.h"
 
+/* Runs are told apart by what is behind the folder that they have in common. */
+static void shorten(Page *p)
+{
+    const char *one = p->run[0].name;
+    size_t same = p->runs > 1 ? strlen(one) : 0;
+    for (int i = 1; i < p->runs; i++)
+        for (size_t at = 0; at < same; at++)
+            if (p->run[i].name[at] != one[at])
+                same = at;                          /* the end of a shorter name is a difference, too */
+    while (same > 0 && one[same - 1] != '/')
+        same--;
+    for (int i = 0; i < p->runs; i++)
+        same = p->run[i].name[same] ? same : 0;     /* "a/" beside "a/b": whole names */
+    p->folder = same;
+    for (int i = 0; i < p->runs; i++)
+        p->run[i].name += same;
+}
+
 /* The page is put together in memory, and replaces an older one whole. */
 static bool write_page(const char *path, const Page *runs, Err *e)
 {
@@ -40,6 +58,8 @@ int report_main(const Words *w, const Config *none)
     CHECK(p.run, "no memory for %d runs", w->n_paths);
     for (; p.runs < w->n_paths && e.code == 0; p.runs++)
         reportrun_open(&p.run[p.runs], w->paths[p.runs], &e);
+    if (e.code == 0)
+        shorten(&p);
     if (e.code == 0 && (w->value ? path_set(path, &e, "%s", w->value) : path_set(path, &e, "%s/report.html", w->path)))
         write_page(path, &p, &e);
     for (int i = 0; i < p.runs; i++)

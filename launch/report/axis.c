@@ -58,7 +58,7 @@ int axis_ticks(const Axis *a, int wanted, double at[AXIS_TICKS])
         return log_ticks(a, at);
     const double step = step_of(a, wanted);
     for (double k = ceil(a->lo / step - 1e-9); k * step <= a->hi + 1e-9 * step && n < AXIS_TICKS; k++)
-        at[n++] = k * step;
+        at[n++] = k * step + 0.0;                          /* no negative zero */
     return n;
 }
 
@@ -71,8 +71,10 @@ void axis_word(const Axis *a, double x, char out[AXIS_WORD])
             snprintf(out, AXIS_WORD, "%.6g%s", x / si[i].unit, si[i].name);
             return;
         }
-    if (a->log || most < 1e-3)
-        snprintf(out, AXIS_WORD, "%.3g", x);
+    const double small = fabs(x) < 1e-9 * most ? 0 : x;
+    const int ten = small != 0 ? (int)floor(log10(fabs(small)) + 1e-9) : 0;
+    if (small != 0 && (a->log ? ten < -2 : most < 1e-2))
+        snprintf(out, AXIS_WORD, "%.3ge%d", small / pow(10, ten), ten);
     else
-        snprintf(out, AXIS_WORD, "%.6g", fabs(x) < 1e-9 * most ? 0 : x);
+        snprintf(out, AXIS_WORD, "%.6g", small);
 }

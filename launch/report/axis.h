@@ -19,5 +19,5 @@ Axis axis_log(double lo, double hi);
 double axis_share(const Axis *a, double x);
 /* About `wanted` ticks, or a few more, ascending; returns how many. */
 int axis_ticks(const Axis *a, int wanted, double at[AXIS_TICKS]);
-/* "0.02", "150", "12k", "3M", "1e-5" */
+/* "0.02", "150", "12k", "3M", "5e-4" */
 void axis_word(const Axis *a, double x, char out[AXIS_WORD]);

@@ -1,4 +1,5 @@
 /* curves.c -- which curves a report has, and of what (page.h) */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -60,7 +61,7 @@ static void shared(const Page *p, int which, int columns)
 {
     static Chart c;
     int64_t *life = NULL;
-    c = (Chart){ .title = SHARED[which].title, .unit = SHARED[which].unit, .about = "", .zero = SHARED[which].zero, .gaps = SHARED[which].gaps, .columns = columns };
+    c = (Chart){ .title = SHARED[which].title, .unit = SHARED[which].unit, .zero = SHARED[which].zero, .gaps = SHARED[which].gaps, .columns = columns };
     for (int i = 0; i < p->runs; i++)
         if (says(&p->run[i], SHARED[which].column))
             c.curve[c.curves++] = curve_of(&p->run[i], SHARED[which].column, p->run[i].name, i);
@@ -87,7 +88,7 @@ static void lists(const Page *p, int which, int i, int columns)
     char title[TITLE];
     const int n = columns_list(&r->columns, LISTS[which].first);
     own_title(p, i, LISTS[which].title, title);
-    c = (Chart){ .title = title, .unit = LISTS[which].unit, .about = "", .zero = LISTS[which].zero, .columns = columns };
+    c = (Chart){ .title = title, .unit = LISTS[which].unit, .zero = LISTS[which].zero, .columns = columns };
     for (int k = 0; k < n; k++)
         if (r->columns.x[LISTS[which].first + k]) {
             snprintf(name[k], TITLE, "%s %d", LISTS[which].word, k);
@@ -121,11 +122,11 @@ static void shares(const Page *p, int i, int columns)
     if (!parttime_arrays(&r->columns, &whole, &rest))
         return;
     own_title(p, i, "Time of a step", title);
-    c = (Chart){ .title = title, .unit = "shares, rank 0", .about = "", .columns = columns, .stacked = true, .whole = whole };
+    c = (Chart){ .title = title, .unit = "shares, rank 0", .columns = columns, .stacked = true, .whole = whole };
     for (int k = 0; k < TIME_PARTS; k++) {
         const double *y = k == TIME_REST ? rest : r->columns.x[TIME_COLUMN[k]];
         if (y)
-            c.curve[c.curves++] = (Curve){ .name = name[k], .step = r->columns.step, .y = y, .n = r->columns.n, .look = k };
+            c.curve[c.curves++] = (Curve){ .name = name[k], .step = r->columns.step, .y = y, .n = r->columns.n, .look = k == TIME_REST ? PLOT_COLOURS - 1 : k };
     }
     plot_chart(p->f, &c);
     free(whole);
@@ -134,15 +135,25 @@ static void shares(const Page *p, int i, int columns)
 
 void part_curves(const Page *p)
 {
-    int64_t rows = 0;
-    for (int i = 0; i < p->runs; i++)
-        rows += p->run[i].columns.n;
+    int64_t rows = 0, first = INT64_MAX, last = 0;
+    int lives = 0;
+    for (int i = 0; i < p->runs; i++) {
+        const Columns *c = &p->run[i].columns;
+        rows += c->n;
+        first = c->n ? min64(first, c->step[0]) : first;
+        last = c->n ? max64(last, c->step[c->n - 1]) : last;
+        lives = p->runs == 1 ? p->run[i].status.log.lives : 0;
+    }
     if (rows == 0) {
         fprintf(p->f, "<section><h2>Curves</h2><p>No step has been logged.</p></section>\n");
         return;
     }
     const int columns = (int)max64(LEAST_COLUMNS, min64(PLOT_COLUMNS, PATHS_ROOM / COLUMN_BYTES / count(p)));
-    fprintf(p->f, "<section><h2>Curves</h2><div class=\"grid\">\n");
+    fprintf(p->f, "<section><h2>Curves</h2><p class=\"note\">Over steps%s.", lives > 1 ? "; dotted lines: a life begins" : "");
+    if (last - first >= columns)
+        fprintf(p->f, " %" PRId64 " steps share %d columns of a drawing, %.3g each: the band is from the least to the most of them, so that no spike is left out, the line is their mean.",
+                last - first + 1, columns, (double)(last - first + 1) / columns);
+    fprintf(p->f, "</p><div class=\"grid\">\n");
     for (int k = 0; k < SHARED_N; k++) {
         shared(p, k, columns);
         for (int i = 0; i < p->runs && SHARED[k].column == COL_VISUAL; i++)
@@ -153,6 +164,5 @@ void part_curves(const Page *p)
     for (int k = 1; k < LISTS_N; k++)
         for (int i = 0; i < p->runs; i++)
             lists(p, k, i, columns);
-    fprintf(p->f, "</div><p class=\"note\">The horizontal axis is the step. Where there are more steps than columns of the drawing, each column keeps the least and the most "
-                  "of its steps, as a band, and their mean, as a line: no spike is left out.</p></section>\n");
+    fprintf(p->f, "</div></section>\n");
 }

@@ -141,7 +141,7 @@ static void eval_table(const Page *p, int i)
         task_row(p->f, "retrieval", number(o, "retrieval"), NAN, NAN);
     if (isfinite(number(o, "mean")))
         task_row(p->f, "mean", number(o, "mean"), NAN, NAN);
-    fprintf(p->f, "</tbody></table></div>\n");
+    fprintf(p->f, "</tbody></table><p class=\"note\">The stroke in a bar is the baseline: always giving the task's most frequent training answer.</p></div>\n");
 }
 
 static void sheet(const Page *p, int i)

@@ -57,7 +57,8 @@ static void tiles(const Page *p)
     snprintf(more, sizeof more, "least %.5g at step %" PRId64, loss.least, loss.at_least);
     tile(p->f, "samples / s", loss.n ? more : "");
     page_number(p->f, steplog_rate(&s->log));
-    tile(p->f, "effective training time", "median of the latest 1,024 steps");
+    snprintf(more, sizeof more, "median of the last %" PRId64, min64(r->columns.n, STEPLOG_ROWS));
+    tile(p->f, "effective training time", more);
     if (s->story.wall > 0)
         fprintf(p->f, "%.1f %%", 100 * s->story.spent[SPENT_STEPS] / s->story.wall);
     else
@@ -68,7 +69,7 @@ static void tiles(const Page *p)
     if (l)
         snprintf(more, sizeof more, "%d rank%s x %d thread%s; tp %d, dp %d", l->ranks, l->ranks == 1 ? "" : "s", l->threads, l->threads == 1 ? "" : "s", l->tp, l->dp);
     tile(p->f, "skipped steps", l ? more : "");
-    fprintf(p->f, "%" PRId64 "</dd><p>%" PRId64 " with a loss that is not finite</p></div></dl>\n", r->columns.skipped, loss.bad);
+    fprintf(p->f, "%" PRId64 "</dd><p>%" PRId64 " with no finite loss</p></div></dl>\n", r->columns.skipped, loss.bad);
 }
 
 static void runs_table(const Page *p)
@@ -97,7 +98,7 @@ static void runs_table(const Page *p)
 
 void part_head(const Page *p)
 {
-    char what[1100], word[UNIT_WORD];
+    char what[1100], word[UNIT_WORD], folder[1024];
     const Status *s = &p->run[0].status;
     fprintf(p->f, "<header><p class=\"brand\">asvr report</p><h1>");
     if (p->runs > 1)
@@ -112,7 +113,15 @@ void part_head(const Page *p)
         fprintf(p->f, "<span class=\"pill %s\">%s</span> ", STATE_NAME[s->state], STATE_NAME[s->state]);
         markup_text(p->f, what);
     }
-    fprintf(p->f, "</p><p class=\"made\">as of %s</p></header>\n", unit_date(s->now, word));
+    fprintf(p->f, "</p><p class=\"made\">");
+    if (p->folder) {
+        fprintf(p->f, "in <code>");
+        folder[0] = 0;
+        strncat(folder, p->run[0].status.dir, p->folder < sizeof folder ? p->folder : sizeof folder - 1);
+        markup_text(p->f, folder);
+        fprintf(p->f, "</code>, ");
+    }
+    fprintf(p->f, "as of %s</p></header>\n", unit_date(s->now, word));
     if (p->runs > 1)
         runs_table(p);
     else
@@ -128,20 +137,23 @@ void part_head(const Page *p)
 
 /* ---- figures ---- */
 
+/* Digits behind the point, the same in a row: five that count of its last value, or of its largest. */
+static int digits(const ColumnSums *s)
+{
+    const double most = fmax(fabs(s->least), fabs(s->most)), x = isfinite(s->last) && fabs(s->last) > 1e-4 * most ? fabs(s->last) : most;
+    return x > 0 ? (int)fmax(0, fmin(9, 4 - floor(log10(x)))) : 0;
+}
+
 static void figures_row(const Page *p, const ReportRun *r, int column, const char *name)
 {
     const ColumnSums s = columns_sums(&r->columns, column);
+    const int d = digits(&s);
     if (!s.n)
         return;
-    fprintf(p->f, "<tr><th class=\"l\">%s</th><td>", name);
-    page_number(p->f, s.last);
-    fprintf(p->f, "</td><td>");
-    page_number(p->f, s.least);
-    fprintf(p->f, "</td><td class=\"at\">%" PRId64 "</td><td>", s.at_least);
-    page_number(p->f, s.most);
-    fprintf(p->f, "</td><td class=\"at\">%" PRId64 "</td><td>", s.at_most);
-    page_number(p->f, s.mean);
-    fprintf(p->f, "</td><td class=\"at\">");
+    fprintf(p->f, "<tr><th class=\"l\">%s</th>", name);
+    fprintf(p->f, isfinite(s.last) ? "<td>%.*f</td>" : "<td>&#8211;</td>", d, s.last);
+    fprintf(p->f, "<td>%.*f</td><td class=\"at\">%" PRId64 "</td><td>%.*f</td><td class=\"at\">%" PRId64 "</td><td>%.*f</td><td class=\"at\">", d, s.least, s.at_least, d, s.most,
+            s.at_most, d, s.mean);
     if (s.bad)
         fprintf(p->f, "%" PRId64, s.bad);
     fprintf(p->f, "</td></tr>\n");

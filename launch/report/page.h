@@ -14,7 +14,7 @@
 enum { REPORT_RUNS = 16, SHEET_MAX = 4 << 20 /* bytes of a picture that is put into the page */ };
 
 typedef struct {
-    const char *name;               /* as it was typed */
+    const char *name;               /* as it was typed, less the folder that all runs lie in */
     Status   status;
     Columns  columns;
     char    *config;                /* config.cfg, or NULL */
@@ -27,7 +27,7 @@ typedef struct {
 bool reportrun_open(ReportRun *r, const char *dir, Err *e);
 void reportrun_close(ReportRun *r);
 
-typedef struct { FILE *f; ReportRun *run; int runs; } Page;
+typedef struct { FILE *f; ReportRun *run; int runs; size_t folder; /* bytes that the runs' names have in common, and lack */ } Page;
 
 void page_write(const Page *p);
 
@@ -45,5 +45,3 @@ void part_config(const Page *p);
 void page_number(FILE *f, double x);
 /* The run's mark and name, where there are several. */
 void page_run(const Page *p, int i);
-/* <th> for each run, or one without words. */
-void page_runs(const Page *p, const char *alone);

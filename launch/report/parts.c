@@ -53,7 +53,7 @@ static bool sums_of(const Columns *c, double sum[TIME_PARTS], double *all)
 static void cells(FILE *f, double seconds, double whole)
 {
     char word[UNIT_WORD];
-    fprintf(f, "<td>%s</td><td class=\"share\"><span class=\"bar\"><span style=\"width:%.2f%%\"></span></span>%.1f %%</td>", unit_span(seconds, word),
+    fprintf(f, "<td>%s</td><td class=\"share\"><span class=\"bar\"><span style=\"width:%.2f%%\"></span></span><span class=\"pc\">%.1f %%</span></td>", unit_span(seconds, word),
             whole > 0 ? 100 * fmax(0, seconds) / whole : 0, whole > 0 ? 100 * seconds / whole : 0);
 }
 
@@ -118,7 +118,7 @@ void part_time(const Page *p)
         any |= p->run[i].status.story.wall > 0;
     if (!any)
         return;
-    fprintf(p->f, "<section><h2>Where the time went</h2><div class=\"pair\">\n");
+    fprintf(p->f, "<section><h2>Where the time went</h2><div class=\"%s\">\n", p->runs == 1 ? "pair" : "");
     run_time(p);
     step_time(p);
     fprintf(p->f, "</div></section>\n");

@@ -8,7 +8,7 @@
 #include "launch/markup.h"
 #include "launch/report/axis.h"
 
-enum { LEFT = 52, TOP = 10, WIDE = PLOT_COLUMNS, HIGH = 196, BOTTOM = 24, RIGHT = 12, LIVES_DRAWN = 40 };
+enum { LEFT = 52, TOP = 10, WIDE = PLOT_COLUMNS, HIGH = 196, BOTTOM = 24, RIGHT = 20, LIVES_DRAWN = 40 };
 static const double LOG_FROM = 30;
 
 /* Of one curve, one column. */
@@ -261,7 +261,7 @@ static void legend(const Plot *p)
         fprintf(p->f, "</i>");
     }
     if (p->y.log)
-        fprintf(p->f, " <i>log axis</i>");
+        fprintf(p->f, " <i>%slog axis</i>", c->unit[0] ? "&#183; " : "");
     if (c->curves > 1) {
         fprintf(p->f, "<span class=\"keys\">");
         for (int v = 0; v < c->curves; v++) {
@@ -296,18 +296,13 @@ void plot_chart(FILE *f, const Chart *c)
         skips = draw_marks(&p, true);
     }
     fprintf(f, "</svg>");
-    if (c->about[0] || bad || skips || !p.every || (c->lives > 1 && c->lives <= LIVES_DRAWN)) {
-        fprintf(f, "<p class=\"note\">%s", c->about);
-        if (!p.every)
-            fprintf(f, "%sa column is %.3g steps%s.", c->about[0] ? " " : "", (p.x.hi - p.x.lo + 1) / p.columns,
-                    c->stacked ? "" : ": band from least to most, line the mean");
-        if (bad)
-            fprintf(f, " <span class=\"bad\">&#9660;</span> not finite: %" PRId64 ".", bad);
-        if (skips)
-            fprintf(f, " <span class=\"skip\">&#9650;</span> skipped.");
-        if (c->lives > 1 && c->lives <= LIVES_DRAWN)
-            fprintf(f, " Dotted: a life begins.");
+    if (bad || skips)
+        fprintf(f, "<p class=\"note\">");
+    if (bad)
+        fprintf(f, "<span class=\"bad\">&#9660;</span> not finite: %" PRId64 " ", bad);
+    if (skips)
+        fprintf(f, "<span class=\"skip\">&#9650;</span> skipped");
+    if (bad || skips)
         fprintf(f, "</p>");
-    }
     fprintf(f, "</figure>\n");
 }

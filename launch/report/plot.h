@@ -28,7 +28,7 @@ typedef struct {
 } Curve;
 
 typedef struct {
-    const char *title, *unit, *about;       /* unit, about: may be "" */
+    const char *title, *unit;               /* unit: may be "" */
     Curve       curve[PLOT_CURVES];
     int         curves;
     int         columns;                    /* at most PLOT_COLUMNS */
@@ -40,5 +40,5 @@ typedef struct {
     int         lives;
 } Chart;
 
-/* One <figure>: title, legend, picture, and what it says of its own drawing. */
+/* One <figure>: title, legend, picture, and what its marks are.  Some curve has a row. */
 void plot_chart(FILE *f, const Chart *c);
