@@ -66,7 +66,7 @@ static bool differs(const Page *p, const Settings *all, const char *key)
     bool seen = false;
     for (int i = 0; i < p->runs; i++) {
         const char *value = find(&all[i], key);
-        if (!p->run[i].config)
+        if (!all[i].n)
             continue;
         if (seen && (!first != !value || (value && strcmp(first, value))))
             return true;
@@ -172,7 +172,7 @@ void part_config(const Page *p)
         for (int i = 0; i < p->runs; i++) {
             fprintf(p->f, "<div class=\"card\"><p class=\"caption\">");
             page_run(p, i);
-            fprintf(p->f, " %s</p>\n", p->run[i].config ? "What is not the default" : "There is no config.cfg");
+            fprintf(p->f, " %s</p>\n", all[i].n ? "What is not the default" : "There is no config.cfg that can be read");
             chosen(p, &all[i], &defaults);
             data_sets(p, i);
             if (p->run[i].config) {

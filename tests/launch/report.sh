@@ -9,24 +9,29 @@ shows() { for text in "${@:2}"; do grep -qE -- "$text" "$1/report.html" || fail 
 # cells PAGE ROW: the words of the rows of tables that begin with ROW
 cells() { sed 's/<svg.*<\/svg>//' "$1" | grep -F "<tr><th class=\"l\">$2</th>" | sed 's/&#8211;/-/g; s/<[^>]*>/ /g; s/  */ /g; s/^ *//'; }
 
-# log RUN STEPS [AWK]: lines of run.jsonl, each with every key; AWK may change loss, null, restart, straggler and skipped of a step s
+# log RUN STEPS [AWK]: lines of run.jsonl, each with every key; AWK may change loss, restart, straggler and skipped of a step s.  Of many
+# steps what is behind the loss comes again after 997.
 log() {
     mkdir -p "$1"
     awk -v n="$2" 'BEGIN { srand(7); for (s = 1; s <= n; s++) {
         loss = sprintf("%.9g", 1 + 3 / s + 0.1 * rand()); restart = 0; straggler = "null"; time += 0.5 + (s == 4); '"${3:-}"'
-        printf "{\"step\": %d, \"time\": %.3f, \"samples\": %d, \"tokens\": 640, \"loss\": %s, \"loss_text\": %.9g, \"loss_visual\": %.9g, ", s, 1.7e9 + time, 8 * s, loss, 2 + rand(), 5 + rand()
-        printf "\"loss_visual_depth\": [%.9g, %.9g], \"loss_hex\": \"0x1p+0\", \"code_usage\": [%.9g], \"code_perplexity\": [%.9g], \"code_restarts\": 0, ", 4 + rand(), 6 + rand(), rand(), 100 * rand()
-        printf "\"grad_norm\": %.9g, \"lr\": %.9g, \"skipped\": %d, \"tokens_per_s\": %.9g, \"samples_per_s\": %.9g, \"flops_share\": %.9g, ", exp(rand()), 1e-3 * s / n, skipped, 12800 * (1 + rand()), 16 + rand(), 0.5 + 0.1 * rand()
-        printf "\"t_step\": 0.5, \"t_data\": %.9g, \"t_forward\": 0.125, \"t_backward\": 0.2, \"t_reduce\": 0.05, \"t_optim\": 0.025, \"t_ckpt\": %d, ", 0.01 * rand(), s == 4
-        printf "\"rss_mb\": %.9g, \"straggler\": %s, \"restart\": %d, \"world\": 2, \"dp\": 2, \"tp\": 1, \"threads\": 1, \"hash\": \"00000000\"}\n", 100 + s / 10, straggler, restart
+        k = s % 997
+        if (n < 997 || !(k in rest)) rest[k] = \
+            sprintf("\"loss_text\": %.9g, \"loss_visual\": %.9g, \"loss_visual_depth\": [%.9g, %.9g], \"loss_hex\": \"0x1p+0\", ", 2 + rand(), 5 + rand(), 4 + rand(), 6 + rand()) \
+            sprintf("\"code_usage\": [%.9g], \"code_perplexity\": [%.9g], \"code_restarts\": 0, \"grad_norm\": %.9g, ", rand(), 100 * rand(), exp(rand())) \
+            sprintf("\"lr\": %.9g, \"skipped\": %d, \"tokens_per_s\": %.9g, \"samples_per_s\": %.9g, ", 1e-3 * s / n, skipped, 12800 * (1 + rand()), 16 + rand()) \
+            sprintf("\"flops_share\": %.9g, \"t_step\": 0.5, \"t_data\": %.9g, \"t_forward\": 0.125, \"t_backward\": 0.2, ", 0.5 + 0.1 * rand(), 0.01 * rand()) \
+            sprintf("\"t_reduce\": 0.05, \"t_optim\": 0.025, \"t_ckpt\": %d, \"rss_mb\": %.9g, \"straggler\": %s, \"restart\": %d, ", s == 4, 100 + s / 10, straggler, restart)
+        printf "{\"step\": %d, \"time\": %.3f, \"samples\": %d, \"tokens\": 640, \"loss\": %s, %s\"world\": 2, \"dp\": 2, \"tp\": 1, \"threads\": 1, \"hash\": \"00000000\"}\n", s, 1.7e9 + time, 8 * s, loss, rest[k]
     } }' >"$1/run.jsonl"
 }
 
-# figures RUN [LOG'S RUN]: last, least and where, most and where, mean, and how many are not finite, to half a unit of the last digit shown
+KEYS="loss loss_text loss_visual grad_norm lr samples_per_s tokens_per_s flops_share t_step t_data t_forward t_backward t_reduce t_optim t_ckpt rss_mb"
+# figures RUN [LOG'S RUN [KEYS]]: last, least and where, most and where, mean, and how many are not finite, to half a unit of the last digit shown
 figures() {
-    local key n=0
-    for key in loss loss_text loss_visual grad_norm lr samples_per_s tokens_per_s flops_share t_step t_data t_forward t_backward t_reduce t_optim t_ckpt rss_mb; do
-        if [ "$key" = loss ]; then column loss "${2:-$1}"; else column "$key" "${2:-$1}"; fi | awk -v shown="$(cells "$1/report.html" $key)" -v key=$key '
+    local key
+    for key in ${3:-$KEYS}; do
+        column "$key" "${2:-$1}" | awk -v shown="$(cells "$1/report.html" $key)" -v key=$key '
             function is(i, x,   digits) {
                 digits = split(w[i], part, ".") > 1 ? length(part[2]) : 0
                 if (w[i] - x > 0.500001 * 10 ^ -digits || x - w[i] > 0.500001 * 10 ^ -digits) { print key ": " w[i] " is shown, but it is " x; wrong = 1 }
@@ -42,9 +47,7 @@ figures() {
                 is(3, least); is(4, at_least); is(5, most); is(6, at_most); is(7, sum / n); if (bad + 0 != w[8] + 0) { print key ": " w[8] " not finite, not " bad; wrong = 1 }
                 exit wrong
             }' || fail "the figures of $1 are not those of the log"
-        n=$((n + 1))
     done
-    [ $n = 16 ]
 }
 
 # ---- lives, a loss that is not finite, skipped steps, a straggler ----
@@ -91,7 +94,7 @@ done
 log long 100000 'if (s == 54321) loss = 1234.5; if (s == 77777) loss = 0.001;'
 page long
 [ "$(size long/report.html)" -lt 2000000 ] || fail "the page of 100,000 steps has $(size long/report.html) bytes"
-figures long
+figures long long loss
 ends=$(grep -o '<svg class="plot".*' long/report.html | head -1 | sed 's/.*data-y="\([^"]*\)" data-log="1".*/\1/')
 grep -m1 '^<path class="b ' long/report.html | grep -oE '[Ml]-?[0-9]*\.?[0-9]+ ?-?[0-9]*\.?[0-9]+' | sed -E 's/^(.)(-?[0-9]*\.?[0-9]+) ?(-?[0-9]*\.?[0-9]+)$/\1 \2 \3/' |
     awk -v ends="$ends" '$1 == "M" { y = 0 } { y += $3; if (NR == 1 || y < top) top = y; if (NR == 1 || y > low) low = y }
@@ -124,7 +127,7 @@ log b 20
 "$ASVR" help config "$config" --set train.steps=30 --set train.lr=0.5 --set run.dir=elsewhere >b/config.cfg
 report a b "$name" --out=all.html
 whole all.html
-[ "$(grep '<path class="m c' all.html | grep -c 'data-n="b"')" = 14 ] || fail "b has not 14 curves"
+[ "$(grep '<path class="m c' all.html | grep -c 'data-n="b"')" = 10 ] || fail "b has not 10 curves"
 sed -n '/What differs/,/<\/table>/p' all.html | grep -oE '<th class="l key">[^<]*' | sed 's/.*>//' | LC_ALL=C sort >keys
 printf 'run.dir\ntrain.lr\n' | diff - keys || fail "what differs is something else"
 report a/ ./b a
