@@ -134,7 +134,7 @@ report a/ ./b a
 whole a/report.html
 
 # ---- a real run, under way and done, with its pictures ----
-small+=(--set train.steps=40)
+small+=(--set train.steps=20)
 says 0 1 pack "$config" "${small[@]}"
 begin 0 train "$config" "${small[@]}" --set run.dir=run
 at_step 3 run
@@ -144,7 +144,7 @@ ended 0
 says 0 0 eval "$config" "${small[@]}" --set run.dir=run
 page run
 figures run
-shows run '<span class="pill ended">ended</span> done' '<dt>step</dt><dd>40</dd><p>of 40, 100.0 %' 'What is not the default' 'class="fact">samples <b>'
+shows run '<span class="pill ended">ended</span> done' '<dt>step</dt><dd>20</dd><p>of 20, 100.0 %' 'What is not the default' 'class="fact">samples <b>'
 grep -qF "base64,$(base64 -w0 run/eval.png)\"" run/report.html || fail "the pictures are not in the page"
 for task in $(grep -oE '^  "[a-z_]+": \{"acc' run/eval.json | cut -d'"' -f2); do
     accuracy=$(grep -F "\"$task\": {\"acc" run/eval.json | sed 's/.*accuracy": \([0-9.]*\).*/\1/')
