@@ -161,13 +161,14 @@ static const Verb VERBS[] = {
       "\n"
       "  reads     RUN/{lives.jsonl,run.jsonl,config.cfg,.lease}  RUN/ckpt/\n"
       "  example   asvr status runs/tiny --watch\n", true, true, false, status_main, "--watch --json" },
-    { "report", NULL, NULL, "one or several runs -> one HTML page: curves, time, restarts, answers",
-      "Reads the folders of runs, while they run or after, on any machine that sees them,\n"
-      "and writes one page that needs no network and no script: curves of losses, rates,\n"
-      "gradient norm, codes; where the time went and why each life ended; eval's figures\n"
-      "and pictures; the configuration. Several runs share the axes, and what differs in\n"
-      "their configurations is listed. Of many steps each column of pixels shows the\n"
-      "least, the most and the mean.\n"
+    { "report", NULL, NULL, "runs -> one HTML page: curves, time, restarts, answers",
+      "Reads the folders of runs, while they run or after, on any machine that sees\n"
+      "them, and writes one page that needs no network and no script: curves of losses,\n"
+      "rates, gradient norm and codes; where the time went and why each life ended;\n"
+      "eval's figures and pictures; the configuration. Several runs share the axes, and\n"
+      "what differs between their configurations is listed. Where steps are more than\n"
+      "columns of a drawing, a column shows the least, the most and the mean of its\n"
+      "steps.\n"
       "\n"
       "  reads     what `asvr status` reads; RUN/{data.json,eval.json,eval.png}\n"
       "  writes    report.html of the first RUN, or --out=FILE\n"

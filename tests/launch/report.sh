@@ -27,10 +27,10 @@ log() {
 }
 
 KEYS="loss loss_text loss_visual grad_norm lr samples_per_s tokens_per_s flops_share t_step t_data t_forward t_backward t_reduce t_optim t_ckpt rss_mb"
-# figures RUN [LOG'S RUN [KEYS]]: last, least and where, most and where, mean, and how many are not finite, to half a unit of the last digit shown
+# figures RUN [LOG'S RUN]: last, least and where, most and where, mean, and how many are not finite, to half a unit of the last digit shown
 figures() {
     local key
-    for key in ${3:-$KEYS}; do
+    for key in $KEYS; do
         column "$key" "${2:-$1}" | awk -v shown="$(cells "$1/report.html" $key)" -v key=$key '
             function is(i, x,   digits) {
                 digits = split(w[i], part, ".") > 1 ? length(part[2]) : 0
@@ -94,7 +94,7 @@ done
 log long 100000 'if (s == 54321) loss = 1234.5; if (s == 77777) loss = 0.001;'
 page long
 [ "$(size long/report.html)" -lt 2000000 ] || fail "the page of 100,000 steps has $(size long/report.html) bytes"
-figures long long loss
+cells long/report.html loss | grep -qE '^loss [0-9.]+ 0\.0010* 77777 1234\.50* 54321 ' || fail "the figures of 100,000 steps: $(cells long/report.html loss)"
 ends=$(grep -o '<svg class="plot".*' long/report.html | head -1 | sed 's/.*data-y="\([^"]*\)" data-log="1".*/\1/')
 grep -m1 '^<path class="b ' long/report.html | grep -oE '[Ml]-?[0-9]*\.?[0-9]+ ?-?[0-9]*\.?[0-9]+' | sed -E 's/^(.)(-?[0-9]*\.?[0-9]+) ?(-?[0-9]*\.?[0-9]+)$/\1 \2 \3/' |
     awk -v ends="$ends" '$1 == "M" { y = 0 } { y += $3; if (NR == 1 || y < top) top = y; if (NR == 1 || y > low) low = y }
