@@ -144,6 +144,40 @@ static void eval_table(const Page *p, int i)
     fprintf(p->f, "</tbody></table><p class=\"note\">The stroke in a bar is the baseline: always giving the task's most frequent training answer.</p></div>\n");
 }
 
+static const json_t *task_of(const Page *p, int i, const char *key) { return json_object_get(json_object_get(p->run[i].eval, "tasks"), key); }
+
+/* Accuracies of several runs side by side; tasks in the order of the run that has them first. */
+static void compare(const Page *p)
+{
+    const char *key;
+    json_t *task;
+    fprintf(p->f, "<div class=\"card scroll\"><table><caption>Accuracies</caption><thead><tr><th class=\"l\">task</th>");
+    for (int i = 0; i < p->runs; i++) {
+        fprintf(p->f, "<th>");
+        page_run(p, i);
+        fprintf(p->f, "</th>");
+    }
+    fprintf(p->f, "</tr></thead><tbody>\n");
+    for (int i = 0; i < p->runs; i++)
+        json_object_foreach(json_object_get(p->run[i].eval, "tasks"), key, task) {
+            bool told = false;
+            for (int j = 0; j < i; j++)
+                told |= task_of(p, j, key) != NULL;
+            if (told)
+                continue;
+            fprintf(p->f, "<tr><th class=\"l\">");
+            markup_text(p->f, key);
+            fprintf(p->f, "</th>");
+            for (int j = 0; j < p->runs; j++)
+                percent(p->f, "", number(task_of(p, j, key), "accuracy"));
+            fprintf(p->f, "</tr>\n");
+        }
+    fprintf(p->f, "<tr class=\"sum\"><th class=\"l\">mean</th>");
+    for (int j = 0; j < p->runs; j++)
+        percent(p->f, "", number(p->run[j].eval, "mean"));
+    fprintf(p->f, "</tr></tbody></table></div>\n");
+}
+
 static void sheet(const Page *p, int i)
 {
     const ReportRun *r = &p->run[i];
@@ -165,16 +199,23 @@ static void sheet(const Page *p, int i)
 
 void part_eval(const Page *p)
 {
+    int evals = 0;
     bool any = false;
-    for (int i = 0; i < p->runs; i++)
+    for (int i = 0; i < p->runs; i++) {
+        evals += p->run[i].eval != NULL;
         any |= p->run[i].eval || p->run[i].sheet_bytes;
+    }
     if (!any)
         return;
     fprintf(p->f, "<section><h2>Evaluation</h2>\n");
+    if (evals > 1)
+        compare(p);
+    fprintf(p->f, "<div class=\"two\">\n");
     for (int i = 0; i < p->runs; i++) {
         if (p->run[i].eval)
             eval_table(p, i);
         sheet(p, i);
     }
+    fprintf(p->f, "</div>");
     fprintf(p->f, "</section>\n");
 }

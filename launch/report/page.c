@@ -67,8 +67,14 @@ static void tiles(const Page *p)
     tile(p->f, "lives", more);
     fprintf(p->f, "%d", s->story.lives);
     if (l)
-        snprintf(more, sizeof more, "%d rank%s x %d thread%s; tp %d, dp %d", l->ranks, l->ranks == 1 ? "" : "s", l->threads, l->threads == 1 ? "" : "s", l->tp, l->dp);
-    tile(p->f, "skipped steps", l ? more : "");
+        snprintf(more, sizeof more, "%d rank%s: tp %d, dp %d", l->ranks, l->ranks == 1 ? "" : "s", l->tp, l->dp);
+    tile(p->f, "saved", l ? more : "");
+    if (s->ckpt.there)
+        fprintf(p->f, "%" PRId64, s->ckpt.step);
+    else
+        fprintf(p->f, "&#8211;");
+    snprintf(more, sizeof more, s->ckpt.there ? "%s, looks whole" : "nothing yet", unit_bytes((double)s->ckpt.bytes, word));
+    tile(p->f, "skipped steps", more);
     fprintf(p->f, "%" PRId64 "</dd><p>%" PRId64 " with no finite loss</p></div></dl>\n", r->columns.skipped, loss.bad);
 }
 
@@ -173,7 +179,7 @@ void part_figures(const Page *p)
         any |= p->run[i].columns.n > 0;
     if (!any)
         return;
-    fprintf(p->f, "<section><h2>Figures</h2>\n");
+    fprintf(p->f, "<section><h2>Figures</h2><div class=\"two\">\n");
     for (int i = 0; i < p->runs; i++) {
         const ReportRun *r = &p->run[i];
         fprintf(p->f, "<div class=\"card scroll\"><table class=\"figures\"><caption>");
@@ -189,7 +195,7 @@ void part_figures(const Page *p)
             }
         fprintf(p->f, "</tbody></table></div>\n");
     }
-    fprintf(p->f, "</section>\n");
+    fprintf(p->f, "</div></section>\n");
 }
 
 void page_write(const Page *p)

@@ -106,36 +106,45 @@ static void draw_band(Plot *p, const Curve *v)
     fprintf(p->f, "\"/>\n");
 }
 
+/* A dot where a step has nothing to be joined with. */
+static void draw_dots(Plot *p, const Curve *v)
+{
+    bool open = false;
+    for (int64_t i = 0; i < v->n; i++) {
+        if (!isfinite(v->y[i]) || (i > 0 && isfinite(v->y[i - 1])) || (i + 1 < v->n && isfinite(v->y[i + 1])))
+            continue;
+        if (!open)
+            open_path(p, "o", v);
+        open = true;
+        pen(p, false, px(p, (double)v->step[i]), py(p, v->y[i]));
+        fprintf(p->f, "h0");
+    }
+    if (open)
+        fprintf(p->f, "\"/>\n");
+}
+
 static void draw_curve(Plot *p, const Curve *v)
 {
-    bool down = false, alone = false;
-    if (!p->every) {
+    bool down = false;
+    if (p->every) {
+        draw_dots(p, v);
+    } else {
         deal(p, v);
         draw_band(p, v);
     }
     open_path(p, "m", v);
     for (int64_t i = 0; p->every && i < v->n; i++) {
-        if (isfinite(v->y[i])) {
+        if (isfinite(v->y[i]))
             pen(p, down, px(p, (double)v->step[i]), py(p, v->y[i]));
-            alone = !down;
-        } else if (alone) {
-            fprintf(p->f, "h0");
-        }
         down = isfinite(v->y[i]);
-        alone &= down;
     }
     for (int k = 0; !p->every && k < p->columns; k++) {
         const Cell *c = &p->cell[k];
-        if (c->n) {
+        if (c->n)
             pen(p, down, middle(p, k), py(p, c->sum / (double)c->n));
-            alone = !down;
-        } else if (alone && c->bad) {
-            fprintf(p->f, "h0");
-        }
         down = c->n || (down && !c->bad);
-        alone &= down;
     }
-    fprintf(p->f, "%s\"/>\n", alone ? "h0" : "");
+    fprintf(p->f, "\"/>\n");
 }
 
 /* ---- stacked shares ---- */

@@ -15,9 +15,9 @@ const char PAGE_STYLE[] =
     ".state{margin:0 0 4px;overflow-wrap:anywhere}.pill{display:inline-block;padding:0 9px;border:1px solid var(--line);border-radius:10px;background:var(--card);font-size:13px}\n"
     ".pill.running,.pill.starting{color:var(--good);border-color:currentColor}.pill.stands,.pill.killed{color:var(--bad);border-color:currentColor}\n"
     ".card{margin:0 0 14px;padding:14px 16px;background:var(--card);border:1px solid var(--line);border-radius:8px}.scroll{overflow-x:auto}\n"
-    "h2+.note{margin:-6px 0 10px}.pair table{width:100%;min-width:0}.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr));gap:14px}.grid .card{margin:0}\n"
+    ".two{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,620px),1fr));gap:14px;align-items:start}.two .card{margin:0}.two table{width:100%;min-width:0}h2+.note{margin:-6px 0 10px}.pair table{width:100%;min-width:0}.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr));gap:14px}.grid .card{margin:0}\n"
     ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:14px;align-items:start}.pair .card{margin:0}\n"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:14px;margin:0}"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(160px,1fr));gap:14px;margin:0}"
     ".tiles div{padding:12px 16px;background:var(--card);border:1px solid var(--line);border-radius:8px}\n"
     ".tiles dt{color:var(--soft);font-size:13px}.tiles dd{margin:0;font-size:25px;font-weight:600;line-height:1.3;font-variant-numeric:tabular-nums}"
     ".tiles p{margin:0;color:var(--soft);font-size:12.5px}\n"
@@ -29,7 +29,7 @@ const char PAGE_STYLE[] =
     ".y{text-anchor:end}.x{text-anchor:middle}\n"
     "path{fill:none;stroke-linejoin:round}.g{stroke:var(--grid)}.a{stroke:var(--line)}.r{stroke:var(--soft);stroke-dasharray:1 3}\n"
     ".m{stroke:currentColor;stroke-width:1.5;stroke-linecap:round}.b{fill:currentColor;fill-opacity:.22;stroke:currentColor;stroke-width:.7;stroke-opacity:.45}"
-    ".s{fill:currentColor;fill-opacity:.72}.w{stroke:currentColor;stroke-width:8;stroke-opacity:.72}.n{fill:var(--bad)}.k{fill:var(--c4)}\n"
+    ".s{fill:currentColor;fill-opacity:.72}.w{stroke:currentColor;stroke-width:8;stroke-opacity:.72}.o{stroke:currentColor;stroke-width:5;stroke-linecap:round}.n{fill:var(--bad)}.k{fill:var(--c4)}\n"
     ".c0{color:var(--c0)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}.c4{color:var(--c4)}.c5{color:var(--c5)}.c6{color:var(--c6)}.c7{color:var(--c7)}\n"
     ".d1.m{stroke-dasharray:6 3}.d2.m{stroke-dasharray:2 3}.d3.m{stroke-dasharray:8 3 2 3}\n"
     "table{border-collapse:collapse;min-width:min(100%,720px);font-size:13px;font-variant-numeric:tabular-nums}caption,.caption{margin:0;padding-bottom:6px;text-align:left;font-weight:600}"
@@ -50,7 +50,7 @@ const char PAGE_STYLE[] =
     ".tiles dd{font-size:20px}svg.plot text{font-size:16px}.share{min-width:150px}.bar{width:70px}.wide{min-width:110px}}\n"
     "@media print{:root{--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--grid:#ddd;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#b2528c;--c4:#c98a00;--c5:#3fa0d8;"
     "--c6:#6b6b00;--c7:#5f6770}body{padding:0;max-width:none;font-size:11px;print-color-adjust:exact;-webkit-print-color-adjust:exact}.card,.tiles div{break-inside:avoid}"
-    ".grid{grid-template-columns:1fr 1fr}.scroll{overflow:visible}table{font-size:10px}h2{break-after:avoid}.sheet{break-inside:auto}}\n";
+    ".grid{display:block}.grid .card{display:inline-block;width:49%;margin:0 .4% 10px 0;vertical-align:top}.why,.value{min-width:0}.scroll{overflow:visible}table{font-size:10px}h2{break-after:avoid}.sheet{break-inside:auto}}\n";
 
 /* Values are read off the curves as they are drawn.  No < and no & in it: the page is XML, too. */
 const char PAGE_SCRIPT[] =
