@@ -15,7 +15,7 @@ static const struct { int column; const char *title, *unit; bool zero, gaps; } S
     { COL_LOSS, "Loss", "", false, true },
     { COL_TEXT, "Text loss", "nats / token", false, true },
     { COL_VISUAL, "Visual loss", "nats / code, mean over depths", false, true },
-    { COL_GRAD, "Gradient norm", "before clipping", true, true },
+    { COL_GRAD, "Gradient norm", "before clipping", false, true },
     { COL_LR, "Learning rate", "", true, false },
     { COL_SAMPLES, "Samples", "1 / s", true, false },
     { COL_TOKENS, "Tokens", "1 / s", true, false },

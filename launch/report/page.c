@@ -147,7 +147,7 @@ void part_head(const Page *p)
 static int digits(const ColumnSums *s)
 {
     const double most = fmax(fabs(s->least), fabs(s->most)), x = isfinite(s->last) && fabs(s->last) > 1e-4 * most ? fabs(s->last) : most;
-    return x > 0 ? (int)fmax(0, fmin(9, 4 - floor(log10(x)))) : 0;
+    return x > 0 ? (int)fmax(0, fmin(7, 4 - floor(log10(x)))) : 0;
 }
 
 static void figures_row(const Page *p, const ReportRun *r, int column, const char *name)
@@ -179,7 +179,7 @@ void part_figures(const Page *p)
         any |= p->run[i].columns.n > 0;
     if (!any)
         return;
-    fprintf(p->f, "<section><h2>Figures</h2><div class=\"two\">\n");
+    fprintf(p->f, "<section><h2>Figures</h2><div class=\"%s\">\n", p->runs > 1 ? "two" : "");
     for (int i = 0; i < p->runs; i++) {
         const ReportRun *r = &p->run[i];
         fprintf(p->f, "<div class=\"card scroll\"><table class=\"figures\"><caption>");

@@ -202,7 +202,7 @@ static void scale(Plot *p)
     p->x = axis_linear((double)first, (double)last);
     if (c->stacked)
         p->y = axis_linear(0, 1);
-    else if (lo > 0 && hi > LOG_FROM * lo)
+    else if (!c->zero && lo > 0 && hi > LOG_FROM * lo)
         p->y = axis_log(lo, hi);
     else
         p->y = axis_padded(c->zero && lo > 0 ? 0 : lo, hi);

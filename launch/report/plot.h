@@ -5,7 +5,7 @@
  *     many          steps are dealt to columns of one pixel; a band from each column's least to its most, the line is the mean
  *
  * So no spike is lost, whatever the number of steps.  What is not finite is a gap in the line and a mark above it.  The vertical axis
- * is logarithmic where all is positive and spreads over more than LOG_FROM times its least.
+ * is logarithmic where it need not begin at 0, all is positive and the most is over LOG_FROM times the least.
  *
  * A page that has script reads values off the paths of class "m", whose corners are M x y l dx dy ..., in tenths of a pixel.
  * Local.  Tests: tests/launch/report.sh, tests/peers/check_report.sh (in a browser)
@@ -32,7 +32,7 @@ typedef struct {
     Curve       curve[PLOT_CURVES];
     int         curves;
     int         columns;                    /* at most PLOT_COLUMNS */
-    bool        zero;                       /* the axis begins at 0 */
+    bool        zero;                       /* the axis begins at 0, and is linear */
     bool        stacked;                    /* curves are parts of `whole`; their means in a column stand on each other as shares */
     const double *whole;                    /* as y of curve 0 */
     bool        gaps;                       /* mark what is not finite */

@@ -23,7 +23,7 @@ const char PAGE_STYLE[] =
     ".tiles p{margin:0;color:var(--soft);font-size:12.5px}\n"
     "figure{position:relative;min-width:0}figcaption{margin-bottom:6px;line-height:1.45;overflow-wrap:anywhere}figcaption b{font-weight:600}"
     "figcaption i{color:var(--soft);font-style:normal;font-size:12.5px}\n"
-    ".keys{display:block;font-size:12.5px}.key{display:inline-flex;align-items:center;gap:6px;margin-right:14px;overflow-wrap:anywhere}.chip{flex:none;width:18px;height:8px}\n"
+    ".keys{display:block;font-size:12.5px}.key{display:inline-flex;align-items:center;gap:6px;margin-right:14px;overflow-wrap:anywhere}tbody th .key{min-width:9em}.chip{flex:none;width:18px;height:8px}\n"
     ".note{margin:6px 0 0;max-width:100em;color:var(--soft);font-size:12.5px}.bad{color:var(--bad)}.skip{color:var(--c4)}\n"
     "svg.plot{overflow:visible;display:block;width:100%;height:auto;touch-action:pan-y}svg text{fill:var(--soft);font-size:11.5px;font-variant-numeric:tabular-nums}"
     ".y{text-anchor:end}.x{text-anchor:middle}\n"

@@ -18,7 +18,7 @@ mkdir 'long <b>&"'
 awk 'BEGIN { srand(3); for (s = 1; s <= 20000; s++) {
     printf "{\"step\": %d, \"time\": %.3f, \"samples\": %d, \"tokens\": 640, \"loss\": %s, \"loss_text\": %.6g, \"loss_visual\": %.6g, \"loss_visual_depth\": [", s, 1.7e9 + s / 2, 8 * s, s % 4001 == 0 ? "null" : 1 + 3 * exp(-s / 5000) + 0.2 * rand() + 40 * (s == 9999), 1 + rand(), 3 + rand()
     for (q = 0; q < 8; q++) printf "%s%.6g", q ? ", " : "", 3 + q / 4 + exp(-s / 4000) + 0.1 * rand()
-    printf "], \"grad_norm\": %.6g, \"lr\": %.6g, \"skipped\": %d, \"tokens_per_s\": %.6g, \"samples_per_s\": %.6g, \"flops_share\": 0.5, \"t_step\": 0.4, \"t_data\": %.6g, \"t_forward\": 0.1, \"t_backward\": 0.2, \"t_reduce\": 0.05, \"t_optim\": 0.03, \"t_ckpt\": 0, \"rss_mb\": 900, \"straggler\": null, \"restart\": %d, \"world\": 2, \"dp\": 2, \"tp\": 1, \"threads\": 1}\n", exp(rand()), 1e-3 * (1 - s / 20000), 0, 1e4 + 1e3 * rand(), 20 + rand(), 0.01 * rand(), s > 7000
+    printf "], \"grad_norm\": %.6g, \"lr\": %.6g, \"skipped\": %d, \"tokens_per_s\": %.6g, \"samples_per_s\": %.6g, \"flops_share\": 0.5, \"t_step\": 0.4, \"t_data\": %.6g, \"t_forward\": 0.1, \"t_backward\": 0.2, \"t_reduce\": 0.05, \"t_optim\": 0.03, \"t_ckpt\": 0, \"rss_mb\": 900, \"straggler\": null, \"restart\": %d, \"world\": 2, \"dp\": 2, \"tp\": 1, \"threads\": 1}\n", exp(rand()), 1e-3 * (1 - s / 20000), 0, 1e4 + 1e3 * rand(), 20 + rand(), 0.01 * rand(), (s > 7000)
 } }' >'long <b>&"/run.jsonl'
 "$ASVR" report run-1e-3 --out=one.html && "$ASVR" report 'long <b>&"' --out=long.html && "$ASVR" report run-1e-3 run-3e-3 'long <b>&"' --out=several.html || exit 1
 
