@@ -151,7 +151,8 @@ void part_curves(const Page *p)
     const int columns = (int)max64(LEAST_COLUMNS, min64(PLOT_COLUMNS, PATHS_ROOM / COLUMN_BYTES / count(p)));
     fprintf(p->f, "<section><h2>Curves</h2><p class=\"note\">Over steps%s.", lives > 1 ? "; dotted lines: a life begins" : "");
     if (last - first >= columns)
-        fprintf(p->f, " %" PRId64 " steps share %d columns of a drawing, %.3g each: the band is from the least to the most of them, so that no spike is left out, the line is their mean.",
+        fprintf(p->f, " %" PRId64 " steps share %d columns of a drawing, %.3g each: the band is from the least to the most of them, "
+                      "so that no spike is left out, the line is their mean.",
                 last - first + 1, columns, (double)(last - first + 1) / columns);
     fprintf(p->f, "</p><div class=\"grid\">\n");
     for (int k = 0; k < SHARED_N; k++) {

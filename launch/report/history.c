@@ -33,7 +33,8 @@ static void lives_table(const Page *p, int i)
     const int n = s->story.lives, first = n > LIVES_SHOWN ? n - LIVES_SHOWN : 0;
     fprintf(p->f, "<div class=\"card scroll\"><table><caption>");
     page_run(p, i);
-    fprintf(p->f, "</caption><thead><tr><th>life</th><th>started</th><th>ended</th><th>steps</th><th>lost</th><th>in steps</th><th class=\"l\">job</th><th>nodes</th><th>ranks</th>"
+    fprintf(p->f, "</caption><thead><tr><th>life</th><th>started</th><th>ended</th><th>steps</th><th>lost</th><th>in steps</th><th class=\"l\">"
+                  "job</th><th>nodes</th><th>ranks</th>"
                   "<th class=\"l\">why it ended</th></tr></thead><tbody>\n");
     for (int k = first; k < n; k++)
         life_row(p->f, s, k);
@@ -48,7 +49,8 @@ static void slow_table(const Page *p, int i)
     if (c->slows) {
         fprintf(p->f, "<div class=\"card scroll\"><table><caption>Stragglers ");
         page_run(p, i);
-        fprintf(p->f, "</caption><thead><tr><th>rank</th><th class=\"l\">host</th><th class=\"l\">what</th><th>steps</th><th>first</th><th>last</th><th>worst</th></tr></thead><tbody>\n");
+        fprintf(p->f, "</caption><thead><tr><th>rank</th><th class=\"l\">host</th><th class=\"l\">what</th><th>steps</th><th>first</th><th>last</th>"
+                      "<th>worst</th></tr></thead><tbody>\n");
         for (int k = 0; k < c->slows; k++) {
             const Slow *w = &c->slow[k];
             fprintf(p->f, "<tr><td>%d</td><td class=\"l\">", w->rank);
@@ -132,7 +134,8 @@ static void eval_table(const Page *p, int i)
             page_number(p->f, number(o, figure[k][0]));
             fprintf(p->f, "</b></span>");
         }
-    fprintf(p->f, "</caption><thead><tr><th class=\"l\">task</th><th class=\"l wide\">accuracy</th><th></th><th class=\"at\">baseline</th><th class=\"at\">questions</th></tr></thead><tbody>\n");
+    fprintf(p->f, "</caption><thead><tr><th class=\"l\">task</th><th class=\"l wide\">accuracy</th><th></th><th class=\"at\">baseline</th>"
+                  "<th class=\"at\">questions</th></tr></thead><tbody>\n");
     const char *key;
     json_t *task;
     json_object_foreach((json_t *)tasks, key, task)
@@ -141,7 +144,8 @@ static void eval_table(const Page *p, int i)
         task_row(p->f, "retrieval", number(o, "retrieval"), NAN, NAN);
     if (isfinite(number(o, "mean")))
         task_row(p->f, "mean", number(o, "mean"), NAN, NAN);
-    fprintf(p->f, "</tbody></table><p class=\"note\">The stroke in a bar is the baseline: always giving the task's most frequent training answer.</p></div>\n");
+    fprintf(p->f, "</tbody></table><p class=\"note\">The stroke in a bar is the baseline: always giving the task's most frequent training answer.</p>"
+                  "</div>\n");
 }
 
 static const json_t *task_of(const Page *p, int i, const char *key) { return json_object_get(json_object_get(p->run[i].eval, "tasks"), key); }

@@ -21,7 +21,8 @@ void page_run(const Page *p, int i)
 {
     if (p->runs == 1)
         return;
-    fprintf(p->f, "<span class=\"key\"><svg class=\"chip\" viewBox=\"0 0 18 8\" aria-hidden=\"true\"><path class=\"m c%d d%d\" d=\"M0 4h18\"/></svg>", i % PLOT_COLOURS,
+    fprintf(p->f, "<span class=\"key\"><svg class=\"chip\" viewBox=\"0 0 18 8\" aria-hidden=\"true\"><path class=\"m c%d d%d\" d=\"M0 4h18\"/>"
+                  "</svg>", i % PLOT_COLOURS,
             i / PLOT_COLOURS % 4);
     markup_text(p->f, p->run[i].name);
     fprintf(p->f, "</span>");
@@ -80,7 +81,8 @@ static void tiles(const Page *p)
 
 static void runs_table(const Page *p)
 {
-    fprintf(p->f, "<div class=\"card scroll\"><table><thead><tr><th class=\"l\">run</th><th class=\"l\">stage</th><th>step</th><th>of</th><th>loss</th><th>samples / s</th>"
+    fprintf(p->f, "<div class=\"card scroll\"><table><thead><tr><th class=\"l\">run</th><th class=\"l\">stage</th><th>step</th><th>of</th><th>"
+                  "loss</th><th>samples / s</th>"
                   "<th>effective</th><th>time</th><th>lives</th><th>skipped</th><th class=\"l\">state</th></tr></thead><tbody>\n");
     for (int i = 0; i < p->runs; i++) {
         const Status *s = &p->run[i].status;
@@ -93,7 +95,8 @@ static void runs_table(const Page *p)
         page_number(p->f, columns_sums(&p->run[i].columns, COL_LOSS).last);
         fprintf(p->f, "</td><td>");
         page_number(p->f, steplog_rate(&s->log));
-        fprintf(p->f, "</td><td>%.1f %%</td><td>%s</td><td>%d</td><td>%" PRId64 "</td><td class=\"l\">", s->story.wall > 0 ? 100 * s->story.spent[SPENT_STEPS] / s->story.wall : 0,
+        fprintf(p->f, "</td><td>%.1f %%</td><td>%s</td><td>%d</td><td>%" PRId64 "</td>"
+                      "<td class=\"l\">", s->story.wall > 0 ? 100 * s->story.spent[SPENT_STEPS] / s->story.wall : 0,
                 unit_span(s->story.wall, word), s->story.lives, p->run[i].columns.skipped);
         status_sentence(s, what, sizeof what);
         markup_text(p->f, what);
@@ -158,7 +161,8 @@ static void figures_row(const Page *p, const ReportRun *r, int column, const cha
         return;
     fprintf(p->f, "<tr><th class=\"l\">%s</th>", name);
     fprintf(p->f, isfinite(s.last) ? "<td>%.*f</td>" : "<td>&#8211;</td>", d, s.last);
-    fprintf(p->f, "<td>%.*f</td><td class=\"at\">%" PRId64 "</td><td>%.*f</td><td class=\"at\">%" PRId64 "</td><td>%.*f</td><td class=\"at\">", d, s.least, s.at_least, d, s.most,
+    fprintf(p->f, "<td>%.*f</td><td class=\"at\">%" PRId64 "</td><td>%.*f</td><td class=\"at\">%" PRId64 "</td><td>%.*f</td>"
+                  "<td class=\"at\">", d, s.least, s.at_least, d, s.most,
             s.at_most, d, s.mean);
     if (s.bad)
         fprintf(p->f, "%" PRId64, s.bad);
@@ -168,9 +172,10 @@ static void figures_row(const Page *p, const ReportRun *r, int column, const cha
 void part_figures(const Page *p)
 {
     static const struct { int column; const char *name; } one[] = {
-        { COL_LOSS, "loss" }, { COL_TEXT, "loss_text" }, { COL_VISUAL, "loss_visual" }, { COL_GRAD, "grad_norm" }, { COL_LR, "lr" }, { COL_SAMPLES, "samples_per_s" },
-        { COL_TOKENS, "tokens_per_s" }, { COL_FLOPS, "flops_share" }, { COL_STEP, "t_step" }, { COL_DATA, "t_data" }, { COL_FORWARD, "t_forward" },
-        { COL_BACKWARD, "t_backward" }, { COL_REDUCE, "t_reduce" }, { COL_OPTIM, "t_optim" }, { COL_CKPT, "t_ckpt" }, { COL_RSS, "rss_mb" } };
+        { COL_LOSS, "loss" }, { COL_TEXT, "loss_text" }, { COL_VISUAL, "loss_visual" }, { COL_GRAD, "grad_norm" }, { COL_LR, "lr" },
+        { COL_SAMPLES, "samples_per_s" }, { COL_TOKENS, "tokens_per_s" }, { COL_FLOPS, "flops_share" }, { COL_STEP, "t_step" }, { COL_DATA, "t_data" },
+        { COL_FORWARD, "t_forward" }, { COL_BACKWARD, "t_backward" }, { COL_REDUCE, "t_reduce" }, { COL_OPTIM, "t_optim" },
+        { COL_CKPT, "t_ckpt" }, { COL_RSS, "rss_mb" } };
     static const struct { int first; const char *name; } list[] = {
         { COL_DEPTH, "loss_visual_depth" }, { COL_USAGE, "code_usage" }, { COL_PERPLEXITY, "code_perplexity" } };
     char name[64];
@@ -184,7 +189,8 @@ void part_figures(const Page *p)
         const ReportRun *r = &p->run[i];
         fprintf(p->f, "<div class=\"card scroll\"><table class=\"figures\"><caption>");
         page_run(p, i);
-        fprintf(p->f, "</caption><thead><tr><th class=\"l\">of each step</th><th>last</th><th>least</th><th class=\"at\">at step</th><th>most</th><th class=\"at\">at step</th>"
+        fprintf(p->f, "</caption><thead><tr><th class=\"l\">of each step</th><th>last</th><th>least</th><th class=\"at\">at step</th><th>most</th>"
+                      "<th class=\"at\">at step</th>"
                       "<th>mean</th><th class=\"at\">not finite</th></tr></thead><tbody>\n");
         for (size_t k = 0; k < sizeof one / sizeof *one; k++)
             figures_row(p, r, one[k].column, one[k].name);

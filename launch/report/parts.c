@@ -8,7 +8,8 @@
 #include "launch/report/parts.h"
 
 const int TIME_COLUMN[TIME_REST] = { COL_DATA, COL_FORWARD, COL_BACKWARD, COL_REDUCE, COL_OPTIM, COL_CKPT };
-static const char *const PART_LABEL[TIME_PARTS] = { "waiting for data", "forward", "backward", "waiting for sums (reduce)", "optimizer", "saving (ckpt)", "the rest" };
+static const char *const PART_LABEL[TIME_PARTS] = { "waiting for data", "forward", "backward", "waiting for sums (reduce)", "optimizer",
+                                                    "saving (ckpt)", "the rest" };
 
 static double value(const Columns *c, int column, int64_t i) { return c->x[column] && isfinite(c->x[column][i]) ? c->x[column][i] : 0; }
 
@@ -53,7 +54,8 @@ static bool sums_of(const Columns *c, double sum[TIME_PARTS], double *all)
 static void cells(FILE *f, double seconds, double whole)
 {
     char word[UNIT_WORD];
-    fprintf(f, "<td>%s</td><td class=\"share\"><span class=\"bar\"><span style=\"width:%.2f%%\"></span></span><span class=\"pc\">%.1f %%</span></td>", unit_span(seconds, word),
+    fprintf(f, "<td>%s</td><td class=\"share\"><span class=\"bar\"><span style=\"width:%.2f%%\"></span></span><span class=\"pc\">%.1f %%</span>"
+               "</td>", unit_span(seconds, word),
             whole > 0 ? 100 * fmax(0, seconds) / whole : 0, whole > 0 ? 100 * seconds / whole : 0);
 }
 

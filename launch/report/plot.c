@@ -274,7 +274,8 @@ static void legend(const Plot *p)
     if (c->curves > 1) {
         fprintf(p->f, "<span class=\"keys\">");
         for (int v = 0; v < c->curves; v++) {
-            fprintf(p->f, "<span class=\"key\"><svg class=\"chip\" viewBox=\"0 0 18 8\" aria-hidden=\"true\"><path class=\"%s c%d d%d\" d=\"M0 4h18\"/></svg>",
+            fprintf(p->f, "<span class=\"key\"><svg class=\"chip\" viewBox=\"0 0 18 8\" aria-hidden=\"true\">"
+                          "<path class=\"%s c%d d%d\" d=\"M0 4h18\"/></svg>",
                     c->stacked ? "w" : "m", c->curve[v].look % PLOT_COLOURS, c->curve[v].look / PLOT_COLOURS % 4);
             markup_text(p->f, c->curve[v].name);
             fprintf(p->f, "</span>");
@@ -291,7 +292,8 @@ void plot_chart(FILE *f, const Chart *c)
     scale(&p);
     fprintf(f, "<figure class=\"card\">");
     legend(&p);
-    fprintf(f, "<svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\" data-x=\"%.17g %.17g\" data-y=\"%.9g %.9g\" data-log=\"%d\" data-box=\"%d %d %d %d\" aria-label=\"",
+    fprintf(f, "<svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\" data-x=\"%.17g %.17g\" data-y=\"%.9g %.9g\" "
+               "data-log=\"%d\" data-box=\"%d %d %d %d\" aria-label=\"",
             LEFT + WIDE + RIGHT, TOP + HIGH + BOTTOM, p.x.lo, p.x.hi, p.y.lo, p.y.hi, p.y.log, LEFT, TOP, WIDE, HIGH);
     markup_text(f, c->title);
     fprintf(f, " over steps\">\n");
