@@ -163,6 +163,18 @@ static const Verb VERBS[] = {
       "\n"
       "  reads     RUN/{lives.jsonl,run.jsonl,config.cfg,.lease}  RUN/ckpt/\n"
       "  example   asvr status runs/tiny --watch\n", true, true, false, status_main, "--watch --json" },
+    { "report", NULL, NULL, "runs -> one HTML page: curves, time, restarts, answers",
+      "Reads the folders of runs, while they run or after, on any machine that sees\n"
+      "them, and writes one page that needs no network and no script: curves of losses,\n"
+      "rates, gradient norm and codes; where the time went and why each life ended;\n"
+      "eval's figures and pictures; the configuration. Several runs share the axes, and\n"
+      "what differs between their configurations is listed. Where steps are more than\n"
+      "columns of a drawing, a column shows the least, the most and the mean of its\n"
+      "steps.\n"
+      "\n"
+      "  reads     what `asvr status` reads; RUN/{data.json,eval.json,eval.png}\n"
+      "  writes    report.html of the first RUN, or --out=FILE\n"
+      "  example   asvr report runs/a runs/b --out=both.html\n", true, false, false, report_main, "PATH... --out=FILE" },
     { "submit", NULL, NULL, "writes a batch script for a configuration, and submits it",
       "Checks the configuration, with as many ranks as are planned, and writes a script\n"
       "that trains (slurm.verb: packs, ...) with it, requeues itself when that is worth\n"

@@ -153,7 +153,7 @@ static void read_config(Status *s)
     }
 }
 
-static bool gather(Status *s, Err *e)
+bool status_gather(Status *s, Err *e)
 {
     Life lease = { .held = false };
     s->beat = 0;
@@ -228,7 +228,7 @@ static bool keep_watching(Status *s, bool json, Err *e)
         fputs("\033[2J", stdout);
     fflush(stdout);
     for (bool last = false; !last && !asked_to_end; ) {
-        if (!gather(s, e))
+        if (!status_gather(s, e))
             return false;
         last = over(s);
         const bool news = step != s->step || saved != s->ckpt.step || state != s->state || lives_so_far != s->story.lives;
@@ -266,26 +266,38 @@ static bool is_run(const char *dir, Err *e)
            err_set(e, EXIT_DATA, dir, hint, "no run has begun here: there is no run.jsonl, lives.jsonl or .lease");
 }
 
+bool status_open(Status *s, const char *dir, Err *e)
+{
+    s->dir = dir;
+    s->log.straggler = -1;
+    if (!is_run(dir, e))
+        return false;
+    read_config(s);
+    return true;
+}
+
+void status_free(Status *s)
+{
+    steplog_free(&s->log);
+    story_free(&s->story);
+}
+
 int status_main(const Words *w, const Config *none)
 {
     static Status s;
     Err e = { 0 };
     (void)none;
-    s.dir = w->path;
-    s.log.straggler = -1;
     const bool json = w->flags & JSON;
-    if (is_run(w->path, &e)) {
-        read_config(&s);
+    if (status_open(&s, w->path, &e)) {
         if (w->flags & WATCH)
             keep_watching(&s, json, &e);
-        else if (gather(&s, &e) && json)
+        else if (status_gather(&s, &e) && json)
             status_json(&s, stdout);
         else if (!e.code)
             status_page(&s, stdout, 0);
     }
     if (e.code)
         log_error(&e);
-    steplog_free(&s.log);
-    story_free(&s.story);
+    status_free(&s);
     return e.code;
 }

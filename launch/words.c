@@ -15,15 +15,20 @@ void words_synopsis(const Verb *v, char out[WORDS_SYNOPSIS])
         n += snprintf(out + n, WORDS_SYNOPSIS - (size_t)n, " [%.*s]", (int)strcspn(flag, " "), flag);
 }
 
-/* The bit of a flag that the verb knows, or 0. */
+/* The bit of a flag that the verb knows, or 0; behind the "=" of "--out=FILE" any word but "". */
 static unsigned flag_bit(const Verb *v, const char *word)
 {
     unsigned bit = 1;
-    for (const char *flag = v->flags; flag && *flag; flag += strcspn(flag, " "), flag += strspn(flag, " "), bit <<= 1)
-        if (strlen(word) == strcspn(flag, " ") && !strncmp(word, flag, strlen(word)))
+    for (const char *flag = v->flags; flag && *flag; flag += strcspn(flag, " "), flag += strspn(flag, " "), bit <<= 1) {
+        const size_t n = strcspn(flag, " "), name = strcspn(flag, " =") + 1;
+        if (name < n ? !strncmp(word, flag, name) && word[name] : strlen(word) == n && !strncmp(word, flag, n))
             return bit;
+    }
     return 0;
 }
+
+/* It reads several paths. */
+static bool several(const Verb *v) { return v->flags && strstr(v->flags, "PATH..."); }
 
 void words_help(const Verb *v)
 {
@@ -72,7 +77,7 @@ bool words_parse(Words *w, const Verb *verb, int n, char **args, int *code)
     char how[WORDS_SYNOPSIS];
     words_synopsis(verb, how);
     w->verb = verb;
-    w->sets = args;             /* values only move to the left: nothing unread is overwritten */
+    w->sets = w->paths = args;  /* values only move to the left: nothing unread is overwritten */
     for (int i = 0; i < n; i++) {
         if (words_help_is(args[i])) {
             if (words_speak())
@@ -86,13 +91,15 @@ bool words_parse(Words *w, const Verb *verb, int n, char **args, int *code)
         }
         if (!strcmp(args[i], "--set") && !words_path(verb)) {
             w->sets[w->n_sets++] = args[++i];
-        } else if (flag_bit(verb, args[i])) {
+        } else if (args[i][0] == '-' && flag_bit(verb, args[i])) {
             w->flags |= flag_bit(verb, args[i]);
-        } else if (args[i][0] == '-' || w->path) {
+            w->value = strchr(args[i], '=') ? strchr(args[i], '=') + 1 : w->value;
+        } else if (args[i][0] == '-' || (w->path && !several(verb))) {
             *code = words_usage(how, "%s: what is \"%s\"?", verb->name, args[i]);
             return false;
         } else {
-            w->path = args[i];
+            w->paths[w->n_paths++] = args[i];
+            w->path = w->paths[0];
         }
     }
     if (w->path && !words_path(verb))

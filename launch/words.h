@@ -16,7 +16,8 @@ typedef struct Verb {
     bool        tells;          /* what it prints is what was asked for: not to be lost in silence */
     bool        stops;          /* looks at requests to stop; in others a signal ends the process */
     int       (*with_words)(const Words *w, const Config *c);   /* alone, and told what was typed; c is NULL where flags are not */
-    const char *flags;          /* of one that reads a PATH: "--watch --json" are bits 0 and 1 of Words.flags */
+    const char *flags;          /* of one that reads a PATH: "--watch --json" are bits 0 and 1 of Words.flags; "PATH..." it reads several;
+                                   "--out=FILE" sets Words.value */
 } Verb;
 
 /* "asvr train CONFIG [--set KEY=VALUE]..." */

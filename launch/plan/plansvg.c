@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "io/base/files.h"
+#include "launch/markup.h"
 #include "launch/plan/plannodes.h"
 
 enum { WIDE = 960, HIGH = 500, LEFT = 70, RIGHT = 650, TOP = 80, BOTTOM = 430 };
@@ -16,13 +17,7 @@ typedef struct { FILE *f; double floor; const Point *p, *first; int n; } Chart;
 static void text(FILE *f, double x, double y, int size, const char *anchor, const char *s)
 {
     fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%d\" text-anchor=\"%s\">", x, y, size, anchor);
-    for (; *s; s++)
-        if (*s == '<')
-            fputs("&lt;", f);
-        else if (*s == '&')
-            fputs("&amp;", f);
-        else
-            fputc(*s, f);
+    markup_text(f, s);
     fputs("</text>\n", f);
 }
 

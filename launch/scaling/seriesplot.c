@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "launch/markup.h"
 #include "launch/scaling/seriesout.h"
 
 enum { WIDE = 800, HIGH = 370 /* a panel */, LEFT = 66, RIGHT = 196, TOP = 62, BOTTOM = 52, LINES = 24, NAMED = 11 /* in the legend */, COLOURS = 8 };
@@ -88,11 +89,7 @@ static void scale_axes(Panel *g)
 static void text(const Panel *g, double x, double y, const char *how, const char *what)
 {
     fprintf(g->f, "<text x=\"%.1f\" y=\"%.1f\" %s>", x, y, how);
-    for (; *what; what++)
-        if (strchr("<>&", *what))
-            fprintf(g->f, "&#%d;", *what);
-        else
-            fputc(*what, g->f);
+    markup_text(g->f, what);
     fprintf(g->f, "</text>\n");
 }
 

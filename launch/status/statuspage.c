@@ -9,66 +9,10 @@
 #include "core/base.h"
 #include "launch/status/status.h"
 
-enum { BAR = 30, WINDOW = 50 /* steps */, LIVES_SHOWN = 12, SHORT = 3 /* findings of a kind */, WORD = 64 };
+enum { BAR = 30, WINDOW = 50 /* steps */, LIVES_SHOWN = 12, SHORT = 3 /* findings of a kind */ };
 static const double LEVEL = 0.002;              /* of a mean: less is no direction */
 
 /* ---- words ---- */
-
-/* "3:21", "1:02:03", "12 days 3:04:05" */
-static const char *clock_of(double seconds, char out[WORD])
-{
-    const int64_t s = !(seconds >= 0 && seconds < STORY_LATEST) ? 0 : (int64_t)(seconds + 0.5), days = s / 86400;
-    int n = days ? snprintf(out, WORD, "%" PRId64 " day%s ", days, days == 1 ? "" : "s") : 0;
-    if (s >= 3600)
-        snprintf(out + n, (size_t)(WORD - n), "%d:%02d:%02d", (int)(s / 3600 % 24), (int)(s / 60 % 60), (int)(s % 60));
-    else
-        snprintf(out + n, (size_t)(WORD - n), "%d:%02d", (int)(s / 60), (int)(s % 60));
-    return out;
-}
-
-/* "12.3 s", "3:21": for a table. */
-static const char *span_of(double seconds, char out[WORD])
-{
-    if (!(fabs(seconds) < 99.95))
-        return clock_of(seconds, out);
-    snprintf(out, WORD, "%.1f s", seconds);
-    return out;
-}
-
-/* "8 s", "3 min", "5 h", "2 days" */
-static const char *age_of(double seconds, char out[WORD])
-{
-    const double s = fmax(0, seconds);
-    if (s < 99.5)
-        snprintf(out, WORD, "%.0f s", s);
-    else if (s < 99.5 * 60)
-        snprintf(out, WORD, "%.0f min", s / 60);
-    else if (s < 48 * 3600)
-        snprintf(out, WORD, "%.0f h", s / 3600);
-    else
-        snprintf(out, WORD, "%.0f days", s / 86400);
-    return out;
-}
-
-static const char *date_of(double t, char out[WORD])
-{
-    const time_t whole = t > 0 && t < STORY_LATEST ? (time_t)t : 0;
-    struct tm parts;
-    if (!whole || !localtime_r(&whole, &parts))
-        return "?";
-    strftime(out, WORD, "%m-%d %H:%M:%S", &parts);
-    return out;
-}
-
-static const char *bytes_of(double x, char out[WORD])
-{
-    static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB", NULL };
-    int k = 0;
-    for (; x >= 1023.5 && unit[k + 1]; k++)
-        x /= 1024;
-    snprintf(out, WORD, "%.*f %s", k && x < 99.5 ? 1 : 0, x, unit[k]);
-    return out;
-}
 
 static const char *s_of(int64_t n) { return n == 1 ? "" : "s"; }
 
@@ -121,19 +65,19 @@ void status_sentence(const Status *s, char *out, size_t cap)
     const StoryLife *l = status_last(s);
     const StepRow *r = steplog_row(&s->log, 0);
     const double heard = l ? l->until : 0, last = fmax(r ? r->time : 0, l ? fmax(l->resumed, l->born) : 0);
-    char word[WORD], when[WORD];
+    char word[UNIT_WORD], when[UNIT_WORD];
     switch (s->state) {
     case STATE_STARTING:
-        snprintf(out, cap, "starting, since %s", clock_of(s->now - (l && l->known ? l->born : s->beat), word));
+        snprintf(out, cap, "starting, since %s", unit_clock(s->now - (l && l->known ? l->born : s->beat), word));
         break;
     case STATE_RUNNING:
         snprintf(out, cap, "running, its heart beats");
         break;
     case STATE_STANDS:
         if (s->still)
-            snprintf(out, cap, "its process is there and stands still: its heart has not beaten for %s", clock_of(s->now - s->beat, word));
+            snprintf(out, cap, "its process is there and stands still: its heart has not beaten for %s", unit_clock(s->now - s->beat, word));
         else
-            snprintf(out, cap, "no step for %s, though its heart beats", clock_of(s->now - last, word));
+            snprintf(out, cap, "no step for %s, though its heart beats", unit_clock(s->now - last, word));
         break;
     case STATE_ENDED:
         if (!l || !l->known || (l->ended && l->code == EXIT_DONE))
@@ -142,8 +86,8 @@ void status_sentence(const Status *s, char *out, size_t cap)
             snprintf(out, cap, "ended with %d: %s", l->code, l->ended ? l->why : l->verdict);
         break;
     case STATE_KILLED:
-        snprintf(out, cap, "killed without a word after step %" PRId64 ", last heard %s, %s ago", s->step, date_of(heard, when),
-                 age_of(s->now - heard, word));
+        snprintf(out, cap, "killed without a word after step %" PRId64 ", last heard %s, %s ago", s->step, unit_date(heard, when),
+                 unit_age(s->now - heard, word));
         break;
     default:
         snprintf(out, cap, "not running; why it ended is not known%s", s->story.there ? "" : ": there is no lives.jsonl");
@@ -224,12 +168,12 @@ static void say_rate(const Status *s, FILE *f, int columns)
 {
     const StepRow *r = steplog_row(&s->log, 0);
     const double left = status_left(s), median = steplog_rate(&s->log);
-    char word[WORD], when[WORD];
+    char word[UNIT_WORD], when[UNIT_WORD];
     row(f, columns, "rate     %.1f samples/s, %.0f tokens/s; median %.1f samples/s", r->samples_s, r->tokens_s, median);
     if (s->step < s->steps && isfinite(left) && s->state == STATE_RUNNING)
-        row(f, columns, "ETA      %s, %s", clock_of(left, word), date_of(s->now + left, when));
+        row(f, columns, "ETA      %s, %s", unit_clock(left, word), unit_date(s->now + left, when));
     else if (s->step < s->steps && isfinite(left))
-        row(f, columns, "to go    %" PRId64 " step%s, %s", s->steps - s->step, s_of(s->steps - s->step), span_of(left, word));
+        row(f, columns, "to go    %" PRId64 " step%s, %s", s->steps - s->step, s_of(s->steps - s->step), unit_span(left, word));
     if (s->log.skipped)
         row(f, columns, "skipped  %" PRId64 " step%s since this start", s->log.skipped, s_of(s->log.skipped));
 }
@@ -237,7 +181,7 @@ static void say_rate(const Status *s, FILE *f, int columns)
 static void say_ckpt(const Status *s, FILE *f, int columns)
 {
     const StatusCkpt *c = &s->ckpt;
-    char word[WORD], size[WORD], bad[80] = "", lost[80] = "";
+    char word[UNIT_WORD], size[UNIT_WORD], bad[80] = "", lost[80] = "";
     if (c->bad)
         snprintf(bad, sizeof bad, "; %" PRId64 " newer that %s not whole", c->bad, c->bad == 1 ? "is" : "are");
     const int64_t behind = s->held || s->step >= s->steps ? 0 : s->step - (c->there ? c->step : 0);
@@ -246,8 +190,8 @@ static void say_ckpt(const Status *s, FILE *f, int columns)
     if (!c->there)
         row(f, columns, "saved    nothing yet%s", bad);
     else
-        row(f, columns, "saved    step %" PRId64 ", %s ago, %s, looks whole%s%s", c->step, age_of(s->now - c->time, word),
-            bytes_of((double)c->bytes, size), bad, lost);
+        row(f, columns, "saved    step %" PRId64 ", %s ago, %s, looks whole%s%s", c->step, unit_age(s->now - c->time, word),
+            unit_bytes((double)c->bytes, size), bad, lost);
 }
 
 static void say_head(const Status *s, FILE *f, int columns)
@@ -270,7 +214,7 @@ static void say_head(const Status *s, FILE *f, int columns)
 
 static void why_of(const Status *s, const StoryLife *l, char *out, size_t cap)
 {
-    char when[WORD];
+    char when[UNIT_WORD];
     if (l == status_last(s) && s->state != STATE_ENDED)
         status_sentence(s, out, cap);
     else if (!l->known)
@@ -282,28 +226,40 @@ static void why_of(const Status *s, const StoryLife *l, char *out, size_t cap)
     else if (l->hung > 0 || l->died > 0)
         snprintf(out, cap, "%d: %s", l->code, l->verdict);
     else
-        snprintf(out, cap, "killed without a word after step %" PRId64 ", last heard %s", l->step, date_of(l->until, when));
+        snprintf(out, cap, "killed without a word after step %" PRId64 ", last heard %s", l->step, unit_date(l->until, when));
+}
+
+static void date(char out[UNIT_WORD], double t)
+{
+    char word[UNIT_WORD];
+    snprintf(out, UNIT_WORD, "%s", unit_date(t, word));
+}
+
+void status_life(const Status *s, const StoryLife *l, LifeWords *w)
+{
+    const bool living = s->held && l == status_last(s);
+    const int64_t done = living ? (l->lines ? l->lines->last : l->from) : max64(l->step, l->lines ? l->lines->last : -1);
+    const int64_t kept = l->lines ? l->lines->last : l->from;
+    *w = (LifeWords){ .steps = "-", .lost = "-", .job = "-", .nodes = "?", .ended = "-" };
+    if (l->from >= 0 && done > l->from)
+        snprintf(w->steps, sizeof w->steps, "%" PRId64 "-%" PRId64, l->from + 1, done);
+    if (l->from >= 0 && done > max64(kept, l->from))
+        snprintf(w->lost, sizeof w->lost, "%" PRId64, done - max64(kept, l->from));
+    if (l->job[0])
+        snprintf(w->job, sizeof w->job, l->restart ? "%s.%" PRId64 : "%s", l->job, l->restart);
+    if (l->hosts)
+        snprintf(w->nodes, sizeof w->nodes, "%d", l->hosts);
+    why_of(s, l, w->why, sizeof w->why);
+    date(w->began, l->born);
+    if (!living)
+        date(w->ended, l->until);
 }
 
 static void say_life(const Status *s, int i, FILE *f, int columns)
 {
-    const StoryLife *l = &s->story.life[i];
-    const bool living = s->held && l == status_last(s);
-    const int64_t done = living ? (l->lines ? l->lines->last : l->from) : max64(l->step, l->lines ? l->lines->last : -1);
-    const int64_t kept = l->lines ? l->lines->last : l->from;
-    char began[WORD], ended[WORD], steps[48] = "-", lost[24] = "-", job[80] = "-", nodes[16] = "?", why[1100];
-    if (l->from >= 0 && done > l->from)
-        snprintf(steps, sizeof steps, "%" PRId64 "-%" PRId64, l->from + 1, done);
-    if (l->from >= 0 && done > max64(kept, l->from))
-        snprintf(lost, sizeof lost, "%" PRId64, done - max64(kept, l->from));
-    if (l->job[0])
-        snprintf(job, sizeof job, l->restart ? "%s.%" PRId64 : "%s", l->job, l->restart);
-    if (l->hosts)
-        snprintf(nodes, sizeof nodes, "%d", l->hosts);
-    why_of(s, l, why, sizeof why);
-    date_of(l->born, began);
-    date_of(l->until, ended);
-    row(f, columns, "%4d  %s  %s  %-15s %4s  %-8s %5s %5d  %s", i + 1, began, living ? "             -" : ended, steps, lost, job, nodes, l->ranks, why);
+    LifeWords w;
+    status_life(s, &s->story.life[i], &w);
+    row(f, columns, "%4d  %s  %14s  %-15s %4s  %-8s %5s %5d  %s", i + 1, w.began, w.ended, w.steps, w.lost, w.job, w.nodes, s->story.life[i].ranks, w.why);
 }
 
 static void say_lives(const Status *s, FILE *f, int columns)
@@ -323,14 +279,14 @@ static void say_lives(const Status *s, FILE *f, int columns)
 static void say_time(const Status *s, FILE *f, int columns)
 {
     const Story *x = &s->story;
-    char word[WORD], when[WORD];
+    char word[UNIT_WORD], when[UNIT_WORD];
     if (!x->lives || !(x->wall > 0))
         return;
-    row(f, columns, "\nsince %s         %20s  100.0 %%", date_of(x->life[0].born, when), span_of(x->wall, word));
+    row(f, columns, "\nsince %s         %20s  100.0 %%", unit_date(x->life[0].born, when), unit_span(x->wall, word));
     for (int pass = 0; pass < 2; pass++)                            /* what counts, then what does not */
         for (int k = 0; k < SPENT; k++)
             if ((k == SPENT_STEPS) == (pass == 0) && (fabs(x->spent[k]) >= 0.05 || k == SPENT_STEPS))
-                row(f, columns, "  %-28s %18s  %5.1f %%%s", SPENT_LABEL[k], span_of(x->spent[k], word), 100 * x->spent[k] / x->wall,
+                row(f, columns, "  %-28s %18s  %5.1f %%%s", SPENT_LABEL[k], unit_span(x->spent[k], word), 100 * x->spent[k] / x->wall,
                     k == SPENT_STEPS ? "  effective training time" : "");
     if (x->unknown)
         row(f, columns, "  %d li%s left no record: between them all that is no step is `%s`", x->unknown, x->unknown == 1 ? "fe" : "ves",
@@ -348,11 +304,11 @@ static const char *slow_text(char out[STORY_TEXT], int rank, const char *host, d
 static void say_found(const Status *s, FILE *f, int columns)
 {
     const Story *x = &s->story;
-    char when[WORD], slow[STORY_TEXT];
+    char when[UNIT_WORD], slow[STORY_TEXT];
     for (int i = 0; i < x->hangs && i < SHORT; i++)
-        row(f, columns, "%s  %s  %s", i ? "    " : "\nhung", date_of(x->hang[i].time, when), x->hang[i].text);
+        row(f, columns, "%s  %s  %s", i ? "    " : "\nhung", unit_date(x->hang[i].time, when), x->hang[i].text);
     for (int i = 0; i < x->slows && i < SHORT; i++)
-        row(f, columns, "%s  %s  step %" PRId64 ": %s%s%s", i ? "    " : "\nslow", date_of(x->slow[i].time, when), x->slow[i].step,
+        row(f, columns, "%s  %s  step %" PRId64 ": %s%s%s", i ? "    " : "\nslow", unit_date(x->slow[i].time, when), x->slow[i].step,
             slow_text(slow, x->slow[i].rank, x->slow[i].host, x->slow[i].seconds, x->slow[i].link), x->slow[i].collective[0] ? ", in " : "",
             x->slow[i].collective);
     if (s->log.straggler >= 0 && s->held)
@@ -379,14 +335,14 @@ void status_line(const Status *s, FILE *f)
 {
     const StepRow *r = steplog_row(&s->log, 0);
     const double left = status_left(s);
-    char what[1100], word[WORD];
+    char what[1100], word[UNIT_WORD];
     status_sentence(s, what, sizeof what);
     plain(what);
     fprintf(f, "step %" PRId64 "/%" PRId64, s->step, s->steps);
     if (r)
         fprintf(f, "  loss %.4f  %.1f samples/s", r->loss, r->samples_s);
     if (isfinite(left) && s->step < s->steps)
-        fprintf(f, "  ETA %s", clock_of(left, word));
+        fprintf(f, "  ETA %s", unit_clock(left, word));
     if (s->ckpt.there)
         fprintf(f, "  saved %" PRId64, s->ckpt.step);
     fprintf(f, "  %s%s%s\n", what, s->job.known ? "; job " : "", s->job.known ? s->job.state : "");

@@ -12,8 +12,7 @@
 
 enum { PACE = 100 /* steps */ };
 
-/* The number behind a key, looked for from *at on, which then moves there; NaN for null, and where there is no such key. */
-static double number(const char **at, const char *key)
+double steplog_number(const char **at, const char *key)
 {
     const char *p = strstr(*at, key);
     char *end;
@@ -27,7 +26,7 @@ static double number(const char **at, const char *key)
 
 static int integer(const char **at, const char *key)
 {
-    const double x = number(at, key);
+    const double x = steplog_number(at, key);
     return x >= 0 && x < INT32_MAX ? (int)x : 0;
 }
 
@@ -78,18 +77,18 @@ static bool take(StepFile *s, const char *line, size_t n)
     const char *at = line;
     if (strlen(line) != n || n < 3 || strcmp(line + n - 2, "}\n") || sscanf(line, "{\"step\": %" SCNd64 ",", &r.step) != 1)
         return false;
-    r.time = number(&at, "\"time\": ");
+    r.time = steplog_number(&at, "\"time\": ");
     if (r.step < 1 || r.step > ((int64_t)1 << 53) || !(r.time > 0 && r.time < STORY_LATEST) || (last && r.step <= last->step))
         return false;
-    r.tokens = number(&at, "\"tokens\": ");
-    r.loss = number(&at, "\"loss\": ");
-    r.text = number(&at, "\"loss_text\": ");
-    r.visual = number(&at, "\"loss_visual\": ");
-    const double skipped = number(&at, "\"skipped\": ");
-    r.tokens_s = number(&at, "\"tokens_per_s\": ");
-    r.samples_s = number(&at, "\"samples_per_s\": ");
-    r.t_step = number(&at, "\"t_step\": ");
-    r.t_ckpt = number(&at, "\"t_ckpt\": ");
+    r.tokens = steplog_number(&at, "\"tokens\": ");
+    r.loss = steplog_number(&at, "\"loss\": ");
+    r.text = steplog_number(&at, "\"loss_text\": ");
+    r.visual = steplog_number(&at, "\"loss_visual\": ");
+    const double skipped = steplog_number(&at, "\"skipped\": ");
+    r.tokens_s = steplog_number(&at, "\"tokens_per_s\": ");
+    r.samples_s = steplog_number(&at, "\"samples_per_s\": ");
+    r.t_step = steplog_number(&at, "\"t_step\": ");
+    r.t_ckpt = steplog_number(&at, "\"t_ckpt\": ");
     straggler(s, &at);
     StepLife *l = life_of(s, integer(&at, "\"restart\": "));
     l->world = integer(&at, "\"world\": ");
@@ -99,13 +98,15 @@ static bool take(StepFile *s, const char *line, size_t n)
     count(l, &r);
     s->skipped = skipped > 0 && skipped < INT32_MAX ? (int64_t)skipped : 0;
     s->row[s->rows++ % STEPLOG_ROWS] = r;
+    if (s->each)
+        s->each(s->ctx, s, line);
     return true;
 }
 
 static void again(StepFile *s)
 {
     free(s->life);
-    *s = (StepFile){ .straggler = -1 };
+    *s = (StepFile){ .straggler = -1, .each = s->each, .ctx = s->ctx };
 }
 
 bool steplog_read(StepFile *s, const char *run_dir, Err *e)

@@ -4,7 +4,7 @@
  * Kept are the latest rows, the sums of each life's lines, and the last line's figures.  Of a line only the keys that are needed are
  * looked for, in their order: what an older version did not write is NaN, a line that is none is counted, one without an end waits.
  *
- * Local.  Errors: EXIT_IO.  Tests: tests/launch/status.sh
+ * Local.  Errors: EXIT_IO.  Tests: tests/launch/{status,report}.sh
  */
 #pragma once
 #include "io/base/err.h"
@@ -25,7 +25,7 @@ typedef struct {
     int     world, dp, tp, threads;
 } StepLife;
 
-typedef struct {
+typedef struct StepFile {
     bool      there;                /* there is a run.jsonl */
     StepRow   row[STEPLOG_ROWS];    /* the i-th line is row[i % STEPLOG_ROWS] */
     int64_t   rows;                 /* lines so far */
@@ -38,11 +38,15 @@ typedef struct {
     bool      straggler_link;       /* its link is slow, not what it computes */
     int64_t   at;                   /* bytes read */
     uint64_t  inode;
+    void    (*each)(void *ctx, const struct StepFile *s, const char *line);     /* or NULL; told of each line that counts, now row 0 */
+    void     *ctx;
 } StepFile;
 
 /* What is new; all, where it is another file by now, or was cut.  *s is zero at first. */
 bool steplog_read(StepFile *s, const char *run_dir, Err *e);
 void steplog_free(StepFile *s);
+/* The number behind a key ("\"loss\": "), looked for from *at on, which then moves there; NaN for null, and where there is no such key. */
+double steplog_number(const char **at, const char *key);
 /* The i-th row from the end, 0 the last; NULL where it is not kept. */
 const StepRow *steplog_row(const StepFile *s, int64_t i);
 /* Of the kept rows: the median of samples a second; seconds from step to step, saves included, over the last life's latest. */

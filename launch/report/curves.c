@@ -1,0 +1,169 @@
+/* curves.c -- which curves a report has, and of what (page.h) */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/base.h"
+#include "launch/report/page.h"
+#include "launch/report/parts.h"
+#include "launch/report/plot.h"
+
+/* The paths of a page have this much room: so many curves, so many columns each. */
+enum { PATHS_ROOM = 1200000, COLUMN_BYTES = 17, LEAST_COLUMNS = 120, TITLE = 96 };
+
+static const struct { int column; const char *title, *unit; bool zero, gaps; } SHARED[] = {
+    { COL_LOSS, "Loss", "", false, true },
+    { COL_TEXT, "Text loss", "nats / token", false, true },
+    { COL_VISUAL, "Visual loss", "nats / code, mean over depths", false, true },
+    { COL_GRAD, "Gradient norm", "before clipping", false, true },
+    { COL_LR, "Learning rate", "", true, false },
+    { COL_SAMPLES, "Samples", "1 / s", true, false },
+    { COL_TOKENS, "Tokens", "1 / s", true, false },
+    { COL_FLOPS, "Flops", "share of this machine's sgemm", true, false },
+    { COL_STEP, "Time of a step", "s", true, false },
+    { COL_RSS, "Memory", "MiB, peak resident of rank 0", true, false },
+    { COL_RESTARTS, "Codes started again", "a step", true, false },
+};
+enum { SHARED_N = sizeof SHARED / sizeof *SHARED };
+
+static const struct { int first; const char *title, *unit, *word; bool zero; } LISTS[] = {
+    { COL_DEPTH, "Visual loss by depth", "nats / code", "depth", false },
+    { COL_USAGE, "Code usage", "share of each codebook", "book", true },
+    { COL_PERPLEXITY, "Code perplexity", "", "book", true },
+};
+enum { LISTS_N = sizeof LISTS / sizeof *LISTS };
+
+/* A column that is not there, or zero all the time, says nothing. */
+static bool says(const ReportRun *r, int column)
+{
+    const ColumnSums s = columns_sums(&r->columns, column);
+    return s.n > 0 && (s.least != 0 || s.most != 0);
+}
+
+/* Steps at which the lives of a run that have lines begin. */
+static int64_t *lives_of(const ReportRun *r)
+{
+    const StepFile *log = &r->status.log;
+    int64_t *first = malloc((size_t)(log->lives + 1) * sizeof *first);
+    CHECK(first, "no memory for %d lives", log->lives);
+    for (int i = 0; i < log->lives; i++)
+        first[i] = log->life[i].first;
+    return first;
+}
+
+static Curve curve_of(const ReportRun *r, int column, const char *name, int look)
+{
+    return (Curve){ .name = name, .step = r->columns.step, .y = r->columns.x[column], .n = r->columns.n, .look = look, .skip = r->columns.skip,
+                    .skips = r->columns.skips };
+}
+
+static void shared(const Page *p, int which, int columns)
+{
+    static Chart c;
+    int64_t *life = NULL;
+    c = (Chart){ .title = SHARED[which].title, .unit = SHARED[which].unit, .zero = SHARED[which].zero, .gaps = SHARED[which].gaps, .columns = columns };
+    for (int i = 0; i < p->runs; i++)
+        if (says(&p->run[i], SHARED[which].column))
+            c.curve[c.curves++] = curve_of(&p->run[i], SHARED[which].column, p->run[i].name, i);
+    if (p->runs == 1 && c.curves) {
+        c.life = life = lives_of(p->run);
+        c.lives = p->run->status.log.lives;
+    }
+    if (c.curves)
+        plot_chart(p->f, &c);
+    free(life);
+}
+
+/* A run's own chart says whose it is. */
+static void own_title(const Page *p, int i, const char *title, char out[TITLE])
+{
+    snprintf(out, TITLE, p->runs > 1 ? "%s: %s" : "%s", title, p->run[i].name);
+}
+
+static void lists(const Page *p, int which, int i, int columns)
+{
+    static Chart c;
+    static char  name[LOG_DEPTHS][TITLE];
+    const ReportRun *r = &p->run[i];
+    char title[TITLE];
+    const int n = columns_list(&r->columns, LISTS[which].first);
+    own_title(p, i, LISTS[which].title, title);
+    c = (Chart){ .title = title, .unit = LISTS[which].unit, .zero = LISTS[which].zero, .columns = columns };
+    for (int k = 0; k < n; k++)
+        if (r->columns.x[LISTS[which].first + k]) {
+            snprintf(name[k], TITLE, "%s %d", LISTS[which].word, k);
+            c.curve[c.curves++] = curve_of(r, LISTS[which].first + k, name[k], k);
+        }
+    if (c.curves)
+        plot_chart(p->f, &c);
+}
+
+static int count(const Page *p)
+{
+    int n = 0;
+    for (int i = 0; i < p->runs; i++) {
+        for (int k = 0; k < SHARED_N; k++)
+            n += says(&p->run[i], SHARED[k].column);
+        for (int k = 0; k < LISTS_N; k++)
+            n += columns_list(&p->run[i].columns, LISTS[k].first);
+        n += 2 * TIME_PARTS;            /* of the shares of time */
+    }
+    return n;
+}
+
+/* Where the time of steps goes: parts of t_step and of the save before it, as shares of both. */
+static void shares(const Page *p, int i, int columns)
+{
+    static Chart c;
+    static const char *const name[TIME_PARTS] = { "data", "forward", "backward", "reduce", "optim", "ckpt", "rest" };
+    const ReportRun *r = &p->run[i];
+    double *whole, *rest;
+    char title[TITLE];
+    if (!parttime_arrays(&r->columns, &whole, &rest))
+        return;
+    own_title(p, i, "Time of a step", title);
+    c = (Chart){ .title = title, .unit = "shares, rank 0", .columns = columns, .stacked = true, .whole = whole };
+    for (int k = 0; k < TIME_PARTS; k++) {
+        const double *y = k == TIME_REST ? rest : r->columns.x[TIME_COLUMN[k]];
+        if (y)
+            c.curve[c.curves++] = (Curve){ .name = name[k], .step = r->columns.step, .y = y, .n = r->columns.n, .look = k == TIME_REST ? PLOT_COLOURS - 1 : k };
+    }
+    plot_chart(p->f, &c);
+    free(whole);
+    free(rest);
+}
+
+void part_curves(const Page *p)
+{
+    int64_t rows = 0, first = INT64_MAX, last = 0;
+    int lives = 0;
+    for (int i = 0; i < p->runs; i++) {
+        const Columns *c = &p->run[i].columns;
+        rows += c->n;
+        first = c->n ? min64(first, c->step[0]) : first;
+        last = c->n ? max64(last, c->step[c->n - 1]) : last;
+        lives = p->runs == 1 ? p->run[i].status.log.lives : 0;
+    }
+    if (rows == 0) {
+        fprintf(p->f, "<section><h2>Curves</h2><p>No step has been logged.</p></section>\n");
+        return;
+    }
+    const int columns = (int)max64(LEAST_COLUMNS, min64(PLOT_COLUMNS, PATHS_ROOM / COLUMN_BYTES / count(p)));
+    fprintf(p->f, "<section><h2>Curves</h2><p class=\"note\">Over steps%s.", lives > 1 ? "; dotted lines: a life begins" : "");
+    if (last - first >= columns)
+        fprintf(p->f, " %" PRId64 " steps share %d columns of a drawing, %.3g each: the band is from the least to the most of them, "
+                      "so that no spike is left out, the line is their mean.",
+                last - first + 1, columns, (double)(last - first + 1) / columns);
+    fprintf(p->f, "</p><div class=\"grid\">\n");
+    for (int k = 0; k < SHARED_N; k++) {
+        shared(p, k, columns);
+        for (int i = 0; i < p->runs && SHARED[k].column == COL_VISUAL; i++)
+            lists(p, 0, i, columns);
+        for (int i = 0; i < p->runs && SHARED[k].column == COL_STEP; i++)
+            shares(p, i, columns);
+    }
+    for (int k = 1; k < LISTS_N; k++)
+        for (int i = 0; i < p->runs; i++)
+            lists(p, k, i, columns);
+    fprintf(p->f, "</div></section>\n");
+}
