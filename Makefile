@@ -288,7 +288,7 @@ ZSH_DIR ?= $(PREFIX)/share/zsh/site-functions
 VERSION := $(shell sed -n 's/.*VERSION "\(.*\)"/\1/p' launch/verbs.h)
 TO      := $(DESTDIR)$(PREFIX)
 DATA    := $(TO)/share/asvr
-OWN      = $(shell find configs -type f | LC_ALL=C sort) $(filter-out slurm/site.sh,$(wildcard slurm/*.*)) launch/scripts/demo.sh launch/scripts/reproduce.sh launch/scripts/table.awk
+OWN      = $(shell find configs -type f | LC_ALL=C sort) $(filter-out slurm/site.sh,$(wildcard slurm/*.*)) launch/scripts/demo.sh launch/scripts/reproduce.sh launch/scripts/table.awk launch/scripts/asvr_read.py
 
 install: all
 	@+$(MAKE) --no-print-directory install-files VARIANT=$(VARIANT) ARCH=$(ARCH)
