@@ -11,13 +11,13 @@ typedef struct { int version; size_t size; } Head;
 /* Beside the executable, or in ../lib/asvr where both were installed; else in $ASVR_MODULES. */
 static bool find(char path[PATH_ROOM], const char *file)
 {
-    static const char *const places[] = { ".", "../lib/asvr" };
+    static const char *const places[] = { "", "/../lib/asvr" };
     char exe[PATH_ROOM], folder[PATH_ROOM];
     Err no = { 0 };
     const char *dir = getenv("ASVR_MODULES");
     if (home_self(exe, &no) && path_folder(folder, exe, &no))
         for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-            if (path_set(path, &no, "%s/%s/%s", folder, places[i], file) && access(path, R_OK) == 0)
+            if (path_set(path, &no, "%s%s/%s", folder, places[i], file) && access(path, R_OK) == 0)
                 return true;
     return dir && path_set(path, &no, "%s/%s", dir, file) && access(path, R_OK) == 0;
 }
