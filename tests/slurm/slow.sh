@@ -2,13 +2,15 @@
 . "$ROOT/tests/slurm/tools.inc"
 for which in 3 1; do
     run=link$which
-    submit $run -N 4
+    submit $run -N 4 -- --set train.steps=400             # however long it takes: it is cancelled
     at_step 4 $run
     node=$(node_of $which) host=n$node
     cluster link "$node" slow 8mbit
+    since=$SECONDS
     named() { grep -q '"straggler": {"rank": '$((which - 1))', "host": "'"$host"'", "seconds": [0-9.e-]*, "collective": "' $run/run.jsonl; }
     now=$run
-    until_true 90 named
+    until_true 120 named
+    echo "$run: the link of n$node is named after $((SECONDS - since)) s"
     tells $run "the link of rank $((which - 1)) on node $host is slow"
     ! head -n 4 $run/run.jsonl | grep -q '"straggler": {' || fail "$run: named before it was slow"
     "$ASVR" status $run >status
