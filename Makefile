@@ -154,6 +154,9 @@ $(OUT)/tests/io/text/test_refused: CFLAGS += -Wl,--wrap=sp_encode
 $(OUT)/tests/peers/%: tests/peers/%.c $(filter-out %/launch/main.o,$(LAUNCH_O)) $(IO) $(DIST) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $(filter %.c %.o %.a,$^) -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)
+$(OUT)/tests/launch/%: tests/launch/%.c $(filter-out %/launch/main.o,$(LAUNCH_O)) $(IO) $(DIST) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $(filter %.c %.o %.a,$^) -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB) -lcmocka
 $(OUT)/tests/bench/%: tests/bench/%.c $(DIST) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB)
@@ -187,6 +190,7 @@ tests     = $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/$(1)/test_*.c))
 CORE_TESTS := $(call tests,core)
 DIST_TESTS := $(call tests,dist)
 IO_TESTS   := $(call tests,io/*)
+LAUNCH_TESTS := $(call tests,launch)
 FUZZ       := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 test:
@@ -198,7 +202,7 @@ test-slurm:
 	@launch/scripts/setup.sh slurm
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
 	@tests/slurm/run.sh build/debug $(NAMES)
-programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(FUZZ) $(OUT)/tests/io/set/manytasks
+programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(LAUNCH_TESTS) $(FUZZ) $(OUT)/tests/io/set/manytasks
 
 # The scorecard.  ROWS="1 4 9" for some rows, SEED=N for the same draws again.
 faults faults-full:

@@ -11,7 +11,7 @@
  * keeps its keys and values, and a prompt that begins as it did, pictures and all, goes on from there: a talk costs its new turns.
  *
  * Local to a tp group: every rank of it calls with the same arguments.
- * Tests   tests/core/test_decode.c, tests/launch/talks.c (together = one by one = from kept keys)
+ * Tests   tests/core/test_decode.c, tests/launch/test_generate.c (together = one by one = from kept keys)
  */
 #pragma once
 #include "core/decode.h"
