@@ -5,6 +5,7 @@
 #   ```console test         lines that begin with "$ " are commands, what stands below one is what it says (exit= likewise)
 #   ```text test            stands somewhere in what the block before said
 #   ```python file=a.py     is the file a.py for the blocks behind it, in any language
+#   <!-- test: make x -->   a command that readers need not see: what a block needs; a line for itself, exit= likewise
 #
 # A page has a copy of the tree to itself, with BUILD as its build/ and in PATH, and its blocks run there one behind the other.  In what is said
 # words with a digit in them may be others with a digit, blanks others, and a line "..." any number of lines (said.awk).

@@ -1,12 +1,16 @@
 # said.awk -- awk -v edges=open|closed -f said.awk WANTED SAID: is what was said what was wanted?  closed: all of it; open: it stands somewhere in it.
-# A line "..." is any number of lines.  Words with a digit are all one word, and so are blanks.
-function plain(s) {
-    gsub(/[A-Za-z0-9_.,]*[0-9][A-Za-z0-9_.,]*/, "0", s)
+# A line "..." is any number of lines.  Words with a digit are all one word, so are blanks, and bars of # and .
+function plain(s,    done) {
+    gsub(/\[[#.]+\]/, "[#]", s)
+    for (done = ""; match(s, /[A-Za-z_.,]*[0-9][A-Za-z0-9_.,]*/); s = substr(s, RSTART + RLENGTH))      # gsub of old mawks misses some
+        done = done substr(s, 1, RSTART - 1) "0"
+    s = done s
     gsub(/[ \t\r]+/, " ", s)
     sub(/^ /, "", s)
     sub(/ $/, "", s)
     return s
 }
+BEGIN { if (edges == "open") first[++runs] = 1 }
 FNR == NR { if ($1 == "..." && NF == 1) first[++runs] = n + 1; else { wanted[++n] = plain($0); shown[n] = $0 }; next }
 { said[++m] = plain($0); line[m] = $0 }
 
@@ -16,8 +20,7 @@ function stands(at, i, j,    k) {
     return 1
 }
 END {
-    if (edges == "open") for (k = runs++; k >= 1; k--) first[k + 1] = first[k]
-    if (edges == "open") { first[1] = 1; first[++runs] = n + 1 }
+    if (edges == "open") first[++runs] = n + 1
     # Pieces between "...": the first one begins where all begins, the last one ends where all ends; each other stands where it first can.
     at = 1
     begin = 1
