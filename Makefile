@@ -285,7 +285,7 @@ site:
 	@launch/scripts/setup.sh site
 	@launch/scripts/site.py build/site
 docs-test:
-	@launch/scripts/setup.sh test
+	@launch/scripts/setup.sh test && launch/scripts/setup.sh site
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug all
 	@tests/docs/run.sh build/debug $(NAMES)
 

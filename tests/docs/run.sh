@@ -17,10 +17,11 @@ here=$PWD/tests/docs
 
 # page FILE: its blocks, in a folder of their own
 page() {
-    local page=$1 tree=$work/tree.${1//\//.} n=0 line lang name value words
-    mkdir -p "$tree/build" "$work/blocks"
+    local page=$1 tree=$work/tree line lang words
+    mkdir -p "$work/blocks"
     awk -v to="$work/blocks/" -f "$here/blocks.awk" "$page" >"$work/marked"
     [ -s "$work/marked" ] || return 0
+    mkdir -p "$tree/build"
     tar cf - core dist io launch configs tests slurm docs Makefile README.md CONTRIBUTING.md LICENSE | tar xf - -C "$tree"
     ln -s "$build" "$tree/build/debug"
     ln -s "$build"/asvr* "$tree/build/"
@@ -34,6 +35,8 @@ page() {
     rm -rf "$tree" "$work/blocks"
 }
 
-for f in README.md docs/*.md slurm/README.md CONTRIBUTING.md; do page "$f"; done > >(tee "$work/said")
-wait $!
+{
+    case_run site launch/scripts/site.py "$work/site"
+    for f in README.md docs/*.md slurm/README.md CONTRIBUTING.md; do page "$f"; done
+} | tee "$work/said"
 counted

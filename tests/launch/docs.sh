@@ -78,4 +78,4 @@ cat "$TMP/wrong"
 
 # ---- marks ----
 ! grep -nE '^ *```\S+ +\S' "${pages[@]}" | grep -vE '```((sh|console) test( exit=[0-9]+)?|text test|[a-z]+ file=[a-z][a-z.-]*)$' || fail "a mark that make docs-test does not know"
-! grep -n '<!--' "${pages[@]}" | grep -vE ':[0-9]+: *<!-- test( exit=[0-9]+)?: .* -->$' || fail "a comment that is no command of make docs-test"
+! grep -nE '^ *<!--' "${pages[@]}" | grep -vE ':[0-9]+: *<!-- test( exit=[0-9]+)?: .* -->$' || fail "a comment that is no command of make docs-test"
