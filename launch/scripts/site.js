@@ -22,7 +22,8 @@
     }
     return best;
   }
-  /* Every word must begin one of the entry, its section or its page, and one of them one of its own.  Inside of words (attn in lm_attn) counts for what is no letter's beginning. */
+  /* Each word begins one of the entry, of its section or page, and one of them one of the entry's own; of four letters and more it may also lie inside one.
+     What stands in a title counts more, headings before keys before names in tables before text; a key's own name comes first. */
   function score(e, words) {
     var sum = 0, own = 0;
     for (var i = 0; i < words.length; i++) {
@@ -31,7 +32,8 @@
       if (in_own) own++;
       sum += in_head >= least ? 10 * in_head + 20 * q.length / (e.head.length + q.length) : 3 * in_own;
     }
-    return own && sum / words.length + [18, 12, 8, 0][e.rank];
+    var key = e.rank === 1 && words.length === 1 && new RegExp('(^|\\.)' + words[0].replace(/[^\w]/g, '\\$&') + ' = ').test(e.head);
+    return own && sum / words.length + [18, 12, 8, 0][e.rank] + (key ? 20 : 0);
   }
 
   function marked(node, text, words) {

@@ -76,6 +76,9 @@ grep -oP '^\S+?\t|(?<![\w./-])make [a-z][a-z-]*(?![\w/.=-])' "$TMP/code" | awk '
 cat "$TMP/wrong"
 [ $bad = 0 ] && [ ! -s "$TMP/wrong" ] || fail "what the pages name is not there"
 
+# ---- examples of the help pages ----
+for f in $(for v in $(cat "$TMP/verbs"); do "$ASVR" help "$v"; done | grep -oE '(configs|docs|slurm|launch)/[a-z0-9/_.-]*[a-z]' | sort -u); do [ -e "$f" ] || fail "a help page names $f, which is not there"; done
+
 # ---- marks ----
 ! grep -nE '^ *```\S+ +\S' "${pages[@]}" | grep -vE '```((sh|console) test( exit=[0-9]+)?|text test|[a-z]+ file=[a-z][a-z.-]*)$' || fail "a mark that make docs-test does not know"
 ! grep -nE '^ *<!--' "${pages[@]}" | grep -vE ':[0-9]+: *<!-- test( exit=[0-9]+)?: .* -->$' || fail "a comment that is no command of make docs-test"
