@@ -76,7 +76,8 @@ grep -oP '^\S+?\t|(?<![\w./-])make [a-z][a-z-]*(?![\w/.=-])' "$TMP/code" | awk '
 cat "$TMP/wrong"
 [ $bad = 0 ] && [ ! -s "$TMP/wrong" ] || fail "what the pages name is not there"
 
-# ---- examples of the help pages ----
+# ---- the table of keys, and examples of the help pages ----
+"$ASVR" help options --markdown | diff - docs/OPTIONS.md || fail "docs/OPTIONS.md is not what \`make docs\` writes"
 for f in $(for v in $(cat "$TMP/verbs"); do "$ASVR" help "$v"; done | grep -oE '(configs|docs|slurm|launch)/[a-z0-9/_.-]*[a-z]' | sort -u); do [ -e "$f" ] || fail "a help page names $f, which is not there"; done
 
 # ---- marks ----
