@@ -19,7 +19,6 @@ PAGES = [                                                   # in the order of a 
 FLAT = [page for _, pages in PAGES for page in pages]
 TITLE = dict(FLAT)
 HEADINGS = ("h1", "h2", "h3", "h4")
-dead = []                                                   # "page: link", of all that lead nowhere
 
 
 def html_of(path):
@@ -30,19 +29,29 @@ def html_of(path):
     return name.removesuffix(".md") + ".html"
 
 
+def text(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
 def text_of(e):
     return " ".join("".join(e.itertext()).split())
 
 
-def slug(text, seen):
+def code_of(cell):
+    """What a cell begins with, if that is code: the name that its row is about"""
+    return text_of(cell[0]) if len(cell) and cell[0].tag == "code" and not cell.text else ""
+
+
+def slug(words, seen):
     """GitHub's anchor of a heading; seen counts those of the page"""
-    s = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+    s = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
     seen[s] = seen.get(s, -1) + 1
     return s if not seen[s] else "%s-%d" % (s, seen[s])
 
 
 def tree_of(path):
-    html = subprocess.run(["cmark-gfm", "-e", "table", "-e", "strikethrough", "--full-info-string", path], check=True, stdout=subprocess.PIPE).stdout.decode()
+    html = subprocess.run(["cmark-gfm", "-e", "table", "-e", "strikethrough", "--full-info-string", path], check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
     return ET.fromstring("<main>" + html + "</main>")
 
 
@@ -83,32 +92,30 @@ class Page:
             for row in e.iter("tr"):
                 cells = [text_of(c) for c in row]
                 if row[0].tag == "td" and any(cells):
-                    key = row[0][0] if len(row[0]) and row[0][0].tag == "code" and not row[0].text else None
-                    if key is not None:                     # `train.lr = 0.001`: its name
-                        name = text_of(key).split(" = ")[0]
+                    name, is_key, _ = code_of(row[0]).partition(" = ")              # `train.lr = 0.001` is about train.lr
+                    if name:
                         row.set("id", slug(name.replace(".", "-"), seen))
-                        self.add(row, " ".join(text_of(c) for c in row[0]), "  ".join(cells), 1 if " = " in text_of(key) else 2)
-                    else:
-                        self.add(row, "", "  ".join(cells), 3)
+                    self.add(row, " ".join(text_of(c) for c in row[0]) if name else "", "  ".join(cells), 1 if is_key else 2 if name else 3)
         elif e.tag in ("ul", "ol"):
             for item in e:
                 self.add(item, "", text_of(item), 3)
         else:
-            title = text_of(e[0]) if e.tag == "p" and len(e) and e[0].tag == "strong" and not (e.text or "").strip() else ""
+            title = text_of(e[0]) if e.tag == "p" and len(e) and e[0].tag == "strong" and not e.text else ""
             if title:
                 e.set("id", slug(title, seen))
             self.add(e, title.rstrip("."), text_of(e) if e.tag != "pre" else "".join(e.itertext()).strip(), 1 if title else 3)
 
-    def add(self, e, title, text, rank):
+    def add(self, e, title, words, rank):
         if not e.get("id"):
             self.blocks += 1
             e.set("id", "b%d" % self.blocks)
-        self.entries.append((e.get("id"), title, "" if rank == 0 else self.section, text, rank))
+        self.entries.append((e.get("id"), title, "" if rank == 0 else self.section, words, rank))
 
 
 class Site:
     def __init__(self, out):
         self.out, self.pages, self.files = out, {path: Page(path) for path, _ in FLAT}, {}
+        self.dead = []                                      # "page: link", of all that lead nowhere
 
     def link(self, page, target):
         """What a link of a page is on the site; pictures and files of the tree that are linked to come along"""
@@ -118,10 +125,10 @@ class Site:
         path = os.path.normpath(os.path.join(os.path.dirname(page.path), path)) if path else page.path
         if path in self.pages:
             if anchor and anchor not in self.pages[path].anchors:
-                dead.append("%s: %s (%s has no such heading)" % (page.path, target, path))
+                self.dead.append("%s: %s (%s has no such heading)" % (page.path, target, path))
             return ("" if path == page.path else html_of(path)) + ("#" + anchor if anchor else "") or html_of(path)
         if anchor or not os.path.exists(path):
-            dead.append("%s: %s" % (page.path, target))
+            self.dead.append("%s: %s" % (page.path, target))
             return target
         return self.carry(path)
 
@@ -140,7 +147,7 @@ class Site:
                         f = os.path.join(folder, f)
                         ET.SubElement(ET.SubElement(names, "li"), "a", {"href": self.carry(f)}).text = os.path.relpath(f, path)
             else:
-                ET.SubElement(ET.SubElement(body, "pre"), "code").text = open(path).read()
+                ET.SubElement(ET.SubElement(body, "pre"), "code").text = text(path)
             self.write(self.files[path], path, body, [], None)
         return self.files[path]
 
@@ -161,7 +168,7 @@ class Site:
                 box.tail, e.tail = e.tail, None
                 page.tree[i] = box
         for e in page.tree.iter("pre"):
-            e.set("tabindex", "0")                           # keys scroll it
+            e.set("tabindex", "0")                          # keys scroll it
             if e[0].get("data-meta", "").split(" ")[0] == "test":
                 e.set("class", "tested")
                 e.set("title", "run by make docs-test")
@@ -175,40 +182,43 @@ class Site:
                 lines.append('<li><a href="%s"%s>%s</a>' % (html_of(p), ' aria-current="page"' if p == path else "", escape(title)))
                 if p == path and contents:
                     lines.append("<ul class=\"contents\">%s</ul>" % "".join(
-                        '<li class="l%d"><a href="#%s">%s</a></li>' % (level, i, escape(text.rstrip("."))) for level, i, text in contents if level > 1))
+                        '<li class="l%d"><a href="#%s">%s</a></li>' % (level, i, escape(words.rstrip("."))) for level, i, words in contents if level > 1))
                 lines.append("</li>")
             lines.append("</ul>")
         return "\n".join(lines)
 
+    def step(self, path, by, rel, arrow):
+        """The link to the page before or behind"""
+        at = [p for p, _ in FLAT].index(path) + by if path else -1
+        if not 0 <= at < len(FLAT):
+            return "<span></span>"
+        to, title = FLAT[at]
+        return '<a rel="%s" href="%s">%s</a>' % (rel, html_of(to), arrow % escape(title))
+
     def write(self, name, title, body, contents, path):
-        order = [p for p, _ in FLAT]
-        at = order.index(path) if path else None
-        step = lambda i, rel, arrow: '<a rel="%s" href="%s">%s</a>' % (rel, html_of(order[i]), arrow % escape(TITLE[order[i]])) if path and 0 <= i < len(order) else "<span></span>"
-        html = TEMPLATE % {
+        """A file of the site; path is None where it is no page of ours"""
+        self.save(name, TEMPLATE % {
             "title": escape("asvr" if name == "index.html" else title + " · asvr"),
             "nav": self.nav(path, contents),
             "body": ET.tostring(body, encoding="unicode", method="html"),
-            "prev": step(at - 1 if path else -1, "prev", "← %s"), "next": step(at + 1 if path else -1, "next", "%s →"),
+            "prev": self.step(path, -1, "prev", "← %s"), "next": self.step(path, +1, "next", "%s →"),
             "source": "written in <code>%s</code>" % path if path else "",
-        }
-        with open(os.path.join(self.out, name), "w") as f:
-            f.write(html)
+        })
+
+    def save(self, name, text):
+        with open(os.path.join(self.out, name), "w", encoding="utf-8") as f:
+            f.write(text)
 
     def make(self):
-        for path, page in self.pages.items():
+        for page in self.pages.values():
             self.finish(page)
         for path, page in self.pages.items():
             self.write(html_of(path), TITLE[path], page.tree, page.contents, path)
         index = [[html_of(path), TITLE[path], page.entries] for path, page in self.pages.items()]
-        with open(os.path.join(self.out, "index.js"), "w") as f:
-            f.write("var INDEX = %s;\n" % json.dumps(index, ensure_ascii=False, separators=(",", ":")))
-        here = os.path.dirname(os.path.abspath(__file__))
-        style = open(os.path.join(here, "../report/style.c")).read()
-        light, dark = re.findall(r"root\{(--bg.*?)\}", style.replace('"\n    "', ""))[:2]
-        with open(os.path.join(self.out, "site.css"), "w") as f:
-            f.write(":root{color-scheme:light dark;%s}\n@media (prefers-color-scheme:dark){:root{%s}}\n" % (light, dark))
-            f.write(open(os.path.join(here, "site.css")).read())
-        shutil.copy(os.path.join(here, "site.js"), self.out)
+        self.save("index.js", "var INDEX = %s;\n" % json.dumps(index, ensure_ascii=False, separators=(",", ":")))
+        light, dark = re.findall(r"root\{(--bg.*?)\}", text("launch/report/style.c").replace('"\n    "', ""))[:2]
+        self.save("site.css", ":root{color-scheme:light dark;%s}\n@media (prefers-color-scheme:dark){:root{%s}}\n" % (light, dark) + text("launch/scripts/site.css"))
+        self.save("site.js", text("launch/scripts/site.js"))
 
 
 TEMPLATE = """<!DOCTYPE html>
@@ -247,7 +257,7 @@ if __name__ == "__main__":
     os.makedirs(out, exist_ok=True)
     site = Site(out)
     site.make()
-    for d in dead:
+    for d in site.dead:
         print("site: a link that leads nowhere, in " + d, file=sys.stderr)
     print("site: %d pages, %s/index.html" % (len(site.pages), os.path.relpath(out)))
-    sys.exit(1 if dead else 0)
+    sys.exit(1 if site.dead else 0)
