@@ -1,6 +1,7 @@
 # block.sh TREE FILE LANGUAGE [exit=N]: runs one marked block (run.sh) in TREE; what it said stays in TREE/.said for a text block behind it
 set -uo pipefail
 cd "$1" || exit 1
+export PATH=$PWD/build:$PATH                    # so that a hidden command may put a stand-in there
 file=$2 want=${4#*exit=} here=$(dirname "${BASH_SOURCE[0]}")
 want=${want:-0}
 
