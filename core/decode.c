@@ -21,6 +21,13 @@ void decode_open(Decode *d, Model *m, int max_len)
     layout(d, max_len);
 }
 
+size_t decode_bytes(const Model *m, int max_len)
+{
+    Decode d = { .m = (Model *)(uintptr_t)m };
+    layout(&d, max_len);
+    return d.arena.used;
+}
+
 void decode_close(Decode *d) { arena_free(&d->arena); }
 
 void decode_start(Decode *d)

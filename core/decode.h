@@ -23,6 +23,8 @@ typedef struct {
 
 /* max_len: rows a sequence may have.  The model is one opened with train = false. */
 void decode_open(Decode *d, Model *m, int max_len);
+/* What decode_open takes.  Local. */
+size_t decode_bytes(const Model *m, int max_len);
 void decode_close(Decode *d);
 void decode_start(Decode *d);
 /* False, and nothing done, if the prompt's rows do not fit. */

@@ -51,7 +51,7 @@ typedef struct {
     const uint8_t  *pixels;                 /* (n_images, image, image, 3) */
     const uint16_t *codes;                  /* (n_images, P, Q), NULL without codes */
     const char     *answer;                 /* not terminated; NULL outside evaluation shards */
-    int             answer_len, task;       /* task -1 outside evaluation shards */
+    int             answer_len, task;       /* task -1: nothing is asked; so outside evaluation shards */
 } Sample;                                   /* valid until the reader's next call */
 
 typedef struct ShardReader ShardReader;

@@ -233,7 +233,7 @@ bool reader_sample(ShardReader *r, int64_t sample, Sample *out, Err *e)
             return false;
         out->answer_len = (int)answer;
         out->task = *task;
-        if (out->task < 0 || out->task >= r->tasks)
+        if (out->task < -1 || out->task >= r->tasks || (out->task < 0 && answer))
             return wrong(f, i, e, "a task that does not exist", out->task);
     }
     return check(r, f, i, out, e);

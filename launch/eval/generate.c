@@ -65,13 +65,27 @@ bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *
     return true;
 }
 
+/* Where the sample's last answer begins, what is to be learned without a break. */
+static int last_answer(const Sample *s)
+{
+    int n = s->n_tokens;
+    while (n > 0 && s->labels[n - 1] == IGNORE)
+        n--;
+    while (n > 0 && s->labels[n - 1] != IGNORE)
+        n--;
+    return n;
+}
+
 void generate_sample(Generator *g, const Sample *s, char *question, int q_cap, char *out, int cap)
 {
     char prompt[4096];
-    int n = 0, images = 0;
-    for (; n < s->n_tokens && s->labels[n] == IGNORE; n++)
-        images += s->tokens[n] == IMAGE_TOKEN;
-    text_decode(g->text, s->tokens, n, prompt, sizeof prompt);
+    const int n = last_answer(s);
+    int images = 0, from = n;
+    for (int j = 0; j < n; j++)
+        images += s->tokens[j] == IMAGE_TOKEN;
+    while (from > 0 && s->labels[from - 1] == IGNORE)       /* the last turn alone */
+        from--;
+    text_decode(g->text, s->tokens + from, n - from, prompt, sizeof prompt);
     template_question(g->template_, prompt);
     snprintf(question, (size_t)q_cap, "%s", prompt);
     generate_prompt(g, s->tokens, n, s->pixels, images, 0, 0, out, cap);

@@ -24,5 +24,5 @@ void generate_close(Generator *g);
    the prompt is longer than max_len.  temperature 0: the likeliest token each time; seed counts otherwise. */
 bool generate_prompt(Generator *g, const int32_t *tokens, int n, const uint8_t *pixels, int images, float temperature,
                      uint64_t seed, char *out, int cap);
-/* The prompt is an evaluation sample up to its first label; `question` becomes the text of the human turn. */
+/* The prompt is an evaluation sample up to its last answer; `question` becomes the text of the last human turn. */
 void generate_sample(Generator *g, const Sample *s, char *question, int q_cap, char *out, int cap);

@@ -8,7 +8,9 @@
 #include "core/rng.h"
 #include "dist/comm.h"
 #include "io/source/pictureload.h"
+#include "launch/eval/judge.h"
 #include "launch/pack/listed.h"
+#include "launch/pack/owntasks.h"
 #include "launch/pack/records.h"
 #include "launch/pack/source.h"
 
@@ -20,6 +22,8 @@ typedef struct {
     Llava    *json;
     Pictures *pictures;
     Records   records;
+    OwnTasks  tasks;
+    char     *answer;              /* of the sample in hand, as /answers has it */
 } Ctx;
 
 static int64_t record_of(const Ctx *x, int split, int64_t i)
@@ -59,6 +63,17 @@ static int placed(const Source *s, const LlavaRecord *r, Err *e)
     return 0;
 }
 
+static const char *task_of(const Asked *a) { return a->task ? a->task : ASKED_TASK; }
+
+/* A held-out record with an answer is a question. */
+static void put_question(Ctx *x, const Asked *a, PackSample *out)
+{
+    free(x->answer);
+    x->answer = a->n ? judge_key(a->right, a->n, a->letter, a->choice, a->choices) : NULL;
+    out->answer = x->answer;
+    out->task = x->answer ? owntasks_number(&x->tasks, task_of(a)) : -1;
+}
+
 static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
 {
     Ctx *x = s->ctx;
@@ -72,6 +87,8 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
     for (int k = 0; k < r.images; k++)
         if (!pictures_square(x->pictures, out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, &r.image[k], size, config_fit(s->c), e))
             return placed(s, &r, e);
+    if (split == SPLIT_VAL && s->answers)
+        put_question(x, r.asked, out);
     const int n = s->c->data.template == TEMPLATE_PLAIN ? 1 : r.n;
     const Talk talk = { r.turns, n, r.images, r.system ? r.system : source_system(s) };
     return prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e) ? 1 : placed(s, &r, e);
@@ -145,6 +162,8 @@ static void close_llava(Source *s)
     listed_close(&x->listed);
     pictures_close(x->pictures);
     records_free(&x->records);
+    owntasks_free(&x->tasks);
+    free(x->answer);
     free(x);
 }
 
@@ -154,11 +173,43 @@ static void count_kinds(Source *s, const Ctx *x)
     for (int split = 0; split < SPLITS; split++)
         for (int64_t i = 0; i < s->samples[split]; i++) {
             const int kind = x->records.kind[record_of(x, split, i)];
-            if (kind == KIND_BAD)
+            if ((kind & KIND_MASK) == KIND_BAD)
                 continue;
             s->kinds[split][kind & KIND_MASK]++;
             s->answer_first += (kind & KIND_ANSWER_FIRST) != 0;
         }
+}
+
+/* This rank's share of a split's records that say what is right, or name a task. */
+static void ask_split(Source *s, int split, int rank, int ranks)
+{
+    Ctx *x = s->ctx;
+    const int64_t n = s->samples[split];
+    for (int64_t i = n * rank / ranks; i < n * (rank + 1) / ranks; i++) {
+        Err bad = { 0 };
+        LlavaRecord r;
+        if (!(x->records.kind[record_of(x, split, i)] & KIND_ASKED) || read_record(s, split, i, &r, &bad) != 1)
+            continue;
+        const char *learned = r.asked->n ? r.asked->right[0] : r.turns[r.n - 1].answer;
+        if (split == SPLIT_VAL && r.asked->n)
+            owntasks_ask(&x->tasks, task_of(r.asked));
+        else if (split == SPLIT_TRAIN && learned)
+            owntasks_learn(&x->tasks, task_of(r.asked), learned);
+    }
+}
+
+/* Do the held-out records ask questions, and which?  The template `plain` drops them. */
+static bool find_questions(Source *s, MPI_Comm comm, Err *e)
+{
+    const int rank = comm_rank(comm), ranks = comm_size(comm);
+    if (s->c->data.template == TEMPLATE_PLAIN)
+        return true;
+    ask_split(s, SPLIT_VAL, rank, ranks);
+    if (comm_agree(comm, ((Ctx *)s->ctx)->tasks.lines > 0) == 0)
+        return true;
+    ask_split(s, SPLIT_TRAIN, rank, ranks);
+    s->answers = true;
+    return owntasks_all(&((Ctx *)s->ctx)->tasks, comm, s->tasks, s->baseline, e);
 }
 
 bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e)
@@ -184,5 +235,5 @@ bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e)
     s->n_held = s->samples[SPLIT_VAL] = x->records.n_held;
     s->samples[SPLIT_TRAIN] = c->data.samples ? min64(c->data.samples, train) : train;
     count_kinds(s, x);
-    return true;
+    return find_questions(s, comm, e);
 }

@@ -1,0 +1,36 @@
+/*
+ * found.h -- what an evaluation is made of; shared by evaluate.c, which fills it, and found.c, which tells
+ */
+#pragma once
+#include "core/exact.h"
+#include "io/set/gather.h"
+#include "launch/eval/evaluate.h"
+#include "launch/eval/generate.h"
+#include "launch/eval/sheet.h"
+
+enum { SHOWN = 20, FOUND_LOSSES = sizeof(Losses) / sizeof(double) };
+
+/* Of one task: questions, right answers, those that its most frequent training answer would have got right. */
+typedef struct { double n, right, baseline; } Mark;
+
+struct Evaluation {
+    Run          *r;
+    const Shards *shards;
+    ShardReader  *reader;
+    Gather        batch;
+    Model         model;                   /* r's, which does not learn here */
+    Generator     generator;
+    int64_t       samples;
+    int           tasks, answers;          /* answers: of the first so many tasks the most frequent one may be known */
+    char        **task, **common;          /* names, and each one's most frequent training answer, "" not known */
+    struct { char *key; int task; } *asked;                 /* (micro_batch) of the samples in batch; key NULL: nothing */
+    bool          show;
+    /* found */
+    Mark         *mark;                    /* (tasks) */
+    struct { double pairs, nearest; } own; /* contrast: pictures, and those whose own caption is the nearest */
+    Exact         exact[FOUND_LOSSES];
+    Losses        sum;
+    int64_t       skipped;
+    Shown         shown[SHOWN];
+    int           n_shown;
+};
