@@ -34,7 +34,7 @@ enum { BIND_AUTO, BIND_NONE };                                              /* p
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
 enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind; the first two plan.scaling */
-enum { GRID_BEST, GRID_GIVEN };                                             /* plan.grid */
+enum { GRID_BEST, GRID_GIVEN }; enum { BEST_NONE, BEST_LOSS, BEST_LOSS_TEXT, BEST_LOSS_VISUAL, BEST_MEAN };                                             /* plan.grid */
 
 typedef char ConfigString[CONFIG_STRING];
 
@@ -67,7 +67,7 @@ typedef struct Config {
         ConfigString init, trainable;
     } train;
     struct { int tp, zero, blocks, reduction, wire, threads, bind; bool sequence; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
-    struct { int64_t every; double minutes; int keep; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
+    struct { int64_t every; double minutes; int keep, best; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
     struct { double timeout; } watch;
     struct { double grace; int64_t deadline; } stop;
     struct {
@@ -75,7 +75,7 @@ typedef struct Config {
         int verb, ranks_per_node, threads, lead, chain, budget;
         bool exclusive, exclude_failed, dry;
     } slurm;
-    struct { int64_t samples; } eval;
+    struct { int64_t every, samples; ConfigString from; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
     struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;

@@ -182,7 +182,7 @@ static void flush(Evaluation *v)
     losses(v, b);
     for (int i = 0; i < b->B; i++) {
         const Sample s = sample_of(v, b, i);
-        watch_phase(v->r->watch, WATCH_SAVE, v->r->step);
+        watch_phase(v->r->watch, WATCH_EVAL, v->r->step);
         if (v->asked[i].key)
             mark(v, &s, v->asked[i].key);
         free(v->asked[i].key);
