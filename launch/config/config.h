@@ -57,7 +57,7 @@ typedef struct Config {
         int source, max_cutouts, fit, template, store, shard_samples, level, on_bad, last, threads;
         bool follow_links;
         int64_t samples, val_samples, max_pixels;
-        ConfigString set, json, images, cutouts, system, codes, shards, val;
+        ConfigString set, json, val_json, images, cutouts, system, codes, shards, val;
     } data;
     struct {
         int stage, global_batch, micro_batch, optimizer, schedule, compute, recompute, visual_shift, supervision, skip_limit, denoise_draws;

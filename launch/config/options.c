@@ -74,6 +74,7 @@ const Option options[] = {
     ENUM  (data.source, scenes, "llava|webdataset|coco|parquet|folder|scenes", "what pack reads, or composes: docs/FORMATS.md, Sources"),
     STRING(data.set, "index file of the data set; several by weight: \"a.set:3, b.set:1\""),
     STRING(data.json, "the source's files: \"x.json\", \"s/{00..99}.tar\", \"t-*.parquet\"; folder: none"),
+    STRING(data.val_json, "files like data.json whose records are held out, all of them; empty: drawn"),
     STRING(data.images, "folder of the pictures that llava and coco name; folder: of all"),
     BOOL  (data.follow_links, true, "pictures may be links that lead out of data.images"),
     STRING(data.cutouts, "folder of photo cut-outs (scenes); empty: shapes drawn by the program"),
