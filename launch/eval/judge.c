@@ -8,8 +8,6 @@
 #include <jansson.h>
 #include <utf8proc.h>
 
-#include "io/base/json.h"
-
 static const char BLANKS[] = " \t\r\n\v\f";
 
 /* ---- texts ---- */
@@ -139,17 +137,16 @@ static char chosen(const json_t *choices, const char *said)
 char *judge_key(const char *const *right, int n, const char *letters, const char *const *choice, int choices)
 {
     json_t *o = json_object(), *list = json_array(), *named = json_object();
+    int bad = 0;
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_text(right[i]));
+        bad |= json_array_append_new(list, json_string(right[i]));
     for (int i = 0; i < choices; i++)
-        json_set(named, (char[]){ letters[i], 0 }, json_text(choice[i]));
-    json_set(o, "right", list);
-    if (choices)
-        json_set(o, "choices", named);
-    else
-        json_decref(named);
+        bad |= json_object_set_new(named, (char[]){ letters[i], 0 }, json_string(choice[i]));
+    bad |= json_object_set_new(o, "right", list);
+    bad |= choices && json_object_set(o, "choices", named);
     char *text = json_dumps(o, JSON_COMPACT);
-    CHECK(text, "no memory for an answer");
+    CHECK(text && !bad, "no memory for an answer");
+    json_decref(named);
     json_decref(o);
     return text;
 }

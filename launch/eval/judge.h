@@ -17,7 +17,7 @@
 #pragma once
 #include "core/base.h"
 
-/* /answers of n right answers; letters (choices) names the choices, none: choices = 0.  To be freed. */
+/* /answers of n right answers, all texts UTF-8; letters (choices) names the choices, none: choices = 0.  To be freed. */
 char *judge_key(const char *const *right, int n, const char *letters, const char *const *choice, int choices);
 bool  judge_right(const char *key, const char *said);
 /* The first right answer, for a table; of choices its letter and text. */
