@@ -118,6 +118,7 @@ static void find_ckpt(Status *s)
             c.bad++;
     free(step);
     s->ckpt = c;
+    evals_read(&s->evals, s->dir, ckptdir_best(path));
 }
 
 /* ---- gathering ---- */
@@ -280,6 +281,7 @@ void status_free(Status *s)
 {
     steplog_free(&s->log);
     story_free(&s->story);
+    evals_free(&s->evals);
 }
 
 int status_main(const Words *w, const Config *none)

@@ -21,12 +21,15 @@ enum { LINE_MOST = 1 << 20, DIGITS = 9 };
 typedef struct StepEval {
     Shards     *shards;
     Evaluation *v;
+    bool        owed;              /* the evaluation of the step that this start goes on from has no line */
     Append     *lines;             /* rank 0, as all below: RUN/evals.jsonl */
     int64_t     named, wanted;     /* steps: that `best` names with a value; whose save shall get the name; -1: none */
     double      named_value, wanted_value;
 } StepEval;
 
 static const char *const BEST_NAME[] = { NULL, "loss", "loss_text", "loss_visual", "mean" };
+
+static bool due(const Run *r) { return r->step % r->c->eval.every == 0 || r->step == r->steps; }
 
 double stepeval_bytes(const Config *c, const Model *m) { return c->eval.every > 0 ? evaluate_bytes(c, m) : 0; }
 
@@ -66,6 +69,7 @@ static bool take_lines(Run *r, const char *path, Err *e)
     StepEval *v = r->eval;
     char *line = NULL, *kept = NULL;
     size_t cap = 0, n = 0;
+    bool there = false;
     const int64_t named = ckptdir_best(r->ckpt_dir);
     FILE *in = fopen(path, "re"), *out = open_memstream(&kept, &n);
     CHECK(out, "no memory for RUN/evals.jsonl");
@@ -74,6 +78,7 @@ static bool take_lines(Run *r, const char *path, Err *e)
         const json_t *step = json_object_get(o, "step");
         if (json_is_integer(step) && json_integer_value(step) <= r->step) {
             fwrite(line, 1, (size_t)got, out);
+            there |= json_integer_value(step) == r->step;
             if (json_integer_value(step) == named) {
                 v->named_value = value_in(o, r->c->ckpt.best);
                 v->named = isfinite(v->named_value) ? named : -1;
@@ -85,6 +90,7 @@ static bool take_lines(Run *r, const char *path, Err *e)
     if (in)
         fclose(in);
     free(line);
+    v->owed = r->step > 0 && due(r) && !there;
     const bool ok = lease_held(r->lease, e) && file_replace(path, kept, n, e);
     free(kept);
     return ok;
@@ -103,8 +109,13 @@ bool stepeval_open(Run *r, Err *e)
                        "ckpt.best = \"mean\" is a mean of accuracies, and no held-out sample has a known answer");
     if (r->grid.rank == 0 && path_set(path, e, "%s/evals.jsonl", r->c->run.dir) && take_lines(r, path, e))
         v->lines = append_open(path, 0, "evals.jsonl", e);
+    int owed = v->owed;
+    comm_bcast(r->grid.world, &owed, sizeof owed, 0);
+    v->owed = owed;
     return run_agree(r, e);
 }
+
+bool step_eval_owed(const Run *r) { return r->eval && r->eval->owed; }
 
 void stepeval_close(Run *r)
 {
@@ -196,10 +207,9 @@ static void keep(Run *r, double seconds, bool best)
 
 bool step_eval(Run *r, StepState *s, Err *e)
 {
-    const Config *c = r->c;
     bool left = false;
     const double began = now();
-    if (!r->eval || (r->step % c->eval.every && r->step != r->steps))
+    if (!r->eval || !due(r))
         return true;
     watch_phase(r->watch, WATCH_EVAL, r->step);
     FAULT("eval");

@@ -64,6 +64,8 @@ static int train(Run *r, Err *e)
 {
     const Config *c = r->c;
     StepState s = { .saved = now(), .kept = now(), .first = r->step, .ends = deadline_open(r) };
+    if (step_eval_owed(r) && (!step_eval(r, &s, e) || (s.best_due && !step_save(r, &s, false, e))))
+        return e->code;
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;

@@ -6,6 +6,7 @@
 #pragma once
 #include <stdio.h>
 
+#include "launch/status/evals.h"
 #include "launch/status/slurmjob.h"
 #include "launch/status/story.h"
 #include "launch/status/units.h"
@@ -29,6 +30,7 @@ typedef struct {
     bool      still;                /* its process is there, but its heart does not beat */
     double    beat;                 /* wall clock: the lease was last touched; 0: there is none */
     StatusCkpt ckpt;
+    Evals     evals;
     double    now;
 } Status;
 

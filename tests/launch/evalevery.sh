@@ -36,6 +36,13 @@ same_losses plain killed
 [ "$(best killed)" = step-00000006 ] && [ "$(kept killed)" = "step-00000006 step-00000012" ] || { kept killed; fail "the best was not kept"; }
 diff <(found killed | sed -n '1p;3,4s/"best": .*//p') <(found whole | sed -n '1p;3,4s/"best": .*//p') || fail "it found something else after the kill"
 
+says 0 0 status killed
+grep -q '^eval  *step 12: text ' out && grep -q '^best  *step 6: text 0.0010' out || { cat out; fail "status does not tell of evaluations"; }
+says 0 0 status killed --json
+grep -q '"evaluation": {"step": 12, .*"best": {"step": 6, "loss": ' out || { cat out; fail "status --json does not"; }
+says 0 0 report killed
+grep -q 'Evaluation: text loss' killed/report.html && grep -q 'Evaluation: accuracy' killed/report.html || fail "report draws no evaluations"
+
 # ---- by its name it is a checkpoint as any other ----
 says 0 0 verify killed/ckpt/best
 says 0 2 eval "$config" "${small[@]}" --set run.dir=killed --set eval.from=killed/ckpt/best
@@ -52,6 +59,18 @@ for point in manifest latest best; do
     [ "$(steps at_$point)" = "3 6 9 12 " ] && [ "$(best at_$point)" = step-00000012 ] || { steps at_$point; fail "$point: other evaluations"; }
     [ -z "$(find at_$point -name '.tmp-*')" ] || fail "left behind: $(find at_$point -name '.tmp-*')"
 done
+
+# ---- asked to stop in an evaluation: it is left, and the next start makes it up ----
+export ASVR_FAULT='*:3:eval:slow:4'
+begin 2 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=stop
+unset ASVR_FAULT
+at_step 3 stop
+kill -USR1 $job
+ended 75
+grep -q '^step 3: the evaluation is left' out && [ -z "$(steps stop)" ] || { cat out; fail "it is not left"; }
+says 0 2 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=stop
+same_losses plain stop
+diff <(found whole) <(found stop) || fail "it found something else after the stop"
 
 # ---- its checkpoint is gone: what comes is the best again ----
 ASVR_FAULT='*:9:forward:kill' says 137 0 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=gone

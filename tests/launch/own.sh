@@ -7,7 +7,7 @@ ${CC:-cc} -std=c11 -D_GNU_SOURCE -I"$top" -DUTF8PROC_EXPORTS -o judged "$top"/te
     $(pkg-config --cflags --libs jansson libutf8proc)
 ./judged >judged.out <<'CASES' || { cat judged.out; fail "answers are judged otherwise"; }
 +cat||cat
-+cat||  Cat. 
++cat||  Cat  .
 +a cat||A	cat
 -cat||a cat
 -cat||
