@@ -14,6 +14,8 @@
  * each cycle; a set's own samples come in its own permutation, so each is seen once before any is seen twice.  A set without
  * a weight counts by its samples.
  *
+ * For evaluation the tasks of all sets are joined: of one that several have the first that knows says the most frequent training answer.
+ *
  * Local.  A ShardReader belongs to one thread, a Shards may be shared.  Malformed data are EXIT_DATA and name file, dataset and
  * byte offset; a failing disk is EXIT_IO.
  * Tests   tests/io/set/test_shard.c, tests/io/set/test_damage.c, tests/io/set/test_index.c

@@ -96,6 +96,14 @@ grep -q '"colour": {"accuracy": [0-9.]*, "baseline": 0*\.[0-9]*,' eval.0 && grep
 grep -q "Answer with the option's letter from the given choices directly" out || { cat out; fail "the choices are not shown"; }
 awk -F'[:,}]' '/"(colour|choose)"/ { a += $3; b += $5 } END { exit !(a > b) }' eval.0 || { cat eval.0; fail "nothing was learned"; }
 
+# ---- a mix: the tasks of all sets, those of scenes and none among them ----
+says 0 0 pack "$config" "${small[@]}" --set data.samples=8 --set data.val_samples=14 --set data.set=scenes/index.set
+awk '!/"answer"/' own.jsonl >none.jsonl
+says 0 0 pack "$config" "${small[@]}" "${llava[@]}" --set data.json=none.jsonl --set data.val_samples=4 --set data.set=none/index.set
+says 0 2 eval "$config" "${small[@]}" --set data.set="none/index.set, shards/index.set, scenes/index.set"
+grep -q "^step 30, 36 samples" out && [ "$(grep -c accuracy run/eval.json)" = 16 ] || { cat out; fail "a mix has other tasks"; }
+diff <(grep '"colour"\|"choose"' eval.0 | tr -d ',}') <(grep '"colour"\|"choose"' run/eval.json | tr -d ',}') || fail "in a mix the accuracies are others"
+
 # ---- a file of its own is held out ----
 head -30 own.jsonl >train.jsonl && tail -18 own.jsonl >val.jsonl
 apart=(--set data.val_samples=0 --set data.json=train.jsonl --set data.val_json=val.jsonl --set data.set=apart/index.set)
