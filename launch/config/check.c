@@ -209,6 +209,8 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "data.set", c->data.set[0] || c->data.shards[0]);
         if (c->ckpt.best != BEST_NONE && c->eval.every == 0)
             wrong(errs, "eval.every = 100", "ckpt.best asks for the best of evaluations, and there are none with eval.every = 0");
+        if (c->ckpt.best > BEST_LOSS && c->train.stage < STAGE_PRETRAIN)
+            wrong(errs, "ckpt.best = \"loss\"", "ckpt.best names what stage pretrain or instruct has; the first two stages have a loss alone");
         needed(errs, verb, "train.steps", c->train.steps > 0 || c->train.epochs > 0);
         if (replicas > 0 && c->train.global_batch % once)
             wrong(errs, "each replica computes the same number of micro-batches in a step",

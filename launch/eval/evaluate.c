@@ -11,8 +11,6 @@
 #include "io/set/order.h"
 #include "launch/eval/judge.h"
 
-enum { SAID = 4096 /* bytes of an answer */ };
-
 /* The pieces of text between separators; the list and its first entry, which holds all of them, are to be freed. */
 static char **split(const char *text, char at, int *n)
 {
@@ -157,20 +155,32 @@ static void keep_shown(Evaluation *v, const Sample *s, Shown *it)
     v->shown[v->n_shown++] = *it;
 }
 
-/* Puts a sample's question to the model and marks what it says. */
-static void mark(Evaluation *v, const Sample *s, const char *key)
+/* Puts the questions of a block to the model: all of them are here, to be answered one by one or together. */
+static void answer(Evaluation *v, const Batch *b)
 {
-    char said[SAID];
-    Shown it;
-    Mark *m = &v->mark[s->task];
-    generate_sample(&v->generator, s, it.question, sizeof it.question, said, sizeof said);
-    it.good = judge_right(key, said);
+    for (int i = 0; i < b->B; i++) {
+        Asking *a = &v->asked[i];
+        const Sample s = sample_of(v, b, i);
+        watch_phase(v->r->watch, WATCH_EVAL, v->r->step);
+        if (a->key)
+            generate_sample(&v->generator, &s, a->question, sizeof a->question, a->said, sizeof a->said);
+    }
+}
+
+/* Marks what was said to the question of sample i. */
+static void mark(Evaluation *v, const Batch *b, int i)
+{
+    const Asking *a = &v->asked[i];
+    const Sample s = sample_of(v, b, i);
+    Mark *m = &v->mark[a->task];
+    Shown it = { .good = judge_right(a->key, a->said) };
     m->n++;
     m->right += it.good;
-    m->baseline += s->task < v->answers && v->common[s->task][0] && judge_right(key, v->common[s->task]);
-    snprintf(it.answer, sizeof it.answer, "%.*s", (int)sizeof it.answer - 1, said);
-    judge_show(key, it.right, sizeof it.right);
-    keep_shown(v, s, &it);
+    m->baseline += a->task < v->answers && v->common[a->task][0] && judge_right(a->key, v->common[a->task]);
+    snprintf(it.question, sizeof it.question, "%s", a->question);
+    snprintf(it.answer, sizeof it.answer, "%.*s", (int)sizeof it.answer - 1, a->said);
+    judge_show(a->key, it.right, sizeof it.right);
+    keep_shown(v, &s, &it);
 }
 
 /* Losses, then answers, of what was gathered. */
@@ -180,11 +190,10 @@ static void flush(Evaluation *v)
     if (b->B == 0)
         return;
     losses(v, b);
+    answer(v, b);
     for (int i = 0; i < b->B; i++) {
-        const Sample s = sample_of(v, b, i);
-        watch_phase(v->r->watch, WATCH_EVAL, v->r->step);
         if (v->asked[i].key)
-            mark(v, &s, v->asked[i].key);
+            mark(v, b, i);
         free(v->asked[i].key);
         v->asked[i].key = NULL;
     }

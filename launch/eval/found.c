@@ -37,6 +37,8 @@ int evaluate_tasks(const Evaluation *v) { return v->tasks; }
 double evaluate_value(const Evaluation *v, const char *name)
 {
     double mean, baseline;
+    if (v->skipped == v->samples)                           /* nothing could be read: that is no loss of 0 */
+        return NAN;
     means(v, &mean, &baseline);
     if (!strcmp(name, "mean"))
         return mean;

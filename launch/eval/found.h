@@ -8,10 +8,13 @@
 #include "launch/eval/generate.h"
 #include "launch/eval/sheet.h"
 
-enum { SHOWN = 20, FOUND_LOSSES = sizeof(Losses) / sizeof(double) };
+enum { SHOWN = 20, FOUND_SAID = 4096 /* bytes of an answer */, FOUND_LOSSES = sizeof(Losses) / sizeof(double) };
 
 /* Of one task: questions, right answers, those that its most frequent training answer would have got right. */
 typedef struct { double n, right, baseline; } Mark;
+
+/* Of a sample: what is right, NULL: nothing is asked; then what was asked and said. */
+typedef struct { char *key; int task; char question[256], said[FOUND_SAID]; } Asking;
 
 struct Evaluation {
     Run          *r;
@@ -23,7 +26,7 @@ struct Evaluation {
     int64_t       samples;
     int           tasks, answers;          /* answers: of the first so many tasks the most frequent one may be known */
     char        **task, **common;          /* names, and each one's most frequent training answer, "" not known */
-    struct { char *key; int task; } *asked;                 /* (micro_batch) of the samples in batch; key NULL: nothing */
+    Asking       *asked;                   /* (micro_batch) of the samples in batch */
     bool          show;
     /* found */
     Mark         *mark;                    /* (tasks) */
