@@ -33,11 +33,13 @@ static void take(Evals *x, const json_t *o)
         x->cap = 2 * x->cap + 64;
         x->step = grow(x->step, x->cap, sizeof *x->step);
         x->time = grow(x->time, x->cap, sizeof *x->time);
+        x->seconds = grow(x->seconds, x->cap, sizeof *x->seconds);
         for (int k = 0; k < EVALS_VALUES; k++)
             x->value[k] = grow(x->value[k], x->cap, sizeof *x->value[k]);
     }
     x->step[x->n] = step;
     x->time[x->n] = number(o, "time");
+    x->seconds[x->n] = number(o, "seconds");
     for (int k = 0; k < EVALS_VALUES; k++)
         x->value[k][x->n] = number(o, EVALS_KEY[k]);
     if (json_object_size(json_object_get(o, "tasks")) == 0)
@@ -70,6 +72,7 @@ void evals_free(Evals *x)
 {
     free(x->step);
     free(x->time);
+    free(x->seconds);
     for (int k = 0; k < EVALS_VALUES; k++)
         free(x->value[k]);
     *x = (Evals){ 0 };

@@ -13,7 +13,7 @@ typedef struct {
     int64_t  n, cap;
     int64_t *step;                  /* (n) ascending */
     double  *value[EVALS_VALUES];   /* (n) */
-    double  *time;                  /* (n) wall clock */
+    double  *time, *seconds;        /* (n) wall clock when it was done; how long it took */
     int64_t  best;                  /* which of them RUN/ckpt/best names; -1: none */
 } Evals;
 

@@ -20,7 +20,7 @@ typedef struct { int64_t step, bytes, bad; double time; bool there; } StatusCkpt
 typedef struct {
     const char *dir;
     char      stage[16];            /* "" where config.cfg does not say */
-    int64_t   steps, step;          /* of the run, 0: not known; done */
+    int64_t   steps, step, every;   /* of the run, 0: not known; done; between evaluations, 0: none */
     StepFile   log;
     Story     story;
     SlurmJob  job;

@@ -39,6 +39,7 @@ diff <(found killed | sed -n '1p;3,4s/"best": .*//p') <(found whole | sed -n '1p
 says 0 0 status killed
 grep -q '^eval  *step 12: text ' out && grep -q '^best  *step 6: text 0.0010' out || { cat out; fail "status does not tell of evaluations"; }
 says 0 0 status killed --json
+grep -q '"evals": 0*\.[0-9]*[1-9]' out || { cat out; fail "evaluations took no time"; }
 grep -q '"evaluation": {"step": 12, .*"best": {"step": 6, "loss": ' out || { cat out; fail "status --json does not"; }
 says 0 0 report killed
 grep -q 'Evaluation: text loss' killed/report.html && grep -q 'Evaluation: accuracy' killed/report.html || fail "report draws no evaluations"
