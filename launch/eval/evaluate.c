@@ -277,8 +277,11 @@ bool evaluate_run(Evaluation *v, bool (*leave)(void *), void *ctx, bool *left, E
     begin(v);
     for (int64_t k = 0; k < blocks && state == GOES_ON; k += g->dp_size) {
         const bool ok = k + g->dp_rank >= blocks || take_block(v, k + g->dp_rank, e);
-        state = comm_agree(g->world, !ok ? FAILS_ALL : leave && leave(ctx) ? LEAVES : GOES_ON);
+        state = !ok ? FAILS_ALL : leave && leave(ctx) ? LEAVES : GOES_ON;
+        if (leave)                                          /* else nobody waits for anybody before the end */
+            state = comm_agree(g->world, state);
     }
+    state = comm_agree(g->world, state);
     if (left)
         *left = state == LEAVES;
     if (state == GOES_ON)

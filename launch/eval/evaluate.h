@@ -30,7 +30,8 @@ void evaluate_close(Evaluation *v);                    /* Local; NULL is nothing
 /* pictures: rank 0 keeps some to be shown (sheet.h).  Local. */
 void evaluate_show(Evaluation *v);
 
-/* Between two blocks all agree whether anybody's `leave` says so (NULL: nobody's): then nothing was found, and *left is set. */
+/* With leave all agree behind each block whether anybody's says so: then nothing was found, and *left is set.  NULL: nobody waits for
+   the others before the end. */
 bool evaluate_run(Evaluation *v, bool (*leave)(void *), void *ctx, bool *left, Err *e);
 
 /* ---- what was found; Local, the same on all ranks ---- */
