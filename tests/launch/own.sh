@@ -112,6 +112,15 @@ grep -q '^training .* 30 samples' out && grep -q '^held out .* 18 samples' out |
 says 78 0 pack "$config" "${small[@]}" "${llava[@]}" "${apart[@]}" --set data.val_samples=3
 blames 'data.val_json holds out its records'
 
+# Held-out samples may be larger than any that is trained on: the run makes room, and its losses stay what they are.
+{ cat val.jsonl; echo '{"images": ["00.ppm", "01.ppm", "02.ppm"], "question": "<image> or <image> , and which of all of these is <image> ?", "answer": "the red one"}'; } >large.jsonl
+large=(--set data.val_samples=0 --set data.json=train.jsonl --set data.val_json=large.jsonl --set data.set=large/index.set --set train.steps=4 --set train.global_batch=8)
+says 0 0 pack "$config" "${small[@]}" "${llava[@]}" "${large[@]}"
+says 0 0 train "$config" "${small[@]}" "${large[@]}" --set run.dir=large0
+says 0 2 train "$config" "${small[@]}" "${large[@]}" --set run.dir=large2 --set eval.every=2
+same_losses large0 large2
+[ "$(grep -c '"samples": 19,' large2/evals.jsonl)" = 2 ] || { cat large2/evals.jsonl; fail "not all were evaluated"; }
+
 # ---- what is broken is named, or skipped ----
 bad() {                                         # WHAT RECORD
     printf '{"question": "q?", "answer": "a"}\n{"question": "q?", %s}\n{"question": "q?", "answer": "a"}\n' "$2" >bad.jsonl
