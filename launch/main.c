@@ -46,18 +46,22 @@ static const Verb VERBS[] = {
       "make all ranks save after the same step and exit with 75; the same command then\n"
       "goes on where they stopped. A run has one configuration, one data set and one\n"
       "start, by content: with others it is refused (78) and the difference printed.\n"
+      "Every eval.every steps it evaluates on what the data set holds out, without a\n"
+      "bit of the training changing; the best step by ckpt.best stays as RUN/ckpt/best.\n"
       "\n"
       "  writes    RUN/config.cfg  RUN/data.json  RUN/run.jsonl  RUN/ckpt/step-N/\n"
+      "            RUN/evals.jsonl  RUN/eval.json\n"
       "  keys      run.* model.* text.model data.* train.* ckpt.* eval.* parallel.*\n"
       "  example   mpirun -n 4 asvr train configs/tiny.cfg --set train.lr=3e-4\n", false, false, true, NULL, NULL },
     { "eval", eval_main, NULL, "losses and task accuracies -> a table and eval.json",
-      "Loads the newest valid checkpoint of run.dir, answers the held-out questions of\n"
-      "data.set, and prints the losses and each task's accuracy beside what always\n"
-      "giving its most frequent training answer would get. Fewer samples than there are\n"
-      "(eval.samples) are drawn, the same ones on any number of ranks.\n"
+      "Loads the newest valid checkpoint of run.dir, or eval.from, answers the held-out\n"
+      "questions of data.set (records with `answer`), and prints the losses and each\n"
+      "task's accuracy beside what always giving its most frequent training answer\n"
+      "would get. Fewer samples than there are (eval.samples) are drawn, the same ones\n"
+      "on any number of ranks.\n"
       "\n"
       "  writes    RUN/eval.json  RUN/eval.png\n"
-      "  keys      run.dir  data.set  eval.samples\n"
+      "  keys      run.dir  data.set  eval.samples  eval.from\n"
       "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false, NULL, NULL },
     { "chat", chat_main, NULL, "answers questions about pictures",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"

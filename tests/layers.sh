@@ -36,10 +36,10 @@ io/source     : core io/base io/text io/image
 io/scenes     : core io/base io/image
 launch        : *
 launch/config : core dist io/base io/image io/text
-launch/pack   : core dist io/base io/set io/text io/image io/source io/scenes launch launch/config
+launch/pack   : core dist io/base io/set io/text io/image io/source io/scenes launch launch/config launch/eval
 launch/plan   : core dist io/base io/set launch launch/config
 launch/hf     : core dist io/base io/ckpt io/hf io/text launch launch/config
-launch/eval   : core io/base io/set io/text io/image
+launch/eval   : core dist io/base io/set io/text io/image launch launch/config
 launch/bench  : core dist io/base launch launch/config launch/plan
 launch/scaling : core dist io/base launch launch/config launch/plan launch/bench
 launch/spectrum : core dist io/base io/set launch launch/config
