@@ -13,6 +13,7 @@
 #include "io/set/order.h"
 #include "launch/run.h"
 #include "launch/eval/sheet.h"
+#include "launch/kits/kits.h"
 #include "launch/verbs.h"
 
 enum { SHOWN = 20 };
@@ -284,6 +285,8 @@ static void report(Eval *v, Err *e)
 
 int eval_main(const Config *c)
 {
+    if (c->eval.tsv[0])
+        return kits_main(c);
     Eval *v = calloc(1, sizeof *v);
     Err e = { 0 };
     CHECK(v, "no memory for the evaluation");

@@ -75,7 +75,7 @@ typedef struct Config {
         int verb, ranks_per_node, threads, lead, chain, budget;
         bool exclusive, exclude_failed, dry;
     } slurm;
-    struct { int64_t samples; } eval;
+    struct { int64_t samples; ConfigString tsv, predictions; int kind, batch; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
     struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
