@@ -42,6 +42,8 @@ void score_words(Score *s, Kind kind, const Asked *a, int64_t n);
 
 /* can_infer of VLMEvalKit (matching_util.py): 'A'..., 'Z', or 0: none. */
 char choice_infer(Pad *p, const char *said, const char *const option[OPTIONS]);
+/* exact_match of lmms-eval (api/metrics.py), without case and punctuation; what was said is stripped */
+bool score_exact(Pad *p, const char *said, const char *right);
 /* process_punctuation of VLMEvalKit (vlmeval/smp/misc.py) */
 char *vlm_punctuation(Pad *p, const char *s);
 /* Means of `right` over all, over each split, each l2-category, each category: report_acc of VLMEvalKit. */

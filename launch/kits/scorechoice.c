@@ -249,12 +249,11 @@ static char mmvp_target(Pad *p, const char *answer)
 /* MultiChoiceRegexFilter of lmms_eval/tasks/ai2d/utils.py, then exact_match without case and punctuation */
 static bool ai2d_right(Pad *p, const Asked *a)
 {
-    static const char marks[] = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
     size_t begin, end;
     const char *said = a->prediction;
     if (py_search("^\\s*([A-Z])\\.", said, 0, 1, &begin, &end))
         said = pad_text(p, said + begin, 1);
-    return !strcmp(py_without(p, py_lower(p, py_strip(p, said)), marks), py_without(p, py_lower(p, a->answer), marks));
+    return score_exact(p, said, a->answer);
 }
 
 /* seed_process_result and seed_aggregation_result of lmms_eval/tasks/seedbench/utils.py */

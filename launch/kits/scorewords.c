@@ -186,7 +186,7 @@ static bool number(Pad *p, const char *s, double *x)
     return is;
 }
 
-/* relaxed_correctness of lmms_eval/tasks/chartqa/utils.py.  VLMEvalKit has the same, and calls it with what was said as the target. */
+/* relaxed_correctness of lmms_eval/tasks/chartqa/utils.py and of VLMEvalKit */
 static bool relaxed(Pad *p, const char *said, const char *target)
 {
     double a, b;
@@ -235,11 +235,17 @@ static bool contains(Pad *p, const Asked *a, char **right, int n, bool folded)
     return false;
 }
 
-/* exact_match of lmms_eval/api/metrics.py, without case and punctuation */
-static bool exact(Pad *p, const char *said, const char *right)
+bool score_exact(Pad *p, const char *said, const char *right)
 {
     static const char marks[] = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
-    return !strcmp(py_without(p, py_lower(p, py_strip(p, said)), marks), py_without(p, py_lower(p, right), marks));
+    const char *both[2] = { py_strip(p, said), right };
+    for (int i = 0; i < 2; i++) {
+        const char *lower = py_lower(p, both[i]), *end = lower;
+        for (int n = py_len(both[i]); n > 0; n--)       /* numpy's lower() is no longer than what it is of */
+            end = py_next(end);
+        both[i] = py_without(p, pad_text(p, lower, (size_t)(end - lower)), marks);
+    }
+    return !strcmp(both[0], both[1]);
 }
 
 /* What one answer is worth to either kit. */
@@ -247,7 +253,7 @@ static void judge(Pad *p, Kind kind, const Asked *a, double *lmms, double *vlm)
 {
     char *text = pad_text(p, a->answer, strlen(a->answer)), *whole = pad_text(p, a->answer, strlen(a->answer)), **item = NULL, **right = &whole;
     const char *said = py_strip(p, a->prediction);      /* lmms-eval strips what models say */
-    int n = pylist_read(text, strlen(text), &item);
+    int n = !strncmp(text, "['", 2) || !strncmp(text, "[\"", 2) ? pylist_read(text, strlen(text), &item) : -1;      /* not "[5]" */
     if (n >= 0)
         right = item;
     else
@@ -270,10 +276,10 @@ static void judge(Pad *p, Kind kind, const Asked *a, double *lmms, double *vlm)
         *lmms = n > 0 && relaxed(p, said, right[0]);
         *vlm = 0;
         for (int i = 0; i < n; i++)
-            *vlm = *vlm > 0 || relaxed(p, right[i], said);
+            *vlm = *vlm > 0 || relaxed(p, said, right[i]);
         break;
     default:
-        *lmms = n > 0 && exact(p, said, right[0]);
+        *lmms = n > 0 && score_exact(p, said, right[0]);
         for (int i = 0; i < n; i++)
             sum += !strcmp(py_lower(p, py_strip(p, right[i])), py_lower(p, said));
         *vlm = n > 0 ? sum / n : 0;
