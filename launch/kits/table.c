@@ -27,7 +27,9 @@ char *table_text(const Table *t, int64_t row, int col, Pad *pad, Err *e)
     TsvText text = { 0 };
     if (col < 0)
         return pad_text(pad, "", 0);
-    char *out = tsv_text(&t->tsv, row, col, &text, e) ? strcasecmp(text.bytes, "nan") ? pad_text(pad, text.bytes, text.n) : pad_text(pad, "", 0) : NULL;
+    char *out = tsv_text(&t->tsv, row, col, &text, e) ? pad_text(pad, text.bytes, text.n) : NULL;
+    if (out && col != t->answer && !strcasecmp(out, "nan"))
+        out[0] = 0;
     tsv_text_free(&text);
     return out;
 }
