@@ -44,7 +44,6 @@ static bool write_predictions(const Kits *k, const Table *t, char *const *said, 
 /* What lmms-eval's model from_log reads: args.model, args.model_args, args.limit, model_configs.task, logs[].doc_id, logs[].resps. */
 static bool write_log(const Kits *k, const Table *t, char *const *said, Err *e)
 {
-    const Config *c = k->r.c;
     char path[PATH_ROOM], name[160], args[64];
     Pad pad = { 0 };
     const char *task = kinds[t->kind].task[0] ? kinds[t->kind].task : t->name;
@@ -59,7 +58,7 @@ static bool write_log(const Kits *k, const Table *t, char *const *said, Err *e)
                                                   json_text(target), "resps", json_text(said[row]), "filtered_resps", json_text(said[row])));
     }
     pad_clear(&pad);
-    json_t *root = json_pack("{s:{s:s, s:s, s:o, s:n}, s:{s:s}, s:o}", "args", "model", "asvr", "model_args", args, "run", json_text(c->run.dir), "limit",
+    json_t *root = json_pack("{s:{s:s, s:s, s:n}, s:{s:s}, s:o}", "args", "model", "asvr", "model_args", args, "limit",
                              "model_configs", "task", task, "logs", logs);
     CHECK(root, "no memory for a log of %lld answers", (long long)t->asked);
     char folder[PATH_ROOM];
