@@ -1,10 +1,10 @@
 """Scores of `asvr eval` beside those of lmms-eval and of VLMEvalKit: their own functions, the same answers; and lmms-eval's model from_log reads what we write."""
-import importlib.metadata, json, math, os, random, subprocess, sys
+import collections, importlib.metadata, json, math, os, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import kits
 
 TMP, ASVR = os.environ["TMP"], os.environ["ASVR"]
-TABLES, ROWS = int(os.environ.get("TABLES", 25)), int(os.environ.get("ROWS", 84))
+TABLES, ROWS = 25, 84                   # twenty-five small tables tell more than a large one: mistakes do not cancel
 config = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../configs/tiny.cfg")
 run = os.path.join(TMP, "run")
 
@@ -57,4 +57,52 @@ for name in kits.KINDS:
             print("FAIL kits: %s %s, %s: %d of %d tables of %d answers: %s" % (kit, versions[kit], name, len(wrong), TABLES, ROWS, "; ".join(wrong[:3])))
         else:
             print("ok   kits: %s %s, %s: %d tables of %d answers, all their scores equal (of the last: %s)" % (kit, versions[kit], name, TABLES, ROWS, ", ".join("%s %.4g" % x for x in list(figures.items())[:3])))
+
+# ---- what we write is a log that lmms-eval answers from ----
+golden = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/kits/POPE.tsv")
+small = ["text.model=%s/text.model" % TMP, "data.set=%s/shards/index.set" % TMP, "data.samples=48", "data.val_samples=14", "train.steps=4", "train.global_batch=8", "run.dir=" + run]
+for verb, more in (("pack", []), ("train", []), ("eval", ["eval.tsv=" + golden])):
+    r = subprocess.run([ASVR, verb, config] + [x for s in small + more for x in ("--set", s)], capture_output=True, text=True)
+    if r.returncode:
+        print("FAIL kits: asvr %s ended with %d: %s" % (verb, r.returncode, r.stderr.strip()))
+        sys.exit(1)
+import pandas
+from lmms_eval.models.simple.from_log import FromLog
+table = pandas.read_csv(os.path.join(run, "eval/POPE/prediction.tsv"), sep="\t", keep_default_na=False)
+logs = os.path.join(run, "eval/POPE/from_log")
+model = FromLog(logs=logs, model_name="asvr")
+Asked = collections.namedtuple("Asked", "args")
+said = model.generate_until([Asked(("", {}, None, i, "pope", "test")) for i in range(len(table))])
+if said == list(table["prediction"]) and len(said) == 48:
+    print("ok   kits: lmms-eval %s's model from_log answers %d questions of POPE from our log, as prediction.tsv has them" % (versions["lmms-eval"], len(said)))
+else:
+    print("FAIL kits: from_log answers otherwise than prediction.tsv")
+    bad += 1
+
+# Its whole evaluator over a task of ours: what POPE's own functions make of it is what eval.json says.
+task = os.path.join(TMP, "task")
+os.makedirs(task)
+open(os.path.join(task, "utils.py"), "w").write("from lmms_eval.tasks.pope.utils import *\n\ndef nothing(doc):\n    return []\n")
+with open(os.path.join(task, "docs.jsonl"), "w") as f:
+    for d in table.to_dict("records"):
+        f.write(json.dumps({"question_id": str(d["index"]), "question": d["question"], "answer": d["answer"].lower()}) + "\n")
+metrics = ("accuracy", "precision", "recall", "f1_score", "yes_ratio")
+open(os.path.join(task, "ours.yaml"), "w").write(
+    "dataset_path: json\ndataset_kwargs: {data_files: {test: %s}}\ntask: pope\ntest_split: test\noutput_type: generate_until\n"
+    "doc_to_visual: !function utils.nothing\ndoc_to_text: !function utils.pope_doc_to_text\ndoc_to_target: answer\nprocess_results: !function utils.pope_process_results\n"
+    "lmms_eval_specific_kwargs: {default: {pre_prompt: '', post_prompt: ''}}\nmetric_list:\n" % os.path.join(task, "docs.jsonl")
+    + "".join("  - {metric: pope_%s, aggregation: !function utils.pope_aggregate_%s, higher_is_better: true}\n" % (m, m) for m in metrics))
+os.environ.update(HF_HOME=os.path.join(TMP, "hf"), HF_DATASETS_OFFLINE="1")
+with open(os.devnull, "w") as quiet, kits.contextlib.redirect_stdout(quiet):
+    from lmms_eval import evaluator
+    from lmms_eval.tasks import TaskManager
+    got = evaluator.simple_evaluate(model="from_log", model_args="logs=%s" % logs, tasks=["pope"], batch_size=1, task_manager=TaskManager(include_path=task, include_defaults=False), bootstrap_iters=0)
+theirs = {k.split(",")[0]: v for k, v in got["results"]["pope"].items()}
+ours = json.load(open(os.path.join(run, "eval/POPE/scores.json")))["lmms-eval"]
+d = differs(theirs, ours)
+if d:
+    print("FAIL kits: lmms-eval's evaluator over from_log: %s" % d)
+    bad += 1
+else:
+    print("ok   kits: lmms-eval %s's evaluator over our log: %s, as in scores.json" % (versions["lmms-eval"], ", ".join("%s %.4g" % x for x in ours.items())))
 sys.exit(bad > 0)
