@@ -98,7 +98,7 @@ static const struct { const char *text; size_t n; const char *what, *where; } re
     { "", 0, "the table is empty", "t.tsv" },
     { "a\tb\n1\n", 6, "too few fields", "row 1, column \"b\", byte 5" },
     { "a\tb\n1\t2\t3\n", 10, "too many fields", "row 1, byte 8" },
-    { "a\tb\n1\t\"2\n", 10, "no end", "row 1, column \"b\", byte 6" },
+    { "a\tb\n1\t\"2\n", 9, "no end", "row 1, column \"b\", byte 6" },
     { "a\tb\n1\t\0002\n", 9, "a byte 0", "row 1, column \"b\", byte 6" },
     { "a\ta\n", 4, "two columns are called \"a\"", "t.tsv" },
     { "\xff\tb\n", 4, "no UTF-8", "t.tsv" },
