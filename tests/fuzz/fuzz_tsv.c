@@ -15,6 +15,8 @@ static void placed(const Err *e, const char *path, size_t size)
 {
     long long byte = 0;
     const char *at = strstr(e->where, "byte ");
+    for (const char *next = at; next && (next = strstr(next + 1, "byte ")); )
+        at = next;                                      /* a column may be called so */
     fuzz_refused(e, EXIT_DATA, path);
     LAW(!at || (sscanf(at, "byte %lld", &byte) == 1 && byte >= 0 && byte <= (long long)size), "\"%s\" of a file of %zu bytes", e->where, size);
 }
