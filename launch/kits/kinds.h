@@ -15,7 +15,7 @@ typedef enum {
     KIND_REALWORLDQA, KIND_MMVP, KIND_HALLUSION, KIND_POPE,          /* the paper's table, in its order */
     KIND_MMSTAR, KIND_CHOICE, KIND_YESNO, KIND_WORD, KINDS           /* beside it; any multiple choice, yes or no, word */
 } Kind;
-enum { TABLE_KINDS = KIND_POPE + 1 };
+enum { PAPER = KIND_POPE + 1 };         /* columns of its table */
 
 typedef struct {
     const char *name;                   /* in eval.kind */

@@ -1,4 +1,5 @@
 /* kitsfiles.c -- what an evaluation leaves behind: RUN/eval/NAME/{prediction.tsv, from_log/TASK.json, scores.json}, RUN/eval.json */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,37 +112,44 @@ bool kits_write_json(const Kits *k, Err *e)
     return json_write_rows(path, root, 9, e);
 }
 
+static void print_row(const Kits *k, int i)
+{
+    const Table *t = &k->table[i];
+    const bool named = t->later || t->kind >= KIND_CHOICE;
+    char score[16] = "-", file[140] = "";
+    if (isfinite(k->score[i].score))
+        snprintf(score, sizeof score, "%.1f %%", 100 * k->score[i].score);
+    if (k->folder && !named)
+        snprintf(file, sizeof file, "  (%s)", t->name);
+    printf("%-16s %8s  %9lld  %s%s\n", named ? t->name : kinds[t->kind].column, score, (long long)k->score[i].n,
+           isfinite(k->score[i].score) ? kinds[t->kind].score : "nothing to score: answers are not in the table", file);
+}
+
 void kits_print(const Kits *k)
 {
     double sum = 0;
     int there = 0;
-    bool shown[KINDS] = { false };
     char lacks[256] = "";
     printf("\n%-16s %8s  %9s\n", "benchmark", "score", "questions");
-    for (int pass = 0; pass < 2; pass++)                 /* the paper's columns in its order, then what else there is */
-        for (int kind = 0; kind < (pass ? 1 : TABLE_KINDS); kind++)
-            for (int i = 0; i < k->tables; i++) {
-                const Table *t = &k->table[i];
-                const int column = (int)t->kind;
-                if ((pass == 1) == (column < TABLE_KINDS && !t->later) || (!pass && column != kind))
-                    continue;
-                printf("%-16s %6.1f %%  %9lld  %s%s%s%s\n", t->later || column >= KIND_CHOICE ? t->name : kinds[t->kind].column, 100 * k->score[i].score,
-                       (long long)k->score[i].n, kinds[t->kind].score, k->folder ? "  (" : "", k->folder ? t->name : "", k->folder ? ")" : "");
-                if (!pass) {
-                    shown[kind] = true;
-                    sum += k->score[i].score;
-                    there++;
-                }
+    for (int kind = 0; kind < PAPER; kind++) {    /* the paper's columns in its order */
+        bool shown = false;
+        for (int i = 0; i < k->tables; i++)
+            if (k->table[i].kind == (Kind)kind && !k->table[i].later) {
+                print_row(k, i);
+                shown = isfinite(k->score[i].score);
+                sum += shown ? k->score[i].score : 0;
+                there += shown;
             }
-    if (!k->folder)
-        return;
-    for (int kind = 0; kind < TABLE_KINDS; kind++)
-        if (!shown[kind])
+        if (!shown)
             snprintf(lacks + strlen(lacks), sizeof lacks - strlen(lacks), "%s%s", lacks[0] ? ", " : "", kinds[kind].column);
-    if (there == TABLE_KINDS)
+    }
+    if (k->folder && there == PAPER)
         printf("%-16s %6.1f %%             plain mean of the %d\n", "AVG", 100 * sum / there, there);
-    else if (there)
-        printf("%-16s %6.1f %%             plain mean of %d of the paper's %d benchmarks; not in the folder: %s\n", "AVG", 100 * sum / there, there, TABLE_KINDS, lacks);
+    else if (k->folder && there)
+        printf("%-16s %6.1f %%             plain mean of %d of the paper's %d benchmarks; there is no score of %s\n", "AVG", 100 * sum / there, there, PAPER, lacks);
+    for (int i = 0; i < k->tables; i++)                 /* and what else there is */
+        if (k->table[i].later || (int)k->table[i].kind >= PAPER)
+            print_row(k, i);
 }
 
 /* ---- predictions that others made ---- */

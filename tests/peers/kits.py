@@ -87,7 +87,7 @@ def rows(name, n, seed):
             choices(r, row, 4)
             said = letters(r, 4)
         elif name.startswith("MMMU"):
-            row.update(index="validation_%s_%d" % (r.choice(["Art", "Math", "Computer_Science"]), i), split="validation")
+            row.update(index="validation_%s_%d" % (r.choice(["Art", "Math", "Computer_Science"]), i), split="dev" if i % 5 == 1 else "validation")
             row["l2-category"] = row["index"].rsplit("_", 1)[0][11:]
             if r.random() < 0.5:
                 choices(r, row, r.randint(2, 6))
@@ -192,7 +192,7 @@ def lmms(name, made):
         u, shared = load("mmmu.utils"), load("_task_utils.mmmu_mcq_utils")
         shared.random.choice = lambda x: ""             # what it draws by chance is wrong
         opts = lambda d: [d[c] for c in "ABCDEFGH" if not blank(d.get(c))]
-        gather(u.mmmu_process_results, [(dict(d, id=d["index"], options=repr(opts(d)), question_type="multiple-choice" if opts(d) else "open"), s) for d, s in docs], {"mmmu_acc": u.mmmu_aggregate_results})
+        gather(u.mmmu_process_results, [(dict(d, id=d["index"], options=repr(opts(d)), question_type="multiple-choice" if opts(d) else "open"), s) for d, s in docs if d["split"] == "validation"], {"mmmu_acc": u.mmmu_aggregate_results})
     elif name.startswith("RealWorldQA"):
         gather(load("realworldqa.utils").realworldqa_process_results, docs, {"exact_match": mean})
     elif name.startswith("MMVP"):
@@ -305,4 +305,6 @@ def vlm(name, made):
     if name.startswith("MMVP"):
         return {k: float(v) for k, v in VLM.mcq.report_acc_MMVP(data.reset_index()).items()}
     got = VLM.mcq.report_acc(data)
+    if len(got) > 1:                            # a line for each split
+        return {"split=" + line["split"]: float(line["Overall"]) for line in got.to_dict("records")}
     return {k: float(got[k][0]) for k in got if k != "split"}

@@ -26,4 +26,4 @@ for name in kits.KINDS:
     kits.write_tables(out, os.path.join(out, "answers"), name, made)
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
         lines = list(flat(kits.lmms(name, made), "lmms-eval.")) + list(flat(kits.vlm(name, made), "VLMEvalKit."))
-    open(os.path.join(out, name + ".scores"), "w").write("\n".join(lines) + "\n")
+    open(os.path.join(out, name + ".scores"), "w").write("\n".join(sorted(lines)) + "\n")
