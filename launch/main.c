@@ -99,7 +99,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
       "  keys      import.*  model.*\n"
-      "  example   asvr import configs/llm.cfg --set import.from=vicuna-7b-v1.5 \\\n"
+      "  example   asvr import my.cfg --set import.from=vicuna-7b-v1.5 \\\n"
       "                 --set import.to=runs/vicuna\n", false, false, false, NULL, NULL },
     { "export", export_main, NULL, "a checkpoint -> Hugging Face safetensors",
       "Writes safetensors and config.json, in the layout of LLaVA, of a language model\n"
