@@ -52,9 +52,25 @@ static int leave(Kits *k, Kept *kept)
     return busy;
 }
 
+enum { SAY = 30 };                       /* seconds */
+
+/* Rank 0: how far its replica is; the others are about as far. */
+static void say(const Kits *k, const Table *t, const Kept *kept, double start, double *last)
+{
+    const int64_t share = ceil_div(t->asked - kept->had, k->r.grid.dp_size);
+    const double seconds = now() - start;
+    if (k->r.grid.rank != 0 || now() - *last < SAY || k->done == 0)
+        return;
+    *last = now();
+    printf("  %2.0f %%, %.1f questions/s, %.0f s to go\n", 100.0 * (double)k->done / (double)share, (double)(k->done * k->r.grid.dp_size) / seconds,
+           seconds * (double)(share - k->done) / (double)k->done);
+    fflush(stdout);
+}
+
 bool kits_ask(Kits *k, const Table *t, Kept *kept, Err *e)
 {
     const double start = now();
+    double said = start;
     int64_t at = 0, number = 0;
     for (int i = 0; i < k->g.slots; i++)
         k->slot_row[i] = -1;
@@ -69,6 +85,7 @@ bool kits_ask(Kits *k, const Table *t, Kept *kept, Err *e)
         if (busy < 0 || !generate_step(&k->g))
             break;
         busy = leave(k, kept);
+        say(k, t, kept, start, &said);
     }
     for (int i = 0; i < k->g.slots; i++)
         if (k->slot_row[i] >= 0)
