@@ -133,7 +133,8 @@ static bool all_said(const Table *t, const Kept *kept, Err *e)
     int64_t lacks = 0;
     for (int64_t i = 0; i < t->asked; i++)
         lacks += kept->said[t->row[i]] == NULL;
-    return lacks == 0 || err_set(e, EXIT_IO, kept->dir, "is the disk full? start again: it goes on with those that are there", "%lld answers could not be kept", (long long)lacks);
+    return lacks == 0 || err_set(e, EXIT_IO, kept->dir, "is the disk full? start again: it goes on with those that are there",
+                                 "%lld answers could not be kept", (long long)lacks);
 }
 
 static bool evaluate(Kits *k, int which, Err *e)

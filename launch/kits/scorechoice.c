@@ -33,20 +33,19 @@ static char infer_text(Pad *p, const char *lower, const char *const option[OPTIO
 
 /* ---- VLMEvalKit ---- */
 
-/* can_infer_option and can_infer_text of vlmeval/utils/matching_util.py */
-char choice_infer(Pad *p, const char *said, const char *const option[OPTIONS])
+/* can_infer_option of vlmeval/utils/matching_util.py */
+static char infer_option(Pad *p, const char *said, const char *const option[OPTIONS])
 {
-    static const char *const refuses[] = { "Failed to obtain answer via API", "Sorry, I can't help with images of people yet.", "I can't process this file.",
+    static const char *const refuses[] = { "Sorry, I can't help with images of people yet.", "I can't process this file.",
                                            "I'm sorry, but without the image provided", "Cannot determine the answer" };
     char *plain = pad_text(p, said, strlen(said)), **word, one = 0;
-    int count = 0, length = 0;
+    int count = 0;
     size_t begin, end;
+    if (strstr(said, "Failed to obtain answer via API"))
+        return 0;
     for (size_t i = 0; i < sizeof refuses / sizeof *refuses; i++)
-        if (strstr(said, refuses[i])) {
-            if (i)
-                return 'Z';
-            goto text;
-        }
+        if (strstr(said, refuses[i]))
+            return 'Z';
     for (char *s = plain; (s = strpbrk(s, ".()[],:;!*#{}")); )
         *s = ' ';
     const int n = py_split(p, plain, &word);
@@ -63,16 +62,20 @@ char choice_infer(Pad *p, const char *said, const char *const option[OPTIONS])
         }
     if (count == 0 && among(word, n, "Z"))
         return 'Z';
-    if (py_search("(?i)(?:correct\\s+)?answer\\s+is\\s+\\**([ABCD])\\**", said, 0, 1, &begin, &end)) {
-        const int letter = (said[begin] & ~32) - 'A';
-        if (option[letter][0])
-            return LETTERS[letter];
-    }
-text:
+    if (!py_search("(?i)(?:correct\\s+)?answer\\s+is\\s+\\**([ABCD])\\**", said, 0, 1, &begin, &end))
+        return 0;
+    one = (char)(said[begin] & ~32);
+    return option[one - 'A'][0] ? one : 0;
+}
+
+/* can_infer there */
+char choice_infer(Pad *p, const char *said, const char *const option[OPTIONS])
+{
+    const char is = infer_option(p, said, option), *lower = py_lower(p, said);
+    int length = 0;
     for (int i = 0; i < OPTIONS; i++)
         length += py_len(option[i]);
-    plain = py_lower(p, said);
-    return py_len(plain) > 2 * length ? 0 : infer_text(p, plain, option, OPTIONS);
+    return is ? is : py_len(lower) > 2 * length ? 0 : infer_text(p, lower, option, OPTIONS);
 }
 
 /* Is the answer right under the policy exact_matching?  (eval_vanilla of vlmeval/dataset/utils/multiple_choice.py) */
@@ -347,7 +350,8 @@ static double mmstar(const Asked *a, int64_t n, const double *right, const char 
 
 static void lmms_scores(Score *s, Kind kind, const Asked *a, int64_t n, const double *right)
 {
-    static const char *const names[KINDS] = { [KIND_SEED] = "seed_image", [KIND_AI2D] = "exact_match", [KIND_REALWORLDQA] = "exact_match", [KIND_MMVP] = "mmvp_accuracy" };
+    static const char *const names[KINDS] = { [KIND_SEED] = "seed_image", [KIND_AI2D] = "exact_match", [KIND_REALWORLDQA] = "exact_match",
+                                              [KIND_MMVP] = "mmvp_accuracy" };
     s->score = score_mean(right, n);
     s->lmms = json_object();
     if (names[kind])
