@@ -20,7 +20,7 @@ const KindInfo kinds[KINDS] = {
     [KIND_AI2D]        = { "ai2d", "AI2D", "ai2d", "ai2d", LETTER, NULL, "accuracy", 64 },
     [KIND_REALWORLDQA] = { "realworldqa", "RealWorldQA", "realworldqa", "realworldqa", LETTER, WORD, "accuracy", 64 },
     [KIND_MMVP]        = { "mmvp", "MMVP", "mmvp", "mmvp", LETTER, NULL, "pairs of which both are right", 64 },
-    [KIND_HALLUSION]   = { "hallusion", "HallusionBench", "hallusion", "hallusion_bench_image", WORD, NULL, "mean of aAcc, fAcc, qAcc", 64 },
+    [KIND_HALLUSION]   = { "hallusion", "HallusionBench", "hallusionbench", "hallusion_bench_image", WORD, NULL, "mean of aAcc, fAcc, qAcc", 64 },
     [KIND_POPE]        = { "pope", "POPE", "pope", "pope", WORD, NULL, "accuracy", 64 },
     [KIND_MMSTAR]      = { "mmstar", "MMStar", "mmstar", "mmstar", LETTER, NULL, "mean of the categories' accuracies", 64 },
     [KIND_CHOICE]      = { "choice", "choice", "", "", LETTER, WORD, "accuracy", 64 },
@@ -37,16 +37,20 @@ void kind_stem(const char *path, char out[128])
         out[n - 4] = 0;
 }
 
-/* MME is the beginning of other names: a letter or digit behind it makes another one. */
+/* The name, then its end or _: "MME-RealWorld" and "ChartQAPro" are other benchmarks, and so are these. */
 Kind kind_of_file(const char *path)
 {
+    static const char *const others[] = { "ocrbench_v2", "mmmu_pro" };
     char stem[128];
     kind_stem(path, stem);
     for (char *s = stem; *s; s++)
         *s = (char)tolower((unsigned char)*s);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!strncmp(stem, others[i], strlen(others[i])))
+            return KINDS;
     for (int k = 0; k < KIND_CHOICE; k++) {
         const size_t n = strlen(kinds[k].file);
-        if (!strncmp(stem, kinds[k].file, n) && (k != KIND_MME || !isalnum((unsigned char)stem[n])))
+        if (!strncmp(stem, kinds[k].file, n) && (!stem[n] || stem[n] == '_'))
             return (Kind)k;
     }
     return KINDS;

@@ -20,7 +20,7 @@ enum { PAPER = KIND_POPE + 1 };         /* columns of its table */
 typedef struct {
     const char *name;                   /* in eval.kind */
     const char *column;                 /* in the table */
-    const char *file;                   /* what names of files have in common, lower case, alternatives between | */
+    const char *file;                   /* what names of files begin with, lower case */
     const char *task;                   /* lmms-eval's */
     const char *ask;                    /* behind the question, on a line of its own; NULL: by its options */
     const char *open;                   /* the same where a question has no options; NULL: none */

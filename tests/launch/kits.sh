@@ -78,6 +78,11 @@ says 0 0 eval "$config" "${small[@]}" --set eval.tsv=own.tsv
 grep -q '^own: yesno, 3 questions (1 rows have no picture)' out || { cat out; fail "a table of yes and no is not told by its answers"; }
 says 0 0 eval "$config" "${small[@]}" --set eval.tsv=own.tsv --set eval.kind=word
 grep -q '^own: word, ' out || { cat out; fail "eval.kind is not taken"; }
+for other in MME-RealWorld OCRBench_v2 ChartQAPro; do
+    cp own.tsv $other.tsv
+    says 0 0 eval "$config" "${small[@]}" --set eval.tsv=$other.tsv
+    grep -q "^$other: yesno, " out || { cat out; fail "$other is taken for another benchmark"; }
+done
 mkdir files && base64 -d <<<"$(pic 4)" >files/a.ppm
 { printf '\xef\xbb\xbf'; printf 'index\timage_path\tquestion\tA\tB\tanswer\r\n7\ta.ppm\tWhat?\tred\tblue\tA\r\n\r\n'; } >files/f.tsv
 says 0 0 eval "$config" "${small[@]}" --set eval.tsv=files/f.tsv
