@@ -79,6 +79,14 @@ says 0 0 eval "$config" "${small[@]}" --set eval.tsv=own.tsv
 grep -q '^own: yesno, 3 questions (1 rows have no picture)' out || { cat out; fail "a table of yes and no is not told by its answers"; }
 says 0 0 eval "$config" "${small[@]}" --set eval.tsv=own.tsv --set eval.kind=word
 grep -q '^own: word, ' out || { cat out; fail "eval.kind is not taken"; }
+# Every word of eval.kind, on a table that is none of it.
+printf 'index\tprediction\n1\tyes\n2\tA\n4\t\n' >said.tsv
+words=$("$ASVR" help options | sed -n '/^eval.kind = /,/^    [a-z]/p' | sed 's/.*"auto" auto//; /^    [a-z]/d' | tr -d '|\n')
+[ "$(wc -w <<<"$words")" = 18 ] || fail "not eighteen words of eval.kind: $words"
+for word in $words; do
+    says 0 0 eval "$config" "${small[@]}" --set eval.tsv=own.tsv --set eval.predictions=said.tsv --set eval.kind="$word"
+    grep -q "\"kind\": \"$word\"" run/eval/own/scores.json && grep -q '"n": 3' run/eval/own/scores.json || { cat run/eval/own/scores.json; fail "eval.kind=$word is another kind"; }
+done
 for other in MME-RealWorld OCRBench_v2 ChartQAPro; do
     cp own.tsv $other.tsv
     says 0 0 eval "$config" "${small[@]}" --set eval.tsv=$other.tsv
