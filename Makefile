@@ -267,7 +267,7 @@ reproduce:
 # Nothing else needs Python.  NAMES="export import" for some programs; PYTHON=python3.12 for another one; NEW and OLD (run.sh) for
 # environments that are there already: then nothing is installed.
 PYTHON ?= python3
-PEERS  := build/peers/stamp build/peers/old/stamp
+PEERS  := build/peers/stamp build/peers/old/stamp build/peers/kits/stamp
 peers: $(if $(NEW),,$(PEERS))
 	@launch/scripts/setup.sh build
 	@+$(MAKE) --no-print-directory -j2 all peer-programs
@@ -278,7 +278,7 @@ build/peers/stamp: tests/peers/requirements.txt
 	@echo "peers: installing $< into build/peers: 5 GB, minutes"
 	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $< || $(NO_PEERS)
 	@touch $@
-build/peers/old/stamp: tests/peers/requirements-old.txt build/peers/stamp
+build/peers/old/stamp build/peers/kits/stamp: build/peers/%/stamp: tests/peers/requirements-%.txt build/peers/stamp
 	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $< || $(NO_PEERS)
 	@lib='import sysconfig; print(sysconfig.get_path("purelib"))'; build/peers/bin/python -c "$$lib" >"$$($(@D)/bin/python -c "$$lib")/newest.pth"
 	@touch $@

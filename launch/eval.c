@@ -1,5 +1,6 @@
-/* eval.c -- `asvr eval`: losses and accuracies on held-out samples -> a table, RUN/eval.json, RUN/eval.png */
+/* eval.c -- `asvr eval`: losses and accuracies on held-out samples -> a table, RUN/eval.json, RUN/eval.png; or tables of benchmarks */
 #include "launch/eval/evaluate.h"
+#include "launch/kits/kits.h"
 #include "launch/verbs.h"
 
 static Evaluation *open_eval(Run *r, const Config *c, int64_t *step, Err *e)
@@ -23,6 +24,8 @@ int eval_main(const Config *c)
     static Run r;
     Err e = { 0 };
     int64_t step = 0;
+    if (c->eval.tsv[0])
+        return kits_main(c);
     run_open(&r, c, c->parallel.tp);
     Evaluation *v = open_eval(&r, c, &step, &e);
     if (v)

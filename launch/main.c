@@ -60,9 +60,17 @@ static const Verb VERBS[] = {
       "would get. Fewer samples than there are (eval.samples) are drawn, the same ones\n"
       "on any number of ranks.\n"
       "\n"
-      "  writes    RUN/eval.json  RUN/eval.png\n"
-      "  keys      run.dir  data.set  eval.samples  eval.from\n"
-      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false, NULL, NULL },
+      "With eval.tsv it asks what others evaluate on: VLMEvalKit's table of a\n"
+      "benchmark, or a folder of them, and then prints the paper's table. Scores are\n"
+      "those of lmms-eval and VLMEvalKit; killed, it goes on with the questions that\n"
+      "are left. With eval.predictions it scores answers that are there, no model.\n"
+      "\n"
+      "  writes    RUN/eval.json  RUN/eval.png; of a table RUN/eval/NAME/: scores.json,\n"
+      "            prediction.tsv (VLMEvalKit), from_log/ (lmms-eval), answers.jsonl\n"
+      "  keys      run.dir  data.set  eval.*  chat.max_new  data.template  data.system\n"
+      "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n"
+      "            mpirun -n 4 asvr eval configs/llava15-7b/instruct.cfg \\\n"
+      "                --set eval.tsv=bench/ --set chat.max_new=128\n", false, true, false, NULL, NULL },
     { "chat", chat_main, NULL, "answers questions about pictures",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
       "picture chat.image, about several (a.png,b.png), or about none. <image> in it is\n"

@@ -233,7 +233,16 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
-        needed(errs, verb, "data.set", c->data.set[0] || c->data.val[0]);
+        if (c->eval.tsv[0] && !c->eval.predictions[0])
+            needed(errs, verb, "text.model", c->text.model[0]);
+        else if (!c->eval.tsv[0])
+            needed(errs, verb, "data.set", c->data.set[0] || c->data.val[0]);
+        if (c->eval.tsv[0] && c->eval.samples)
+            wrong(errs, "a benchmark's score is that of all of its questions", "eval.samples = %lld, and eval.tsv", (long long)c->eval.samples);
+        if (c->eval.tsv[0] && !c->eval.predictions[0] && c->data.template == TEMPLATE_PLAIN)
+            wrong(errs, "data.template = \"v1\", or what the model was trained with", "data.template = \"plain\" asks no questions");
+        if (c->eval.predictions[0] && !c->eval.tsv[0])
+            wrong(errs, option_find("eval.tsv")->help, "eval.predictions without eval.tsv");
     } else if (!strcmp(verb, "scaling")) {
         needed(errs, verb, "scaling.dir", c->scaling.dir[0] || c->run.dir[0]);
     } else if (!strcmp(verb, "spectrum")) {

@@ -75,7 +75,7 @@ typedef struct Config {
         int verb, ranks_per_node, threads, lead, chain, budget;
         bool exclusive, exclude_failed, dry;
     } slurm;
-    struct { int64_t every, samples; int batch; ConfigString from; } eval;
+    struct { int64_t every, samples; int batch, kind; ConfigString from, tsv, predictions; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new; } chat;
     struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;

@@ -176,6 +176,9 @@ const Option options[] = {
     LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),
     STRING(eval.from, "what `asvr eval` evaluates: a checkpoint, or a run; empty: run.dir"),
     INT   (eval.batch, 8, 1, 4096, "questions that a replica answers at once: each has keys and values of model.decoder.max_len rows"),
+    STRING(eval.tsv, "VLMEvalKit's table of questions, or a folder of them: evaluates on these"),
+    ENUM  (eval.kind, auto, "auto|textvqa|docvqa|ocrbench|chartqa|mmbench|mme|seed|gqa|mmmu|ai2d|realworldqa|mmvp|hallusion|pope|mmstar|choice|yesno|word", "the benchmark that eval.tsv is; auto: by the file's name, else its columns"),
+    STRING(eval.predictions, "answers to eval.tsv, a table or RUN/eval: they are scored, no model is asked"),
 
     STRING(spectrum.from, "a checkpoint, or a run: its newest one; empty: run.dir"),
     STRING(spectrum.parts, "parts to look at, as \"decoder,codes,features\"; empty: all"),

@@ -158,6 +158,10 @@ bool evaluate_write(const Evaluation *v, int64_t step, Err *e)
     json_t *root = json_pack("{s:I}", "step", (json_int_t)step);
     CHECK(root, "no memory for JSON");
     evaluate_json(v, root);
+    json_t *before = json_load_file(path, 0, NULL), *tables = json_object_get(before, "benchmarks");
+    if (tables && json_integer_value(json_object_get(before, "step")) == step)      /* of the same weights: they stay */
+        json_object_set(root, "benchmarks", tables);
+    json_decref(before);
     return json_write_rows(path, root, 9, e);
 }
 
