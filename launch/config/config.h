@@ -60,11 +60,11 @@ typedef struct Config {
         ConfigString set, json, images, cutouts, system, codes, shards, val;
     } data;
     struct {
-        int stage, global_batch, micro_batch, optimizer, schedule, compute, recompute, visual_shift, supervision, skip_limit, denoise_draws;
+        int stage, global_batch, micro_batch, optimizer, schedule, compute, recompute, visual_shift, supervision, skip_limit, denoise_draws, lora_rank;
         int64_t steps;
         double epochs, lr, warmup, betas[2], eps, decay, clip, spike, visual_weight, visual_share, soft_targets, ema_decay, distill,
-            distill_pool, commit, momentum, muon_lr;
-        ConfigString init, trainable;
+            distill_pool, commit, momentum, muon_lr, lora_alpha;
+        ConfigString init, trainable, lora_targets;
     } train;
     struct { int tp, zero, blocks, reduction, wire, threads, bind; bool sequence; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
     struct { int64_t every; double minutes; int keep; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
