@@ -82,7 +82,7 @@ typedef struct Config {
     struct { int warm, steps, repeat, min_len; bool rates, ckpt, waterfall, one_thread; ConfigString trace; } bench;
     struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
     struct { ConfigString from, to; int unknown; } import;
-    struct { ConfigString from, to, base; int dtype, shard_mb; } export;
+    struct { ConfigString from, to, base; int dtype, shard_mb; bool adapter; } export;
 } Config;
 
 /* Side of the pictures in the shards: the tower's, times the scales that S2 sees. */

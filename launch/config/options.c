@@ -225,6 +225,7 @@ const Option options[] = {
     STRING(export.from, "a checkpoint, or a run: its newest one"),
     STRING(export.to, "new folder for safetensors and config.json"),
     STRING(export.base, "imported run: names, types, small files, and what export.from lacks"),
+    BOOL  (export.adapter, false, "low-rank pairs alone, as peft opens them; else they are merged into the weights"),
     ENUM  (export.dtype, float32, "float32|float16|bfloat16", "type of the tensors, without a base"),
     INT   (export.shard_mb, 5000, 1, 1048576, "megabytes of a file at most, without a base"),
 };
