@@ -133,7 +133,8 @@ bool model_measure(Model *m, const ModelConf *c, Tp *tp)
                   .weight_arena.name = "weights", .grad_arena = { .name = "gradients", .fleeting = c->fleeting }, .soft_arena.name = "what tapes share" };
     set_dims(m, &m->w);
     set_dims(m, &m->dw);
-    m->table.lora = (Lora){ .rank = c->lora_rank, .scale = c->lora_rank ? c->lora_alpha / (float)c->lora_rank : 0, .targets = c->lora_targets, .tp = tp };
+    m->table.lora = (Lora){ .rank = c->lora_rank, .scale = c->lora_rank ? c->lora_alpha / (float)c->lora_rank : 0, .targets = c->lora_targets,
+                             .based = c->lora_based, .tp = tp };
     Binder b = binder_declare(&m->table, tp);
     bind_all(m, &m->w, &b);
     if (!params_seal(&m->table, c->train && !c->bare ? c->trainable : ""))

@@ -53,6 +53,7 @@ typedef struct {
     int         lora_rank;                     /* of the pairs beside the decoder's weights (lora.h); 0: none */
     float       lora_alpha;
     const char *lora_targets;
+    bool        lora_based;                    /* lora.h */
     uint64_t    seed;
 } ModelConf;
 

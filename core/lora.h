@@ -29,6 +29,7 @@ typedef struct Lora {
     int         rank;               /* 0: there are none */
     float       scale;              /* alpha / rank */
     const char *targets;            /* patterns (lora_is_target) */
+    bool        based;              /* what does not learn lies in a checkpoint below the run's: for the plan of a save */
     Tp         *tp;
     int64_t     rows;               /* that the rooms hold */
     float      *u, *dv[LINEAR_TERMS];       /* (rows,rank) each; dv by the weight's place among its terms */

@@ -41,8 +41,7 @@ static bool search(const char *named, uint64_t want, char path[PATH_ROOM], uint6
     return false;
 }
 
-/* The k-th word of a list with commas. */
-static bool word(const char *list, int k, char out[PATH_ROOM])
+bool bases_word(const char *list, int k, char out[PATH_ROOM])
 {
     for (; *list; list += *list == ',') {
         list += strspn(list, " ");
@@ -62,7 +61,7 @@ static bool find(const Run *r, const Ckpt *c, const char *recorded, uint64_t wan
     int found = 0;
     if (r->grid.rank == 0) {
         found = search(recorded, want, path, &got);
-        for (int k = 0; !found && word(r->c->train.init, k, named); k++)
+        for (int k = 0; !found && bases_word(r->c->train.init, k, named); k++)
             found = search(named, want, path, &got);
     }
     comm_bcast(r->grid.world, &found, sizeof found, 0);
@@ -84,8 +83,8 @@ static bool open_those_of(Bases *b, const Run *r, Ckpt *c, Err *e)
 {
     const CkptMeta *m = ckpt_meta(c);
     char recorded[PATH_ROOM], hex[PATH_ROOM], path[PATH_ROOM];
-    for (int k = 0; word(m->base, k, recorded); k++) {
-        if (b->n == BASES || !word(m->init, k, hex))
+    for (int k = 0; bases_word(m->base, k, recorded); k++) {
+        if (b->n == BASES || !bases_word(m->init, k, hex))
             return err_set(e, EXIT_DATA, ckpt_path(c), "", "it stands on more than %d checkpoints, or not all of them have a fingerprint", BASES - 1);
         if (!find(r, c, recorded, strtoull(hex, NULL, 16), path, e) || !(b->at[b->n] = ckpt_open(r->grid.world, path, e)))
             return false;

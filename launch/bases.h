@@ -25,5 +25,7 @@ void bases_close(Bases *b);                                                     
 int  bases_find(const Bases *b, const char *name);
 /* ckpt_fill, each piece from the first that has it; what none has, the checkpoint is blamed for.  how: of the checkpoint; of the others what is wanted. */
 bool bases_fill(Bases *b, const Piece *p, int n, int how, Err *e);
+/* The k-th of a list with commas; false: there is none.  Local. */
+bool bases_word(const char *list, int k, char out[PATH_ROOM]);
 /* Are its pairs those of the configuration?  Local. */
 bool bases_pairs(const Run *r, const Ckpt *c, Err *e);

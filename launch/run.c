@@ -148,7 +148,7 @@ ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STR
         .soft_targets = (float)c->train.soft_targets, .visual_shift = c->train.visual_shift,
         .recompute = c->train.recompute, .micro_batch = s->micro_batch, .max_images = s->max_images, .max_len = s->max_len,
         .lora_rank = s->stage >= STAGE_PRETRAIN && !s->bare ? c->train.lora_rank : 0, .lora_alpha = (float)c->train.lora_alpha,
-        .lora_targets = c->train.lora_targets, .seed = (uint64_t)c->run.seed,
+        .lora_targets = c->train.lora_targets, .lora_based = c->train.init[0], .seed = (uint64_t)c->run.seed,
     };
 }
 
