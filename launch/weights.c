@@ -125,7 +125,7 @@ static bool use_parts(void *with, Ckpt *c, Err *e)
     Piece *mine = malloc((size_t)(q->n + 1) * sizeof *mine);
     bool *there = calloc((size_t)q->n + 1, sizeof *there);
     int kept = 0;
-    Bases b;
+    Bases b = { .n = 0 };
     CHECK(mine && there, "no memory for a list of %d tensors", q->n);
     bool ok = bases_open(&b, q->r, c, e);
     if (ok && parts_there(&q->r->model.table, &b, there, e) && decoder_whole(&q->r->model.table, c, e) && q->r->model.c.stage >= STAGE_PRETRAIN)
@@ -235,7 +235,7 @@ typedef struct { Run *r; Piece *p; int n; } Whole;
 static bool use_weights(void *with, Ckpt *c, Err *e)
 {
     const Whole *w = with;
-    Bases b;
+    Bases b = { .n = 0 };
     bool ok = bases_open(&b, w->r, c, e);
     if (ok && decoder_whole(&w->r->model.table, c, e))
         bases_pairs(w->r, c, e);
@@ -300,7 +300,7 @@ static bool use_resume(void *with, Ckpt *c, Err *e)
 {
     const Whole *w = with;
     FAULT("load");
-    Bases b;
+    Bases b = { .n = 0 };
     bool ok = identity_same(w->r, ckpt_meta(c), ckpt_path(c), e) && bases_open(&b, w->r, c, e) && bases_fill(&b, w->p, w->n, CKPT_WHOLE, e);
     bases_close(&b);
     if (!ok)

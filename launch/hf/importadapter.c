@@ -104,14 +104,13 @@ static bool stand_on(Import *m, Err *e)
     const char *ours = t->p[pair].name + sizeof LORA_PART;
     snprintf(weight, sizeof weight, "weights/%.*s", (int)strlen(ours) - 2, ours);
     for (int k = 0; ok && bases_word(r->c->train.init, k, named); k++) {
-        Bases b;
+        Bases b = { .n = 0 };
         Ckpt *c = run_ckpt(r, named, NULL, NULL, e);
         ok = c && bases_open(&b, r, c, e);
         found |= ok && bases_find(&b, weight) >= 0;
-        if (ok) {
+        if (ok)
             identity_started(r, c, e);
-            bases_close(&b);
-        }
+        bases_close(&b);
         ckpt_close(c);
         ok = run_agree(r, e) && ok;
     }
