@@ -142,6 +142,8 @@ bool bases_pairs(const Run *r, const Ckpt *c, Err *e)
     const Config *is = r->c;
     int n;
     const CkptTensor *list = ckpt_tensors(c, &n);
+    if (!model_has(&r->model, PART_DECODER))
+        return true;
     for (int i = 0; i < n; i++)
         if (!strncmp(list[i].name, part, sizeof part - 1) && params_find(&r->model.table, list[i].name + 8) < 0) {
             err_got(e, "train.lora_rank = %d, train.lora_targets = \"%.100s\"", is->train.lora_rank, is->train.lora_targets);

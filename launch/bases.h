@@ -27,5 +27,5 @@ int  bases_find(const Bases *b, const char *name);
 bool bases_fill(Bases *b, const Piece *p, int n, int how, Err *e);
 /* The k-th of a list with commas; false: there is none.  Local. */
 bool bases_word(const char *list, int k, char out[PATH_ROOM]);
-/* Are its pairs those of the configuration?  Local. */
+/* Are its pairs those of the configuration?  Of a model without a decoder nobody asks.  Local. */
 bool bases_pairs(const Run *r, const Ckpt *c, Err *e);

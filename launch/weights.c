@@ -128,7 +128,7 @@ static bool use_parts(void *with, Ckpt *c, Err *e)
     Bases b = { .n = 0 };
     CHECK(mine && there, "no memory for a list of %d tensors", q->n);
     bool ok = bases_open(&b, q->r, c, e);
-    if (ok && parts_there(&q->r->model.table, &b, there, e) && decoder_whole(&q->r->model.table, c, e) && q->r->model.c.stage >= STAGE_PRETRAIN)
+    if (ok && parts_there(&q->r->model.table, &b, there, e) && decoder_whole(&q->r->model.table, c, e))
         bases_pairs(q->r, c, e);
     ok = run_agree(q->r, e);
     for (int i = 0; ok && i < q->n; i++) {
@@ -187,9 +187,9 @@ static bool load_list(Run *r, const char *names, const Piece *all, int n, int *f
         if (!c)
             return false;
         origin_checkpoint(o, ckpt_path(c));
-        const bool recorded = identity_started(r, c, e);
+        identity_started(r, c, e);
         ckpt_close(c);
-        if (!recorded)
+        if (!run_agree(r, e))
             return false;
         at += length;
     }
