@@ -8,7 +8,7 @@
 
 /* ---- which ---- */
 
-/* A decoder's weights as Hugging Face calls them. */
+/* A decoder's weights as Hugging Face calls them; peft calls all of them all-linear. */
 static const struct { const char *theirs, *ours; } KNOWN[] = {
     { "q_proj", "attn.wq" }, { "k_proj", "attn.wk" }, { "v_proj", "attn.wv" }, { "o_proj", "attn.wo" },
     { "gate_proj", "ffn.gate" }, { "up_proj", "ffn.up" }, { "down_proj", "ffn.down" },
@@ -20,7 +20,7 @@ static bool names(const char *word, const char *name)
         if (!strcmp(word, KNOWN[i].theirs))
             word = KNOWN[i].ours;
     const size_t n = strlen(name), w = strlen(word);
-    return fnmatch(word, name, 0) == 0 || (n > w && name[n - w - 1] == '.' && !strcmp(name + n - w, word));
+    return !strcmp(word, "all-linear") || fnmatch(word, name, 0) == 0 || (n > w && name[n - w - 1] == '.' && !strcmp(name + n - w, word));
 }
 
 bool lora_is_target(const Lora *l, const char *name)

@@ -21,6 +21,7 @@ static void targets(void **s)
     (void)s;
     assert_true(named("", "decoder.3.attn.wq") && named(NULL, "decoder.0.ffn.down") && named(" , ", "decoder.0.ffn.up"));
     assert_true(named("q_proj", "decoder.3.attn.wq") && named("k_proj v_proj", "decoder.11.attn.wv") && named("o_proj", "decoder.0.attn.wo"));
+    assert_true(named("all-linear", "decoder.3.ffn.up"));
     assert_true(named("gate_proj,up_proj", "decoder.0.ffn.up") && named("down_proj", "decoder.0.ffn.down"));
     assert_true(named("wq", "decoder.3.attn.wq") && named("attn.wq", "decoder.3.attn.wq") && named("decoder.*.attn.w?", "decoder.3.attn.wq"));
     assert_true(named("decoder.3.*", "decoder.3.ffn.gate") && !named("decoder.3.*", "decoder.31.ffn.gate"));

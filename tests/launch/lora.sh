@@ -10,6 +10,7 @@ says 0 1 train "$config" "${small[@]}" "${pairs[@]}" --set run.dir=one
 grep -q 'starts from base/ckpt/step-00000006; fresh: lora;' out || { cat out; fail "where the weights are from"; }
 [ $(($(size one/ckpt/step-00000024/tensors.h5) * 3)) -lt "$(size base/ckpt/step-00000006/tensors.h5)" ] || fail "the base is saved again"
 says 0 0 verify one/ckpt/step-00000024
+grep -q "rank 4; the rest is in $PWD/base/ckpt/step-00000006, which" out || { cat out; fail "where the rest is"; }
 says 0 0 plan "$config" "${small[@]}" "${pairs[@]}"
 grep -qE '^low-rank pairs +8,704 ' out && grep -qE '^decoder +180,544 .*frozen$' out || { cat out; fail "the plan of pairs"; }
 
