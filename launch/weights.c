@@ -118,6 +118,26 @@ static bool decoder_whole(const Params *t, const Ckpt *c, Err *e)
 /* One checkpoint of the list. */
 typedef struct { Run *r; const Piece *all; int n, this, *from; } Parts;
 
+/* Where pairs come from this checkpoint and the decoder from an earlier one, that must be what they stand on. */
+static bool pairs_belong(const Parts *q, const Bases *b, const bool *there, Err *e)
+{
+    const Params *t = &q->r->model.table;
+    const int embed = params_find(t, "decoder.embed");
+    char decoder[PATH_ROOM];
+    int pair = 0;
+    while (pair < t->n && !param_in_part(&t->p[pair], LORA_PART))
+        pair++;
+    if (pair == t->n || embed < 0 || !there[pair] || q->from[pair] >= 0 || q->from[embed] < 0 || q->from[embed] == q->this
+        || !bases_word(q->r->init, q->from[embed], decoder))
+        return true;
+    for (int i = 1; i < b->n; i++)
+        if (ckpt_meta(b->at[i])->fingerprint == strtoull(decoder, NULL, 16))
+            return true;
+    err_expected(e, "one of the fingerprints %s, on which the pairs stand", ckpt_meta(b->at[0])->init);
+    err_got(e, "a decoder from the one with %s", decoder);
+    return err_set(e, EXIT_CONFIG, ckpt_path(b->at[0]), "name the pairs' run alone: it knows its base", "the low-rank pairs are of another base than the decoder that train.init names");
+}
+
 /* Of the tensors that nobody has filled yet, those whose part the checkpoint has; they are `from` this one. */
 static bool use_parts(void *with, Ckpt *c, Err *e)
 {
@@ -128,8 +148,8 @@ static bool use_parts(void *with, Ckpt *c, Err *e)
     Bases b = { .n = 0 };
     CHECK(mine && there, "no memory for a list of %d tensors", q->n);
     bool ok = bases_open(&b, q->r, c, e);
-    if (ok && parts_there(&q->r->model.table, &b, there, e) && decoder_whole(&q->r->model.table, c, e))
-        bases_pairs(q->r, c, e);
+    if (ok && parts_there(&q->r->model.table, &b, there, e) && decoder_whole(&q->r->model.table, c, e) && bases_pairs(q->r, c, e))
+        pairs_belong(q, &b, there, e);
     ok = run_agree(q->r, e);
     for (int i = 0; ok && i < q->n; i++) {
         if (q->from[i] == q->this)                          /* what a damaged one before would have filled */

@@ -22,6 +22,15 @@ says 0 0 eval "$config" "${use[@]}" --set run.dir=peft
 [ "$(loss peft/eval.json)" = "$(loss eval.json)" ] || fail "an adapter's way out and in changes the loss"
 says 0 0 train "$config" "${use[@]}" --set train.init=peft --set run.dir=further      # pairs upon pairs' base
 says 0 0 eval "$config" "${use[@]}" --set run.dir=further
+says 0 0 train "$config" "${use[@]}" --set train.init=base,peft --set run.dir=both      # a projector of the base's, its own pairs
+says 0 0 train "$config" "${small[@]}" --set run.dir=other --set run.seed=9
+says 78 2 train "$config" "${use[@]}" --set train.init=other,peft --set run.dir=x
+blames "of another base"
+rm -r x
+says 0 0 train "$config" "${use[@]}" --set train.init=whole --set run.dir=upon        # what was imported, with its files
+says 0 2 export "$config" "${use[@]}" --set export.from=upon --set export.base=whole --set export.to=upon-hf
+says 0 0 export "$config" "${use[@]}" --set export.from=upon --set export.to=upon-own
+cmp upon-hf/model.safetensors upon-own/model.safetensors
 says 78 0 import "$config" "${small[@]}" --set train.lora_rank=8 --set train.init=base --set import.from=adapter --set import.to=x
 blames "differs from adapter_config.json" "train.lora_rank = 4"
 says 78 0 import "$config" "${use[@]}" --set import.from=adapter --set import.to=x
