@@ -15,7 +15,7 @@
  *
  * Dims    N rows   I in   O out   rank
  * Source  Hu et al., arXiv:2106.09685; the initial values are those of the peft library
- * Tests   tests/core/test_lora.c (finite differences, merged), tests/dist/test_lora_tp.c (tp = 1, 2, 4), tests/launch/lora.sh
+ * Tests   tests/core/test_model.c (finite differences), test_lora.c (merged), tests/dist/test_model_tp.c (in pieces), tests/launch/lora.sh
  */
 #pragma once
 #include "core/arena.h"
