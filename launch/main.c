@@ -7,9 +7,9 @@
 #include "io/base/log.h"
 #include "launch/config/options.h"
 #include "launch/lives.h"
-#include "launch/chattemplate.h"
 #include "launch/completion.h"
 #include "launch/manpage.h"
+#include "launch/stagewalk.h"
 #include "launch/words.h"
 
 #include <errno.h>
@@ -243,36 +243,11 @@ static void abort_all(int code)
     MPI_Abort(MPI_COMM_WORLD, code);
 }
 
-static int load(Config *c, const Words *r, int ranks)
-{
-    static ErrList errs;
-    if (config_load(c, r->path, r->sets, r->n_sets, &errs))
-        config_check(c, r->verb->name, ranks, &errs);
-    for (int i = 0; i < errs.n; i++)
-        log_error(&errs.err[i]);
-    if (errs.lost)
-        fprintf(stderr, "asvr: and %d more errors\n", errs.lost);
-    return errs.n ? EXIT_CONFIG : EXIT_DONE;
-}
-
-/* Rank 0 alone reads and judges the configuration; all ranks get its answer. */
-static int configure(Config *c, const Words *r)
-{
-    int code = EXIT_DONE;
-    if (comm_rank(MPI_COMM_WORLD) == 0)
-        code = load(c, r, comm_size(MPI_COMM_WORLD));
-    if (comm_rank(MPI_COMM_WORLD) == 0 && code == EXIT_DONE)
-        code = chat_template(c, r->verb->name);
-    comm_bcast(MPI_COMM_WORLD, &code, sizeof code, 0);
-    comm_bcast(MPI_COMM_WORLD, c, sizeof *c, 0);
-    return code;
-}
-
 static int run_alone(const Words *r, Config *c)
 {
     if (words_path(r->verb))
         return r->verb->with_words(r, NULL);
-    const int code = load(c, r, 1);
+    const int code = stages_load(c, r, -1, 1);
     return code != EXIT_DONE ? code : r->verb->with_words ? r->verb->with_words(r, c) : r->verb->with_config(c);
 }
 
@@ -299,8 +274,8 @@ static int run(const Words *r)
 
     if (r->verb->with_path)
         code = r->verb->with_path(r->path);
-    else if ((code = configure(&c, r)) == EXIT_DONE)
-        code = r->verb->with_config(&c);
+    else
+        code = stages_run(&c, r);
     MPI_Finalize();
     return code;
 }
@@ -329,7 +304,7 @@ static int help_on(int n, char **args)
     int           code = EXIT_DONE;
 
     if (n > 0 && !strcmp(args[0], "config")) {
-        if (words_parse(&r, &SHOW, n - 1, args + 1, &code) && words_speak() && (code = load(&c, &r, 1)) == EXIT_DONE)
+        if (words_parse(&r, &SHOW, n - 1, args + 1, &code) && words_speak() && (code = stages_load(&c, &r, -1, 1)) == EXIT_DONE)
             code = help_config(&c);
     } else if (n > 0 && !v && strcmp(args[0], "options") && strcmp(args[0], "man") && strcmp(args[0], "completion")) {
         code = unknown_verb(args[0]);
