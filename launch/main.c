@@ -21,6 +21,22 @@
 #include <unistd.h>
 
 static const Verb VERBS[] = {
+    { "init", NULL, NULL, "looks at your data, writes a configuration for them",
+      "Reads every record and looks at the pictures: how many, how large, how long the\n"
+      "texts, in which writing, what is broken. Then it measures this machine, offers\n"
+      "sizes of a model with what each would cost, and writes the configuration of one\n"
+      "to stdout, all stages in it. PATH is a folder of pictures with a .txt beside\n"
+      "each, a JSON file, tar or parquet files; --json and --images say it plainly.\n"
+      "\n"
+      "  --source=NAME   llava, webdataset, coco, parquet or folder, not a guess\n"
+      "  --size=NAME     small, medium or large; else the largest that fits the machine\n"
+      "                  and the data and is done in --hours=H, 10 if it is not said\n"
+      "  --model=DIR     a language model of Hugging Face, or a whole LLaVA: it learns\n"
+      "                  to see\n"
+      "  --run=DIR       folder of the runs; else runs/NAME\n"
+      "  example   asvr init pictures/ >mine.cfg\n"
+      "            asvr init --json mine.json --images pictures/ >mine.cfg\n", true, true, false, init_main,
+      "[PATH...] --json=FILE --images=DIR --source=NAME --size=NAME --hours=H --model=DIR --run=DIR" },
     { "pack", pack_main, NULL, "pictures and conversations -> a data set",
       "Reads LLaVA-style JSON with its pictures (data.source = \"llava\"), tar files of\n"
       "WebDataset (\"webdataset\"), COCO's captions (\"coco\"), parquet files (\"parquet\")\n"

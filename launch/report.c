@@ -60,7 +60,7 @@ int report_main(const Words *w, const Config *none)
         reportrun_open(&p.run[p.runs], w->paths[p.runs], &e);
     if (e.code == 0)
         shorten(&p);
-    if (e.code == 0 && (w->value ? path_set(path, &e, "%s", w->value) : path_set(path, &e, "%s/report.html", w->path)))
+    if (e.code == 0 && (w->values[1] ? path_set(path, &e, "%s", w->values[1]) : path_set(path, &e, "%s/report.html", w->path)))
         write_page(path, &p, &e);
     for (int i = 0; i < p.runs; i++)
         reportrun_close(&p.run[i]);
