@@ -1,8 +1,10 @@
 #include "launch/init/offer.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/base/files.h"
 #include "io/hf/hfconfig.h"
@@ -52,7 +54,11 @@ static bool take_model(Config *c, const char *folder, bool *tower, Err *e)
     size_t bytes;
     HfDifference d[HF_DIFFERENCES];
     int n = HF_DIFFERENCES;
-    if (!path_set(path, e, "%s/config.json", folder) || !file_read(path, 1 << 20, &text, &bytes, e))
+    if (!path_set(path, e, "%s/config.json", folder))
+        return false;
+    if (access(path, R_OK) != 0)
+        return err_set(e, EXIT_DATA, path, "--model names a folder of Hugging Face: config.json, a tokenizer, safetensors", "there is no model: %s", strerror(errno));
+    if (!file_read(path, 1 << 20, &text, &bytes, e))
         return false;
     *tower = memmem(text, bytes, "\"vision_config\"", 15) != NULL;
     for (int round = 0; round < ROUNDS && n > 0 && !e->code; round++) {

@@ -18,7 +18,7 @@
 static const double SHARE = 0.87, NARROW = 256, REST = 1.25, RAM_SHARE = 0.9;
 /* Of a text: characters a token, and tokens around it. */
 static const double CHARS_TOKEN = 4, AROUND = 6;
-enum { EDGE = 512, RANKS_MOST = 8, COPY = 8 << 20 /* weights, moments and gradients of a small model, which caches hold in part */ };
+enum { EDGE = 512, RANKS_MOST = 8, COPY = 64 << 20 };
 
 void machinery_read(Machinery *m)
 {

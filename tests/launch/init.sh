@@ -3,7 +3,7 @@
 . "$(dirname "$0")/tools.inc"
 
 # Pictures of one colour each: PPM, NAME R G B.
-ppm() { { printf 'P6\n%d %d\n255\n' 40 30; for _ in $(seq 1200); do printf "\\x$(printf %02x "$2")\\x$(printf %02x "$3")\\x$(printf %02x "$4")"; done; } >"$1"; }
+ppm() { { printf 'P6\n%d %d\n255\n' 12 9; for _ in $(seq 108); do printf "\\x$(printf %02x "$2")\\x$(printf %02x "$3")\\x$(printf %02x "$4")"; done; } >"$1"; }
 mkdir pictures bare empty
 i=0
 for name in red green blue grey; do
@@ -19,8 +19,8 @@ shows() { for text; do grep -qE -- "$text" err || { cat err; fail "the look does
 
 # ---- a folder ----
 look pictures/ --run=runs/a
-shows '^source +folder pictures' '^records +4, none of them broken' '^pictures +4; 40 x 30 is the median, sides from 30 to 40; 4 decoded, all of them whole' \
-      '^turns +1 a record, 1 at most' '^text +' '^writing +Latin 100 %' '^-> small' '^   medium' '^   large' 'asvr train mine.cfg'
+shows '^source +folder pictures' '^records +4, none of them broken' '^pictures +4; 12 x 9 is the median, sides from 9 to 12; 4 decoded, all of them whole' \
+      '^turns +1 a record, 1 at most' '^text +' '^writing +Latin 100 %' '^-> small' '^   medium' '^   large' 'asvr train out'
 cp out a.cfg
 grep -q '^chat: .*image = "pictures/blue.ppm"; question = "Describe this image."' a.cfg || fail "no first question"
 for stage in contrast tokenizer pretrain instruct; do
@@ -51,7 +51,7 @@ says 0 0 chat few.cfg --set chat.max_new=3
 [ "$(wc -l <out)" = 1 ] || fail "chat does not answer"
 
 # ---- JSON, some of it broken: each kind counted, with the first ----
-head -c 700 pictures/red.ppm >bare/cut.ppm
+head -c 200 pictures/red.ppm >bare/cut.ppm
 echo nothing >bare/text.png
 talk() { printf '{"id": "%s", "image": "%s", "conversations": [{"from": "human", "value": "<image>\\nWhat is it?"}, {"from": "gpt", "value": "%s"}]}\n' "$@"; }
 { talk 1 red.ppm "A red square."; talk 2 gone.ppm x; talk 3 gone2.ppm x; talk 4 cut.ppm x; talk 5 text.png x; talk 6 ../x.ppm x; talk 7 blue.ppm "Синий 蓝"; talk 1 red.ppm "A red square."
@@ -79,11 +79,23 @@ look a.tar;                       source_is webdataset
 look 'a*.tar' --source=webdataset; source_is webdataset
 shows '^records +4'
 
-# ---- a language model of somebody else's: its sizes, its vocabulary ----
-says 0 0 help config a.cfg
-. "$(dirname "$0")/hfdecoder.inc"
+# ---- somebody else's model: its sizes, its vocabulary; train imports it ----
+mkdir lm
+cp runs/a/text.model lm/tokenizer.model
+echo '{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+       "vocab_size": 1280, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": false}' >lm/config.json
 look pictures --model=lm --run=runs/lm
 grep -q 'width = 64; layers = 2; heads = 4; kv_heads = 2;' out && grep -q 'vocab = 1280' out && grep -q 'from = "lm"; to = "runs/lm/import"' out || { cat out; fail "another decoder than lm's"; }
+grep -q 'init = "runs/lm/tokenizer, runs/lm/import"' out || { cat out; fail "pretrain does not start from lm"; }
+cp -r lm odd
+sed -i 's/llama/mamba/' odd/config.json
+says 65 0 init pictures --model=odd; blames "mamba"
+says 0 0 export few.cfg --set export.from=runs/a --set export.to=llava
+look pictures --model=llava --run=runs/l
+[ "$(grep -c 'stage = "' out)" = 3 ] && ! grep -q contrast out || { cat out; fail "a whole model has a tower already"; }
+sed 's/steps = [0-9]*;/steps = 1;/' out >l.cfg
+says 0 2 train l.cfg --set parallel.threads=1 --set parallel.bind=none
+grep -q 'stage 1 of 3, tokenizer: imports llava' out && [ -d runs/l/ckpt/step-00000001 ] || { cat out; fail "a whole model is not trained on"; }
 
 # ---- refused ----
 says 64 0 init;                               blames "where the data are"
