@@ -61,6 +61,7 @@ static bool take_model(Config *c, const char *folder, bool *tower, Err *e)
     if (!file_read(path, 1 << 20, &text, &bytes, e))
         return false;
     *tower = memmem(text, bytes, "\"vision_config\"", 15) != NULL;
+    c->model.decoder.tied = hfconfig_says_tied(text, bytes);
     for (int round = 0; round < ROUNDS && n > 0 && !e->code; round++) {
         n = hfconfig_compare(text, bytes, path, hffiles_number, c, d, e);
         for (int i = 0; i < n && !e->code; i++) {

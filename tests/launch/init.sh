@@ -87,6 +87,10 @@ echo '{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_
 look pictures --model=lm --run=runs/lm
 grep -q 'width = 64; layers = 2; heads = 4; kv_heads = 2;' out && grep -q 'vocab = 1280' out && grep -q 'from = "lm"; to = "runs/lm/import"' out || { cat out; fail "another decoder than lm's"; }
 grep -q 'init = "runs/lm/tokenizer, runs/lm/import"' out || { cat out; fail "pretrain does not start from lm"; }
+! grep -q 'tied = true' out || fail "a decoder with a head of its own is tied"
+sed -i 's/"tie_word_embeddings": false/"tie_word_embeddings": true/' lm/config.json
+look pictures --model=lm
+grep -q 'tied = true' out || fail "a decoder whose head is its embedding is not tied"
 cp -r lm odd
 sed -i 's/llama/mamba/' odd/config.json
 says 65 0 init pictures --model=odd; blames "mamba"
