@@ -46,17 +46,20 @@ static const Verb VERBS[] = {
       "With data.codes it also stores the visual codes of every picture, so that\n"
       "training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
       "or XCPU (75), it goes on where it was when the same command is started again.\n"
+      "Of a configuration that lists `stages` each data set is packed once.\n"
       "\n"
       "  writes    data.set and, beside it, train-NNNNN-HASH.h5 and val-NNNNN-HASH.h5;\n"
       "            text.model, if there is none\n"
       "  keys      data.*  text.model  model.*  run.seed  train.stage\n"
       "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n", false, false, true, NULL, NULL },
-    { "train", train_main, NULL, "one stage of training; resumes by itself",
+    { "train", train_main, NULL, "one stage of training, or all; resumes by itself",
       "Trains the stage train.stage on the data set data.set, or on several by weight:\n"
       "  contrast    vision tower and text tower, on pictures and captions\n"
       "  tokenizer   the codebooks of the residual quantizer\n"
       "  pretrain    projector and visual head; the decoder is frozen\n"
       "  instruct    projector, decoder and visual head, on conversations\n"
+      "A configuration that lists `stages` is trained stage by stage: what one reads and\n"
+      "is not there is packed or imported first, and one that is done is passed over.\n"
       "It goes on from the newest valid checkpoint in run.dir; in an empty run.dir it\n"
       "starts from train.init, or from random weights. TERM, USR1, USR2, INT and XCPU\n"
       "make all ranks save after the same step and exit with 75; the same command then\n"

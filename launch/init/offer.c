@@ -34,7 +34,7 @@ static const struct { double samples, most, least; int batch; double lr, muon_lr
 /* What a language model that has learned already gets. */
 static const double LR_PROJECTOR = 1e-3, LR_SMALL = 2e-4, LR_LARGE = 2e-5, LARGE = 1e9;
 
-enum { ROUND = 32, ROOM = 48 /* tokens for another question than the longest, and for the words around it */, LEAST_TEXT = 112, MOST_TEXT = 2048 };
+enum { ROUND = 32, ROOM = 48 /* tokens for another question than the longest, and for the words around it */, LEAST_TEXT = 112, MOST_TEXT = 2048, SEVERAL = 4 /* pictures of a record that has more than one */ };
 
 static int power_below(double x)
 {
@@ -218,9 +218,9 @@ bool offer_make(Offer *o, int size, const Look *l, const Machinery *m, const cha
         c.model.decoder.vocab = vocabulary(l);
     const int side = c.model.vision.image / c.model.vision.patch, P = side * side;
     const double patches = (double)(l->pictures ? l->pictures : 1) * P;
-    const int64_t most = 4 * l->longest > 0 ? (int64_t)((double)tokens * (double)look_most(l) / (double)max64(1, l->longest)) : 0;
-    const int64_t text = l->longest > 4 * look_most(l) ? most : tokens;     /* one record that is very long does not decide */
-    c.model.decoder.max_len = P * (int)max64(1, min64(4, l->kinds[KIND_PICTURES] ? 4 : 1)) +
+    const double usual = (double)look_most(l) / (double)max64(1, l->longest);
+    const int64_t text = usual < 0.25 ? (int64_t)((double)tokens * usual) : tokens;     /* a few records that are very long do not decide */
+    c.model.decoder.max_len = P * (l->kinds[KIND_PICTURES] ? SEVERAL : 1) +
                               (int)ceil_div(min64(MOST_TEXT, max64(LEAST_TEXT, text + ROOM)), ROUND) * ROUND;
     c.model.text.max_len = 64;
     c.model.codes.depth = 4;

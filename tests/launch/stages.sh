@@ -74,6 +74,8 @@ at_step 2 runs/contrast
 kill -USR1 $(ranks)
 ended 75
 [ ! -e runs/tokenizer ] || fail "the next stage began behind a stop"
+says 65 0 status runs
+blames "asvr status runs/contrast"
 says 75 1 train all.cfg --set train.steps=4000 --set ckpt.minutes=0 --set stop.deadline=1
 grep -q 'runs/contrast' out || fail "it does not go on with the first stage"
 
