@@ -19,6 +19,8 @@
 enum { FLAG_PATH, FLAG_JSON, FLAG_IMAGES, FLAG_SOURCE, FLAG_SIZE, FLAG_HOURS, FLAG_MODEL, FLAG_RUN };
 
 static const double NIGHT = 10;                 /* hours */
+static const char LISTS[] = ",:";
+enum { RUN_MOST = 900 };
 
 static bool hours_of(double *hours, const char *text, Err *e)
 {
@@ -52,9 +54,15 @@ static bool run_of(char run[CONFIG_STRING], const char *given, const LookAt *at,
         name[n - 1] = 0;
     char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
     base[strcspn(base, ".{*?[")] = 0;
-    if (given ? strlen(given) < 900 : true)
-        return snprintf(run, CONFIG_STRING, given ? "%s" : "runs/%.200s", given ? given : base[0] ? base : "mine") > 0;
-    return err_set(e, EXIT_USAGE, "", "", "init: --run is longer than 900 bytes");
+    for (char *s = base; *s; s++)
+        *s = strchr(LISTS, *s) || (unsigned char)*s <= ' ' ? '-' : *s;
+    if (!given)
+        return snprintf(run, CONFIG_STRING, "runs/%.200s", base[0] ? base : "mine") > 0;
+    if (strlen(given) >= RUN_MOST || strpbrk(given, LISTS)) {
+        err_got(e, "\"%.200s\"", given);
+        return err_set(e, EXIT_USAGE, "", "", "init: --run is a folder's name of less than %d bytes, without a comma or a colon, which divide lists of runs and of data sets", RUN_MOST);
+    }
+    return snprintf(run, CONFIG_STRING, "%s", given) > 0;
 }
 
 static const char *million(double n, char out[32])
@@ -101,6 +109,8 @@ static void print_next(const Offer *o, const Look *l, const Machinery *m, FILE *
         fprintf(f, "    asks \"%s\" about %s\n", l->question, l->picture);
     else
         fprintf(f, " --set chat.image=PICTURE --set chat.question=\"...\"\n");
+    if (geteuid() == 0 && !getenv("OMPI_ALLOW_RUN_AS_ROOT"))
+        fprintf(f, "  (as root, Open MPI wants OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 in the environment)\n");
 }
 
 /* The largest that fits, has data enough, and is done in time; else the smallest. */

@@ -92,7 +92,8 @@ static bool find(Looking *x, Err *e)
 
 static void remember_first(Look *l, const LlavaRecord *r)
 {
-    if (l->picture[0] || r->images != 1 || !picture_whole(&r->image[0]) || strlen(r->image[0].path) >= sizeof l->picture)
+    if (l->picture[0] || r->images != 1 || !picture_whole(&r->image[0]) || strlen(r->image[0].path) >= sizeof l->picture ||
+        strchr(r->image[0].path, ','))                      /* chat.image would name two */
         return;
     const char *ask = r->turns[0].human ? r->turns[0].human : "", *mark = strstr(ask, "<image>");
     if (mark && mark == ask)
@@ -218,6 +219,8 @@ bool look_open(Look *l, const LookAt *at, Err *e)
         err_set(e, EXIT_DATA, at->source == SOURCE_FOLDER ? at->images : at->json,
                 at->source == SOURCE_FOLDER ? "cat.jpg wants its caption in cat.txt, beside it; or name a JSON file: --json=FILE" :
                 l->bad || l->listed.passed[0].n ? "see above for what is broken or passed over" : "", "there is no record to learn from");
+    if (ok && x->n && !l->pictures)
+        err_set(e, EXIT_DATA, at->json, "there is nothing to see here: records name pictures by \"image\" or \"images\" (docs/FORMATS.md)", "no record has a picture");
     look_forget(&x->sample);
     free(x->hash);
     free(x);

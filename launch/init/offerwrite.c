@@ -77,12 +77,14 @@ static void group(FILE *f, int indent, const char *name, const char *prefix, con
 static void comment(FILE *f, int indent, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void comment(FILE *f, int indent, const char *fmt, ...)
 {
+    char text[2 * CONFIG_STRING];
     va_list ap;
     va_start(ap, fmt);
-    fprintf(f, "%*s// ", indent, "");
-    vfprintf(f, fmt, ap);
-    fputc('\n', f);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    for (char *s = text; *s; s++)
+        *s = (unsigned char)*s < ' ' ? '?' : *s;            /* a name's line break does not end a comment */
+    fprintf(f, "%*s// %s\n", indent, "", text);
 }
 
 static void write_model(FILE *f, const Config *c, const Config *plain, const Look *l, const char *model)

@@ -65,6 +65,16 @@ sed 's/steps = [0-9]*;/steps = 1;/' b.cfg >few.cfg
 says 0 2 pack few.cfg
 grep -q 'skipped   7 bad samples' out || { cat out; fail "pack skips another number than init has seen broken"; }
 
+# ---- one record; names that lists and comments would cut ----
+mkdir 'one, "two"'
+talk 1 'a,b.ppm' "A red square." >one.jsonl
+cp pictures/red.ppm 'one, "two"/a,b.ppm'
+look one.jsonl 'one, "two"'
+! grep -q '^chat:' out || fail "a picture with a comma in its name becomes chat.image"
+sed 's/steps = [0-9]*;/steps = 1;/' out >one.cfg
+says 0 2 train one.cfg --set parallel.threads=1 --set parallel.bind=none
+says 0 0 chat one.cfg --set chat.image=pictures/red.ppm --set chat.question=What? --set chat.max_new=2
+
 # ---- what is meant, by what is there ----
 source_is() { grep -q "source = \"$1\"" out || fail "a guess that is not $1"; }
 look mine.jsonl bare;             source_is llava
@@ -113,6 +123,9 @@ says 65 0 init gone/;                         blames "no such file"
 says 65 0 init empty;                         blames "no record to learn from" "cat.txt"
 says 65 0 init bare --source=folder;          blames "no record to learn from"
 says 65 0 init bare/red.ppm;                  blames "nobody can tell"
+says 64 0 init pictures --run=a,b;            blames "without a comma"
+grep Two mine.jsonl >text.jsonl
+says 65 0 init text.jsonl;                    blames "no record has a picture"
 head -c 60 captions.json >cut.json
 says 65 0 init cut.json --images bare --source=llava
 for f in out; do [ ! -s $f ] || fail "a configuration in spite of an error"; done
