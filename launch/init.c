@@ -74,7 +74,7 @@ static const char *million(double n, char out[32])
 static void print_offers(const Offer *o, int n, int chosen, const Machinery *m, FILE *f)
 {
     char memory[UNIT_WORD], disk[UNIT_WORD], time[UNIT_WORD], free_[UNIT_WORD], ram[UNIT_WORD], size[32];
-    fprintf(f, "machine   %d core%s, %s of memory, %s of disk free; products %.0f GF/s, memory %.0f GB/s (measured now)\n\n", m->cores, m->cores == 1 ? "" : "s",
+    fprintf(f, "machine   %d core%s, %s of memory and %s of disk left; products %.0f GF/s, memory %.0f GB/s (measured now)\n\n", m->cores, m->cores == 1 ? "" : "s",
             unit_bytes(m->ram, ram), unit_bytes(m->disk, free_), 1e-9 * m->sgemm, 1e-9 * m->memory);
     fprintf(f, "  %-8s %10s %9s %14s %10s %8s %14s\n", "", "parameters", "pictures", "memory a rank", "disk", "steps", "time, predicted");
     for (int i = 0; i < n; i++) {

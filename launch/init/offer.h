@@ -18,7 +18,7 @@ enum { OFFER_SMALL, OFFER_MEDIUM, OFFER_LARGE, OFFERS, OFFER_STAGES = 5 };
 extern const char *const OFFER_NAME[OFFERS];
 
 /* This machine, looked at and measured within a second. */
-typedef struct { int cores, ranks, threads; double ram, disk /* bytes that are free */, sgemm /* flops a second of all cores */, memory /* bytes a second */; } Machinery;
+typedef struct { int cores, ranks, threads; double ram, disk /* bytes that are left */, sgemm /* flops a second of all cores */, memory /* bytes a second */; } Machinery;
 
 typedef struct {
     Config c;                          /* with what this stage has, and paths */

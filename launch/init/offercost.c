@@ -11,7 +11,7 @@
 #include "dist/place.h"
 #include "launch/init/offer.h"
 #include "launch/plan/plan.h"
-#include "launch/run.h"
+#include "launch/room.h"
 #include "launch/save.h"
 
 /* What forward and backward reach of the products' rate: `asvr bench configs/bench/small.cfg` (docs/PERF.md); narrow matrices reach less. */
@@ -23,7 +23,6 @@ enum { EDGE = 512, RANKS_MOST = 8, COPY = 64 << 20 };
 void machinery_read(Machinery *m)
 {
     static Machine machine;
-    long pages = sysconf(_SC_AVPHYS_PAGES), all = sysconf(_SC_PHYS_PAGES);
     struct statvfs disk;
     machine_read(&machine, NULL);
     const CpuMask own = mask_own();
@@ -36,7 +35,7 @@ void machinery_read(Machinery *m)
     for (m->ranks = 1; 2 * m->ranks <= m->cores && m->ranks < RANKS_MOST; m->ranks *= 2)
         ;
     m->threads = m->cores / m->ranks;
-    m->ram = (double)(all > 0 ? all : pages) * (double)sysconf(_SC_PAGESIZE);
+    m->ram = room_left();
     m->disk = statvfs(".", &disk) == 0 ? (double)disk.f_bavail * (double)disk.f_frsize : 0;
     ops_use(&OPS_CPU, m->cores);
     const int64_t rows = EDGE * (int64_t)m->cores;
