@@ -179,6 +179,7 @@ static const Verb VERBS[] = {
       "checkpoint, ranks that hung or were slow; the job's state, where squeue answers\n"
       "within two seconds. --watch draws it again every two seconds until the run has\n"
       "ended; where that is no terminal it prints a line a change. --json: one object.\n"
+      "PATH may be a configuration, X.cfg: then it is its run, or its newest stage's.\n"
       "\n"
       "  reads     RUN/{lives.jsonl,run.jsonl,config.cfg,.lease}  RUN/ckpt/\n"
       "  example   asvr status runs/tiny --watch\n", true, true, false, status_main, "--watch --json" },

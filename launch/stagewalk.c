@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -210,4 +211,33 @@ int stages_run(Config *c, const Words *w)
         code = judge_all(w, verb, c->stages.n);
     comm_bcast(MPI_COMM_WORLD, &code, sizeof code, 0);
     return code != EXIT_DONE ? code : trains ? train_all(c, w, c->stages.n) : pack_all(c, w, c->stages.n);
+}
+
+const char *stages_begun(char out[CONFIG_STRING], const char *path, Err *e)
+{
+    static Config  c;
+    static ErrList errs;
+    char log[PATH_ROOM];
+    struct stat st;
+    const size_t n = strlen(path);
+    if (n < 4 || strcmp(path + n - 4, ".cfg") || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return path;
+    for (int back = 0, all = 1; back < all; back++) {       /* from the last stage on */
+        errs = (ErrList){ 0 };
+        if (!config_load_stage(&c, path, back ? all - 1 - back : -1, NULL, 0, &errs)) {
+            *e = errs.err[0];
+            return NULL;
+        }
+        all = (int)max64(1, c.stages.n);
+        if (!path_set(log, e, "%s/lives.jsonl", c.run.dir))
+            return NULL;
+        if (!c.run.dir[0] || access(log, F_OK) != 0)
+            continue;
+        if (c.stages.n)
+            fprintf(stderr, "asvr: stage %d of %d, %s: %s\n", c.stages.at + 1, c.stages.n, STAGE_NAME[c.train.stage], c.run.dir);
+        snprintf(out, CONFIG_STRING, "%s", c.run.dir);
+        return out;
+    }
+    err_set(e, EXIT_DATA, path, "`asvr train` begins it", "no run of this configuration has begun");
+    return NULL;
 }

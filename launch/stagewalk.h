@@ -20,3 +20,6 @@
 int stages_load(Config *c, const Words *w, int stage, int ranks);
 /* The verb, by its configuration: its exit code, the same on all ranks.  Collective over all ranks. */
 int stages_run(Config *c, const Words *w);
+/* The run that a path means, for verbs that read runs: of a configuration, X.cfg, that of the last stage that has begun, and stderr says which;
+   else the path itself.  NULL with EXIT_CONFIG where the file is no configuration, or no run of it has begun (EXIT_DATA).  Local. */
+const char *stages_begun(char out[CONFIG_STRING], const char *path, Err *e);

@@ -21,6 +21,7 @@
 #include "io/ckpt/ckptdir.h"
 #include "io/ckpt/manifest.h"
 #include "launch/run.h"
+#include "launch/stagewalk.h"
 #include "launch/status/status.h"
 #include "launch/verbs.h"
 
@@ -273,7 +274,7 @@ static bool newest_below(const char *dir, char *out, size_t size)
 
 static bool is_run(const char *dir, Err *e)
 {
-    static const char hint[] = "name a run's folder: its run.dir";
+    static const char hint[] = "name a run's folder: its run.dir, or its configuration: X.cfg";
     struct stat st;
     if (stat(dir, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
         return err_set(e, EXIT_DATA, dir, hint, "there is no such folder");
@@ -311,7 +312,9 @@ int status_main(const Words *w, const Config *none)
     Err e = { 0 };
     (void)none;
     const bool json = w->flags & JSON;
-    if (status_open(&s, w->path, &e)) {
+    char run[CONFIG_STRING];
+    const char *dir = stages_begun(run, w->path, &e);
+    if (dir && status_open(&s, dir, &e)) {
         if (w->flags & WATCH)
             keep_watching(&s, json, &e);
         else if (status_gather(&s, &e) && json)

@@ -76,6 +76,13 @@ ended 75
 [ ! -e runs/tokenizer ] || fail "the next stage began behind a stop"
 says 65 0 status runs
 blames "asvr status runs/contrast"
+says 0 0 status all.cfg                                     # of a configuration the last stage that has begun
+grep -q 'stage 1 of 3, contrast: runs/contrast' err && grep -q '^runs/contrast  contrast  step' out || { cat out err; fail "status of a configuration"; }
+says 0 0 report all.cfg
+[ -s runs/contrast/report.html ] || fail "report of a configuration"
+sed 's/"runs/"elsewhere/' all.cfg >none.cfg
+says 65 0 status none.cfg
+blames "no run of this configuration has begun"
 says 75 1 train all.cfg --set train.steps=4000 --set ckpt.minutes=0 --set stop.deadline=1
 grep -q 'runs/contrast' out || fail "it does not go on with the first stage"
 
