@@ -1,6 +1,5 @@
 #include "launch/init/look.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +18,7 @@ typedef struct {
     uint64_t *hash;                /* (n) of records */
     int64_t   n, cap;
     char      path[PATH_ROOM], root[PATH_ROOM];     /* of the records, of their pictures */
-    bool      listed;
+    int       fd;                  /* of a listing, which has no name any more; or -1 */
     double    said;
 } Looking;
 
@@ -55,18 +54,19 @@ static bool list_files(Looking *x, const Globs *g, int64_t root, Err *e)
     const char *tmp = getenv("TMPDIR");
     if (!path_set(x->path, e, "%s/asvr-init-XXXXXX", tmp && tmp[0] ? tmp : "/tmp"))
         return false;
-    const int fd = mkstemp(x->path);
-    Listing listing = { .f = fd < 0 ? NULL : fdopen(fd, "w"), .skip = true, .follow = true };
+    x->fd = mkstemp(x->path);
+    if (x->fd >= 0)
+        unlink(x->path);                        /* whatever ends this process, nothing stays */
+    Listing listing = { .f = x->fd < 0 ? NULL : fdopen(dup(x->fd), "w"), .skip = true, .follow = true };
     if (!listing.f)
         return file_error(e, x->path, "write a listing of the source");
-    x->listed = true;
     for (int64_t i = 0; i < g->n && !e->code; i++)
         source_kinds[x->l->at.source].list(&listing, g->path[i], g->path[i] + root, e);
     const bool full = ferror(listing.f) != 0;
     if ((fclose(listing.f) != 0 || full) && !e->code)
         file_error(e, x->path, "write a listing of the source");
     x->l->listed = listing.count;
-    return !e->code;
+    return !e->code && path_set(x->path, e, "/proc/self/fd/%d", x->fd);
 }
 
 static bool find(Looking *x, Err *e)
@@ -173,6 +173,8 @@ static bool read_all(Looking *x, Err *e)
     int got;
     if (!json)
         return false;
+    if (x->fd >= 0)
+        snprintf(llava_scan(json)->name, sizeof llava_scan(json)->name, "%.240s, listed", x->l->at.source == SOURCE_FOLDER ? x->l->at.images : x->l->at.json);
     Err bad = { 0 };
     while ((got = llava_next(json, &r, &bad)) != 0 && !llava_scan(json)->broken.code) {
         if (got == 1) {
@@ -203,10 +205,11 @@ bool look_open(Look *l, const LookAt *at, Err *e)
     CHECK(x, "no memory to look at data");
     *l = (Look){ .at = *at, .seconds = now() };
     x->l = l;
+    x->fd = -1;
     x->sample.every = 1;
-    const bool ok = find(x, e) && (!x->listed || l->listed.records) ? read_all(x, e) : !e->code;
-    if (x->listed)
-        unlink(x->path);
+    const bool ok = find(x, e) && (x->fd < 0 || l->listed.records) ? read_all(x, e) : !e->code;
+    if (x->fd >= 0)
+        file_close(x->fd);
     if (ok && x->n) {
         qsort(x->hash, (size_t)x->n, sizeof *x->hash, ascending);
         for (int64_t i = 1; i < x->n; i++)

@@ -3,7 +3,7 @@
  *
  * Every record is read, one at a time, and each picture that it names is looked for; the headers of LOOK_SIZES pictures and the pixels of
  * LOOK_PIXELS, spread evenly over all, are read, too.  Memory is 8 bytes a record.  Other sources than plain JSON are listed into a file in
- * $TMPDIR first, which is removed.
+ * $TMPDIR first, which has no name.
  *
  * Errors: EXIT_DATA where there is nothing to read or a file is broken, as pack would say it.  Local.  Tests: tests/launch/init.sh
  */
