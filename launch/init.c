@@ -60,7 +60,8 @@ static bool run_of(char run[CONFIG_STRING], const char *given, const LookAt *at,
         return snprintf(run, CONFIG_STRING, "runs/%.200s", base[0] ? base : "mine") > 0;
     if (strlen(given) >= RUN_MOST || strpbrk(given, LISTS)) {
         err_got(e, "\"%.200s\"", given);
-        return err_set(e, EXIT_USAGE, "", "", "init: --run is a folder's name of less than %d bytes, without a comma or a colon, which divide lists of runs and of data sets", RUN_MOST);
+        return err_set(e, EXIT_USAGE, "", "",
+                       "init: --run is a folder's name of less than %d bytes, without a comma or a colon, which divide lists of runs and of data sets", RUN_MOST);
     }
     return snprintf(run, CONFIG_STRING, "%s", given) > 0;
 }

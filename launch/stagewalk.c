@@ -131,7 +131,8 @@ static int judge_all(const Words *w, const char *verb, int n)
             if (!strcmp(dir[k], dir[i])) {
                 Err e = { 0 };
                 err_got(&e, "%s, of stage %d and of stage %d", dir[i], k + 1, i + 1);
-                err_set(&e, EXIT_CONFIG, w->path, "run: { dir = \"...\"; } in each stage; --set train.stage names one of them", "each stage is a run, and wants a run.dir of its own");
+                err_set(&e, EXIT_CONFIG, w->path, "run: { dir = \"...\"; } in each stage; --set train.stage names one of them",
+                        "each stage is a run, and wants a run.dir of its own");
                 log_error(&e);
                 code = e.code;
             }

@@ -12,11 +12,15 @@
 #include "launch/config/options.h"
 #include "launch/config/value.h"
 #include "launch/hf/hffiles.h"
+#include "launch/run.h"
 
 const char *const OFFER_NAME[OFFERS] = { "small", "medium", "large" };
 
 /* The tower and what sees through it; heads are 32 (small) or 64 wide.  small is what `make demo` trains. */
-static const struct { int image, patch, width, layers, heads, text_width, text_layers, text_heads, C, L, H, codes, head, head_layers; int64_t records; } SIZE[OFFERS] = {
+static const struct {
+    int image, patch, width, layers, heads, text_width, text_layers, text_heads, C, L, H, codes, head, head_layers;
+    int64_t records;
+} SIZE[OFFERS] = {
     { 64,  16, 192, 5,  6,  128, 3, 4, 160, 4,  5,  256,  128, 2, 0 },
     { 128, 16, 384, 8,  6,  256, 4, 4, 320, 8,  5,  512,  256, 3, 1000 },
     { 224, 16, 512, 12, 8,  384, 6, 6, 640, 12, 10, 1024, 384, 3, 20000 },
@@ -143,7 +147,7 @@ static OfferStage *stage_add(Offer *o, const Config *base, Stage stage, const Lo
     s->c.train.decay = stage == STAGE_TOKENIZER ? 0 : 0.05;
     s->c.train.optimizer = stage == STAGE_TOKENIZER ? OPTIMIZER_ADAMW : OPTIMIZER_MUON;
     s->c.data.template = stage == STAGE_INSTRUCT ? base->data.template : TEMPLATE_PLAIN;
-    snprintf(s->c.run.dir, sizeof s->c.run.dir, stage == STAGE_INSTRUCT ? "%.900s" : "%.900s/%s", run, stage == STAGE_CONTRAST ? "contrast" : stage == STAGE_TOKENIZER ? "tokenizer" : "pretrain");
+    snprintf(s->c.run.dir, sizeof s->c.run.dir, stage == STAGE_INSTRUCT ? "%.900s" : "%.900s/%s", run, STAGE_NAME[stage]);
     snprintf(s->c.data.set, sizeof s->c.data.set, "%.900s/%s/index.set", run, stage == STAGE_INSTRUCT ? "questions" : "captions");
     return s;
 }
@@ -166,7 +170,8 @@ static void pretrained(OfferStage *s, double parameters)
 static double decoder_size(const Config *c)
 {
     const double C = c->model.decoder.width, D = c->model.decoder.head_dim ? c->model.decoder.head_dim : C / c->model.decoder.heads;
-    return c->model.decoder.vocab * C + c->model.decoder.layers * (2 * C * D * (c->model.decoder.heads + c->model.decoder.kv_heads) + 3 * C * c->model.decoder.ffn);
+    const double attention = 2 * C * D * (c->model.decoder.heads + c->model.decoder.kv_heads), ffn = 3 * C * c->model.decoder.ffn;
+    return c->model.decoder.vocab * C + c->model.decoder.layers * (attention + ffn);
 }
 
 static void stages(Offer *o, const Config *base, const Look *l, const Machinery *m, const char *model, const char *run, bool tower)
@@ -183,7 +188,8 @@ static void stages(Offer *o, const Config *base, const Look *l, const Machinery 
     s = stage_add(o, base, STAGE_TOKENIZER, l, m, run, "codebooks for what the vision tower sees");
     start_from(s, before, tower ? imported : "");
     before = s;
-    s = stage_add(o, base, STAGE_PRETRAIN, l, m, run, model ? "the projector learns to speak to the language model" : "captions, and the pictures' codes beside them; the decoder learns, too");
+    s = stage_add(o, base, STAGE_PRETRAIN, l, m, run,
+                  model ? "the projector learns to speak to the language model" : "captions, and the pictures' codes beside them; the decoder learns, too");
     start_from(s, before, imported);
     s->c.train.visual_weight = 0.5;
     if (model)

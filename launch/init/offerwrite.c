@@ -4,6 +4,7 @@
 
 #include "launch/config/value.h"
 #include "launch/init/offer.h"
+#include "launch/run.h"
 #include "launch/status/units.h"
 #include "launch/verbs.h"
 
@@ -129,7 +130,7 @@ static void write_stage(FILE *f, const OfferStage *s, const Config *base, const 
     char took[UNIT_WORD];
     const double passes = (double)s->c.train.steps * s->c.train.global_batch / (double)l->records;
     fprintf(f, "  {\n");
-    comment(f, 4, "%s: %s; %.3g passes over the data, about %s", (const char *[]){ "contrast", "tokenizer", "pretrain", "instruct" }[s->c.train.stage], s->why,
+    comment(f, 4, "%s: %s; %.3g passes over the data, about %s", STAGE_NAME[s->c.train.stage], s->why,
             passes, unit_age(s->seconds, took));
     group(f, 4, "run:", "run.", &s->c, base, " dir ");
     group(f, 4, "data:", "data.", &s->c, base, " template set ");
