@@ -162,13 +162,14 @@ static int pack_missing(Config *c, const Words *w, int stage)
 
 static int train_all(Config *c, const Words *w, int n)
 {
-    int code = EXIT_DONE;
+    int code = EXIT_DONE, done = 0;
     for (int i = 0; i < n && code == EXIT_DONE; i++) {
         code = configure(c, w, "train", i);
         if (code != EXIT_DONE)
             break;
         if (is_finished(c)) {
             say(c, "is done:", c->run.dir);
+            done++;
             continue;
         }
         code = pack_missing(c, w, i);
@@ -177,6 +178,8 @@ static int train_all(Config *c, const Words *w, int n)
             code = train_main(c);
         }
     }
+    if (done == n && comm_rank(MPI_COMM_WORLD) == 0)
+        printf("nothing is left to train; data that have changed are packed anew by `asvr pack`, and want a run.dir of their own\n");
     return code;
 }
 
