@@ -48,7 +48,10 @@ static double wall(void)
 /* To the millisecond, which is what is printed. */
 static json_t *moment(double t) { return json_real(round(1000 * t) / 1000); }
 
-/* When this process began, by the wall clock. */
+/* When the life before in this process ended: that of another stage. */
+static double before;
+
+/* When this process began, by the wall clock, or was free for this run. */
 static double born(const Life *me)
 {
     struct timespec t;
@@ -56,7 +59,7 @@ static double born(const Life *me)
     if (me->started < 0 || clock_gettime(CLOCK_BOOTTIME, &t))
         return is;
     const double age = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec - (double)me->started / (double)sysconf(_SC_CLK_TCK);
-    return age > 0 ? is - age : is;
+    return fmax(before, age > 0 ? is - age : is);
 }
 
 /* The line of an object, which is released; to be freed. */
@@ -312,6 +315,7 @@ void lives_end(Run *r, int code, const Err *e)
     free(l);
     r->lives = NULL;
     own.ready = false;
+    before = wall();
 }
 
 /* ---- by any rank: the watchdog's verdict, a death ---- */

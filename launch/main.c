@@ -7,9 +7,9 @@
 #include "io/base/log.h"
 #include "launch/config/options.h"
 #include "launch/lives.h"
-#include "launch/chattemplate.h"
 #include "launch/completion.h"
 #include "launch/manpage.h"
+#include "launch/stagewalk.h"
 #include "launch/words.h"
 
 #include <errno.h>
@@ -21,6 +21,22 @@
 #include <unistd.h>
 
 static const Verb VERBS[] = {
+    { "init", NULL, NULL, "looks at your data, writes a configuration for them",
+      "Reads every record and looks at the pictures: how many, how large, how long the\n"
+      "texts, in which writing, what is broken. Then it measures this machine, offers\n"
+      "sizes of a model with what each would cost, and writes the configuration of one\n"
+      "to stdout, all stages in it. PATH is a folder of pictures with a .txt beside\n"
+      "each, a JSON file, tar or parquet files; --json and --images say it plainly.\n"
+      "\n"
+      "  --source=NAME   llava, webdataset, coco, parquet or folder, not a guess\n"
+      "  --size=NAME     small, medium or large; else the largest that fits the machine\n"
+      "                  and the data and is done in --hours=H, 10 if it is not said\n"
+      "  --model=DIR     a language model of Hugging Face, or a whole LLaVA: it learns\n"
+      "                  to see\n"
+      "  --run=DIR       folder of the runs; else runs/NAME\n"
+      "  example   asvr init pictures/ >mine.cfg\n"
+      "            asvr init --json mine.json --images pictures/ >mine.cfg\n", true, true, false, init_main,
+      "[PATH...] --json=FILE --images=DIR --source=NAME --size=NAME --hours=H --model=DIR --run=DIR" },
     { "pack", pack_main, NULL, "pictures and conversations -> a data set",
       "Reads LLaVA-style JSON with its pictures (data.source = \"llava\"), tar files of\n"
       "WebDataset (\"webdataset\"), COCO's captions (\"coco\"), parquet files (\"parquet\")\n"
@@ -30,17 +46,20 @@ static const Verb VERBS[] = {
       "With data.codes it also stores the visual codes of every picture, so that\n"
       "training need not compute them. Killed, or stopped by TERM, USR1, USR2, INT\n"
       "or XCPU (75), it goes on where it was when the same command is started again.\n"
+      "Of a configuration that lists `stages` each data set is packed once.\n"
       "\n"
       "  writes    data.set and, beside it, train-NNNNN-HASH.h5 and val-NNNNN-HASH.h5;\n"
       "            text.model, if there is none\n"
       "  keys      data.*  text.model  model.*  run.seed  train.stage\n"
       "  example   mpirun -n 4 asvr pack configs/tiny.cfg\n", false, false, true, NULL, NULL },
-    { "train", train_main, NULL, "one stage of training; resumes by itself",
+    { "train", train_main, NULL, "one stage of training, or all; resumes by itself",
       "Trains the stage train.stage on the data set data.set, or on several by weight:\n"
       "  contrast    vision tower and text tower, on pictures and captions\n"
       "  tokenizer   the codebooks of the residual quantizer\n"
       "  pretrain    projector and visual head; the decoder is frozen\n"
       "  instruct    projector, decoder and visual head, on conversations\n"
+      "A configuration that lists `stages` is trained stage by stage: what a stage\n"
+      "reads and is not there is packed or imported first; one that is done is skipped.\n"
       "It goes on from the newest valid checkpoint in run.dir; in an empty run.dir it\n"
       "starts from train.init, or from random weights. TERM, USR1, USR2, INT and XCPU\n"
       "make all ranks save after the same step and exit with 75; the same command then\n"
@@ -172,6 +191,7 @@ static const Verb VERBS[] = {
       "checkpoint, ranks that hung or were slow; the job's state, where squeue answers\n"
       "within two seconds. --watch draws it again every two seconds until the run has\n"
       "ended; where that is no terminal it prints a line a change. --json: one object.\n"
+      "PATH may be a configuration, X.cfg: then it is its run, or its newest stage's.\n"
       "\n"
       "  reads     RUN/{lives.jsonl,run.jsonl,config.cfg,.lease}  RUN/ckpt/\n"
       "  example   asvr status runs/tiny --watch\n", true, true, false, status_main, "--watch --json" },
@@ -255,36 +275,11 @@ static void abort_all(int code)
     MPI_Abort(MPI_COMM_WORLD, code);
 }
 
-static int load(Config *c, const Words *r, int ranks)
-{
-    static ErrList errs;
-    if (config_load(c, r->path, r->sets, r->n_sets, &errs))
-        config_check(c, r->verb->name, ranks, &errs);
-    for (int i = 0; i < errs.n; i++)
-        log_error(&errs.err[i]);
-    if (errs.lost)
-        fprintf(stderr, "asvr: and %d more errors\n", errs.lost);
-    return errs.n ? EXIT_CONFIG : EXIT_DONE;
-}
-
-/* Rank 0 alone reads and judges the configuration; all ranks get its answer. */
-static int configure(Config *c, const Words *r)
-{
-    int code = EXIT_DONE;
-    if (comm_rank(MPI_COMM_WORLD) == 0)
-        code = load(c, r, comm_size(MPI_COMM_WORLD));
-    if (comm_rank(MPI_COMM_WORLD) == 0 && code == EXIT_DONE)
-        code = chat_template(c, r->verb->name);
-    comm_bcast(MPI_COMM_WORLD, &code, sizeof code, 0);
-    comm_bcast(MPI_COMM_WORLD, c, sizeof *c, 0);
-    return code;
-}
-
 static int run_alone(const Words *r, Config *c)
 {
     if (words_path(r->verb))
         return r->verb->with_words(r, NULL);
-    const int code = load(c, r, 1);
+    const int code = stages_load(c, r, -1, 1);
     return code != EXIT_DONE ? code : r->verb->with_words ? r->verb->with_words(r, c) : r->verb->with_config(c);
 }
 
@@ -311,8 +306,8 @@ static int run(const Words *r)
 
     if (r->verb->with_path)
         code = r->verb->with_path(r->path);
-    else if ((code = configure(&c, r)) == EXIT_DONE)
-        code = r->verb->with_config(&c);
+    else
+        code = stages_run(&c, r);
     MPI_Finalize();
     return code;
 }
@@ -341,7 +336,7 @@ static int help_on(int n, char **args)
     int           code = EXIT_DONE;
 
     if (n > 0 && !strcmp(args[0], "config")) {
-        if (words_parse(&r, &SHOW, n - 1, args + 1, &code) && words_speak() && (code = load(&c, &r, 1)) == EXIT_DONE)
+        if (words_parse(&r, &SHOW, n - 1, args + 1, &code) && words_speak() && (code = stages_load(&c, &r, -1, 1)) == EXIT_DONE)
             code = help_config(&c);
     } else if (n > 0 && !v && strcmp(args[0], "options") && strcmp(args[0], "man") && strcmp(args[0], "completion")) {
         code = unknown_verb(args[0]);

@@ -9,6 +9,7 @@
 #include "io/base/files.h"
 #include "io/base/log.h"
 #include "launch/report/page.h"
+#include "launch/stagewalk.h"
 #include "launch/verbs.h"
 #include "launch/words.h"
 
@@ -49,18 +50,25 @@ static bool write_page(const char *path, const Page *runs, Err *e)
 
 int report_main(const Words *w, const Config *none)
 {
+    static char run[REPORT_RUNS][CONFIG_STRING];
     char path[PATH_ROOM];
+    const char *first = NULL;
     Err e = { 0 };
     (void)none;
     if (w->n_paths > REPORT_RUNS)
         return words_usage("asvr report PATH [PATH...] [--out=FILE]", "report: %d runs are more than %d", w->n_paths, REPORT_RUNS);
     Page p = { .run = calloc((size_t)w->n_paths, sizeof *p.run) };
     CHECK(p.run, "no memory for %d runs", w->n_paths);
-    for (; p.runs < w->n_paths && e.code == 0; p.runs++)
-        reportrun_open(&p.run[p.runs], w->paths[p.runs], &e);
+    for (; p.runs < w->n_paths && e.code == 0; p.runs++) {
+        const char *dir = stages_begun(run[p.runs], w->paths[p.runs], &e);
+        if (!dir)
+            break;
+        first = first ? first : dir;
+        reportrun_open(&p.run[p.runs], dir, &e);
+    }
     if (e.code == 0)
         shorten(&p);
-    if (e.code == 0 && (w->value ? path_set(path, &e, "%s", w->value) : path_set(path, &e, "%s/report.html", w->path)))
+    if (e.code == 0 && (w->values[1] ? path_set(path, &e, "%s", w->values[1]) : path_set(path, &e, "%s/report.html", first)))
         write_page(path, &p, &e);
     for (int i = 0; i < p.runs; i++)
         reportrun_close(&p.run[i]);

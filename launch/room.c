@@ -168,6 +168,12 @@ static Cgroup cgroup(void)
     return least;
 }
 
+double room_left(void)
+{
+    const double available = number_in("/proc/meminfo", "MemAvailable:");
+    return fmin(available >= 0 ? 1024 * available : INFINITY, cgroup().left);
+}
+
 /* What this process may still map. */
 static double address_left(void)
 {

@@ -20,3 +20,5 @@
 void room_threads(Run *r);
 /* Is there room for a model of conf, and for its training if conf->train?  Reports r->refused, too. */
 bool room_memory(Run *r, const ModelConf *conf, Err *e);
+/* Bytes that a process here may still take: what the kernel calls available, or what the cgroups leave of it.  Local. */
+double room_left(void);

@@ -3,6 +3,7 @@
  *
  * While it runs or after; on a login node, without MPI, beside whatever writes there.  Nothing is written.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -20,6 +21,7 @@
 #include "io/ckpt/ckptdir.h"
 #include "io/ckpt/manifest.h"
 #include "launch/run.h"
+#include "launch/stagewalk.h"
 #include "launch/status/status.h"
 #include "launch/verbs.h"
 
@@ -253,9 +255,29 @@ static bool keep_watching(Status *s, bool json, Err *e)
 
 /* ---- the verb ---- */
 
+/* Of the runs of earlier stages, which may lie below the last one's folder, the one that was written to last: what to type. */
+static bool newest_below(const char *dir, char *out, size_t size)
+{
+    const struct dirent *entry;
+    double newest = 0;
+    DIR *d = opendir(dir);
+    while (d && (entry = readdir(d))) {
+        char path[PATH_ROOM];
+        struct stat st;
+        Err none = { 0 };
+        if (entry->d_name[0] == '.' || !path_set(path, &none, "%s/%s/lives.jsonl", dir, entry->d_name) || stat(path, &st) || changed(&st) < newest)
+            continue;
+        newest = changed(&st);
+        snprintf(out, size, "a stage has its own: asvr status %.150s/%.60s", dir, entry->d_name);
+    }
+    if (d)
+        closedir(d);
+    return newest > 0;
+}
+
 static bool is_run(const char *dir, Err *e)
 {
-    static const char hint[] = "name a run's folder: its run.dir";
+    static const char hint[] = "name a run's folder: its run.dir, or its configuration: X.cfg";
     struct stat st;
     if (stat(dir, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
         return err_set(e, EXIT_DATA, dir, hint, "there is no such folder");
@@ -265,8 +287,10 @@ static bool is_run(const char *dir, Err *e)
         return err_set(e, EXIT_DATA, dir, hint, "this is a file, not a run's folder");
     if (access(dir, R_OK | X_OK) != 0)
         return file_error(e, dir, "read");
-    return there(dir, "run.jsonl") || there(dir, "lives.jsonl") || there(dir, ".lease") ||
-           err_set(e, EXIT_DATA, dir, hint, "no run has begun here: there is no run.jsonl, lives.jsonl or .lease");
+    if (there(dir, "run.jsonl") || there(dir, "lives.jsonl") || there(dir, ".lease"))
+        return true;
+    char below[sizeof e->hint];
+    return err_set(e, EXIT_DATA, dir, newest_below(dir, below, sizeof below) ? below : hint, "no run has begun here: there is no run.jsonl, lives.jsonl or .lease");
 }
 
 bool status_open(Status *s, const char *dir, Err *e)
@@ -292,7 +316,9 @@ int status_main(const Words *w, const Config *none)
     Err e = { 0 };
     (void)none;
     const bool json = w->flags & JSON;
-    if (status_open(&s, w->path, &e)) {
+    char run[CONFIG_STRING];
+    const char *dir = stages_begun(run, w->path, &e);
+    if (dir && status_open(&s, dir, &e)) {
         if (w->flags & WATCH)
             keep_watching(&s, json, &e);
         else if (status_gather(&s, &e) && json)

@@ -11,8 +11,12 @@
 #define VERSION "0.1.0"
 
 /* What was typed: the verb, its configuration or path, the values of --set in argv's own memory, its flags; of a verb that reads
-   several paths all of them, the first is `path`; behind the "=" of a flag. */
-typedef struct { const struct Verb *verb; const char *path; char **sets; int n_sets; unsigned flags; char **paths; int n_paths; const char *value; } Words;
+   several paths all of them, the first is `path`; of a flag "--out=FILE" what was typed for FILE, NULL where it was not. */
+enum { WORDS_FLAGS = 16 };
+typedef struct {
+    const struct Verb *verb;
+    const char *path; char **sets; int n_sets; unsigned flags; char **paths; int n_paths; const char *values[WORDS_FLAGS];
+} Words;
 
 int pack_main(const Config *c);
 int train_main(const Config *c);
@@ -25,6 +29,7 @@ int spectrum_main(const Config *c);
 int import_main(const Config *c);
 int export_main(const Config *c);
 int verify_main(const char *path);
+int init_main(const Words *w, const Config *none);
 int report_main(const Words *w, const Config *none);
 int status_main(const Words *w, const Config *none);
 int submit_main(const Words *w, const Config *c);

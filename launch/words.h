@@ -17,11 +17,11 @@ typedef struct Verb {
     bool        stops;          /* looks at requests to stop; in others a signal ends the process */
     int       (*with_words)(const Words *w, const Config *c);   /* alone, and told what was typed; c is NULL where flags are not */
     const char *flags;          /* of one that reads a PATH: "--watch --json" are bits 0 and 1 of Words.flags; "PATH..." it reads several;
-                                   "--out=FILE" sets Words.value */
+                                   "--out=FILE", typed --out=X or --out X, is bit 1 and sets Words.values[1]; "[PATH...]": it may read none */
 } Verb;
 
 /* "asvr train CONFIG [--set KEY=VALUE]..." */
-enum { WORDS_SYNOPSIS = 96 };
+enum { WORDS_SYNOPSIS = 192 };
 void words_synopsis(const Verb *v, char out[WORDS_SYNOPSIS]);
 /* Prints its page. */
 void words_help(const Verb *v);

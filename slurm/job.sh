@@ -96,7 +96,8 @@ job_layout() {
 # What tells that a life has got anywhere.
 job_progress() {
     case $1 in
-    train) ls "$(job_key run dir)/ckpt" 2>/dev/null | grep '^step-[0-9]*$' | sort | tail -1 ;;
+    train)                                                  # of stages, too, whose runs and data sets lie below the last one's
+        (cd "$(job_key run dir)" >/dev/null 2>&1 && find . -maxdepth 3 \( -regex '.*/ckpt/step-[0-9]+' -o -path './*/train-*.h5' \) | sort | cksum | tr ' ' -) ;;
     pack)  ls "$(dirname "$(job_key data set)")" 2>/dev/null | grep -c '\.h5$' ;;
     esac
 }

@@ -46,6 +46,7 @@ launch/bench  : core dist io/base launch launch/config launch/plan
 launch/scaling : core dist io/base launch launch/config launch/plan launch/bench
 launch/spectrum : core dist io/base io/set launch launch/config
 launch/status : core io/base launch
+launch/init   : core dist io/base io/hf io/text io/image io/source launch launch/config launch/hf launch/plan launch/status
 launch/report : core io/base launch launch/config launch/status
 '
 # Every arrow that leaves a room: "FILE:LINE: ROOM knows ROOM".

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/base/files.h"
+#include "io/image/header.h"
 #include "io/source/parquet.h"
 
 struct Pictures {
@@ -83,25 +84,44 @@ static bool piece(Pictures *p, const PictureRef *r, Err *e)
     return n == r->bytes || err_set(e, EXIT_DATA, r->path, "", "the file became shorter while it was read");
 }
 
+/* The bytes of a picture that is no file of its own, and what messages call it. */
+static bool inside(Pictures *p, const PictureRef *ref, char name[500], const uint8_t **bytes, size_t *n, Err *e)
+{
+    const char *path = ref->path + (strncmp(ref->path, "./", 2) ? 0 : 2);
+    if (ref->column) {
+        snprintf(name, 500, "%.380s: row %lld, %.80s", path, (long long)ref->row, ref->column);
+        return take(p, ref->path, true, e) && parquet_picture(p->table, name, ref->row, ref->column, ref->index, bytes, n, e) &&
+               ((int64_t)*n <= p->most || err_set(e, EXIT_DATA, name, "", "a picture is too large"));
+    }
+    snprintf(name, 500, "%.440s: byte %lld", path, (long long)ref->at);
+    *n = (size_t)ref->bytes;
+    if (!piece(p, ref, e))
+        return false;
+    *bytes = p->bytes;
+    return true;
+}
+
 bool pictures_square(Pictures *p, uint8_t *out, const PictureRef *ref, int size, int fit, Err *e)
 {
     char name[500];
-    const char *path = ref->path + (strncmp(ref->path, "./", 2) ? 0 : 2);
     const uint8_t *bytes;
-    size_t n = (size_t)ref->bytes;
+    size_t n;
     if (picture_whole(ref))
         return p->image->load_square(out, ref->path, size, fit, e);
-    if (ref->column) {
-        snprintf(name, sizeof name, "%.380s: row %lld, %.80s", path, (long long)ref->row, ref->column);
-        if (!take(p, ref->path, true, e) || !parquet_picture(p->table, name, ref->row, ref->column, ref->index, &bytes, &n, e))
-            return false;
-        if ((int64_t)n > p->most)
-            return err_set(e, EXIT_DATA, name, "", "a picture is too large");
-    } else {
-        snprintf(name, sizeof name, "%.440s: byte %lld", path, (long long)ref->at);
-        if (!piece(p, ref, e))
-            return false;
-        bytes = p->bytes;
-    }
-    return p->image->load_square_bytes(out, bytes, n, name, size, fit, e);
+    return inside(p, ref, name, &bytes, &n, e) && p->image->load_square_bytes(out, bytes, n, name, size, fit, e);
+}
+
+bool pictures_size(Pictures *p, const PictureRef *ref, int64_t *w, int64_t *h, Err *e)
+{
+    char name[500];
+    const uint8_t *bytes;
+    size_t n;
+    *w = *h = 0;
+    if (picture_whole(ref))
+        picture_size(ref->path, w, h);
+    else if (!inside(p, ref, name, &bytes, &n, e))
+        return false;
+    else
+        picture_size_bytes(bytes, n, w, h);
+    return true;
 }

@@ -15,3 +15,5 @@ Pictures *pictures_open(int64_t max_pixels, Err *e);
 void      pictures_close(Pictures *p);
 /* out (size, size, 3), as ImageOps.load_square */
 bool      pictures_square(Pictures *p, uint8_t *out, const PictureRef *ref, int size, int fit, Err *e);
+/* What its first bytes claim (header.h), w and h 0 where they claim nothing; a piece or a cell is read for it. */
+bool      pictures_size(Pictures *p, const PictureRef *ref, int64_t *w, int64_t *h, Err *e);

@@ -22,7 +22,11 @@ typedef struct {
     Config   *c;
     Included  text;
     ErrList  *errs;
+    const char *want;           /* the value of --set train.stage, or NULL */
+    int       stage;            /* which of the stages that are meant; -1: the last */
 } Reading;
+
+static const char STAGES[] = "stages";
 
 /* Every key at its default. */
 static void config_default(Config *c)
@@ -100,7 +104,9 @@ static void group_read(Reading *r, config_setting_t *group, const char *prefix)
         const Option *o = option_find(key);
         bool is_group = config_setting_is_group(s);
         Err e = { 0 };
-        if (o) {
+        if (!prefix[0] && !strcmp(key, STAGES)) {
+            continue;                               /* stage_read's */
+        } else if (o) {
             Value v = value_of(s);
             option_set(o, r->c, &v, where, &e);
             remember(r->errs, o, where);
@@ -118,6 +124,59 @@ static void group_read(Reading *r, config_setting_t *group, const char *prefix)
     }
 }
 
+/* The word of train.stage in a group of the list, or that of the file. */
+static void stage_word(const Reading *r, config_setting_t *group, char word[OPTION_TEXT])
+{
+    config_setting_t *train = config_setting_get_member(group, "train");
+    config_setting_t *s = train && config_setting_is_group(train) ? config_setting_get_member(train, "stage") : NULL;
+    const char *own = s ? config_setting_get_string(s) : NULL;
+    option_print(option_find("train.stage"), r->c, word);
+    if (own)
+        snprintf(word, OPTION_TEXT, "\"%.*s\"", CONFIG_STRING, own);
+}
+
+/* Those that are meant are counted; one of them is read. */
+static void stage_read(Reading *r, config_setting_t *root)
+{
+    config_setting_t *list = config_setting_get_member(root, STAGES), *group = NULL;
+    char where[512], word[OPTION_TEXT], want[OPTION_TEXT], there[256] = "";
+    Err e = { 0 };
+    if (!list)
+        return;
+    include_where(&r->text, (int)config_setting_source_line(list), where, sizeof where);
+    snprintf(want, sizeof want, "\"%.*s\"", CONFIG_STRING, r->want ? r->want : "");
+    for (int i = 0; i < config_setting_length(list) && config_setting_is_list(list); i++) {
+        config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
+        if (!config_setting_is_group(s)) {
+            group = NULL;
+            break;
+        }
+        stage_word(r, s, word);
+        const size_t n = strlen(there);
+        snprintf(there + n, sizeof there - n, "%s%.60s", n ? ", " : "", word);
+        if (r->want && strcmp(word, want))
+            continue;
+        if (r->stage < 0 || r->c->stages.n == r->stage) {
+            group = s;
+            r->c->stages.at = r->c->stages.n;
+        }
+        r->c->stages.n++;
+    }
+    if (group) {
+        group_read(r, group, "");
+        return;
+    }
+    if (r->want && there[0]) {
+        err_expected(&e, "%s", there);
+        err_got(&e, "%.200s", want);
+        err_set(&e, EXIT_CONFIG, where, "--set train.stage names one of the stages of this file", "the file lists no such stage");
+    } else {
+        err_expected(&e, "%s = ( { train: { stage = \"pretrain\"; }; }, { ... } );", STAGES);
+        err_set(&e, EXIT_CONFIG, where, "", "%s is a list of groups of keys, one at least", STAGES);
+    }
+    *err_next(r->errs) = e;
+}
+
 static void file_load(Reading *r, const char *path)
 {
     config_t cfg;
@@ -132,6 +191,7 @@ static void file_load(Reading *r, const char *path)
                 "the configuration cannot be parsed: %s", config_error_text(&cfg));
     } else {
         group_read(r, config_root_setting(&cfg), "");
+        stage_read(r, config_root_setting(&cfg));
     }
     config_destroy(&cfg);
     include_free(&r->text);
@@ -159,8 +219,16 @@ static void set_load(Config *c, const char *set, ErrList *errs)
 
 bool config_load(Config *c, const char *path, char *const *sets, int n, ErrList *errs)
 {
+    return config_load_stage(c, path, -1, sets, n, errs);
+}
+
+bool config_load_stage(Config *c, const char *path, int stage, char *const *sets, int n, ErrList *errs)
+{
+    static const char said[] = "train.stage=";
     int     before = errs->n;
-    Reading r = { .c = c, .errs = errs };
+    Reading r = { .c = c, .errs = errs, .stage = stage };
+    for (int i = 0; i < n; i++)
+        r.want = !strncmp(sets[i], said, sizeof said - 1) ? sets[i] + sizeof said - 1 : r.want;
     CHECK(n_options <= CONFIG_KEYS, "%d options, room for %d", n_options, CONFIG_KEYS);
     config_default(c);
     memset(errs->place, 0, sizeof errs->place);

@@ -5,7 +5,8 @@
  * default stand in the table of launch/config/options.c, one line a key; nothing else enumerates them.  A Config is
  * plain data without pointers: it can be copied, compared and sent to other ranks as it lies.
  *
- * Order: defaults, then the file with its @includes, then every --set from left to right.
+ * Order: defaults, then the file with its @includes, then one of its stages (`stages = ( { ... }, ... );`, each what it has that others have
+ * not; --set train.stage names which are meant, without it all are), then every --set from left to right.
  *
  * Source  libconfig's grammar; the keys are those of docs/OPTIONS.md
  * Tests   tests/launch/config.sh (each kind of error, all at once, the round trip)
@@ -83,6 +84,7 @@ typedef struct Config {
     struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
     struct { ConfigString from, to; int unknown; } import;
     struct { ConfigString from, to, base; int dtype, shard_mb; bool adapter; } export;
+    struct { int n, at; } stages;               /* no key: how many stages are meant, and which of them this is; n 0: the file lists none */
 } Config;
 
 /* Side of the pictures in the shards: the tower's, times the scales that S2 sees. */
@@ -104,8 +106,9 @@ typedef struct {
 Err *err_next(ErrList *errs);
 
 /* Defaults, then the file at `path` (NULL: none), then sets[0..n) of the form "train.lr=1e-3".  True when no
-   error was found; all errors are in *errs, EXIT_CONFIG each, and errs->file and place are set.  Local. */
+   error was found; all errors are in *errs, EXIT_CONFIG each, and errs->file and place are set.  Of stages the last, or number `stage`.  Local. */
 bool config_load(Config *c, const char *path, char *const *sets, int n, ErrList *errs);
+bool config_load_stage(Config *c, const char *path, int stage, char *const *sets, int n, ErrList *errs);
 
 /* What one key alone cannot tell: divisibility, ranges that depend on other keys, keys that `verb` needs, sizes
    whose products leave 31 bits.  ranks: of this job.  errs: config_load's; appends to it, with the places of the keys that an
@@ -117,14 +120,11 @@ const char *config_submits(const Config *c, int *ranks);
 
 /* The whole configuration as a libconfig file; loading it gives the same bits. */
 void config_print(const Config *c, FILE *f);
-
 /* A hash over the keys that determine the result of a training run (not where it or its data lie, nor how it is saved,
    evaluated, shown or threaded).  version: of the checkpoint that it is compared with; 1 counted the paths of data, text model
    and train.init. */
 uint64_t config_hash(const Config *c, int version);
-
 /* Prints "  train.lr: 0.001 -> 0.002" for each key that counts for config_hash of that version and differs; returns how many. */
 int config_diff(const Config *was, const Config *is, int version, FILE *f);
-
 /* The keys that say what is packed and how, as a JSON object of texts, to be freed; no paths. */
 char *config_packs(const Config *c);

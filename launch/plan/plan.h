@@ -96,3 +96,5 @@ double  plan_bytes_sums(const PlanRank *r);
 
 /* Prints how large it is, or, before it is packed, will be.  Local. */
 void    plan_data(const Config *c);
+/* Bytes that a picture will take in it, its codes included. */
+double  plan_picture(const Config *c);

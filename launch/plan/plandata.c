@@ -19,6 +19,12 @@ static double share(const Config *c)
     return STORED[scenes][c->data.store].at64 + at * (STORED[scenes][c->data.store].at384 - STORED[scenes][c->data.store].at64);
 }
 
+double plan_picture(const Config *c)
+{
+    const double side = config_picture(c), grid = c->model.vision.image / c->model.vision.patch * (c->model.vision.image / c->model.vision.patch);
+    return 3 * side * side * share(c) + (c->data.codes[0] ? 2 * grid * c->model.codes.depth : 0);
+}
+
 /* The set that is there. */
 static void print_packed(const Index *x)
 {

@@ -12,11 +12,11 @@ says() {
 }
 
 says 0 help
-for verb in pack train eval chat verify bench spectrum report; do
+for verb in init pack train eval chat verify bench spectrum report; do
     grep -qE "^  $verb +[a-z]" output || { echo "asvr help does not list $verb"; exit 1; }
 done
 cp output all
-for page in pack train eval chat verify bench spectrum plan status report submit import export options version; do
+for page in init pack train eval chat verify bench spectrum plan status report submit import export options version; do
     if [ $page = version ]; then says 0 version; else says 0 help $page; fi
     [ -s output ]
     cat output >>all
@@ -33,7 +33,7 @@ grep -oE '^[a-z_.]+ =' output | sort >keys
 [ "$(wc -l <rows)" -gt 60 ] && [ "$(wc -l <rows)" = "$(wc -l <keys)" ] && [ -z "$(uniq -d keys)" ]
 
 # Nothing but the page goes to stdout, nothing but the complaint to stderr.
-{ for args in "" "trian" "help trian" "verfy x" "train" "train a.cfg b.cfg" "train a.cfg --sett x=1" "train a.cfg --set" "verify" "verify x --set a=b" "verify x --watch" "status" "status x --wtch" "status x --set a=b" "report" "report a b --out=" "submit" "submit a.cfg --json"; do
+{ for args in "" "trian" "help trian" "verfy x" "train" "train a.cfg b.cfg" "train a.cfg --sett x=1" "train a.cfg --set" "verify" "verify x --set a=b" "verify x --watch" "status" "status x --wtch" "status x --set a=b" "report" "report a b --out=" "submit" "submit a.cfg --json" "init" "init --json" "init a --size="; do
     got=0
     "$ASVR" $args 2>err >out || got=$?
     [ ! -s out ] || { echo "asvr $args: a usage error wrote to stdout"; exit 1; }
