@@ -6,7 +6,7 @@ set -eu
 
 build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libhwloc-dev
        libzstd-dev zlib1g-dev libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev libpcre2-dev libutf8proc-dev
-       libdnnl-dev'
+       libdnnl-dev libmicrohttpd-dev'
 case ${1:-} in
 build) packages=$build ;;
 test)  packages="$build libcmocka-dev zstd" ;;
