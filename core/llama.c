@@ -1,13 +1,8 @@
-#include "core/llama.h"
+#include "core/llamainside.h"
 
 #include "core/join.h"
 #include "core/residual.h"
 #include "core/stripe.h"
-
-/* With fewer kv heads than tp ranks each lies on `holders` neighbours, those whose query heads read it. */
-static int holders(const LlamaDims *d, int ranks) { return (int)max64(1, ranks / d->K); }
-static int kv_here(const LlamaDims *d, const Tp *tp) { return (int)max64(1, d->K / tp->size); }
-static bool speaks(const LlamaDims *d, const Tp *tp) { return tp->rank % holders(d, tp->size) == 0; }
 
 void llama_params(Llama *w, Binder *b)
 {
@@ -51,83 +46,6 @@ void llama_params(Llama *w, Binder *b)
                            : param_linear(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.lm_head");
 }
 
-/* q, k, v and attention of a block, its keys and values of cap rows. */
-static void lay_attention(LlamaLayerTape *s, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
-{
-    const int Hl = d->H / tp->size, Kl = kv_here(d, tp), HD = Hl * llama_head(d), KD = Kl * llama_head(d);
-    s->rstd1 = TAKE(a, float, kept_rows(tp, N));  s->q   = TAKE(a, float, N * HD);
-    s->att   = TAKE(a, float, N * HD);  s->lse = TAKE(a, float, N * Hl);
-    if (d->qk_norm) {
-        s->qin   = TAKE(a, float, N * HD);  s->kin   = TAKE(a, float, N * KD);
-        s->rstdq = TAKE(a, float, N * Hl);  s->rstdk = TAKE(a, float, N * Kl);
-    }
-}
-
-static void lay_ffn(LlamaLayerTape *s, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
-{
-    const int C = d->C, Fl = d->F / tp->size;
-    const int64_t kept = kept_rows(tp, N);
-    s->mid  = TAKE(a, float, kept * C); s->rstd2 = TAKE(a, float, kept);
-    s->gate = TAKE(a, float, N * Fl);   s->up    = TAKE(a, float, N * Fl);
-}
-
-/* Of N rows at most in a call, with keys and values of cap rows.  Layers after the first share its buffers but those that outlast a
-   layer's forward: what backward reads, or, without keep, the keys and values. */
-static void lay_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int64_t cap, bool keep, const Tp *tp)
-{
-    const int C = d->C, Fl = d->F / tp->size, KD = kv_here(d, tp) * llama_head(d);
-    const bool attention = keep && t->recompute == RECOMPUTE_NONE, ffn = keep && t->recompute != RECOMPUTE_BLOCK;
-    const int64_t kept = kept_rows(tp, N);
-    t->x = TAKE(a, float, N * C);
-    t->in = tp->sequence ? TAKE(a, float, kept * C) : t->x;
-    for (int l = 0; l < d->L; l++) {
-        LlamaLayerTape *s = &t->layer[l];
-        if (l > 0)
-            *s = t->layer[0];
-        if (l == 0 || attention || !keep) {
-            s->k = TAKE(a, float, cap * KD);
-            s->v = TAKE(a, float, cap * KD);
-        }
-        if (l == 0 || attention)
-            lay_attention(s, a, d, N, tp);
-        if (l == 0 || ffn)
-            lay_ffn(s, a, d, N, tp);
-        s->out = keep ? TAKE(a, float, kept * C) : t->in;
-    }
-    t->rstd = TAKE(a, float, kept);     t->h   = tp->sequence ? t->x : TAKE(a, float, N * C);
-    t->norm = TAKE(a, float, N * C);    t->act = TAKE(a, float, N * Fl);
-    t->room = tp->size > 1 ? TAKE(a, float, room_rows(tp, N) * C) : NULL;
-}
-
-void llama_tape(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, int recompute, const Tp *tp)
-{
-    t->recompute = recompute;
-    lay_tape(t, a, d, N, N, true, tp);
-}
-
-void llama_tape_backward(LlamaTape *t, Arena *a, const LlamaDims *d, int64_t N, const Tp *tp)
-{
-    const int C = d->C, D = llama_head(d), HD = d->H / tp->size * D, KD = kv_here(d, tp) * D;
-    t->dq   = TAKE(a, float, N * HD);   t->datt  = TAKE(a, float, N * HD);
-    t->dk   = TAKE(a, float, N * KD);   t->dv    = TAKE(a, float, N * KD);
-    t->dnorm = TAKE(a, float, N * C);   t->dx    = TAKE(a, float, N * C);
-    if (d->qk_norm) {
-        t->dqin = TAKE(a, float, N * HD);  t->dkin = TAKE(a, float, N * KD);
-        t->dqk  = TAKE(a, float, 2 * D);
-    }
-    t->part = tp->sequence ? TAKE(a, float, 4 * C) : NULL;
-    t->held = holders(d, tp->size) > 1 ? TAKE(a, float, 2 * d->K * N * D) : NULL;
-}
-
-void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows, const Tp *tp)
-{
-    c->len = 0;
-    c->cap = cap;
-    c->rows = rows;
-    c->tape.recompute = RECOMPUTE_NONE;
-    lay_tape(&c->tape, a, d, rows, cap, false, tp);
-}
-
 void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, int64_t N, Tp *tp)
 {
     const int Vl = w->d.V / tp->size;
@@ -152,8 +70,16 @@ static Residual stream(const LlamaTape *t, int64_t N, int C, Tp *tp) { return re
 static Norm norm1(const LlamaLayerTape *s, const LlamaBlock *b, float eps) { return (Norm){ .w = b->attn_norm, .rstd = s->rstd1, .eps = eps }; }
 static Norm norm2(const LlamaLayerTape *s, const LlamaBlock *b, float eps) { return (Norm){ .w = b->ffn_norm, .rstd = s->rstd2, .eps = eps }; }
 
-/* Rows meet the keys of their sequences, kstart: of these r->N, and of the `before` rows that the tape holds already. */
-typedef struct { const int32_t *kstart; int64_t before; } Keys;
+/* The new keys and values join those of their sequences in layer s. */
+static void append(LlamaLayerTape *s, const LlamaCache *c, int KD)
+{
+    for (int i = 0; i < c->pieces; i++) {
+        const int64_t from = (int64_t)c->start[2 * i] * KD, n = c->start[2 * i + 1] - c->start[2 * i];
+        const int64_t to = ((int64_t)c->slot[i] * c->cap + c->len[c->slot[i]]) * KD;
+        op.copy(s->k + to, c->k + from, n * KD);
+        op.copy(s->v + to, c->v + from, n * KD);
+    }
+}
 
 /* The rotated q and k and the v of normed rows p. */
 static void project(LlamaLayerTape *s, float *k, float *v, const LlamaBlock *b, const float *norm, const Llama *w, const int32_t *pos,
@@ -173,15 +99,16 @@ static void project(LlamaLayerTape *s, float *k, float *v, const LlamaBlock *b, 
     op.rope(key, pos + p.at, p.n, Kl, D, w->freq, +1);
 }
 
-/* x: what the block before left; where its sum is under way (residual_norm), its residual `add` comes to it here. */
+/* x: what the block before left; where its sum is under way (residual_norm), its residual `add` comes to it here.
+   Rows meet the keys of their sequences: those of these rows, or with a cache all that it holds. */
 static void attend(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w, const Rows *r,
-                   const Keys *keys, Tp *tp)
+                   const LlamaCache *cache, Tp *tp)
 {
     const LlamaDims *d = &w->d;
     const Residual res = stream(t, r->N, d->C, tp);
     const Norm norm = norm1(s, b, d->eps);
     const int D = llama_head(d), Hl = d->H / tp->size, Kl = kv_here(d, tp), lag = share_lag(tp);
-    float *k = s->k + keys->before * Kl * D, *v = s->v + keys->before * Kl * D;
+    float *k = cache ? cache->k : s->k, *v = cache ? cache->v : s->v;
     for (int i = 0; i < res.n + lag; i++) {
         if (i < res.n)
             residual_norm(&res, t->norm, &norm, x, add, i);
@@ -190,7 +117,9 @@ static void attend(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *
         share_gather_wait(tp);
         project(s, k, v, b, t->norm, w, r->pos, stripe(i - lag, res.n, r->N), tp);
     }
-    op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, keys->kstart, Hl, Kl, D, CAUSAL);
+    if (cache)
+        append(s, cache, Kl * D);
+    op.attention_fwd(s->att, s->lse, s->q, s->k, s->v, r->B, r->start, cache ? cache->kstart : r->start, Hl, Kl, D, CAUSAL);
 }
 
 /* t->norm, its sum under way. */
@@ -241,10 +170,10 @@ static void ffn(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, const floa
 
 /* x and add: attend's.  What comes to s->mid in turn, its sum under way, the next block adds. */
 static void block_forward(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, float *x, const float *add, const Llama *w,
-                          const Rows *r, const Keys *keys, Tp *tp)
+                          const Rows *r, const LlamaCache *cache, Tp *tp)
 {
     tp->need(tp, b->first, b->last);
-    attend(s, t, b, x, add, w, r, keys, tp);
+    attend(s, t, b, x, add, w, r, cache, tp);
     leave_attention(s, t, b, r->N, tp);
     ffn(s, t, b, x, r->N, &w->d, true, tp);
 }
@@ -254,7 +183,7 @@ static void recompute(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, floa
 {
     if (t->recompute == RECOMPUTE_NONE)
         return;
-    attend(s, t, b, x, NULL, w, r, &(Keys){ r->start, 0 }, tp);
+    attend(s, t, b, x, NULL, w, r, NULL, tp);
     if (t->recompute == RECOMPUTE_ATTENTION)
         return;
     leave_attention(s, t, b, r->N, tp);
@@ -262,14 +191,14 @@ static void recompute(LlamaLayerTape *s, LlamaTape *t, const LlamaBlock *b, floa
 }
 
 /* t->x -> t->h */
-static void blocks_forward(LlamaTape *t, const Llama *w, const Rows *r, const Keys *keys, Tp *tp)
+static void blocks_forward(LlamaTape *t, const Llama *w, const Rows *r, const LlamaCache *cache, Tp *tp)
 {
     float *x = t->in;
     const float *add = NULL;
     const Residual res = stream(t, r->N, w->d.C, tp);
     residual_enter(&res, t->in, t->x);
     for (int l = 0; l < w->d.L; l++) {
-        block_forward(&t->layer[l], t, &w->block[l], x, add, w, r, keys, tp);
+        block_forward(&t->layer[l], t, &w->block[l], x, add, w, r, cache, tp);
         x = t->layer[l].out;
         add = t->layer[l].mid;
     }
@@ -282,15 +211,18 @@ static void blocks_forward(LlamaTape *t, const Llama *w, const Rows *r, const Ke
 
 void llama_forward(LlamaTape *t, const Llama *w, const Rows *r, Tp *tp)
 {
-    blocks_forward(t, w, r, &(Keys){ r->start, 0 }, tp);
+    blocks_forward(t, w, r, NULL, tp);
 }
 
-void llama_extend(LlamaCache *c, const Llama *w, const int32_t *pos, int n, Tp *tp)
+void llama_extend(LlamaCache *c, const Llama *w, const int32_t *pos, Tp *tp)
 {
-    CHECK(n <= c->rows && c->len + n <= c->cap, "a sequence of %d rows does not fit the cache of %d", c->len + n, c->cap);
-    const int32_t start[2] = { 0, n }, kstart[2] = { 0, c->len + n };
-    blocks_forward(&c->tape, w, &(Rows){ n, 1, start, pos }, &(Keys){ kstart, c->len }, tp);
-    c->len += n;
+    const int last = 2 * c->pieces - 1;
+    if (c->pieces == 0)
+        return;
+    blocks_forward(&c->tape, w, &(Rows){ c->start[last], last, c->start, pos }, c, tp);
+    for (int i = 0; i < c->pieces; i++)
+        c->len[c->slot[i]] += c->start[2 * i + 1] - c->start[2 * i];
+    c->pieces = 0;
 }
 
 /* dx += gradient through the FFN and its norm; activations that cost one pass are computed again, not stored.  s->gate and s->up

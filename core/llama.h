@@ -70,10 +70,14 @@ typedef struct {
     float *held;                                   /* (2,K,N,D) dk and dv of all heads; NULL: none lies on two ranks */
 } LlamaTape;
 
-/* One growing sequence, for generation: a tape of `rows` rows without keep, whose keys and values stay, room for cap of them. */
+/* Growing sequences, for generation: a tape of `rows` rows without keep, whose layers' keys and values stay, (slots,cap) of them.  A pass
+   appends to some of the sequences: piece i to that in slot[i], rows [start[2 i], start[2 i + 1]) of the tape. */
 typedef struct {
     LlamaTape tape;
-    int       len, cap, rows;
+    float    *k, *v;                               /* (rows,Kl D) of a layer's new rows, on their way to its cache */
+    int       slots, cap, rows, pieces;
+    int32_t  *len, *slot;                          /* (slots) rows there are; which sequence a piece belongs to */
+    int32_t  *start, *kstart;                      /* (2 slots) attention's: what lies in the cache between two pieces' keys has no queries */
 } LlamaCache;
 
 void llama_params(Llama *w, Binder *b);
@@ -89,7 +93,9 @@ void llama_forward(LlamaTape *t, const Llama *w, const Rows *r, Tp *tp);
 /* dh (N,C): gradient of t->h; returns the gradient of t->x (in t->dx).  Uses the layers' tape up.  Collective over tp. */
 float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, const Rows *r, Tp *tp, const OnGrad *g);
 
-void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int cap, int rows, const Tp *tp);
-/* Appends n <= c->rows rows, c->tape.x, to the sequence; c->tape.h = their hidden rows after the final norm.
-   pos (n) holds their positions c->len ...  Collective over tp. */
-void llama_extend(LlamaCache *c, const Llama *w, const int32_t *pos, int n, Tp *tp);
+void llama_cache(LlamaCache *c, Arena *a, const LlamaDims *d, int slots, int cap, int rows, const Tp *tp);
+/* The next pass appends n rows to the sequence in a slot, behind those of the pieces before; their first row in the tape. */
+int  llama_piece(LlamaCache *c, int slot, int n);
+/* Appends the pieces' rows, c->tape.x, to their sequences; c->tape.h = their hidden rows after the final norm.
+   pos (N) holds their places in their sequences.  Collective over tp. */
+void llama_extend(LlamaCache *c, const Llama *w, const int32_t *pos, Tp *tp);

@@ -146,7 +146,7 @@ static int64_t visible_pairs(int B, const int32_t *qstart, const int32_t *kstart
     int64_t pairs = 0;
     for (int b = 0; b < B; b++) {
         const int64_t tq = qstart[b + 1] - qstart[b], tk = kstart[b + 1] - kstart[b];
-        const int64_t first = max64(1, tk - tq + 1), rows = min64(tq, tk);
+        const int64_t first = max64(1, tk - tq + 1), rows = max64(0, min64(tq, tk));
         pairs += mask == FULL ? tq * tk : rows * (first + tk) / 2;
     }
     return pairs;

@@ -64,7 +64,8 @@ static bool open_chat(Chat *h, const Config *c, Err *e)
                              .max_images = h->images > 1 ? h->images : 1, .max_len = 1 };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, &step, e))
         return false;
-    generate_open(&h->g, &r->model, &r->tape, r->text, c->data.template, c->model.decoder.max_len, c->chat.max_new);
+    const GeneratorShape g = { .slots = 1, .max_len = c->model.decoder.max_len, .max_new = c->chat.max_new, .template_ = c->data.template, .keep = true };
+    generate_open(&h->g, &r->model, &r->tape, r->text, &g);
     if (h->images)
         load_pictures(h, path, e);
     return run_agree(r, e);
@@ -79,8 +80,9 @@ static bool ask(Chat *h, const char *question, Err *e)
     prompt_build(&h->prompt, h->r.text, c->data.template, &talk, e);
     if (!run_agree(&h->r, e))
         return false;
-    if (!generate_prompt(&h->g, h->prompt.tokens, h->prompt.n, h->pixels, h->images, (float)c->chat.temperature,
-                         (uint64_t)c->run.seed, h->answer, sizeof h->answer)) {
+    const Request q = { .tokens = h->prompt.tokens, .n = h->prompt.n, .pixels = h->pixels, .images = h->images,
+                        .temperature = (float)c->chat.temperature, .seed = (uint64_t)c->run.seed };
+    if (!generate_prompt(&h->g, &q, h->answer, sizeof h->answer)) {
         if (h->prompt.n == 0)
             return err_set(e, EXIT_DATA, "chat.question", "chat.image, or another data.template",
                            "this template and text model make an empty prompt of a question");

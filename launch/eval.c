@@ -90,7 +90,8 @@ static bool open_eval(Eval *v, const Config *c, Err *e)
         err_got(e, "\"%s\"", m->template_);
         err_set(e, EXIT_DATA, "data.set", "", "the shards are of an unknown template");
     } else if (v->tasks) {
-        generate_open(&v->generator, &r->model, &r->tape, r->text, kind, c->model.decoder.max_len, c->chat.max_new);
+        const GeneratorShape g = { .slots = 1, .max_len = c->model.decoder.max_len, .max_new = c->chat.max_new, .template_ = kind };
+        generate_open(&v->generator, &r->model, &r->tape, r->text, &g);
     }
     return run_agree(r, e);
 }
@@ -120,7 +121,8 @@ static void mark(Eval *v, const Sample *s)
 {
     Shown it;
     snprintf(it.right, sizeof it.right, "%.*s", s->answer_len, s->answer);
-    generate_sample(&v->generator, s, it.question, sizeof it.question, it.answer, sizeof it.answer);
+    const Request q = generate_sample(&v->generator, s, it.question, sizeof it.question);
+    generate_prompt(&v->generator, &q, it.answer, sizeof it.answer);
     const int t = s->task;
     const bool right = strcmp(it.answer, it.right) == 0;
     v->mark[t].n++;

@@ -369,13 +369,18 @@ static void generates(void **state)
         conf.train = false;
         case_batch(&c, false);
         open_pair(&p, k.name, &conf);
-        decode_open(&whole, &p.whole, 30), decode_open(&part, &p.part, 30);
-        decode_start(&whole), decode_start(&part);
-        decode_prompt(&whole, prompt, 4, model_image_rows(&p.whole, &p.of_whole, c.pixels, 1));
-        decode_prompt(&part, prompt, 4, model_image_rows(&p.part, &p.of_part, c.pixels, 1));
+        decode_open(&whole, &p.whole, 2, 30, 40), decode_open(&part, &p.part, 2, 30, 40);
+        for (int s = 0; s < 2; s++) {                          /* the same in both slots, in one pass */
+            decode_add(&whole, s, prompt, 4, model_image_rows(&p.whole, &p.of_whole, c.pixels, 1));
+            decode_add(&part, s, prompt, 4, model_image_rows(&p.part, &p.of_part, c.pixels, 1));
+        }
         for (int j = 0; j < 3; j++) {
-            check_logits(&p, decode_logits(&part), decode_logits(&whole));
-            decode_token(&whole, 5 + j), decode_token(&part, 5 + j);
+            const int32_t next = 5 + j;
+            decode_pass(&whole), decode_pass(&part);
+            for (int s = 0; s < 2; s++) {
+                check_logits(&p, part.logits + s * conf.decoder.V, whole.logits + s * conf.decoder.V);
+                decode_add(&whole, s, &next, 1, NULL), decode_add(&part, s, &next, 1, NULL);
+            }
         }
         if (model_has(&p.whole, PART_CODES)) {
             c.batch.I = 2;

@@ -42,7 +42,7 @@ static void open_answers(Answers *a, const Config *c, const char *stem, Err *e)
     run_open(&a->r, c, 1);
     if (!run_text(&a->r, e) || !run_model(&a->r, &shape, e) || !run_weights(&a->r, &step, e))
         return;
-    decode_open(&a->d, &a->r.model, c->model.decoder.max_len);
+    decode_open(&a->d, &a->r.model, 1, c->model.decoder.max_len, c->model.decoder.max_len);
     a->size = config_picture(c);
     a->pixels = malloc((size_t)a->size * (size_t)a->size * 3);
     CHECK(a->pixels, "no memory for a picture of %d x %d", a->size, a->size);
@@ -68,12 +68,13 @@ static void answer(Answers *a, const char *question, const char *path, bool firs
     int32_t *made = calloc((size_t)a->steps, sizeof *made);
     CHECK(made, "no memory for %d tokens", a->steps);
     if (ops && ops->load_square(a->pixels, path, a->size, config_fit(c), e) && prompt_build(&a->prompt, a->r.text, c->data.template, &talk, e)) {
-        decode_start(&a->d);
-        CHECK(decode_prompt(&a->d, a->prompt.tokens, a->prompt.n, model_image_rows(&a->r.model, &a->r.tape, a->pixels, 1)), "the question is too long");
+        decode_start(&a->d, 0);
+        CHECK(decode_add(&a->d, 0, a->prompt.tokens, a->prompt.n, model_image_rows(&a->r.model, &a->r.tape, a->pixels, 1)), "the question is too long");
         for (int i = 0; i < a->steps; i++) {
-            CHECK(fwrite(decode_logits(&a->d), sizeof(float), (size_t)c->model.decoder.vocab, a->logits) == (size_t)c->model.decoder.vocab, "cannot write logits");
-            made[i] = decode_pick(&a->d, 0, 0);
-            CHECK(decode_token(&a->d, made[i]), "model.decoder.max_len is too short for %d tokens", a->steps);
+            decode_pass(&a->d);
+            CHECK(fwrite(a->d.logits, sizeof(float), (size_t)c->model.decoder.vocab, a->logits) == (size_t)c->model.decoder.vocab, "cannot write logits");
+            made[i] = decode_pick(&a->d, 0, 0, 0);
+            CHECK(decode_add(&a->d, 0, &made[i], 1, NULL), "model.decoder.max_len is too short for %d tokens", a->steps);
         }
         CHECK(fwrite(a->pixels, 1, bytes, a->raw) == bytes, "cannot write pixels");
         fprintf(a->json, "%s\n{", first ? "" : ",");
