@@ -69,6 +69,18 @@ static const Verb VERBS[] = {
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
       "                 --set chat.question=\"How many cats are there?\"\n", false, true, false, NULL, NULL },
+    { "serve", serve_main, NULL, "answers OpenAI's chat requests, on this machine",
+      "Loads the newest valid checkpoint of run.dir and answers, as OpenAI's API does,\n"
+      "POST /v1/chat/completions (texts, pictures as base64, stream), /v1/models and\n"
+      "/health; GET / is a page to try it. It listens on 127.0.0.1 alone, unless told\n"
+      "otherwise, answers serve.batch requests at once and lets serve.queue more wait.\n"
+      "What it does not offer (tools, logprobs, n > 1) it refuses by name. It is one\n"
+      "process; TERM or INT lets it finish what is under way and end with 0.\n"
+      "\n"
+      "  keys      run.dir  serve.*  chat.temperature  data.system  data.max_pixels\n"
+      "  example   asvr serve configs/tiny.cfg --set serve.port=8080\n"
+      "            curl http://127.0.0.1:8080/v1/chat/completions -d '{\"model\": \"tiny\",\n"
+      "              \"messages\": [{\"role\": \"user\", \"content\": \"what is it?\"}]}'\n", false, true, false, NULL, NULL },
     { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
       "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
       "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"

@@ -18,7 +18,7 @@
 
 #include <stdio.h>
 
-enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32, CONFIG_KEYS = 192, CONFIG_PLACE = 200 };
+enum { CONFIG_STRING = 1024, CONFIG_ERRORS = 32, CONFIG_KEYS = 256, CONFIG_PLACE = 200 };
 
 /* Values of ENUM keys; data.fit, data.template, train.stage, model.vision.kind and model.decoder.rope_scaling are FIT_* of
    io/image/image.h, TEMPLATE_* of io/text/templates.h, Stage, VISION_* of core/siglip.h and ROPE_* of core/llama.h. */
@@ -31,6 +31,7 @@ enum { UNKNOWN_FAIL, UNKNOWN_WARN };                                        /* i
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
 enum { COMPUTE_FP32, COMPUTE_BF16 };                                        /* train.compute */
 enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
+enum { TALK_AUTO, TALK_YES, TALK_NO };                                      /* chat.talk */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
 enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind; the first two plan.scaling */
@@ -77,7 +78,8 @@ typedef struct Config {
     } slurm;
     struct { int64_t samples; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
-    struct { ConfigString image, question; double temperature; int max_new; } chat;
+    struct { ConfigString image, question; double temperature; int max_new, talk; } chat;
+    struct { ConfigString address, api_key, name; int port, batch, queue, max_images, max_tokens; int64_t max_body; double timeout; bool open; } serve;
     struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
     struct { int warm, steps, repeat, min_len; bool rates, ckpt, waterfall, one_thread; ConfigString trace; } bench;
     struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
