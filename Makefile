@@ -176,7 +176,8 @@ $(OUT)/tests/bench/bench_set: tests/bench/bench_set.c $(OUT)/obj/tests/bench/cei
 
 # Any bytes for one parser each; without libFuzzer they run the files of a corpus.
 FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),,$(OUT)/obj/tests/fuzz/driver.o)
-$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(IO) $(CORE)
+ASKED_O   := $(addprefix $(OUT)/obj/launch/serve/,asked.o askedkeys.o dataurl.o refusal.o flow.o)
+$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(ASKED_O) $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) $(CORE_INC) $(IO_INC) $< -o $@ $(filter %.o %.a,$^) $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
 $(OUT)/tests/faults/preload.so: tests/faults/preload.c
