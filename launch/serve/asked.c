@@ -102,9 +102,6 @@ static bool add_picture(Reader *r, const json_t *part, int i)
     AskedImage got;
     if (!json_is_string(url))
         return bad(r, i, "invalid_type", "a part of type \"image_url\" has {\"url\": \"data:image/png;base64,...\"}");
-    if (a->images == r->l->max_images)
-        return refuse(r->why, 400, "too_many_images", "messages", "the messages have more than %d picture%s", r->l->max_images,
-                      r->l->max_images == 1 ? "" : "s");
     snprintf(got.where, sizeof got.where, "messages[%d].content[%d]", r->at, i);
     switch (dataurl_read(json_string_value(url), json_string_length(url), &got.bytes, &got.n)) {
     case DATA_GIVEN:  break;
@@ -125,6 +122,8 @@ static const char *type_of(const json_t *part)
     return type ? type : "";
 }
 
+static bool is_picture(const json_t *part) { return !strcmp(type_of(part), "image_url"); }
+
 /* Its parts, each of a type that is read here: how many pictures, how many marks in its texts. */
 static bool judge_parts(Reader *r, const json_t *content, bool user, int *pictures, int *marks)
 {
@@ -133,9 +132,9 @@ static bool judge_parts(Reader *r, const json_t *content, bool user, int *pictur
     *pictures = *marks = 0;
     json_array_foreach(content, i, part) {
         const char *text = json_string_value(json_object_get(part, "text"));
-        if (!strcmp(type_of(part), "image_url") && user)
+        if (is_picture(part) && user)
             ++*pictures;
-        else if (!strcmp(type_of(part), "image_url"))
+        else if (is_picture(part))
             return bad(r, (int)i, "invalid_value", "pictures are of users' messages alone");
         else if (strcmp(type_of(part), "text"))
             return bad(r, (int)i, "unsupported_content", "parts are of type \"text\" or \"image_url\"");
@@ -144,7 +143,8 @@ static bool judge_parts(Reader *r, const json_t *content, bool user, int *pictur
         else
             *marks += count_marks(text);
     }
-    return true;
+    return r->a->images + *pictures <= r->l->max_images ||
+           refuse(r->why, 400, "too_many_images", "messages", "the messages have more than %d picture%s", r->l->max_images, r->l->max_images == 1 ? "" : "s");
 }
 
 static bool counted(Reader *r, const Said *x)
@@ -152,6 +152,42 @@ static bool counted(Reader *r, const Said *x)
     r->text += x->n;
     return r->text <= r->l->max_text ||
            refuse(r->why, 400, "context_length_exceeded", "messages", "the messages have more than %zu bytes of text", r->l->max_text);
+}
+
+/* Has it a text in front of it, and one behind? */
+static bool between_texts(const json_t *content, size_t at)
+{
+    bool before = false, behind = false;
+    for (size_t i = 0; i < json_array_size(content); i++)
+        if (!is_picture(json_array_get(content, i)))
+            *(i < at ? &before : &behind) = true;
+    return before && behind;
+}
+
+static bool write_picture(Reader *r, const json_t *content, size_t i, Said *x)
+{
+    if (!add_picture(r, json_array_get(content, i), (int)i))
+        return false;
+    append(x, image_mark);
+    return x->mark = true;
+}
+
+/* With marks in the texts pictures are their own order; else those that stand between texts stay there, and the others come first. */
+static bool write_parts(Reader *r, const json_t *content, int marks, Said *x)
+{
+    const size_t n = json_array_size(content);
+    for (size_t i = 0; i < n; i++)
+        if (is_picture(json_array_get(content, i)) && (marks ? !add_picture(r, json_array_get(content, i), (int)i)
+                                                             : !between_texts(content, i) && !write_picture(r, content, i, x)))
+            return false;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *part = json_array_get(content, i);
+        if (!is_picture(part))
+            append(x, json_string_value(json_object_get(part, "text")));
+        else if (!marks && between_texts(content, i) && !write_picture(r, content, i, x))
+            return false;
+    }
+    return true;
 }
 
 /* A message's content as one text; *out is to be freed in any case. */
@@ -169,15 +205,8 @@ static bool read_content(Reader *r, const json_t *content, bool user, char **out
     } else if (!judge_parts(r, content, user, &pictures, &marks)) {
         return false;
     }
-    for (size_t i = 0; i < json_array_size(content); i++) {
-        const json_t *part = json_array_get(content, i);
-        const bool picture = !strcmp(type_of(part), "image_url");
-        if (picture && !add_picture(r, part, (int)i))
-            return *out = x.s, false;
-        if (!picture || marks == 0)
-            append(&x, picture ? image_mark : json_string_value(json_object_get(part, "text")));
-        x.mark = picture && marks == 0;
-    }
+    if (json_is_array(content) && !write_parts(r, content, marks, &x))
+        return *out = x.s, false;
     *out = x.s;
     if (user && pictures && marks && marks != pictures)
         return bad(r, -1, "invalid_value", "\"<image>\" is the place of a picture: it stands in the texts as often as there are pictures, or not at all");

@@ -4,8 +4,9 @@
  *     messages     system | developer (at the beginning; several are joined by line breaks), then user and assistant in turn, a user last
  *     content      a text, or parts: {"type": "text", "text": ...}  {"type": "image_url", "image_url": {"url": "data:image/...;base64,..."}}
  *
- * A picture stands where its part stands, as pack reads it: "<image>", on a line of its own where no blank follows.  Where the texts of
- * a message have "<image>" as often as it has pictures, they stand there.  In a request without pictures "<image>" is text.
+ * A picture whose part is between two texts stands there; the others stand in front of the message's text, each on a line of its own, as
+ * LLaVA has learned it and `asvr chat` does it.  Where the texts of a message have "<image>" as often as it has pictures, they stand
+ * there.  In a request without pictures "<image>" is text.
  *
  * Every key is known: what makes no difference is passed over, what would make one and is not offered is refused by its name, unless it
  * has the value that changes nothing.  Keys of nobody are refused.
