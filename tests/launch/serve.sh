@@ -7,6 +7,8 @@ says 0 0 train "$config" "${small[@]}"
 for i in 1 2; do printf 'P6 8 8 255\n%s' "$(head -c 192 /dev/zero | tr '\0' "$i")" >$i.ppm; done
 picture() { printf '{"type":"image_url","image_url":{"url":"data:image/x-portable-pixmap;base64,%s"}}' "$(base64 -w0 $1)"; }
 
+job=
+trap '[ -z "$job" ] || kill "$job" 2>/dev/null || true' EXIT
 # start ARGS...: a server in the background; $url is where, $job the process
 start() {
     "$ASVR" serve "$config" "${small[@]}" "$@" >served 2>err &
@@ -20,7 +22,7 @@ start() {
     fail "serve $* never began to listen"
 }
 # ends CODE SIGNAL
-ends() { local got=0; kill -"$2" "$job"; wait "$job" || got=$?; [ "$got" = "$1" ] || { cat served err; fail "serve ended with $got after $2"; }; }
+ends() { local got=0; kill -"$2" "$job"; wait "$job" || got=$?; job=; [ "$got" = "$1" ] || { cat served err; fail "serve ended with $got after $2"; }; }
 # post DATA [ARGS...]: the answer in `out`, its status in $status.  asks STATUS TEXT DATA: that must come, and say so
 post() { status=$(curl -s -o out -w '%{http_code}' "$url/v1/chat/completions" -d "$1" "${@:2}") || true; }
 asks() { post "$3" "${@:4}"; [ "$status" = "$1" ] && grep -qF -- "$2" out || { cat out; fail "status $status, expected $1 and \"$2\", of ${3:0:300}"; }; }
@@ -108,9 +110,9 @@ raw() { ( exec 7<>"/dev/tcp/127.0.0.1/$port"; trap '' PIPE; "$@" >&7 || true; ti
 raw printf 'nonsense\r\n\r\n'
 raw printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n'
 grep -q ' 413 ' heard || { cat heard; fail "a length that is too much is not refused at once"; }
-flood() { printf 'GET / HTTP/1.1\r\nHost: localhost\r\n'; for i in $(seq 2000); do echo "X-$i: $(printf 'y%.0s' $(seq 40))"; done; }
+flood() { printf 'GET / HTTP/1.1\r\nHost: localhost\r\n'; yes $'X-Y: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r' | head -n 4000; }
 raw flood
-! grep -q ' 200 ' heard || fail "two thousand headers are taken"
+grep -q ' 431 ' heard || { cat heard; fail "four thousand headers are taken"; }
 exec 7<>"/dev/tcp/127.0.0.1/$port"; printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{"mod' >&7; exec 7>&-
 exec 7<>"/dev/tcp/127.0.0.1/$port"; printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s' "$(wc -c <q1)" "$(cat q1)" >&7; exec 7>&-
 until_health '"running":0,"slots":8,"waiting":0'
