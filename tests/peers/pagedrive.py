@@ -1,11 +1,11 @@
 """pagedrive.py CHROMIUM URL light|dark|phone PNG PROFILE: drives the page of `asvr serve` over Chromium's DevTools pipe; ends with 1 and words where
 it is not as it should be."""
-import base64, json, os, re, subprocess, sys, time
+import base64, fcntl, json, os, re, signal, subprocess, sys, time
 
 chromium, url, look, png, profile = sys.argv[1:]
 width = 390 if look == "phone" else 1100
-to_r, to_w = os.pipe()
-from_r, from_w = os.pipe()
+signal.alarm(120)                               # a browser that says nothing
+to_r, to_w, from_r, from_w = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in os.pipe() + os.pipe())
 
 
 def ends():
@@ -16,6 +16,8 @@ def ends():
 browser = subprocess.Popen([chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
                             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--user-data-dir=" + profile, "about:blank"],
                            preexec_fn=ends, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+os.close(to_r)
+os.close(from_w)
 number, rest, events = 0, b"", []
 
 
@@ -35,7 +37,10 @@ def call(method, session=None, **params):
                     sys.exit("%s: %s" % (method, m["error"]))
                 return m["result"]
             events.append(m)
-        rest += os.read(from_r, 1 << 20)
+        more = os.read(from_r, 1 << 20)
+        if not more:
+            sys.exit("the browser has ended")
+        rest += more
 
 
 def wants(ok, what):
