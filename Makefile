@@ -7,6 +7,8 @@
 #   make faults     the scorecard of docs/TESTING.md, ten minutes; make faults-full takes hours
 #   make demo       pictures -> a trained model, a table, a contact sheet
 #   make reproduce  the paper's comparisons at small scale, hours (FAST=1: a quarter of an hour)
+#   make site       README and docs as pages with a search: build/site/index.html
+#   make docs-test  what README and docs mark as run is run, minutes; NAMES="README FORMATS" for some pages
 #   make asan       core and io tests under ASan and UBSan      make docs        docs/OPTIONS.md
 #   make fuzz       each parser against libFuzzer, T=600 seconds each (clang); `make test` replays the corpora
 #   make test-simulate  a simulated step is the program's own, message by message
@@ -96,7 +98,7 @@ ARROW_LIB = $(if $(ARROW),$(ARROW_SO) $(addprefix -Wl$(comma)-rpath$(comma),$(so
 comma    := ,
 PARQUET  := $(if $(or $(ARROW),$(call pkg,--modversion arrow parquet)),$(OUT)/asvr-parquet.so)
 
-.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers peer-programs docs install install-files uninstall deb test-packages clean
+.PHONY: all test test-slurm programs faults faults-full fault-tools core-test demo reproduce asan fuzz fuzz-programs simulate simulator test-simulate peers peer-programs docs site docs-test install install-files uninstall deb test-packages clean
 all: $(OUT)/asvr $(IMAGE) $(PARQUET)
 
 $(OUT)/obj/core/dnnl/%.o: CORE_INC += $(call pkg,--cflags dnnl)
@@ -158,6 +160,9 @@ $(OUT)/tests/io/text/test_refused: CFLAGS += -Wl,--wrap=sp_encode
 $(OUT)/tests/peers/%: tests/peers/%.c $(filter-out %/launch/main.o,$(LAUNCH_O)) $(IO) $(DIST) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $(filter %.c %.o %.a,$^) -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB)
+$(OUT)/tests/launch/%: tests/launch/%.c $(filter-out %/launch/main.o,$(LAUNCH_O)) $(IO) $(DIST) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $(filter %.c %.o %.a,$^) -o $@ $(CFG_LIB) $(IO_LIB) $(DIST_LIB) $(CORE_LIB) -lcmocka
 $(OUT)/tests/bench/%: tests/bench/%.c $(DIST) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CORE_INC) $(MPI_INC) $< -o $@ $(DIST) $(CORE) $(DIST_LIB) $(CORE_LIB)
@@ -192,6 +197,7 @@ tests     = $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/$(1)/test_*.c))
 CORE_TESTS := $(call tests,core)
 DIST_TESTS := $(call tests,dist)
 IO_TESTS   := $(call tests,io/*)
+LAUNCH_TESTS := $(call tests,launch)
 FUZZ       := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 test:
@@ -203,7 +209,7 @@ test-slurm:
 	@launch/scripts/setup.sh slurm
 	@+$(MAKE) --no-print-directory -j2 VARIANT=debug programs
 	@tests/slurm/run.sh build/debug $(NAMES)
-programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(FUZZ) $(OUT)/tests/io/set/manytasks
+programs: all $(CORE_TESTS) $(DIST_TESTS) $(IO_TESTS) $(LAUNCH_TESTS) $(FUZZ) $(OUT)/tests/io/set/manytasks
 
 # The scorecard.  ROWS="1 4 9" for some rows, SEED=N for the same draws again.
 faults faults-full:
@@ -284,6 +290,13 @@ build/peers/old/stamp: tests/peers/requirements-old.txt build/peers/stamp
 
 docs: all
 	$(OUT)/asvr help options --markdown > docs/OPTIONS.md
+site:
+	@launch/scripts/setup.sh site
+	@launch/scripts/site.py build/site
+docs-test:
+	@launch/scripts/setup.sh test && launch/scripts/setup.sh site
+	@+$(MAKE) --no-print-directory -j2 VARIANT=debug all
+	@tests/docs/run.sh build/debug $(NAMES)
 
 # ---- installing ----
 # The program tells from where it lies where the rest is (io/base/home.h): bin, lib/asvr and share/asvr belong together.

@@ -8,7 +8,7 @@
  *         decode_add(&d, slot, &t, 1, NULL), decode_pass(&d);
  *
  * A pass takes something of several sequences: prompts, or parts of them, and single tokens.  Its products have a
- * row for each, so weights are read once for all; each row attends to its own sequence only.  With parallel.blocks no row's bits depend on what goes beside it.
+ * row for each, so weights are read once for all; each row attends to its own sequence only.  With leaves (linear.h) no row's bits depend on what goes beside it.
  *
  * Collective over tp; every rank adds and picks the same.
  * Tests   tests/core/test_decode.c (a token at a time, and among others, = the whole sequence at once)

@@ -94,3 +94,44 @@ double limits_copy(int64_t bytes, int threads)
     free(room);
     return 2 * (double)half / best;
 }
+
+typedef struct { const float *from; int64_t bytes; float *sum; } Reading;
+
+/* Several sums at once, so that none waits for its last addition. */
+static float total(const float *x, int64_t n)
+{
+    enum { SUMS = 64 };
+    float sum[SUMS] = { 0 }, all = 0;
+    for (int64_t i = 0; i + SUMS <= n; i += SUMS)
+#pragma omp simd
+        for (int k = 0; k < SUMS; k++)
+            sum[k] += x[i + k];
+    for (int k = 0; k < SUMS; k++)
+        all += sum[k];
+    return all;
+}
+
+static void read_all(const void *job, int threads)
+{
+    const Reading *r = job;
+#pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
+    for (int i = 0; i < threads; i++) {
+        const int64_t first = part_at(r->bytes, i, threads), end = part_at(r->bytes, i + 1, threads);
+        r->sum[i] = total(r->from + first / (int64_t)sizeof(float), (end - first) / (int64_t)sizeof(float));
+    }
+}
+
+double limits_read(int64_t bytes, int threads)
+{
+    const int64_t all = max64(ALIGN, bytes / ALIGN * ALIGN);
+    char *room = aligned_alloc(ALIGN, (size_t)all);
+    float *sum = calloc((size_t)threads, sizeof *sum);
+    CHECK(room && sum, "no memory for reading %lld bytes", (long long)all);
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
+    for (int i = 0; i < threads; i++)
+        memset(room + part_at(all, i, threads), 0, (size_t)(part_at(all, i + 1, threads) - part_at(all, i, threads)));
+    const double best = best_time(read_all, &(Reading){ (const float *)room, all, sum }, threads, 2 * RUNS);
+    free(room);
+    free(sum);
+    return (double)all / best;
+}

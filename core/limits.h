@@ -16,3 +16,5 @@ int64_t limits_room(int64_t M, int64_t N, int64_t K);
 double limits_sgemm(float *room, int64_t M, int64_t N, int64_t K, bool ta, bool tb, int threads);
 /* Bytes per second, read and written, of a copy that touches about so many. */
 double limits_copy(int64_t bytes, int threads);
+/* Bytes per second of reading so many, once through: what a product of few rows with a large weight is held against. */
+double limits_read(int64_t bytes, int threads);

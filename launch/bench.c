@@ -382,7 +382,7 @@ int bench_main(const Config *c)
     Run r;
     Err e = { 0 };
     run_open(&r, c, c->parallel.tp);
-    const bool ok = bench(&r, &e);
+    const bool ok = c->bench.prompts ? bench_answers(&r, &e) : bench(&r, &e);
     if (!ok && r.grid.rank == 0)
         log_error(&e);
     run_close(&r);

@@ -59,12 +59,15 @@ static const Verb VERBS[] = {
       "  writes    RUN/eval.json  RUN/eval.png\n"
       "  keys      run.dir  data.set  eval.samples\n"
       "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n", false, true, false, NULL, NULL },
-    { "chat", chat_main, NULL, "answers questions about pictures",
+    { "chat", chat_main, NULL, "answers questions about pictures; a talk at a terminal",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
       "picture chat.image, about several (a.png,b.png), or about none. <image> in it is\n"
       "the place of a picture; without it they come first. Without a question one is\n"
       "read from each line of standard input; a line that cannot be answered is named\n"
-      "on stderr, and an empty line stands for its answer.\n"
+      "on stderr, and an empty line stands for its answer. At a terminal (or with\n"
+      "chat.talk = \"yes\") it is a talk: each question goes on from those before. A line\n"
+      "that begins with / is a command: /image PATH, /system TEXT, /new, /help, /quit;\n"
+      "Ctrl-C stops an answer.\n"
       "\n"
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
@@ -103,7 +106,7 @@ static const Verb VERBS[] = {
       "\n"
       "  writes    import.to/ckpt/step-00000000/  import.to/hf/\n"
       "  keys      import.*  model.*\n"
-      "  example   asvr import configs/llm.cfg --set import.from=vicuna-7b-v1.5 \\\n"
+      "  example   asvr import my.cfg --set import.from=vicuna-7b-v1.5 \\\n"
       "                 --set import.to=runs/vicuna\n", false, false, false, NULL, NULL },
     { "export", export_main, NULL, "a checkpoint -> Hugging Face safetensors",
       "Writes safetensors and config.json, in the layout of LLaVA, of a language model\n"

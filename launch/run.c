@@ -167,6 +167,27 @@ static void compute_open(Run *r)
     ops_overlay(&OPS_BF16);
 }
 
+/* The most blocks, a power of two up to `most`, that the sizes divide into; 0: none, or tp does not divide them. */
+static int blocks_in(int most, const ModelConf *conf, int tp)
+{
+    char why[512];
+    while (most > 1 && !model_divides(conf, most, why, sizeof why))
+        most /= 2;
+    return most > 1 && most % tp == 0 ? most : 0;
+}
+
+int run_blocks(const Config *c, const ModelConf *conf, int tp)
+{
+    return blocks_in(c->train.compute == COMPUTE_FP32 ? c->parallel.blocks : 0, conf, tp);
+}
+
+/* Whoever only reads weights has leaves, too, be there but one: no row's bits depend on which others go with it, so no answer on what else is asked. */
+static int reading_blocks(const Config *c, const ModelConf *conf, int tp)
+{
+    const int blocks = blocks_in(c->parallel.blocks, conf, tp);
+    return blocks == 0 && tp == 1 && c->parallel.blocks ? 1 : blocks;
+}
+
 bool run_model(Run *r, const RunShape *s, Err *e)
 {
     char trainable[CONFIG_STRING];
@@ -175,9 +196,9 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     conf.fleeting = s->train && r->c->parallel.zero == 2 && r->grid.dp_size > 1;
     if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
         return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
+    r->tp = tp_door(&r->grid, s->train ? run_blocks(r->c, &conf, r->grid.tp_size) : reading_blocks(r->c, &conf, r->grid.tp_size));
     if (s->train) {
         compute_open(r);
-        r->tp = tp_door(&r->grid, run_blocks(r->c, &conf, r->grid.tp_size));
         r->tp.sequence = run_tp(r->c, &conf, r->grid.tp_size).sequence;
     }
     if (!room_memory(r, &conf, e))
@@ -252,15 +273,6 @@ bool run_codes_match(const Run *r, Err *e)
 {
     codes_match(r, e);                                      /* each replica judges what it has in memory */
     return run_agree(r, e);
-}
-
-int run_blocks(const Config *c, const ModelConf *conf, int tp)
-{
-    char why[512];
-    int blocks = c->train.compute == COMPUTE_FP32 ? c->parallel.blocks : 0;
-    while (blocks > 1 && !model_divides(conf, blocks, why, sizeof why))
-        blocks /= 2;
-    return blocks > 1 && blocks % tp == 0 ? blocks : 0;
 }
 
 Tp run_tp(const Config *c, const ModelConf *conf, int tp)

@@ -5,7 +5,7 @@
 #   core, io    cmocka programs, one process; io's parallel files also with 2 and 4 ranks
 #   dist        cmocka programs with 1, 2, 3 and 4 ranks; one rank runs without a launcher
 #   fuzz        fuzz targets, each with the files of its corpus and damaged copies of them (tests/fuzz/driver.c)
-#   launch      shell scripts: $ASVR is the program, $TMP a folder of their own
+#   launch      cmocka programs, one process; shell scripts: $ASVR is the program, $TMP a folder of their own
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -42,6 +42,7 @@ everything() {
         esac
     done
     for t in $(tests fuzz); do case_run "$t" "$build/tests/$t" "tests/fuzz/corpus/${t#fuzz/fuzz_}"; done
+    for t in $(tests launch); do ranks "$t" 1; done
     for t in tests/launch/*.sh; do t=${t#tests/}; launch "${t%.sh}"; done
 }
 

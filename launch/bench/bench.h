@@ -19,3 +19,6 @@ double bench_sgemm(const Run *r);
 /* Fills `out`, which has sgemm and the time of a step already, from the times t of so many steps and from what it measures itself; writes it to
    run.dir where that is set.  exposed: seconds that the reduction adds to a step.  Collective. */
 bool bench_rates(Run *r, const Times *t, int steps, double exposed, Rates *out, Err *e);
+/* Prompts of a picture and text, up to bench.prompts of them at once, and their answers, beside this machine's own rates: a table.  Opens
+   the model, for generation.  Collective. */
+bool bench_answers(Run *r, Err *e);

@@ -79,7 +79,7 @@ typedef struct Config {
     struct { ConfigString image, question; double temperature; int max_new, talk; } chat;
     struct { ConfigString address, api_key, name; int port, batch, queue, max_images, max_tokens; int64_t max_body; double timeout; bool open; } serve;
     struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
-    struct { int warm, steps, repeat, min_len; bool rates, ckpt, waterfall, one_thread; ConfigString trace; } bench;
+    struct { int warm, steps, repeat, min_len, prompts; bool rates, ckpt, waterfall, one_thread; ConfigString trace; } bench;
     struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
     struct { ConfigString from, to; int unknown; } import;
     struct { ConfigString from, to, base; int dtype, shard_mb; } export;

@@ -7,11 +7,11 @@
  *
  * Prompts that came since the last step and the tokens of those under way go through the decoder together, each over its own keys and values;
  * so a step's products have a row for each, and weights are read once for all.  What a prompt is answered does not depend on what goes
- * beside it (to the bit with parallel.blocks, where products do not depend on the number of rows).  With `keep` a slot that was released
+ * beside it (to the bit: models that only answer have leaves, linear.h, unless parallel.blocks is 0).  With `keep` a slot that was released
  * keeps its keys and values, and a prompt that begins as it did, pictures and all, goes on from there: a talk costs its new turns.
  *
  * Local to a tp group: every rank of it calls with the same arguments.
- * Tests   tests/core/test_decode.c, tests/launch/talks.c (together = one by one = from kept keys)
+ * Tests   tests/core/test_decode.c, tests/launch/test_generate.c (together = one by one = from kept keys)
  */
 #pragma once
 #include "core/decode.h"

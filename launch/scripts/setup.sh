@@ -1,5 +1,5 @@
 #!/bin/sh
-# launch/scripts/setup.sh build|test|slurm|demo|simulate|packages [list]: looks for what is missing and installs it where that is allowed.
+# launch/scripts/setup.sh build|test|slurm|demo|simulate|packages|site [list]: looks for what is missing and installs it where that is allowed.
 # Quiet and quick when nothing is missing.  list: prints the names of Debian's packages, and does no more (launch/packaging names the same).
 # On a cluster, where packages come from modules or Spack, it checks for the libraries themselves and prints what to ask for.
 set -eu
@@ -15,11 +15,14 @@ slurm) packages="$build libcmocka-dev slurmctld slurmd slurm-client munge iprout
 demo)  packages="$build tuxpaint-stamps-default" ;;
 simulate) packages="$build libsimgrid-dev" ;;
 packages) packages="$build debhelper lintian debootstrap groff mandoc zsh python3" ;;
-*)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo|simulate|packages [list]" >&2; exit 64 ;;
+site)  packages='cmark-gfm python3' ;;
+*)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo|simulate|packages|site [list]" >&2; exit 64 ;;
 esac
 [ "${2:-}" != list ] || { echo $packages; exit; }
 
+kind=$1
 elsewhere() {
+    [ "$kind" != site ] || { echo "setup: missing: $1 (Debian, Ubuntu: sudo apt-get install cmark-gfm python3; elsewhere cmark-gfm is on github.com/github/cmark-gfm)" >&2; exit 1; }
     cat >&2 <<EOF
 setup: missing: $1
 
@@ -46,12 +49,12 @@ parallel_hdf5() {
 }
 plain_scalapack() { echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null -lscalapack >/dev/null 2>&1; }
 absent=
-for tool in cc make pkg-config c++ mpicc mpirun $([ "$1" != test ] || echo zstd curl) $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube) \
+for tool in $([ "$1" = site ] && echo cmark-gfm python3 || echo cc make pkg-config c++ mpicc mpirun) $([ "$1" != test ] || echo zstd curl) $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube) \
             $([ "$1" != packages ] || echo dh lintian debootstrap groff mandoc zsh python3); do
     command -v $tool >/dev/null || absent="$absent $tool"
 done
-if [ -z "$absent" ]; then
-    for name in hdf5 scalapack hwloc libzstd zlib libconfig openblas libxxhash vips jansson sentencepiece libpcre2-8 libutf8proc libmicrohttpd $(case $1 in test | slurm) echo cmocka ;; esac); do
+if [ -z "$absent" ] && [ "$1" != site ]; then
+    for name in hdf5 scalapack hwloc libzstd zlib libconfig openblas libxxhash vips jansson sentencepiece libpcre2-8 libutf8proc $(case $1 in test) echo cmocka libmicrohttpd ;; slurm) echo cmocka ;; esac); do
         library "$name" || absent="$absent $name"
     done
 fi

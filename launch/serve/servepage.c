@@ -21,6 +21,7 @@ const char SERVE_PAGE[] =
     ".say{display:flex;flex-direction:column;margin:0 0 12px}\n"
     ".say>div{max-width:85%;padding:9px 14px;border:1px solid var(--line);border-radius:8px;background:var(--card);white-space:pre-wrap;"
     "overflow-wrap:anywhere}\n"
+    ".assistant>div{align-self:flex-start}\n"
     ".user>div{align-self:flex-end;border-color:var(--accent)}\n"
     ".say small{margin-top:3px;color:var(--soft);font-size:12px}\n"
     ".say .bad{border-color:var(--bad);color:var(--bad)}\n"
