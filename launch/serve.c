@@ -239,7 +239,7 @@ int serve_main(const Config *c)
     const bool ok = open_model(s, c, &at, &e) && open_doors(s, c, &e);
     if (ok) {
         const bool six = strchr(c->serve.address, ':') != NULL;
-        printf("asvr serves %s, step %lld, %d at once: http://%s%s%s:%d\n", s->name, (long long)at, s->works, six ? "[" : "", c->serve.address,
+        printf("serving %s, step %lld, %d at once: http://%s%s%s:%d\n", s->name, (long long)at, s->works, six ? "[" : "", c->serve.address,
                six ? "]" : "", http_port(s->http));
         fflush(stdout);
         loop(s);

@@ -14,7 +14,7 @@ start() {
     "$ASVR" serve "$config" "${small[@]}" "$@" >served 2>err &
     job=$!
     for _ in $(seq 600); do
-        url=$(sed -n 's/^asvr serves .*: \(http.*\)/\1/p' served)
+        url=$(sed -n 's/^serving .*: \(http.*\)/\1/p' served)
         [ -z "$url" ] || return 0
         alive "$job" || { cat served err; fail "serve $* did not start"; }
         sleep 0.05

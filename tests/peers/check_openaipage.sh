@@ -12,7 +12,7 @@ set -- --set text.model=text.model --set data.set=shards/index.set --set data.sa
 "$ASVR" serve "$config" "$@" >served 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server' EXIT
-for _ in $(seq 200); do url=$(sed -n 's/^asvr serves .*: \(http.*\)/\1/p' served); [ -z "$url" ] || break; sleep 0.1; done
+for _ in $(seq 200); do url=$(sed -n 's/^serving .*: \(http.*\)/\1/p' served); [ -z "$url" ] || break; sleep 0.1; done
 [ -n "$url" ] || { cat served; echo "FAIL openai page: serve did not start"; exit 1; }
 bad=0
 for look in light dark phone; do
