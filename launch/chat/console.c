@@ -27,6 +27,8 @@ bool console_stopped(void) { return interrupts > 0; }
 Line console_line(char *line, int cap, bool terminal)
 {
     int n = 0, c;
+    if (interrupts > 1)                     /* the second one came while an answer was being stopped */
+        return LINE_END;
     if (terminal) {
         printf("> ");
         fflush(stdout);
