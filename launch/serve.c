@@ -202,16 +202,17 @@ static bool open_model(Serve *s, const Config *c, int64_t *at, Err *e)
     s->cap = 4096 + 32 * c->serve.max_tokens;
     s->text = malloc((size_t)s->cap);
     CHECK(s->work && s->text, "no memory for %d answers", s->works);
+    snprintf(s->fingerprint, sizeof s->fingerprint, "fp_%016" PRIx64, run_fingerprint(r, NULL));
     return true;
 }
 
+/* Before the model is read, which may take minutes. */
 static bool open_doors(Serve *s, const Config *c, Err *e)
 {
     const size_t by_rows = (size_t)c->model.decoder.max_len * 64;
     name_model(s, c);
-    snprintf(s->fingerprint, sizeof s->fingerprint, "fp_%016" PRIx64, run_fingerprint(&s->r, NULL));
     s->conf = (HttpConf){ .address = c->serve.address, .port = c->serve.port, .key = c->serve.api_key, .timeout = c->serve.timeout,
-                          .max_body = (size_t)c->serve.max_body, .slots = s->works, .connections = c->serve.batch + c->serve.queue + 64, .fingerprint = s->fingerprint,
+                          .max_body = (size_t)c->serve.max_body, .slots = c->serve.batch, .connections = c->serve.batch + c->serve.queue + 64, .fingerprint = s->fingerprint,
                           .limits = { .model = s->name, .max_text = by_rows > 65536 ? by_rows : 65536, .max_images = c->serve.max_images,
                                       .max_tokens = c->serve.max_tokens, .temperature = c->chat.temperature, .seed = (uint64_t)c->run.seed } };
     s->http = http_open(&s->conf, &s->jobs, e);
@@ -236,7 +237,7 @@ int serve_main(const Config *c)
     run_open(&s->r, c, 1);
     jobs_open(&s->jobs, c->serve.queue, 8 * (size_t)c->serve.max_body);
     listen_to_signals(s);
-    const bool ok = open_model(s, c, &at, &e) && open_doors(s, c, &e);
+    const bool ok = open_doors(s, c, &e) && open_model(s, c, &at, &e) && http_start(s->http, &e);
     if (ok) {
         const bool six = strchr(c->serve.address, ':') != NULL;
         printf("serving %s, step %lld, %d at once: http://%s%s%s:%d\n", s->name, (long long)at, s->works, six ? "[" : "", c->serve.address,

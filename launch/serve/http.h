@@ -26,8 +26,10 @@ typedef struct {
     AskedLimits limits;
 } HttpConf;
 
-/* Listens; c and q stay as they are until http_close.  EXIT_CONFIG: it cannot listen there, or there is no library; NULL. */
+/* Listens: who comes waits until http_start.  c and q stay until http_close, and what c says from http_start on.  EXIT_CONFIG: it
+   cannot listen there, or there is no library; NULL. */
 Http *http_open(const HttpConf *c, Jobs *q, Err *e);
+bool  http_start(Http *h, Err *e);
 int   http_port(const Http *h);
 /* Takes no more connections; those that are there go on. */
 void  http_quiesce(Http *h);

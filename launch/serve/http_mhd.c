@@ -332,13 +332,18 @@ Http *http_open(const HttpConf *c, Jobs *q, Err *e)
 {
     const bool here = !strncmp(c->address, "127.", 4) || !strcmp(c->address, "::1");
     Http *h = calloc(1, sizeof *h);
-    sigset_t all, was;
     CHECK(h, "no memory for a server");
     *h = (Http){ .c = c, .q = q, .socket = -1, .local = here && !*c->key };
-    if (!listen_on(h, e)) {
-        http_close(h);
-        return NULL;
-    }
+    if (listen_on(h, e))
+        return h;
+    http_close(h);
+    return NULL;
+}
+
+bool http_start(Http *h, Err *e)
+{
+    const HttpConf *c = h->c;
+    sigset_t all, was;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &was);               /* signals are the main thread's */
     h->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, h,
@@ -346,11 +351,7 @@ Http *http_open(const HttpConf *c, Jobs *q, Err *e)
                                  MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)c->timeout,
                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &was, NULL);
-    if (h->daemon)
-        return h;
-    err_set(e, EXIT_INTERNAL, "", "", "libmicrohttpd does not start: %s", strerror(errno));
-    http_close(h);
-    return NULL;
+    return h->daemon || err_set(e, EXIT_INTERNAL, "", "", "libmicrohttpd does not start: %s", strerror(errno));
 }
 
 int http_port(const Http *h) { return h->port; }
