@@ -6,8 +6,8 @@
  *         sockets must be served while it computes.
  * Who     connections' thread (libmicrohttpd's one): reads requests, makes a Job, adds it, writes what the job says.
  *         main thread: takes jobs in the order in which they came, makes text, ends them; waits in jobs_wait.
- * Owns    a job has two owners, its connection and the main thread, and goes with the last (job_leave).  asked is the main thread's, told
- *         and out the connection's; all else is written under the lock.
+ * Owns    a job has two owners, its connection and the main thread, and goes with the last.  asked does not change; told, out and what follows are
+ *         the connection's; all else is written under the lock.
  * Wakes   a connection that has nothing to write sleeps: `asleep` is its handle, set under the lock in which it found nothing, so no word is lost
  *         between looking and sleeping.  Who gives it news wakes it (http_wake) under the same lock.  The main thread is woken by an eventfd, to
  *         which signal handlers may write.

@@ -52,7 +52,7 @@ diff chatted told || fail "serve answers otherwise than chat"
 asks 200 '[DONE]' "$(q "$(user '"How many?"')" ',"stream":true,"stream_options":{"include_usage":true}')" -N
 [ "$(text)" = "$(head -1 told)" ] || { cat out; fail "a stream says something else"; }
 grep -q '"delta":{"role":"assistant","content":""}' out && [ "$(grep -c '^data: ' out)" -gt 4 ] && grep -q '"choices":\[\],"usage":{"prompt_tokens":[0-9]' out || { cat out; fail "no stream of chunks"; }
-first=$(head -1 told); word=${first#* }; word=${word%% *}
+first=$(head -1 told); word=$(grep -oE '[a-z]{4,}' <<<"${first#* }" | head -1)
 asks 200 '"finish_reason":"stop"' "$(q "$(user '"How many?"')" ",\"stop\":[\"$word\"]")"
 [ "$(text)" = "${first%%"$word"*}" ] || [ "$(text)" = "$(sed 's/ *$//' <<<"${first%%"$word"*}")" ] || { cat out; fail "stop \"$word\" does not cut \"$first\""; }
 asks 200 '"finish_reason":"length"' "$(q "$(user '"How many?"')" ',"max_tokens":1')"
@@ -114,7 +114,14 @@ flood() { printf 'GET / HTTP/1.1\r\nHost: localhost\r\n'; yes $'X-Y: zzzzzzzzzzz
 raw flood
 grep -q ' 431 ' heard || { cat heard; fail "four thousand headers are taken"; }
 exec 7<>"/dev/tcp/127.0.0.1/$port"; printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{"mod' >&7; exec 7>&-
-exec 7<>"/dev/tcp/127.0.0.1/$port"; printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s' "$(wc -c <q1)" "$(cat q1)" >&7; exec 7>&-
+q "$one" ',"temperature":2' >gone
+for _ in $(seq 200); do
+    exec 7<>"/dev/tcp/127.0.0.1/$port"
+    printf 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s' "$(wc -c <gone)" "$(cat gone)" >&7
+    exec 7>&-
+    ! grep -q '  499  ' served || break
+done
+grep -q '  499  ' served || { cat served; fail "nobody sees that clients go"; }
 until_health '"running":0,"slots":8,"waiting":0'
 [ ! -s err ] || { cat err; fail "serve complained"; }
 ends 0 TERM
