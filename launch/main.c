@@ -83,7 +83,7 @@ static const Verb VERBS[] = {
       "  keys      run.dir  serve.*  chat.temperature  data.system  data.max_pixels\n"
       "  example   asvr serve configs/tiny.cfg --set serve.port=8080\n"
       "            curl http://127.0.0.1:8080/v1/chat/completions -d '{\"model\": \"tiny\",\n"
-      "              \"messages\": [{\"role\": \"user\", \"content\": \"what is it?\"}]}'\n", false, true, false, NULL, NULL },
+      "              \"messages\": [{\"role\": \"user\", \"content\": \"what is it?\"}]}'\n", false, false, false, NULL, NULL },
     { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
       "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
       "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"

@@ -187,10 +187,17 @@ static void name_model(Serve *s, const Config *c)
         snprintf(s->name, sizeof s->name, "%.255s", c->serve.name);
 }
 
+/* Of a request: more would not fit max_len. */
+static int most_images(const Config *c)
+{
+    const int side = c->model.vision.image / c->model.vision.patch;
+    return (int)min64(c->serve.max_images, max64(1, c->model.decoder.max_len / (side * side)));
+}
+
 static bool open_model(Serve *s, const Config *c, int64_t *at, Err *e)
 {
     Run *r = &s->r;
-    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = c->serve.max_images, .max_len = 1 };
+    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = most_images(c), .max_len = 1 };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, at, e) || !(s->image = image_ops(e)))
         return false;
     s->image->allow(c->data.max_pixels);
@@ -213,7 +220,7 @@ static bool open_doors(Serve *s, const Config *c, Err *e)
     name_model(s, c);
     s->conf = (HttpConf){ .address = c->serve.address, .port = c->serve.port, .key = c->serve.api_key, .timeout = c->serve.timeout,
                           .max_body = (size_t)c->serve.max_body, .slots = c->serve.batch, .connections = c->serve.batch + c->serve.queue + 64, .fingerprint = s->fingerprint,
-                          .limits = { .model = s->name, .max_text = by_rows > 65536 ? by_rows : 65536, .max_images = c->serve.max_images,
+                          .limits = { .model = s->name, .max_text = by_rows > 65536 ? by_rows : 65536, .max_images = most_images(c),
                                       .max_tokens = c->serve.max_tokens, .temperature = c->chat.temperature, .seed = (uint64_t)c->run.seed } };
     s->http = http_open(&s->conf, &s->jobs, e);
     return s->http != NULL;
