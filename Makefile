@@ -181,8 +181,8 @@ $(OUT)/tests/bench/bench_set: tests/bench/bench_set.c $(OUT)/obj/tests/bench/cei
 
 # Any bytes for one parser each; without libFuzzer they run the files of a corpus.
 FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),,$(OUT)/obj/tests/fuzz/driver.o)
-ASKED_O   := $(addprefix $(OUT)/obj/launch/serve/,asked.o askedkeys.o dataurl.o refusal.o flow.o)
-$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(ASKED_O) $(IO) $(CORE)
+CHAT_O   := $(addprefix $(OUT)/obj/launch/serve/,chatrequest.o chatkeys.o dataurl.o refusal.o flow.o)
+$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(CHAT_O) $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) $(CORE_INC) $(IO_INC) $< -o $@ $(filter %.o %.a,$^) $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
 $(OUT)/tests/faults/preload.so: tests/faults/preload.c
@@ -272,7 +272,7 @@ reproduce:
 # Nothing else needs Python.  NAMES="export import" for some programs; PYTHON=python3.12 for another one; NEW and OLD (run.sh) for
 # environments that are there already: then nothing is installed.
 PYTHON ?= python3
-PEERS  := build/peers/stamp build/peers/old/stamp
+PEERS  := build/peers/stamp build/peers/old/stamp build/peers/kits/stamp
 peers: $(if $(NEW),,$(PEERS))
 	@launch/scripts/setup.sh build
 	@+$(MAKE) --no-print-directory -j2 all peer-programs
@@ -283,7 +283,7 @@ build/peers/stamp: tests/peers/requirements.txt
 	@echo "peers: installing $< into build/peers: 5 GB, minutes"
 	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $< || $(NO_PEERS)
 	@touch $@
-build/peers/old/stamp: tests/peers/requirements-old.txt build/peers/stamp
+build/peers/old/stamp build/peers/kits/stamp: build/peers/%/stamp: tests/peers/requirements-%.txt build/peers/stamp
 	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $< || $(NO_PEERS)
 	@lib='import sysconfig; print(sysconfig.get_path("purelib"))'; build/peers/bin/python -c "$$lib" >"$$($(@D)/bin/python -c "$$lib")/newest.pth"
 	@touch $@

@@ -28,6 +28,13 @@ void decode_open(Decode *d, Model *m, int slots, int max_len, int rows)
         decode_start(d, i);
 }
 
+size_t decode_bytes(const Model *m, int slots, int max_len, int rows)
+{
+    Decode d = { .m = (Model *)(uintptr_t)m };
+    layout(&d, slots, max_len, rows);
+    return d.arena.used;
+}
+
 void decode_close(Decode *d) { arena_free(&d->arena); }
 
 void decode_start(Decode *d, int slot) { d->cache.len[slot] = 0; }

@@ -29,6 +29,8 @@ typedef struct {
 /* slots: sequences at once.  max_len: rows a sequence may have.  rows: of a pass, as many as the slots and those of the longest piece, or more.
    The model is one opened with train = false, or one whose weights nobody changes meanwhile. */
 void decode_open(Decode *d, Model *m, int slots, int max_len, int rows);
+/* What decode_open takes.  Local. */
+size_t decode_bytes(const Model *m, int slots, int max_len, int rows);
 void decode_close(Decode *d);
 /* The sequence in a slot is empty, or has its first `len` rows only. */
 void decode_start(Decode *d, int slot);

@@ -5,8 +5,8 @@
  *     STEP    the step under way, counted from 1; 0 before the first one of this life; N+ from step N on; *
  *     POINT   a place in the program:
  *                 start up    open load list
- *                 a step      data forward backward reduce optim log save
- *                 a save      mkdir layout tensors hash manifest rename latest prune      (io/ckpt/ckpt.h)
+ *                 a step      data forward backward reduce optim log eval save
+ *                 a save      mkdir layout tensors hash manifest rename latest best prune (io/ckpt/ckpt.h)
  *     ACTION  kill            SIGKILL to this process        exit:CODE    leaves without a word (1)
  *             stop            SIGSTOP to this process        slow:SECONDS sleeps here, in this step and all later ones
  *             fail:ERRNO      what stands here fails, on this rank alone

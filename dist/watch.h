@@ -12,7 +12,7 @@
  *     cut off from everybody                    the same rule ends the rank that is alone
  *
  *     limit   watch.timeout; 0: the larger of 60 s and 20 times the longest step of this life so far.
- *             Start, the first step, saves, the end and all of pack may be long: 10 times that, and half an hour at least where it is
+ *             Start, the first step, saves, evaluations, the end and all of pack may be long: 10 times that, and half an hour at least where it is
  *             learned.
  *             Negative: nobody is ended.
  *
@@ -40,7 +40,7 @@
 #include "core/base.h"
 #include "dist/grid.h"
 
-enum { WATCH_START, WATCH_DATA, WATCH_STEP, WATCH_SAVE, WATCH_END, WATCH_PACK, WATCH_SHARD, WATCH_PHASES };
+enum { WATCH_START, WATCH_DATA, WATCH_STEP, WATCH_SAVE, WATCH_EVAL, WATCH_END, WATCH_PACK, WATCH_SHARD, WATCH_PHASES };
 
 enum { WATCH_HOST = 64 };
 /* seconds: others wait for it in a step; or, of a link, a word and its answer take longer than those of the median rank: then

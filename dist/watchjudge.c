@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const PHASE[WATCH_PHASES] = { "start", "waiting for data", "the step", "the save", "the end", "making samples", "writing a shard" };
+static const char *const PHASE[WATCH_PHASES] = { "start", "waiting for data", "the step", "the save", "the evaluation", "the end", "making samples", "writing a shard" };
 
 enum { LEAST = 60, TIMES = 20, LONG_TIMES = 10, LONG_LEAST = 1800 };    /* seconds; steps; limits; seconds */
 enum { WINDOWS = 2 };

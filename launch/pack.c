@@ -272,6 +272,15 @@ static void say_totals(const Pack *p)
         printf("turns     1 conversation began with an answer, which was left out\n");
     else if (p->source.answer_first)
         printf("turns     %lld conversations began with an answer, which was left out\n", (long long)p->source.answer_first);
+    if (p->source.answers && c->data.source != SOURCE_SCENES) {
+        printf("questions ");
+        for (const char *t = p->source.tasks; *t; t++) {
+            putchar(*t);
+            if (*t == ',')
+                putchar(' ');
+        }
+        printf(": eval says how many are answered rightly\n");
+    }
     printf("set       %s: %016llx, %.1f MB, %.1f s", x->path, (unsigned long long)x->hash, 1e-6 * bytes, now() - p->began);
     printf(p->set.kept ? "; %d shard%s of an earlier start kept\n" : "\n", p->set.kept, p->set.kept == 1 ? "" : "s");
     fflush(stdout);

@@ -1,5 +1,6 @@
 #include "launch/room.h"
 #include "launch/save.h"
+#include "launch/stepeval.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -221,6 +222,7 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
             optim_memory(&o, &coming, &muon);
             s->bytes += gradients(&m, &o, &b) + (double)(o.arena.size + coming + muon + buckets_memory(&o.zero, &b));
             s->bytes += c->ckpt.async ? save_copy(&o, r->grid.dp_size) : 0;
+            s->bytes += stepeval_bytes(c, &m);
             optim_close(&o);
         }
         tape_close(&t);

@@ -38,7 +38,7 @@ typedef struct {
     Optim    optim;
     Buckets *buckets;
     OnGrad   door;
-    Feed    *feed;
+    Feed    *feed; struct StepEval *eval;                   /* eval: of a training run with eval.every (stepeval.h) */
     Log     *log; struct Lives *lives;                      /* rank 0 only; of a training run (lives.h) */
     Saver   *saver;                /* of a training run */
     Piece   *piece;                /* what it saves */
@@ -99,8 +99,8 @@ Ckpt *run_ckpt(const Run *r, const char *named, CkptUse *use, void *with, Err *e
    has it), whole or not at all; the others keep their fresh values, but the codes' own tower, which then is a copy of
    the vision tower.  Which is which goes to *o. */
 bool run_load_parts(Run *r, const char *names, Origin *o, Err *e);
-/* Weights for eval and chat: the newest checkpoint of run.dir, which must have every part. */
-bool run_weights(Run *r, int64_t *step, Err *e);
+/* Weights for eval and chat: the newest checkpoint of run.dir, or one as users name it; it must have every part. */
+bool run_weights(Run *r, int64_t *step, Err *e), run_weights_of(Run *r, const char *named, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
 bool run_resume(Run *r, Err *e);
 /* Weights, and with moments the optimizer's, as pieces of a checkpoint; both are to be freed.  Local. */

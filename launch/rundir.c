@@ -16,8 +16,11 @@ static void forget_latest(const Run *r)
     int n = 0;
     Err none = { 0 };
     if (path_set(path, &none, "%s/ckpt", r->c->run.dir) && ckptdir_list(path, &step, &n, &none) && n == 0 &&
-        path_set(path, &none, "%s/ckpt/latest", r->c->run.dir))
+        path_set(path, &none, "%s/ckpt/latest", r->c->run.dir)) {
         unlink(path);
+        if (path_set(path, &none, "%s/ckpt/best", r->c->run.dir))
+            unlink(path);
+    }
     free(step);
 }
 

@@ -48,7 +48,7 @@ static void on_signal(int signal_)
 /* ---- one request ---- */
 
 /* Its pictures, as the tower wants them; NULL where there are none, or *why says why not. */
-static uint8_t *decode_pictures(Serve *s, const Asked *a, Refusal *why)
+static uint8_t *decode_pictures(Serve *s, const ChatRequest *a, Refusal *why)
 {
     const Config *c = s->r.c;
     const size_t size = (size_t)config_picture(c), bytes = size * size * 3;
@@ -67,7 +67,7 @@ static uint8_t *decode_pictures(Serve *s, const Asked *a, Refusal *why)
 /* Takes a slot, or says why not. */
 static bool begin(Serve *s, Work *w, Refusal *why)
 {
-    const Asked *a = &w->job->asked;
+    const ChatRequest *a = &w->job->asked;
     const Config *c = s->r.c;
     const Talk talk = { a->turn, a->turns, a->images, a->system ? a->system : c->data.system[0] ? c->data.system : NULL };
     Err e = { 0 };

@@ -118,6 +118,7 @@ static void find_ckpt(Status *s)
             c.bad++;
     free(step);
     s->ckpt = c;
+    evals_read(&s->evals, s->dir, ckptdir_best(path));
 }
 
 /* ---- gathering ---- */
@@ -132,7 +133,8 @@ static int state_of(const Status *s, const Life *lease)
             return STATE_STANDS;
         if (l && l->known && (strcmp(l->token, lease->token) || !l->resumed))
             return STATE_STARTING;
-        return r && still > fmax(STILL, STILL_STEPS * (isfinite(pace) ? pace : 0)) ? STATE_STANDS : STATE_RUNNING;
+        const bool evaluates = s->every > 0 && s->step % s->every == 0 && (s->evals.n == 0 || s->evals.step[s->evals.n - 1] < s->step);
+        return r && !evaluates && still > fmax(STILL, STILL_STEPS * (isfinite(pace) ? pace : 0)) ? STATE_STANDS : STATE_RUNNING;
     }
     if (l && l->known)
         return l->ended || l->hung > 0 || l->died > 0 ? STATE_ENDED : STATE_KILLED;
@@ -150,6 +152,7 @@ static void read_config(Status *s)
     if (there(s->dir, "config.cfg") && path_set(path, &none, "%s/config.cfg", s->dir) && config_load(&c, path, NULL, 0, &errs)) {
         snprintf(s->stage, sizeof s->stage, "%s", STAGE_NAME[c.train.stage]);
         s->steps = c.train.steps;
+        s->every = c.eval.every;
     }
 }
 
@@ -171,9 +174,9 @@ bool status_gather(Status *s, Err *e)
         s->steps = s->story.life[i].steps > 0 ? s->story.life[i].steps : s->steps;
     s->step = r ? r->step : 0;
     const bool here = s->held && same;
-    story_join(&s->story, &s->log, here, here ? s->now : fmax(r ? r->time : 0, same && has ? s->beat : 0));
-    last = status_last(s);
     find_ckpt(s);
+    story_join(&s->story, &s->log, &s->evals, here, here ? s->now : fmax(r ? r->time : 0, same && has ? s->beat : 0));
+    last = status_last(s);
     if (s->asked == 0 || now() - s->asked > ASK_EVERY) {
         slurmjob_ask(&s->job, last ? last->job : "");
         s->asked = now();
@@ -280,6 +283,7 @@ void status_free(Status *s)
 {
     steplog_free(&s->log);
     story_free(&s->story);
+    evals_free(&s->evals);
 }
 
 int status_main(const Words *w, const Config *none)

@@ -21,6 +21,7 @@
 #include "launch/rundir.h"
 #include "launch/save.h"
 #include "launch/schedule.h"
+#include "launch/stepeval.h"
 
 enum { NAMED = 5 };
 static const double LONG_STEP = 1;              /* seconds from which on requests are looked at within a step, about as often */
@@ -123,8 +124,8 @@ bool step_open(Run *r, Err *e)
         return false;
     if (!run_shards(r, SPLIT_TRAIN, e))
         return false;
-    const RunShape shape = run_shape(r, true);
-    if (!run_model(r, &shape, e))
+    RunShape shape = run_shape(r, true);
+    if (!stepeval_shards(r, &shape, e) || !run_model(r, &shape, e))
         return false;
     const OptimSetup setup = run_optim(c, &r->grid.levels);
     optim_open(&r->optim, &r->model.table, r->model.weights, &r->grid, &setup);
@@ -162,6 +163,8 @@ bool step_open(Run *r, Err *e)
         rundir_reason(r, e);
         return false;
     }
+    if (!stepeval_open(r, e))
+        return false;
     if (r->log) {
         r->restart = log_restart(r->log);
         say_start(r);

@@ -32,6 +32,7 @@ typedef struct {
     CommOp  asking;
     CodesUse use[BRANCHES];        /* tokenizer: what the update did to the codebooks; no books if there was none */
     bool    minutes_due;           /* ckpt.minutes have passed since the last save, or a failed one is due again */
+    bool    best_due;              /* this step is better than all before: it is saved as `best` (stepeval.h) */
     bool    keep_due;              /* ckpt.local_minutes have passed since a step was kept */
     double  began, flops, saved, kept;     /* of this step; when the last checkpoint began; when a step was kept */
     double  ends;                  /* rank 0: the job's time, by the monotonic clock (deadline.h) */

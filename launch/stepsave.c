@@ -58,7 +58,7 @@ bool step_save_goes_on(Run *r, StepState *s, const Tally *t, Err *e)
 /* What may be saved, and where to. */
 static bool save(Run *r, StepState *s, bool last, Err *e)
 {
-    const bool keep = r->local_dir[0] && !last;
+    const bool keep = r->local_dir[0] && !last && !s->best_due;     /* of steps on the nodes' disks only the newest comes to RUN/ckpt */
     if (r->grid.rank == 0)
         rundir_ours(r, e);
     if (!run_agree(r, e) || !guard_frozen(r, e) || !guard_copies(r, e))
@@ -72,7 +72,7 @@ static bool save(Run *r, StepState *s, bool last, Err *e)
 bool step_save(Run *r, StepState *s, bool last, Err *e)
 {
     const Config *c = r->c;
-    const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s->minutes_due;
+    const bool due = (c->ckpt.every > 0 && r->step % c->ckpt.every == 0) || s->minutes_due || s->best_due;
     bool ok;
     if (!due && !s->keep_due && !last)
         return true;
@@ -87,5 +87,6 @@ bool step_save(Run *r, StepState *s, bool last, Err *e)
     watch_phase(r->watch, WATCH_STEP, r->step);
     s->t_saved = saver_seconds(r->saver);
     s->saved = s->kept = now();
+    s->best_due = false;
     return ok;
 }

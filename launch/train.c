@@ -7,6 +7,7 @@
 #include "launch/guard.h"
 #include "launch/lives.h"
 #include "launch/spike.h"
+#include "launch/stepeval.h"
 #include "launch/verbs.h"
 
 /* One update, or none if the numbers are not finite or the gradient is a spike, or if the step was not begun or was left (s->stop).
@@ -63,6 +64,8 @@ static int train(Run *r, Err *e)
 {
     const Config *c = r->c;
     StepState s = { .saved = now(), .kept = now(), .first = r->step, .ends = deadline_open(r) };
+    if (step_eval_owed(r) && (!step_eval(r, &s, e) || (s.best_due && !step_save(r, &s, false, e))))
+        return e->code;
     while (r->step < r->steps) {
         if (!step(r, &s, e))
             return e->code;
@@ -76,7 +79,7 @@ static int train(Run *r, Err *e)
                            "%d steps in a row had a loss or gradient that is not finite, or beyond train.spike", s.skipped_in_a_row), e->code;
         r->step++;
         mem_freeze();
-        if (!step_save(r, &s, r->step == r->steps, e))
+        if (!step_eval(r, &s, e) || !step_save(r, &s, r->step == r->steps, e))
             return e->code;
     }
     return EXIT_DONE;
@@ -92,6 +95,7 @@ int train_main(const Config *c)
     int code = step_open(&r, &e) ? train(&r, &e) : e.code;
     watch_phase(r.watch, WATCH_END, r.step);
     step_close(&r, code);
+    stepeval_close(&r);
     if (r.grid.rank == 0 && e.code)
         log_error(&e);
     lives_end(&r, code, &e);

@@ -212,12 +212,12 @@ static bool use_weights(void *with, Ckpt *c, Err *e)
     return decoder_whole(&w->r->model.table, c, e) && ckpt_fill(c, w->p, w->n, CKPT_WANTED, e);
 }
 
-bool run_weights(Run *r, int64_t *step, Err *e)
+bool run_weights_of(Run *r, const char *named, int64_t *step, Err *e)
 {
     char (*names)[CKPT_NAME];
     Whole w = { .r = r };
     w.p = run_pieces(r, false, &w.n, &names);
-    Ckpt *c = run_ckpt(r, r->c->run.dir, use_weights, &w, e);
+    Ckpt *c = run_ckpt(r, named, use_weights, &w, e);
     if (c)
         *step = ckpt_meta(c)->step;
     ckpt_close(c);
@@ -225,6 +225,8 @@ bool run_weights(Run *r, int64_t *step, Err *e)
     free(names);
     return c != NULL;
 }
+
+bool run_weights(Run *r, int64_t *step, Err *e) { return run_weights_of(r, r->c->run.dir, step, e); }
 
 /* ---- going on ---- */
 

@@ -34,14 +34,16 @@ io/text       : core io/base
 io/image      : core io/base
 io/source     : core io/base io/text io/image
 io/scenes     : core io/base io/image
+io/bench      : core io/base
 launch        : *
 launch/config : core dist io/base io/image io/text
-launch/pack   : core dist io/base io/set io/text io/image io/source io/scenes launch launch/config
+launch/pack   : core dist io/base io/set io/text io/image io/source io/scenes launch launch/config launch/eval
 launch/plan   : core dist io/base io/set launch launch/config
 launch/hf     : core dist io/base io/ckpt io/hf io/text launch launch/config
-launch/eval   : core io/base io/set io/text io/image
+launch/eval   : core dist io/base io/set io/text io/image launch launch/config
 launch/chat   : core io/base io/text io/image
 launch/serve  : core io/base io/text
+launch/kits   : core dist io/base io/bench io/image io/source launch launch/config launch/eval
 launch/bench  : core dist io/base launch launch/config launch/plan
 launch/scaling : core dist io/base launch launch/config launch/plan launch/bench
 launch/spectrum : core dist io/base io/set launch launch/config

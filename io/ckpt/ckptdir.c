@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* N of "step-N", or -1: the name must be just what STEP_FORMAT prints. */
 static int64_t step_of(const char *name)
@@ -53,4 +54,15 @@ bool ckptdir_list(const char *dir, int64_t **step, int *n, Err *e)
         *step = NULL, *n = 0;
     }
     return ok;
+}
+
+int64_t ckptdir_best(const char *dir)
+{
+    char path[PATH_ROOM], to[64];
+    Err none = { 0 };
+    if (!path_set(path, &none, "%s/best/manifest.json", dir) || access(path, F_OK) || !path_set(path, &none, "%s/best", dir))
+        return -1;
+    const ssize_t n = readlink(path, to, sizeof to - 1);
+    to[n > 0 ? n : 0] = 0;
+    return step_of(to);
 }

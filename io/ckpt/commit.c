@@ -89,6 +89,19 @@ void commit_latest(const Commit *c)
         warn_of("the checkpoint is saved, but the file `latest` is not", &e);
 }
 
+/* A link, so that whoever reads a checkpoint's folder can be given it by this name. */
+void commit_best(const Commit *c)
+{
+    char path[PATH_ROOM], temp[PATH_ROOM];
+    Err e = { 0 };
+    if (!c->best || !ours(c, &e))
+        return;
+    bool ok = path_set(path, &e, "%s/best", c->dir) && path_set(temp, &e, "%s/.tmp-best", c->dir) && dir_remove(temp, &e);
+    ok = ok && (symlink(c->name, temp) == 0 || file_error(&e, temp, "make a link"));
+    if (!ok || !file_commit(temp, path, &e))
+        warn_of("the checkpoint is saved, but the link `best` is not", &e);
+}
+
 /* Whether the checkpoint has a manifest that is whole and a file of the right size: enough to count it, since the one
    just written was read back to the last byte. */
 static bool looks_valid(const char *path)
@@ -114,7 +127,7 @@ static bool delete_step(const char *dir, int64_t step, Err *e)
            dir_remove(gone, e) && file_commit(path, gone, e) && dir_remove(gone, e);
 }
 
-/* Deletes what is older than the `keep` newest valid ones up to this step. */
+/* Deletes what is older than the `keep` newest valid ones up to this step, but the best one. */
 void commit_prune(const Commit *c, int64_t of)
 {
     int64_t *step;
@@ -124,8 +137,9 @@ void commit_prune(const Commit *c, int64_t of)
     if (c->keep <= 0 || !ours(c, &e))
         return;
     bool ok = ckptdir_list(c->dir, &step, &n, &e);
+    const int64_t best = ckptdir_best(c->dir);
     for (int i = 0; ok && i < n; i++) {
-        if (step[i] > of)
+        if (step[i] > of || (valid >= c->keep && step[i] == best))
             continue;
         if (valid >= c->keep)
             ok = delete_step(c->dir, step[i], &e);

@@ -14,6 +14,7 @@ typedef struct {
     char  temp[PATH_ROOM], final[PATH_ROOM];            /* dir/.tmp-TAG-step-N, dir/step-N */
     char  file[PATH_ROOM];                              /* tensors.h5 in temp */
     int   keep;
+    bool  best;                                         /* `best` is to name it */
     bool (*may)(void *owner, Err *e);                   /* asked before anything becomes visible or goes away; NULL: yes */
     void *owner;
 } Commit;
@@ -27,6 +28,8 @@ bool commit_manifest(const Commit *c, const Manifest *m, Err *e);
 bool commit_publish(const Commit *c, Err *e);
 /* After the rename: failures are warnings, and what is no longer ours is left alone. */
 void commit_latest(const Commit *c);
+void commit_best(const Commit *c);                      /* where c->best */
+/* Never the step that `best` names. */
 void commit_prune(const Commit *c, int64_t step);
 /* Removes the temporary folder, if there is one. */
 void commit_clear(const Commit *c);

@@ -45,7 +45,7 @@ struct Saver {
     Layout    layout;
     float    *stage, *work;
     uint64_t *block;                    /* hashes: of this rank's blocks; on rank 0 of all in COMMIT */
-    int64_t   tried;
+    int64_t   tried, best;              /* best: the step that is to be named so, or -1 */
     uint64_t  life;                     /* whose parts on the nodes' disks it carries: its own, but in saver_carry_parts */
     CkptMeta  kept;                     /* of the step that was kept last */
     int64_t   first;                    /* that was kept, or -1 */
@@ -219,6 +219,7 @@ static bool start_run(Saver *s, const CkptMeta *m, bool carry, Err *e)
     renew(l, m, carry);
     if (!commit_names(&l->commit, s->dir, m->step, s->conf.tag, e))
         return false;
+    l->commit.best = m->step == s->best;
     l->commit.keep = s->conf.keep, l->commit.may = s->conf.may, l->commit.owner = s->conf.owner;
     if (!carry)
         saveplan_stage(&s->plan, s->stage, s->work, s->conf.async);
@@ -255,6 +256,7 @@ bool saver_finish(Saver *s, int lane, Err *e)
     return true;
 }
 
+void    saver_best(Saver *s, int64_t step) { s->best = step; }
 bool    saver_busy(const Saver *s, int lane) { return s->lane[lane].phase != IDLE; }
 bool    saver_copying(const Saver *s) { return s->lane[SAVER_RUN].phase != IDLE && !s->lane[SAVER_RUN].carry; }
 int64_t saver_saved(const Saver *s, int lane) { return s->lane[lane].saved; }
@@ -284,7 +286,7 @@ static Saver *new_saver(MPI_Comm comm, const char *dir, const SaverConf *c)
 {
     Saver *s = calloc(1, sizeof *s);
     CHECK(s, "no memory for saving checkpoints");
-    s->comm = comm, s->dir = dir, s->conf = *c, s->carrying = s->first = -1;
+    s->comm = comm, s->dir = dir, s->conf = *c, s->carrying = s->first = s->best = -1;
     s->life = c->tag ? strtoull(c->tag, NULL, 16) : 0;
     for (int k = 0; k < SAVER_LANES; k++)
         s->lane[k].s = s, s->lane[k].saved = -1;

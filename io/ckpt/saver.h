@@ -51,6 +51,8 @@ typedef struct {
 
 /* dir, the conf's texts and the pieces' names and memory must outlive it.  Collective over comm, agreed. */
 Saver *saver_open(MPI_Comm comm, const char *dir, const Piece *p, int n, const SaverConf *c, Err *e);
+/* The save of this step, started or carried from now on, gets the name `best` when it is committed.  Local, the same on all ranks. */
+void   saver_best(Saver *s, int64_t step);
 void   saver_close(Saver *s);                           /* nothing may be under way.  Local */
 int64_t saver_written(const Saver *s);                  /* bytes of tensors that this rank writes in a save.  Local */
 

@@ -25,7 +25,7 @@ static bool differ(const Index *a, const Index *b, const char *in, Err *e)
     return err_set(e, EXIT_DATA, b->path, "pack all of them for one model", "this data set differs from %s in %s", a->path, in);
 }
 
-static bool agree(const Index *x, const Index *y, int split, Err *e)
+static bool agree(const Index *x, const Index *y, Err *e)
 {
     const ShardMeta *a = &x->meta, *b = &y->meta;
     if (a->image != b->image || a->patch != b->patch || a->scales != b->scales)
@@ -34,25 +34,93 @@ static bool agree(const Index *x, const Index *y, int split, Err *e)
         return differ(x, y, "its visual codes (codes_model, depth)", e);
     if (a->text_model != b->text_model)
         return differ(x, y, "text_model", e);
-    if (split == SPLIT_VAL && (a->eval != b->eval || strcmp(a->tasks, b->tasks) || strcmp(a->template_, b->template_)))
-        return differ(x, y, "tasks or template", e);
     return true;
 }
 
-static void add_file(Shards *s, const Index *x, int i, Err *e)
+/* ---- tasks ---- */
+
+/* Piece `i` of a text between separators, and how long it is; NULL behind the last. */
+static const char *piece(const char *text, char at, int i, int *n)
+{
+    for (; i > 0 && text; i--) {
+        text = strchr(text, at);
+        text += text != NULL;
+    }
+    *n = text ? (int)strcspn(text, (char[]){ at, 0 }) : 0;
+    return text;
+}
+
+static int find_task(const ShardMeta *m, const char *name, int length)
+{
+    int n;
+    const char *at = m->tasks;
+    for (int i = 0; m->tasks[0] && (at = piece(m->tasks, ',', i, &n)); i++)
+        if (n == length && !memcmp(at, name, (size_t)n))
+            return i;
+    return -1;
+}
+
+int shards_tasks(const ShardMeta *m)
+{
+    int n = m->tasks[0] != 0;
+    for (const char *s = m->tasks; *s; s++)
+        n += *s == ',';
+    return n;
+}
+
+/* Appends a task, with what is its most frequent answer, to m's. */
+static bool add_task(ShardMeta *m, const char *name, int n, const char *answer, int length, const Index *x, Err *e)
+{
+    const size_t at = strlen(m->tasks), to = strlen(m->baseline);
+    const char *comma = m->tasks[0] ? "," : "", *line = m->tasks[0] ? "\n" : "";
+    if (at + (size_t)n + 2 > sizeof m->tasks || to + (size_t)length + 2 > sizeof m->baseline)
+        return err_set(e, EXIT_DATA, x->path, "evaluate the data sets one by one", "the data sets have too many tasks together");
+    snprintf(m->tasks + at, sizeof m->tasks - at, "%s%.*s", comma, n, name);
+    snprintf(m->baseline + to, sizeof m->baseline - to, "%s%.*s", line, length, answer);
+    return true;
+}
+
+/* Set k's tasks among all. */
+static bool join_tasks(Shards *s, int k, Err *e)
+{
+    const Index *x = s->set[k];
+    const int tasks = shards_tasks(&x->meta);
+    if (s->split != SPLIT_VAL || !x->meta.eval)
+        return true;
+    if (s->meta.eval && strcmp(s->meta.template_, x->meta.template_))
+        return differ(s->set[0], x, "template", e);
+    s->task[k] = calloc((size_t)tasks + 1, sizeof *s->task[k]);
+    CHECK(s->task[k], "no memory for %d tasks", tasks);
+    if (!s->meta.eval)
+        memcpy(s->meta.template_, x->meta.template_, sizeof s->meta.template_);
+    s->meta.eval = true;
+    for (int i = 0, n, length; i < tasks; i++) {
+        const char *name = piece(x->meta.tasks, ',', i, &n), *answer = piece(x->meta.baseline, '\n', i, &length);
+        const int there = find_task(&s->meta, name, n);
+        if (there < 0 && !add_task(&s->meta, name, n, answer ? answer : "", length, x, e))
+            return false;
+        s->task[k][i] = there < 0 ? shards_tasks(&s->meta) - 1 : there;
+    }
+    return true;
+}
+
+/* ---- files ---- */
+
+static void add_file(Shards *s, int k, int i, Err *e)
 {
     ShardArray a[SHARD_ARRAYS];
+    const Index *x = s->set[k];
     const IndexShard *is = &x->shard[i];
     char path[4096];
     File *f = &s->file[s->n++];
-    *f = (File){ .index = x, .i = i, .first = s->meta.samples };
+    *f = (File){ .index = x, .i = i, .task = s->task[k], .first = s->meta.samples };
     if (!index_shard_path(x, i, path, sizeof path, e))
         return;
     CHECK((f->path = strdup(path)), "no memory for a path");
     index_layout(x, i, a);
-    for (int k = 0; k < SHARD_ARRAYS; k++) {
-        s->row_bytes[k] = a[k].name ? a[k].row_bytes : 0;
-        s->raw_bytes[k] = max64(s->raw_bytes[k], is->per[k] * s->row_bytes[k]);
+    for (int m = 0; m < SHARD_ARRAYS; m++) {
+        s->row_bytes[m] = a[m].name ? a[m].row_bytes : s->row_bytes[m];
+        s->raw_bytes[m] = max64(s->raw_bytes[m], is->per[m] * s->row_bytes[m]);
     }
     s->meta.samples += is->samples;
     s->meta.images += is->images;
@@ -73,13 +141,14 @@ static bool add_files(Shards *s, Err *e)
     CHECK(s->file, "no memory for a catalogue of %d shards", all);
     s->meta = s->set[0]->meta;
     s->meta.samples = s->meta.images = s->meta.tokens = 0;
-    s->meta.eval &= s->split == SPLIT_VAL;
+    s->meta.eval = false;
+    s->meta.tasks[0] = s->meta.baseline[0] = 0;
     for (int k = 0; k < s->sets && !e->code; k++) {
         s->set_first[k] = s->meta.samples;
-        if (agree(s->set[0], s->set[k], s->split, e))
+        if (agree(s->set[0], s->set[k], e) && join_tasks(s, k, e))
             for (int i = 0; i < s->set[k]->n && !e->code; i++)
                 if (s->set[k]->shard[i].split == s->split)
-                    add_file(s, s->set[k], i, e);
+                    add_file(s, k, i, e);
     }
     s->set_first[s->sets] = s->meta.samples;
     if (!e->code && s->meta.samples == 0)
@@ -139,7 +208,7 @@ static Shards *new_shards(int sets, int split)
 {
     Shards *s = calloc(1, sizeof *s);
     CHECK(s && (s->set = calloc((size_t)sets + 1, sizeof *s->set)) && (s->set_first = calloc((size_t)sets + 1, sizeof *s->set_first)) &&
-          (s->share = calloc((size_t)sets + 1, sizeof *s->share)), "no memory for a catalogue");
+          (s->task = calloc((size_t)sets + 1, sizeof *s->task)) && (s->share = calloc((size_t)sets + 1, sizeof *s->share)), "no memory for a catalogue");
     s->split = split;
     return s;
 }
@@ -267,8 +336,11 @@ void shards_close(Shards *s)
 {
     for (int i = 0; i < s->n; i++)
         free(s->file[i].path);
-    for (int k = 0; k < s->sets; k++)
+    for (int k = 0; k < s->sets; k++) {
         index_close(s->set[k]);
+        free(s->task[k]);
+    }
+    free(s->task);
     free(s->file);
     free(s->set);
     free(s->set_first);

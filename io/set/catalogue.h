@@ -14,6 +14,8 @@
  * each cycle; a set's own samples come in its own permutation, so each is seen once before any is seen twice.  A set without
  * a weight counts by its samples.
  *
+ * For evaluation the tasks of all sets are joined: of one that several have the first that knows says the most frequent training answer.
+ *
  * Local.  A ShardReader belongs to one thread, a Shards may be shared.  Malformed data are EXIT_DATA and name file, dataset and
  * byte offset; a failing disk is EXIT_IO.
  * Tests   tests/io/set/test_shard.c, tests/io/set/test_damage.c, tests/io/set/test_index.c
@@ -51,7 +53,7 @@ typedef struct {
     const uint8_t  *pixels;                 /* (n_images, image, image, 3) */
     const uint16_t *codes;                  /* (n_images, P, Q), NULL without codes */
     const char     *answer;                 /* not terminated; NULL outside evaluation shards */
-    int             answer_len, task;       /* task -1 outside evaluation shards */
+    int             answer_len, task;       /* task -1: nothing is asked; so outside evaluation shards */
 } Sample;                                   /* valid until the reader's next call */
 
 typedef struct ShardReader ShardReader;

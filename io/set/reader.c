@@ -20,7 +20,7 @@ typedef struct { const File *file; int fd; int64_t used; } Open;
 
 struct ShardReader {
     const Shards *shards;
-    int           vocab, codebook, tasks;
+    int           vocab, codebook;
     IndexReader  *index;
     Frame         frame;
     int64_t       clock;
@@ -43,9 +43,6 @@ ShardReader *reader_open(const Shards *s)
     struct rlimit limit = { .rlim_cur = 1024 };
     CHECK(r, "no memory for a shard reader");
     r->shards = s;
-    r->tasks = 1;
-    for (const char *t = s->meta.tasks; *t; t++)
-        r->tasks += *t == ',';
     getrlimit(RLIMIT_NOFILE, &limit);
     r->files = (int)max64(4, min64(min64(s->n, FILES), (int64_t)min64((int64_t)(limit.rlim_cur / 4), FILES)));
     r->open = room(r->files * (int64_t)sizeof *r->open);
@@ -226,15 +223,15 @@ bool reader_sample(ShardReader *r, int64_t sample, Sample *out, Err *e)
         return false;
     if (images && m->store == STORE_DELTA)
         store_decode((uint8_t *)r->out[SHARD_PIXELS], images, m->image);
-    if (s->meta.eval) {
+    if (f->task) {
         const int32_t *task = gather(r, f, SHARD_TASK, i, 1, e);
         if (!task || !range(r, f, 2, i, is->answers, s->max_answer, &a, &answer, e) ||
             !(out->answer = gather(r, f, SHARD_ANSWERS, a, answer, e)))
             return false;
         out->answer_len = (int)answer;
-        out->task = *task;
-        if (out->task < 0 || out->task >= r->tasks)
-            return wrong(f, i, e, "a task that does not exist", out->task);
+        if (*task < -1 || *task >= shards_tasks(m) || (*task < 0 && answer))
+            return wrong(f, i, e, "a task that does not exist", *task);
+        out->task = *task < 0 ? -1 : f->task[*task];
     }
     return check(r, f, i, out, e);
 }

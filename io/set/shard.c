@@ -53,7 +53,7 @@ uint64_t shard_row_sum(const ShardArray *a, const void *rows, int64_t first, int
 
 uint64_t shard_fingerprint(const ShardMeta *m, const uint64_t sum[SHARD_ARRAYS])
 {
-    char text[4096];
+    char text[SHARD_TASKS + SHARD_BASELINE + 1024];
     int n = snprintf(text, sizeof text, "%lld %lld %lld %d %d %d %d %016llx %016llx",
                      (long long)m->samples, (long long)m->images, (long long)m->tokens, m->image, m->patch, m->depth,
                      m->eval, (unsigned long long)m->text_model, (unsigned long long)m->codes_model);

@@ -9,7 +9,8 @@
  *     /labels       int32  (M)                    the token that this position itself must learn, or IGNORE
  *     /token_start  int64  (N+1)
  *     /answers      uint8  (bytes)                UTF-8, with /answer_start int64 (N+1) and /task int32 (N):
- *                                                 evaluation shards only
+ *                                                 evaluation shards only; an answer is the one right text, or JSON
+ *                                                 (launch/eval/judge.h); task -1, without an answer: losses alone
  *     /hash         (dataset, row, offset, size, xxh64) of every stored chunk of all of the above
  *     attributes    format "asvr-shard", version 2, samples, images, tokens, image, patch, depth, text_model,
  *                   codes_model (16 hex digits), template, source, fingerprint; tasks, baseline when evaluation;
@@ -33,6 +34,7 @@
 #include "io/h5/h5.h"
 #include "io/set/store.h"
 
+enum { SHARD_TASKS = 4096, SHARD_BASELINE = 8192 /* bytes */ };
 enum { SHARD_VERSION = 2, SHARD_LEVEL = 3, DELTA_LEVEL = 1 /* of differences: more finds less (docs/PERF.md) */ };
 
 typedef struct {
@@ -42,8 +44,8 @@ typedef struct {
     bool     eval;
     uint64_t text_model, codes_model, appearance_model;
     char     template_[16], source[32];
-    char     tasks[512];                    /* eval only: names, comma separated */
-    char     baseline[1024];                /* eval only: most frequent training answers, '\n' separated, in task order */
+    char     tasks[SHARD_TASKS];            /* eval only: names, comma separated */
+    char     baseline[SHARD_BASELINE];      /* eval only: most frequent training answers, '\n' separated, in task order */
 } ShardMeta;
 
 /* P: patches of a picture, a remainder at its edges is dropped. */

@@ -2,6 +2,8 @@
 
    { "images": [{"id": 9, "file_name": "9.jpg"}, ...], "annotations": [{"id": 1, "image_id": 9, "caption": "A cat."}, ...] }
 
+   or, in place of the caption, "question" and "answer" (and "choices", "task": asked.h).
+
    Nothing of the file stays in memory but a table of the images' names.  Where annotations come before images, it is read twice. */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "io/source/asked.h"
 #include "io/source/jsonplain.h"
 #include "io/source/jsonpull.h"
 #include "io/source/sources.h"
@@ -43,7 +46,7 @@ static bool reads(const char *key, int64_t n)
     for (int k = 0; k < 4; k++)
         if ((int64_t)strlen(keys[k]) == n && !memcmp(keys[k], key, (size_t)n))
             return true;
-    return false;
+    return list_object_key(key, n);
 }
 
 /* An integer, or its text. */
@@ -105,11 +108,12 @@ static bool add_caption(Listing *l, Names *x, const JsonPull *p, const json_t *o
     const json_t *caption = json_object_get(o, "caption");
     int64_t id, image;
     char text[32] = "", *list;
-    if (!caption) {
+    const bool asks = !picture_none(json_object_get(o, "question")) && !picture_none(json_object_get(o, "answer"));
+    if (!caption && !asks) {
         list_passed(l, "annotations without a caption");
         return true;
     }
-    if (!get_id(o, "image_id", &image) || !json_is_string(caption))
+    if (!get_id(o, "image_id", &image) || (!asks && !json_is_string(caption)))
         return bad(p, e, "an annotation without an integer \"image_id\" and a string \"caption\"");
     Named *of = find(x, image);
     if (!of || is_double(x, of)) {
@@ -125,7 +129,8 @@ static bool add_caption(Listing *l, Names *x, const JsonPull *p, const json_t *o
     fclose(f);
     if (get_id(o, "id", &id))
         snprintf(text, sizeof text, "%lld", (long long)id);
-    list_caption(l, text, list, 1, json_string_value(caption), (int64_t)json_string_length(caption));
+    if (!asks || !list_object(l, text, list, o))
+        list_caption(l, text, list, 1, json_string_value(caption), (int64_t)json_string_length(caption));
     free(list);
     return true;
 }

@@ -1,6 +1,6 @@
-/* folder.c -- a folder of pictures with a .txt beside each, a record a picture (sources.h)
+/* folder.c -- a folder of pictures with a .txt or a .json beside each, a record a picture (sources.h)
 
-   a/cat.jpg, a/cat.txt: the picture and its caption.  Folders are gone through in the order of bytes, links to folders followed
+   a/cat.jpg, a/cat.txt: the picture and its caption; a/cat.json: its conversation, or question and answer (asked.h), and wins.  Folders are gone through in the order of bytes, links to folders followed
    but for those that lead back.  Memory is the names of one folder and of those above it. */
 #include <dirent.h>
 #include <fcntl.h>
@@ -8,7 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <jansson.h>
+
 #include "io/base/files.h"
+#include "io/source/asked.h"
+#include "io/source/jsonplain.h"
 #include "io/source/sources.h"
 
 enum { DEEP = 64, CAPTION = 1 << 20 };
@@ -18,13 +22,54 @@ typedef struct { dev_t dev; ino_t ino; } Seen;
 static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 static int is_below(const struct dirent *d) { return strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0; }
 
+/* The picture's name as JSON, to be freed. */
+static char *listed(const char *name)
+{
+    char *list;
+    size_t bytes;
+    FILE *f = open_memstream(&list, &bytes);
+    CHECK(f, "no memory for a record");
+    list_string(f, name, (int64_t)strlen(name));
+    fclose(f);
+    return list;
+}
+
+/* What lies beside a picture as .json is its record. */
+static bool add_json(Listing *l, const char *path, const char *name, Err *e)
+{
+    JsonPlain plain = { 0 };
+    json_error_t why;
+    char *text = NULL;
+    size_t n = 0;
+    if (!file_read(path, CAPTION, &text, &n, e))
+        return list_bad(l, e);
+    const size_t mark = n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3) ? 3 : 0;
+    json_plain(&plain, text + mark, (int64_t)(n - mark), list_object_key);
+    json_t *o = json_loadb(plain.text ? plain.text : "", (size_t)plain.n, JSON_REJECT_DUPLICATES, &why);
+    char *list = listed(name);
+    if (!o) {
+        err_got(e, "%s", why.text);
+        err_set(e, EXIT_DATA, path, "data.on_bad = \"skip\" passes over it", "this is no JSON");
+    } else if (!list_object(l, name, list, o)) {
+        list_passed(l, ".json without a conversation or an answer");
+    }
+    json_plain_free(&plain);
+    json_decref(o);
+    free(list);
+    free(text);
+    return !e->code || list_bad(l, e);
+}
+
 /* root/name is a picture. */
 static bool add_picture(Listing *l, const char *root, const char *name, Err *e)
 {
-    char text[PATH_ROOM], *caption = NULL, *list;
-    size_t n = 0, bytes;
+    char text[PATH_ROOM], *caption = NULL;
+    size_t n = 0;
     struct stat st;
-    if (!path_set(text, e, "%s/%.*s.txt", root, (int)(strrchr(name, '.') - name), name))
+    const int stem = (int)(strrchr(name, '.') - name);
+    if (path_set(text, e, "%s/%.*s.json", root, stem, name) && stat(text, &st) == 0)
+        return add_json(l, text, name, e);
+    if (!path_set(text, e, "%s/%.*s.txt", root, stem, name))
         return false;
     if (stat(text, &st) != 0) {
         list_passed(l, "pictures without a .txt");
@@ -40,10 +85,7 @@ static bool add_picture(Listing *l, const char *root, const char *name, Err *e)
         err_set(e, EXIT_DATA, text, "data.on_bad = \"skip\" passes over it", "%s", odd);
         return list_bad(l, e);
     }
-    FILE *f = open_memstream(&list, &bytes);
-    CHECK(f, "no memory for a record");
-    list_string(f, name, (int64_t)strlen(name));
-    fclose(f);
+    char *list = listed(name);
     list_caption(l, name, list, 1, caption, (int64_t)n);
     free(list);
     free(caption);
@@ -56,7 +98,7 @@ static void pass_file(Listing *l, struct dirent *const *entry, int i, int n)
     const char *name = entry[i]->d_name, *dot = strrchr(name, '.');
     const size_t stem = dot ? (size_t)(dot - name) + 1 : 0;
     char what[40];
-    if (!dot || strcmp(dot, ".txt") != 0) {
+    if (!dot || (strcmp(dot, ".txt") != 0 && strcmp(dot, ".json") != 0)) {
         snprintf(what, sizeof what, "files %.30s", dot ? dot : "without an ending");
         list_passed(l, what);
         return;
@@ -66,7 +108,8 @@ static void pass_file(Listing *l, struct dirent *const *entry, int i, int n)
     for (; i < n && !strncmp(entry[i]->d_name, name, stem); i++)
         if (source_is_picture(entry[i]->d_name) && !strchr(entry[i]->d_name + stem, '.'))
             return;
-    list_passed(l, ".txt without a picture");
+    snprintf(what, sizeof what, "%s without a picture", dot);
+    list_passed(l, what);
 }
 
 static bool go_through(Listing *l, const char *root, const char *below, Seen *seen, int deep, Err *e)

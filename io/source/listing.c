@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "io/source/asked.h"
 #include "io/text/wordcut.h"
 
 void list_string(FILE *f, const char *text, int64_t n)
@@ -56,10 +59,40 @@ void list_caption(Listing *l, const char *id, const char *images, int pictures, 
     fputs("}]}\n", l->f);
 }
 
-void list_turns(Listing *l, const char *id, const char *images, const char *key, const char *turns, const char *system)
+void list_turns(Listing *l, const char *id, const char *images, const char *key, const char *turns, const char *system, const char *asked)
 {
     begin(l, id, images);
-    fprintf(l->f, ",\"%s\":%s%s%s}\n", key, turns, system ? ",\"system\":" : "", system ? system : "");
+    fprintf(l->f, ",\"%s\":%s%s%s%s}\n", key, turns, system ? ",\"system\":" : "", system ? system : "", asked);
+}
+
+static const char *const forms[] = { "conversations", "messages", "question" };
+enum { FORMS = sizeof forms / sizeof *forms };
+
+bool list_object_key(const char *key, int64_t n)
+{
+    for (int i = 0; i < FORMS; i++)
+        if ((int64_t)strlen(forms[i]) == n && !memcmp(forms[i], key, (size_t)n))
+            return true;
+    return asked_key(key, n) || (n == 6 && !memcmp(key, "system", 6));
+}
+
+/* A question alone has nothing to learn. */
+bool list_object(Listing *l, const char *id, const char *images, const json_t *o)
+{
+    int i = 0;
+    while (i < FORMS && picture_none(json_object_get(o, forms[i])))
+        i++;
+    if (i == FORMS || (!strcmp(forms[i], "question") && picture_none(json_object_get(o, "answer"))))
+        return false;
+    const json_t *said = json_object_get(o, "system");
+    char *turns = json_dumps(json_object_get(o, forms[i]), JSON_COMPACT | JSON_ENCODE_ANY), *asked = asked_members(o);
+    char *system = picture_none(said) ? NULL : json_dumps(said, JSON_COMPACT | JSON_ENCODE_ANY);
+    CHECK(turns, "no memory for a record");
+    list_turns(l, id, images, forms[i], turns, system, asked);
+    free(turns);
+    free(asked);
+    free(system);
+    return true;
 }
 
 static void add_passed(ListCount *c, const char *what, int64_t n)

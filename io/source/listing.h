@@ -20,6 +20,8 @@
 
 enum { PASSED_KINDS = 24, BAD_SAID = 5, LIST_TEXT = 16 << 20 /* bytes of a caption or a JSON at most */ };
 
+struct json_t;
+
 /* Plain data, to be gathered from all ranks. */
 typedef struct {
     int64_t records, bad;
@@ -39,9 +41,13 @@ void list_string(FILE *f, const char *text, int64_t n);
 /* What is wrong with n bytes as a text; NULL: nothing. */
 const char *list_no_text(const char *text, int64_t n);
 /* One record: images is a list of JSON values without its brackets, "" for none; of a caption, or of turns as they are:
-   `key` is "conversations" or "messages", turns its JSON value, system the value of "system" or NULL. */
+   `key` is "conversations", "messages" or "question", turns its JSON value, system the value of "system" or NULL, asked what
+   asked_members gives, or "". */
 void list_caption(Listing *l, const char *id, const char *images, int pictures, const char *caption, int64_t n);
-void list_turns(Listing *l, const char *id, const char *images, const char *key, const char *turns, const char *system);
+void list_turns(Listing *l, const char *id, const char *images, const char *key, const char *turns, const char *system, const char *asked);
+/* A record of what an object of JSON, read as jsonplain.h gives it, says by these keys and those of asked.h; false: it says none. */
+bool list_object(Listing *l, const char *id, const char *images, const struct json_t *object);
+bool list_object_key(const char *key, int64_t n);
 /* One more `what` that is not read. */
 void list_passed(Listing *l, const char *what);
 /* e says what is bad: false, or with on_bad = "skip" true, counted, and e is empty again.  Other errors than EXIT_DATA stay. */

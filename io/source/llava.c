@@ -8,8 +8,6 @@
 #include <jansson.h>
 
 #include "io/source/jsonplain.h"
-#include "io/source/media.h"
-#include "io/source/turns.h"
 
 struct Llava {
     JsonScan  scan;
@@ -18,6 +16,7 @@ struct Llava {
     json_t   *json;
     Turns     turns;
     Media     media;
+    Asked     asked;
 };
 
 static const char hint_bad[] = "data.on_bad = \"skip\" passes over bad records";
@@ -51,7 +50,7 @@ static int bad(const Llava *l, const LlavaRecord *r, Err *e, const char *what)
 }
 
 /* What the parser reads of a record; all else may be what it likes (jsonplain.h). */
-static bool reads(const char *key, int64_t n) { return turns_key(key, n) || media_key(key, n); }
+static bool reads(const char *key, int64_t n) { return turns_key(key, n) || media_key(key, n) || asked_key(key, n); }
 
 /* The text in front of byte `at` of the record. */
 static void show(const LlavaRecord *r, int64_t at, Err *e)
@@ -106,10 +105,14 @@ static bool understand(Llava *l, LlavaRecord *out, Err *e)
 {
     if (!json_is_object(l->json))
         return err_set(e, EXIT_DATA, "", "", "a record is not an object");
-    if (!turns_read(&l->turns, l->json, &l->media, e) || !media_record(&l->media, l->json, e))
+    if (!asked_read(&l->asked, l->json, l->media.kept, e) || !turns_read(&l->turns, l->json, &l->media, e) ||
+        !media_record(&l->media, l->json, e))
         return false;
     if (l->turns.caption && l->media.n == 0)
         return err_set(e, EXIT_DATA, "", "", "a caption without a picture");
+    asked_put(&l->asked, &l->turns, l->media.kept);
+    if (l->turns.caption)
+        l->asked.n = 0;
     const char *id = json_string_value(json_object_get(l->json, "id"));
     out->id     = id ? id : "";
     out->image  = l->media.ref;
@@ -118,6 +121,7 @@ static bool understand(Llava *l, LlavaRecord *out, Err *e)
     out->n      = l->turns.n;
     out->system = l->turns.system;
     out->answer_first = l->turns.answer_first;
+    out->asked  = &l->asked;
     return true;
 }
 

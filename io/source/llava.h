@@ -5,7 +5,7 @@
  *         "conversations": [ {"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A cat."} ] }, ... ]
  *
  * and the other forms that people have: media.h says how a record names pictures, root.h which paths it may name, turns.h who
- * says what, jsonplain.h what JSON may look like.  "id" is for messages; keys that nobody reads may hold anything.
+ * says what, asked.h which answers are right, jsonplain.h what JSON may look like.  "id" is for messages; keys that nobody reads may hold anything.
  * "<image>" stays where it stands in the turns.
  *
  * The file never lies in memory whole: jsonscan.h finds where a record ends, then jansson parses that record.
@@ -21,6 +21,7 @@
  */
 #pragma once
 #include "io/base/err.h"
+#include "io/source/asked.h"
 #include "io/source/jsonscan.h"
 #include "io/source/picture.h"
 #include "io/text/prompt.h"
@@ -39,6 +40,7 @@ typedef struct {
     const char *id;                    /* "" where absent */
     const char *system;                /* NULL where absent */
     bool        answer_first;          /* it began with an answer, which was left out */
+    const Asked *asked;                /* its last question's right answers, where it says some (n > 0), and task */
 } LlavaRecord;
 
 /* images_root NULL or "": no picture may be named; it and follow_links as in root.h.  NULL with EXIT_DATA where there is no file,

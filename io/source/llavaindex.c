@@ -29,7 +29,8 @@ void llava_index_slice(LlavaIndex *x, LlavaPart *part, Llava *l, int64_t first, 
         const bool good = llava_next(l, &r, &bad) == 1;
         if (s->broken.code)
             break;
-        const uint8_t kind = (uint8_t)(min64(r.images, KIND_PICTURES) + (r.answer_first ? KIND_ANSWER_FIRST : 0));
+        const uint8_t kind = (uint8_t)(min64(r.images, KIND_PICTURES) + (r.answer_first ? KIND_ANSWER_FIRST : 0) +
+                                       (good && (r.asked->n || r.asked->task) ? KIND_ASKED : 0));
         add(x, r.offset, good ? kind : KIND_BAD);
         part->bad = !good && to_bad;
     }

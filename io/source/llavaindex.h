@@ -15,12 +15,13 @@
 #include "io/source/llava.h"
 
 enum { KIND_TEXT, KIND_PICTURE, KIND_PICTURES, KINDS, KIND_BAD = KINDS };     /* no picture, one, several */
-enum { KIND_MASK = 3, KIND_ANSWER_FIRST = 4 };                                /* added to it where LlavaRecord has answer_first */
+/* Added to it where LlavaRecord has answer_first; where it names a task or says what is right (asked.h). */
+enum { KIND_MASK = 3, KIND_ANSWER_FIRST = 4, KIND_ASKED = 8 };
 
 typedef struct {
     int64_t  n, cap;
     int64_t *offset;               /* (n) ascending: the byte where each begins */
-    uint8_t *kind;                 /* (n) KIND_, perhaps + KIND_ANSWER_FIRST */
+    uint8_t *kind;                 /* (n) KIND_, perhaps + KIND_ANSWER_FIRST + KIND_ASKED */
 } LlavaIndex;
 
 /* What the others have to know of a part; it travels as bytes. */

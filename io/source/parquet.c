@@ -55,7 +55,7 @@ static bool add_row(void *ctx, const ParquetRow *r)
     if (r->turns && r->caption)
         list_passed(l, "captions beside a conversation");
     if (r->turns)
-        list_turns(l, r->id, r->images, r->key, r->turns, NULL);
+        list_turns(l, r->id, r->images, r->key, r->turns, NULL, r->asked);
     else if (!r->pictures)
         list_passed(l, "rows without a picture");
     else if (!r->caption)

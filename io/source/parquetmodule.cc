@@ -47,7 +47,7 @@ template <class R> auto open_batches(R &r, const std::vector<int> &groups, const
     return out;
 }
 
-enum Use { UNREAD, PICTURE, PICTURES, TURNS, TEXTS, QUESTION, ANSWER, CAPTION, ID };
+enum Use { UNREAD, PICTURE, PICTURES, TURNS, TEXTS, QUESTION, ANSWER, CHOICES, TASK, CAPTION, ID };
 
 struct Column {
     std::string name;
@@ -113,8 +113,12 @@ Use use_of(const std::string &name, const DataType &t)
         return ID;
     if (n == "question" && parquet_is_text(t))
         return QUESTION;
-    if (n == "answer" && parquet_is_text(t))
+    if (n == "answer" && (parquet_is_text(t) || (parquet_is_list(t) && parquet_is_text(element(t)))))
         return ANSWER;
+    if (n == "choices" && parquet_is_list(t) && parquet_is_text(element(t)))
+        return CHOICES;
+    if (n == "task" && parquet_is_text(t))
+        return TASK;
     if ((parquet_is_text(t) || (parquet_is_list(t) && parquet_is_text(element(t)))) &&
         is_one_of(n, { "caption", "captions", "text", "txt", "sentence", "sentences", "description", "alt_text" }))
         return CAPTION;
@@ -195,9 +199,10 @@ void ParquetFile::open(const char *path)
 /* One row of what was read -> ParquetRow, one for each caption of a list. */
 bool ParquetFile::tell(const arrow::RecordBatch &b, int64_t i, int64_t at, bool (*row)(void *, const ParquetRow *), void *ctx) const
 {
-    std::string images, turns, id, question, answer;
+    std::string images, turns, id, question, asked;
     std::vector<std::string> captions;
     int pictures = 0, caption_rank = INT32_MAX;
+    bool answered = false;
     const char *key = "conversations";
     static const char *const order[] = { "caption", "captions", "text", "txt", "sentence", "sentences", "description", "alt_text" };
     for (const Column &c : columns) {
@@ -221,8 +226,12 @@ bool ParquetFile::tell(const arrow::RecordBatch &b, int64_t i, int64_t at, bool 
             turns.clear();
             key = lower(c.name) == "messages" ? "messages" : "conversations";
             c.use == TURNS ? parquet_put_json(turns, *a, i, 0) : parquet_put_texts(turns, *values, from, n);
-        } else if (c.use == QUESTION || c.use == ANSWER) {
-            parquet_put_json(c.use == QUESTION ? question : answer, *a, i, 0);
+        } else if (c.use == QUESTION) {
+            parquet_put_json(question, *a, i, 0);
+        } else if (c.use == ANSWER || c.use == CHOICES || c.use == TASK) {
+            asked += c.use == ANSWER ? ",\"answer\":" : c.use == CHOICES ? ",\"choices\":" : ",\"task\":";
+            parquet_put_json(asked, *a, i, 0);
+            answered |= c.use == ANSWER;
         } else if (c.use == ID && id.empty()) {
             parquet_put_json(id, *a, i, 0);
             if (id[0] == '"')
@@ -239,9 +248,9 @@ bool ParquetFile::tell(const arrow::RecordBatch &b, int64_t i, int64_t at, bool 
                     captions.emplace_back(s);
         }
     }
-    if (turns.empty() && !question.empty() && !answer.empty())
-        turns = "[{\"from\":\"human\",\"value\":" + question + "},{\"from\":\"gpt\",\"value\":" + answer + "}]";
-    ParquetRow r = { at, images.c_str(), pictures, turns.empty() ? nullptr : turns.c_str(), key, nullptr, 0, id.c_str() };
+    if (turns.empty() && !question.empty() && answered)
+        turns = question, key = "question";
+    ParquetRow r = { at, images.c_str(), pictures, turns.empty() ? nullptr : turns.c_str(), key, asked.c_str(), nullptr, 0, id.c_str() };
     if (r.turns && !captions.empty())
         r.caption = captions[0].data(), r.caption_bytes = (int64_t)captions[0].size();
     if (r.turns || captions.empty())

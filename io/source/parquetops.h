@@ -9,7 +9,8 @@
  *     image, img, picture, jpg, png ... binary     one picture; images ... list of binary: several
  *     conversations, messages                      list of structs: the record's turns, as JSON
  *     texts                                        list of structs {user, assistant}: likewise
- *     question and answer                          strings: one turn
+ *     question and answer                          strings: one turn; of answer also a list of them
+ *     choices, task                                list of strings; string (asked.h)
  *     caption, text, txt, sentences, ...           string, or list of strings: a record each
  *     id, key, uid, image_id                       string or integer
  *
@@ -23,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PARQUET_VERSION = 1 };
+enum { PARQUET_VERSION = 2 };
 
 typedef struct ParquetFile ParquetFile;
 
@@ -32,8 +33,9 @@ typedef struct {
     int64_t     row;
     const char *images;            /* JSON values of its pictures with commas between; "" for none */
     int         pictures;
-    const char *turns;             /* JSON, or NULL; key: "conversations" or "messages" */
+    const char *turns;             /* JSON, or NULL; key: "conversations", "messages" or "question" */
     const char *key;
+    const char *asked;             /* members of the record: ",\"answer\":...", or "" */
     const char *caption;           /* NULL: none; beside turns it is not read */
     int64_t     caption_bytes;
     const char *id;                /* "" where there is none */

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "io/source/asked.h"
 #include "io/source/jsonplain.h"
 #include "io/source/media.h"
 #include "io/source/sources.h"
@@ -115,11 +116,7 @@ static char *take(const Sample *s, const Tar *t, Place p, const char *file, Err 
 
 static bool reads(const char *key, int64_t n)
 {
-    static const char *const keys[] = { "conversations", "messages", "system", "caption" };
-    for (int k = 0; k < 4; k++)
-        if ((int64_t)strlen(keys[k]) == n && !memcmp(keys[k], key, (size_t)n))
-            return true;
-    return media_key(key, n);
+    return list_object_key(key, n) || (n == 7 && !memcmp(key, "caption", 7)) || media_key(key, n);
 }
 
 /* What is read of the sample's JSON; Python writes NaN into the rest.  NULL with e set, or where there is none. */
@@ -163,7 +160,7 @@ static char *value_of(const json_t *o, const char *key)
     return json_is_array(j) || !picture_none(j) ? json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 }
 
-/* The JSON's conversation, else the text, else the JSON's caption. */
+/* The JSON's conversation, or question and answer, else the text, else the JSON's caption. */
 static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *file, Err *e)
 {
     json_t *o = read_json(s, t, file, e);
@@ -174,15 +171,16 @@ static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *
         json_decref(o);
         return false;
     }
-    const char *key = chat || !(talk || json_is_array(json_object_get(o, "conversations"))) ? "messages" : "conversations";
+    const bool pair = !talk && !chat && !picture_none(json_object_get(o, "question")) && !picture_none(json_object_get(o, "answer"));
+    const char *key = pair ? "question" : chat || !(talk || json_is_array(json_object_get(o, "conversations"))) ? "messages" : "conversations";
     const char *caption = json_string_value(json_object_get(o, "caption"));
-    char *turns = value_of(o, key), *system = value_of(o, "system");
+    char *turns = value_of(o, key), *system = value_of(o, "system"), *asked = asked_members(o);
     char *text = !turns && s->text.at ? take(s, t, s->text, file, e) : NULL;
     const char *odd = text ? list_no_text(text, s->text.bytes) : NULL;
     if (odd)
         bad(s, file, e, odd);
     else if (turns && media_are_here(s, o, file, e))
-        list_turns(l, s->key, s->list, key, turns, system);
+        list_turns(l, s->key, s->list, key, turns, system, asked);
     else if (!e->code && !s->pictures)
         list_passed(l, "samples without a picture");
     else if (text)
@@ -194,6 +192,7 @@ static bool write_sample(Listing *l, const Sample *s, const Tar *t, const char *
     free(text);
     free(turns);
     free(system);
+    free(asked);
     json_decref(o);
     return !e->code;
 }

@@ -221,6 +221,10 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         const int64_t once = (int64_t)c->train.micro_batch * replicas;
         needed(errs, verb, "run.dir", c->run.dir[0]);
         needed(errs, verb, "data.set", c->data.set[0] || c->data.shards[0]);
+        if (c->ckpt.best != BEST_NONE && c->eval.every == 0)
+            wrong(errs, "eval.every = 100", "ckpt.best asks for the best of evaluations, and there are none with eval.every = 0");
+        if (c->ckpt.best > BEST_LOSS && c->train.stage < STAGE_PRETRAIN)
+            wrong(errs, "ckpt.best = \"loss\"", "ckpt.best names what stage pretrain or instruct has; the first two stages have a loss alone");
         needed(errs, verb, "train.steps", c->train.steps > 0 || c->train.epochs > 0);
         if (replicas > 0 && c->train.global_batch % once)
             wrong(errs, "each replica computes the same number of micro-batches in a step",
@@ -233,12 +237,26 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
                   "`asvr pack` writes one data set, but data.set = \"%s\" names several, or a weight", c->data.set);
         if (!utf8(c->data.system))
             wrong(errs, "", "data.system is no UTF-8");
+        if (c->data.val_json[0] && (c->data.source == SOURCE_SCENES || c->data.source == SOURCE_FOLDER))
+            wrong(errs, "data.val_samples holds some out", "data.val_json goes with sources that read files, not with data.source = \"%s\"",
+                  c->data.source == SOURCE_SCENES ? "scenes" : "folder");
+        if (c->data.val_json[0] && c->data.val_samples)
+            wrong(errs, "leave one of them out", "data.val_json holds out its records, and data.val_samples would draw others");
         needed(errs, verb, "data.json", c->data.source == SOURCE_SCENES || c->data.source == SOURCE_FOLDER || c->data.json[0]);
         needed(errs, verb, "data.images", (c->data.source != SOURCE_FOLDER && c->data.source != SOURCE_COCO) || c->data.images[0]);
         needed(errs, verb, "data.samples", c->data.source != SOURCE_SCENES || c->data.samples + c->data.val_samples > 0);
     } else if (!strcmp(verb, "eval")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
-        needed(errs, verb, "data.set", c->data.set[0] || c->data.val[0]);
+        if (c->eval.tsv[0] && !c->eval.predictions[0])
+            needed(errs, verb, "text.model", c->text.model[0]);
+        else if (!c->eval.tsv[0])
+            needed(errs, verb, "data.set", c->data.set[0] || c->data.val[0]);
+        if (c->eval.tsv[0] && c->eval.samples)
+            wrong(errs, "a benchmark's score is that of all of its questions", "eval.samples = %lld, and eval.tsv", (long long)c->eval.samples);
+        if (c->eval.tsv[0] && !c->eval.predictions[0] && c->data.template == TEMPLATE_PLAIN)
+            wrong(errs, "data.template = \"v1\", or what the model was trained with", "data.template = \"plain\" asks no questions");
+        if (c->eval.predictions[0] && !c->eval.tsv[0])
+            wrong(errs, option_find("eval.tsv")->help, "eval.predictions without eval.tsv");
     } else if (!strcmp(verb, "scaling")) {
         needed(errs, verb, "scaling.dir", c->scaling.dir[0] || c->run.dir[0]);
     } else if (!strcmp(verb, "spectrum")) {

@@ -34,7 +34,7 @@ enum { BIND_AUTO, BIND_NONE }; enum { TALK_AUTO, TALK_YES, TALK_NO };        /* 
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
 enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind; the first two plan.scaling */
-enum { GRID_BEST, GRID_GIVEN };                                             /* plan.grid */
+enum { GRID_BEST, GRID_GIVEN }; enum { BEST_NONE, BEST_LOSS, BEST_LOSS_TEXT, BEST_LOSS_VISUAL, BEST_MEAN };                                             /* plan.grid */
 
 typedef char ConfigString[CONFIG_STRING];
 
@@ -57,7 +57,7 @@ typedef struct Config {
         int source, max_cutouts, fit, template, store, shard_samples, level, on_bad, last, threads;
         bool follow_links;
         int64_t samples, val_samples, max_pixels;
-        ConfigString set, json, images, cutouts, system, codes, shards, val;
+        ConfigString set, json, val_json, images, cutouts, system, codes, shards, val;
     } data;
     struct {
         int stage, global_batch, micro_batch, optimizer, schedule, compute, recompute, visual_shift, supervision, skip_limit, denoise_draws;
@@ -67,14 +67,14 @@ typedef struct Config {
         ConfigString init, trainable;
     } train;
     struct { int tp, zero, blocks, reduction, wire, threads, bind; bool sequence; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
-    struct { int64_t every; double minutes; int keep; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
+    struct { int64_t every; double minutes; int keep, best; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
     struct { double timeout; } watch; struct { double grace; int64_t deadline; } stop;
     struct {
         ConfigString nodes, time, partition, account, qos, constraint, exclude, reservation, name, extra, site;
         int verb, ranks_per_node, threads, lead, chain, budget;
         bool exclusive, exclude_failed, dry;
     } slurm;
-    struct { int64_t samples; } eval;
+    struct { int64_t every, samples; int batch, kind; ConfigString from, tsv, predictions; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
     struct { ConfigString image, question; double temperature; int max_new, talk; } chat;
     struct { ConfigString address, api_key, name; int port, batch, queue, max_images, max_tokens; int64_t max_body; double timeout; bool open; } serve;

@@ -75,6 +75,7 @@ const Option options[] = {
     ENUM  (data.source, scenes, "llava|webdataset|coco|parquet|folder|scenes", "what pack reads, or composes: docs/FORMATS.md, Sources"),
     STRING(data.set, "index file of the data set; several by weight: \"a.set:3, b.set:1\""),
     STRING(data.json, "the source's files: \"x.json\", \"s/{00..99}.tar\", \"t-*.parquet\"; folder: none"),
+    STRING(data.val_json, "files like data.json whose records are held out, all of them; empty: drawn"),
     STRING(data.images, "folder of the pictures that llava and coco name; folder: of all"),
     BOOL  (data.follow_links, true, "pictures may be links that lead out of data.images"),
     STRING(data.cutouts, "folder of photo cut-outs (scenes); empty: shapes drawn by the program"),
@@ -144,7 +145,8 @@ const Option options[] = {
     BOOL  (ckpt.async, true, "training stops for the copy alone; false: until a checkpoint is on the disk"),
     STRING(ckpt.local, "folder on each node's own disk: steps are kept there first"),
     FLOAT (ckpt.local_minutes, 5.0, 0.001, 1e6, "minutes between steps that are kept in ckpt.local"),
-    INT   (ckpt.keep, 2, 1, 1000000, "checkpoints that are kept"),
+    INT   (ckpt.keep, 2, 1, 1000000, "checkpoints that are kept, beside the best one"),
+    ENUM  (ckpt.best, none, "none|loss|loss_text|loss_visual|mean", "the best of all evaluations by this keeps its checkpoint: RUN/ckpt/best"),
 
     FLOAT (watch.timeout, 0.0, -1, 1e6, "seconds a rank may hang till all end with 80; 0: learned; -1: for ever"),
     FLOAT (stop.grace, 5.0, 0, 1e6, "a signal so many seconds after the first: stop at once, unsaved"),
@@ -171,7 +173,13 @@ const Option options[] = {
     STRING(slurm.site, "file that the job sources first: modules, account, container"),
     BOOL  (slurm.dry, false, "print the script, submit nothing"),
 
+    LONG  (eval.every, 0, 0, LOTS, "steps between evaluations while training: RUN/evals.jsonl; 0: none"),
     LONG  (eval.samples, 0, 0, LOTS, "samples of an evaluation; 0: all"),
+    STRING(eval.from, "what `asvr eval` evaluates: a checkpoint, or a run; empty: run.dir"),
+    INT   (eval.batch, 8, 1, 4096, "questions that a replica answers at once: each has keys and values of model.decoder.max_len rows"),
+    STRING(eval.tsv, "VLMEvalKit's table of questions, or a folder of them: evaluates on these"),
+    ENUM  (eval.kind, auto, "auto|textvqa|docvqa|ocrbench|chartqa|mmbench|mme|seed|gqa|mmmu|ai2d|realworldqa|mmvp|hallusion|pope|mmstar|choice|yesno|word", "the benchmark that eval.tsv is; auto: by the file's name, else its columns"),
+    STRING(eval.predictions, "answers to eval.tsv, a table or RUN/eval: they are scored, no model is asked"),
 
     STRING(spectrum.from, "a checkpoint, or a run: its newest one; empty: run.dir"),
     STRING(spectrum.parts, "parts to look at, as \"decoder,codes,features\"; empty: all"),

@@ -7,13 +7,18 @@
 
 #include "core/rng.h"
 
+/* The longest prompt, and a token of each slot beside it. */
+static int pass_rows(const GeneratorShape *s) { return s->max_len + s->slots; }
+
+size_t generate_bytes(const Model *m, const GeneratorShape *s) { return decode_bytes(m, s->slots, s->max_len, pass_rows(s)); }
+
 void generate_open(Generator *g, Model *m, Tape *t, const Text *text, const GeneratorShape *s)
 {
     const size_t slots = (size_t)s->slots, len = (size_t)s->max_len, made = (size_t)s->max_new;
     *g = (Generator){ .tape = t, .text = text, .slots = s->slots, .max_len = s->max_len, .max_new = s->max_new,
                       .template_ = s->template_, .keep = s->keep, .open = true };
     g->stops = template_stops(g->template_, text, g->stop);
-    decode_open(&g->d, m, s->slots, s->max_len, s->max_len + s->slots);
+    decode_open(&g->d, m, s->slots, s->max_len, pass_rows(s));
     g->slot = calloc(slots, sizeof *g->slot);
     g->piece = calloc(slots, sizeof *g->piece);
     g->held = calloc(slots * len, sizeof *g->held);
@@ -238,14 +243,26 @@ bool generate_prompt(Generator *g, const Request *q, char *out, int cap)
     return true;
 }
 
+/* Where the sample's last answer begins, what is to be learned without a break. */
+static int last_answer(const Sample *s)
+{
+    int n = s->n_tokens;
+    while (n > 0 && s->labels[n - 1] == IGNORE)
+        n--;
+    while (n > 0 && s->labels[n - 1] != IGNORE)
+        n--;
+    return n;
+}
+
 Request generate_sample(const Generator *g, const Sample *s, char *question, int q_cap)
 {
     char prompt[4096];
-    Request q = { .tokens = s->tokens, .pixels = s->pixels };
-    for (; q.n < s->n_tokens && s->labels[q.n] == IGNORE; q.n++)
-        q.images += s->tokens[q.n] == IMAGE_TOKEN;
-    text_decode(g->text, s->tokens, q.n, prompt, sizeof prompt);
+    const int n = last_answer(s);
+    int from = n;
+    while (from > 0 && s->labels[from - 1] == IGNORE)       /* the last turn alone */
+        from--;
+    text_decode(g->text, s->tokens + from, n - from, prompt, sizeof prompt);
     template_question(g->template_, prompt);
     snprintf(question, (size_t)q_cap, "%s", prompt);
-    return q;
+    return (Request){ .tokens = s->tokens, .n = n, .pixels = s->pixels, .images = pictures_in(s->tokens, n) };
 }

@@ -61,6 +61,8 @@ typedef struct {
 typedef struct { int slots, max_len, max_new, template_; bool keep; } GeneratorShape;
 void generate_open(Generator *g, Model *m, Tape *t, const Text *text, const GeneratorShape *s);
 void generate_close(Generator *g);
+/* Of generate_open's tensors.  Local. */
+size_t generate_bytes(const Model *m, const GeneratorShape *s);
 
 /* Its slot, or GENERATE_...  No more pictures than the model's max_images.  Where a pass has no room left for it, it makes a step first. */
 int   generate_add(Generator *g, const Request *q);
@@ -74,5 +76,5 @@ void  generate_release(Generator *g, int slot);
 
 /* One prompt's whole answer; false: GENERATE_LONG.  No slot may be taken. */
 bool generate_prompt(Generator *g, const Request *q, char *out, int cap);
-/* The prompt of an evaluation sample, its tokens up to its first label; `question` becomes the text of the human turn. */
+/* The prompt of an evaluation sample, its tokens up to its last answer; `question` becomes the text of the last human turn. */
 Request generate_sample(const Generator *g, const Sample *s, char *question, int q_cap);

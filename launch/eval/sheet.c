@@ -27,8 +27,9 @@ static void enlarge(Canvas *c, int x0, int y0, const uint8_t *px, int size)
                    px + ((size_t)(y * size / SIDE) * (size_t)size + (size_t)(x * size / SIDE)) * 3, 3);
 }
 
-static bool write_text(Canvas *c, int x0, int y0, const Shown *s, bool right, const ImageOps *ops, Err *e)
+static bool write_text(Canvas *c, int x0, int y0, const Shown *s, const ImageOps *ops, Err *e)
 {
+    const bool right = s->good;
     char text[768];
     Image im;
     snprintf(text, sizeof text, "%s\n> %s%s%s%s", s->question, s->answer, right ? "" : "   (right: ", right ? "" : s->right,
@@ -56,10 +57,9 @@ bool sheet_write(const char *path, const Shown *shown, int n, int size, Err *e)
     bool ok = true;
     for (int i = 0; i < n && ok; i++) {
         const int x = GAP + i % COLUMNS * (TILE_W + GAP), y = GAP + i / COLUMNS * (TILE_H + GAP);
-        const bool right = strcmp(shown[i].answer, shown[i].right) == 0;
-        fill(&c, x, y, TILE_W, SIDE + 2 * FRAME, right ? green : red);
+        fill(&c, x, y, TILE_W, SIDE + 2 * FRAME, shown[i].good ? green : red);
         enlarge(&c, x + FRAME, y + FRAME, shown[i].pixels, size);
-        ok = write_text(&c, x, y + SIDE + 2 * FRAME + 4, &shown[i], right, ops, e);
+        ok = write_text(&c, x, y + SIDE + 2 * FRAME + 4, &shown[i], ops, e);
     }
     ok = ok && image_save_png(path, c.px, c.w, c.h, 3, e);
     free(c.px);

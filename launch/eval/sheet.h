@@ -8,6 +8,7 @@
 
 typedef struct {
     int      task;
+    bool     good;                 /* the answer is right */
     char     question[256], answer[128], right[128];
     uint8_t *pixels;               /* (size,size,3) */
 } Shown;

@@ -85,7 +85,7 @@ static void remove_dead(const char *dir, const char *base)
 }
 
 /* DIR/.listing-NAME-TOKEN, on all ranks; rank 0 makes the folder. */
-static bool name_it(Listed *l, const Config *c, MPI_Comm comm, Err *e)
+static bool name_it(Listed *l, const Config *c, const char *end, MPI_Comm comm, Err *e)
 {
     char dir[PATH_ROOM], base[300];
     if (comm_rank(comm) == 0) {
@@ -96,7 +96,7 @@ static bool name_it(Listed *l, const Config *c, MPI_Comm comm, Err *e)
         snprintf(base, sizeof base, ".listing-%.200s-", name);
         if ((folder ? path_set(dir, e, "%s", c->data.set) : path_folder(dir, c->data.set, e)) && dir_make(dir, e)) {
             remove_dead(dir, base);
-            path_set(l->path, e, "%s/%s%s", dir, base, self.token);
+            path_set(l->path, e, "%s/%s%s%s", dir, base, self.token, end);
         }
     }
     if (comm_agree(comm, e->code) != 0)
@@ -200,14 +200,14 @@ static bool list_all(Listed *l, const Config *c, const Globs *g, int64_t root, M
     return ok;
 }
 
-bool listed_open(Listed *l, const Config *c, MPI_Comm comm, Err *e)
+bool listed_open(Listed *l, const Config *c, const char *json, MPI_Comm comm, Err *e)
 {
     const SourceKind *kind = &source_kinds[c->data.source];
     const bool in_images = c->data.source == SOURCE_FOLDER;
     Globs g = { 0 };
     *l = (Listed){ .fd = -1 };
     int place = 0;
-    if (comm_rank(comm) == 0 && globs_find(&g, in_images ? c->data.images : c->data.json, kind->suffix, e))
+    if (comm_rank(comm) == 0 && globs_find(&g, in_images ? c->data.images : json, kind->suffix, e))
         place = at_its_place(c, &g, e);
     bool ok = comm_agree(comm, e->code) == 0;
     comm_bcast(comm, &place, sizeof place, 0);
@@ -220,8 +220,8 @@ bool listed_open(Listed *l, const Config *c, MPI_Comm comm, Err *e)
         if (place)
             path_set(l->path, e, "%s", g.path[0]);
         else
-            snprintf(l->shown, sizeof l->shown, "%.240s, listed", in_images ? c->data.images : c->data.json);
-        ok = place || (name_it(l, c, comm, e) && list_all(l, c, &g, root, comm, e));
+            snprintf(l->shown, sizeof l->shown, "%.240s, listed", in_images ? c->data.images : json);
+        ok = place || (name_it(l, c, json == c->data.val_json ? ".val" : "", comm, e) && list_all(l, c, &g, root, comm, e));
     }
     globs_free(&g);
     if (ok && comm_rank(comm) == 0)

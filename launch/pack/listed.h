@@ -8,6 +8,8 @@
  * any number of ranks.  Whoever writes a listing has it locked: what a pack that was killed left is not, and the next one
  * for this data set removes it.
  *
+ * json: data.json or data.val_json; the latter's listing is .listing-NAME-TOKEN.val.
+ *
  * Collective over comm, but for the closing.  Tests: tests/launch/sources.sh
  */
 #pragma once
@@ -26,7 +28,7 @@ typedef struct {
 } Listed;
 
 /* False with e set on one rank at least. */
-bool listed_open(Listed *l, const Config *c, MPI_Comm comm, Err *e);
+bool listed_open(Listed *l, const Config *c, const char *json, MPI_Comm comm, Err *e);
 /* What was listed and what was not, on stdout and stderr; rank 0. */
 void listed_say(const Listed *l, const Config *c);
 /* Removes the listing. */

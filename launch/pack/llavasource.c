@@ -8,7 +8,9 @@
 #include "core/rng.h"
 #include "dist/comm.h"
 #include "io/source/pictureload.h"
+#include "launch/eval/judge.h"
 #include "launch/pack/listed.h"
+#include "launch/pack/owntasks.h"
 #include "launch/pack/records.h"
 #include "launch/pack/source.h"
 
@@ -18,28 +20,38 @@ enum { CORPUS_BYTES = 200000000 };
 typedef struct {
     Listed    listed;
     Llava    *json;
-    Pictures *pictures;
     Records   records;
+} File;
+
+typedef struct {
+    File      file[SPLITS];        /* both splits' records; the second one where data.val_json names it */
+    bool      apart;
+    Pictures *pictures;
+    OwnTasks  tasks;
+    char     *answer;              /* of the sample in hand, as /answers has it */
 } Ctx;
+
+static File *file_of(const Ctx *x, int split) { return (File *)(uintptr_t)&x->file[x->apart ? split : 0]; }
 
 static int64_t record_of(const Ctx *x, int split, int64_t i)
 {
-    return split == SPLIT_TRAIN ? records_training(&x->records, i) : x->records.held[i];
+    const Records *r = &file_of(x, split)->records;
+    return split == SPLIT_TRAIN ? records_training(r, i) : x->apart ? i : r->held[i];
 }
 
 /* Sample i of a split, as llava_next. */
 static int read_record(Source *s, int split, int64_t i, LlavaRecord *r, Err *e)
 {
-    Ctx *x = s->ctx;
-    const int64_t record = record_of(x, split, i);
-    llava_seek(x->json, x->records.offset[record], record);
-    return llava_next(x->json, r, e);
+    const File *f = file_of(s->ctx, split);
+    const int64_t record = record_of(s->ctx, split, i);
+    llava_seek(f->json, f->records.offset[record], record);
+    return llava_next(f->json, r, e);
 }
 
 /* Says of which record e is, and how to go on. */
-static int placed(const Source *s, const LlavaRecord *r, Err *e)
+static int placed(const Source *s, int split, const LlavaRecord *r, Err *e)
 {
-    const Ctx *x = s->ctx;
+    const File *x = file_of(s->ctx, split);
     char place[sizeof e->where], at[128];
     if (x->listed.shown[0])                             /* a byte of the listing helps nobody */
         snprintf(at, sizeof at, "id %.100s", r->id);
@@ -59,22 +71,35 @@ static int placed(const Source *s, const LlavaRecord *r, Err *e)
     return 0;
 }
 
+static const char *task_of(const Asked *a) { return a->task ? a->task : ASKED_TASK; }
+
+/* A held-out record with an answer is a question. */
+static void put_question(Ctx *x, const Asked *a, PackSample *out)
+{
+    free(x->answer);
+    x->answer = a->n ? judge_key(a->right, a->n, a->letter, a->choice, a->choices) : NULL;
+    out->answer = x->answer;
+    out->task = x->answer ? owntasks_number(&x->tasks, task_of(a)) : -1;
+}
+
 static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
 {
     Ctx *x = s->ctx;
     LlavaRecord r;
     const int size = config_picture(s->c);
     if (read_record(s, split, i, &r, e) != 1)
-        return llava_scan(x->json)->broken.code ? -1 : 0;
+        return llava_scan(file_of(x, split)->json)->broken.code ? -1 : 0;
     snprintf(out->record, sizeof out->record, "record %lld%s%.80s", (long long)r.record, r.id[0] ? ", id " : "", r.id);
     pack_sample_room(out, r.images, size);
     out->images = r.images;
     for (int k = 0; k < r.images; k++)
         if (!pictures_square(x->pictures, out->pixels + (size_t)k * (size_t)size * (size_t)size * 3, &r.image[k], size, config_fit(s->c), e))
-            return placed(s, &r, e);
+            return placed(s, split, &r, e);
+    if (split == SPLIT_VAL && s->answers)
+        put_question(x, r.asked, out);
     const int n = s->c->data.template == TEMPLATE_PLAIN ? 1 : r.n;
     const Talk talk = { r.turns, n, r.images, r.system ? r.system : source_system(s) };
-    return prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e) ? 1 : placed(s, &r, e);
+    return prompt_build(&out->prompt, s->text, s->c->data.template, &talk, e) ? 1 : placed(s, split, &r, e);
 }
 
 /* Writes s without its line breaks. */
@@ -87,9 +112,8 @@ static void put_line(FILE *f, const char *s)
 
 static bool corpus(Source *s, FILE *f, Err *e)
 {
-    Ctx *x = s->ctx;
     const Template *t = &templates[s->c->data.template];
-    const int64_t every = ceil_div(llava_scan(x->json)->size, CORPUS_BYTES);
+    const int64_t every = ceil_div(llava_scan(file_of(s->ctx, SPLIT_TRAIN)->json)->size, CORPUS_BYTES);
     char *system = NULL;                       /* the one written last */
     (void)e;
     for (int64_t i = 0; i < s->samples[SPLIT_TRAIN]; i += every) {
@@ -141,10 +165,14 @@ static uint64_t stamp(Source *s, int split, int64_t first, int64_t n)
 static void close_llava(Source *s)
 {
     Ctx *x = s->ctx;
-    llava_close(x->json);
-    listed_close(&x->listed);
+    for (int k = 0; k < SPLITS; k++) {
+        llava_close(x->file[k].json);
+        listed_close(&x->file[k].listed);
+        records_free(&x->file[k].records);
+    }
     pictures_close(x->pictures);
-    records_free(&x->records);
+    owntasks_free(&x->tasks);
+    free(x->answer);
     free(x);
 }
 
@@ -153,12 +181,57 @@ static void count_kinds(Source *s, const Ctx *x)
 {
     for (int split = 0; split < SPLITS; split++)
         for (int64_t i = 0; i < s->samples[split]; i++) {
-            const int kind = x->records.kind[record_of(x, split, i)];
-            if (kind == KIND_BAD)
+            const int kind = file_of(x, split)->records.kind[record_of(x, split, i)];
+            if ((kind & KIND_MASK) == KIND_BAD)
                 continue;
             s->kinds[split][kind & KIND_MASK]++;
             s->answer_first += (kind & KIND_ANSWER_FIRST) != 0;
         }
+}
+
+/* This rank's share of a split's records that say what is right, or name a task. */
+static void ask_split(Source *s, int split, int rank, int ranks)
+{
+    Ctx *x = s->ctx;
+    const int64_t n = s->samples[split];
+    for (int64_t i = n * rank / ranks; i < n * (rank + 1) / ranks; i++) {
+        Err bad = { 0 };
+        LlavaRecord r;
+        if (!(file_of(x, split)->records.kind[record_of(x, split, i)] & KIND_ASKED) || read_record(s, split, i, &r, &bad) != 1)
+            continue;
+        const char *learned = r.asked->n ? r.asked->right[0] : r.turns[r.n - 1].answer;
+        if (split == SPLIT_VAL && r.asked->n)
+            owntasks_ask(&x->tasks, task_of(r.asked));
+        else if (split == SPLIT_TRAIN && learned)
+            owntasks_learn(&x->tasks, task_of(r.asked), learned);
+    }
+}
+
+/* Do the held-out records ask questions, and which?  The template `plain` drops them. */
+static bool find_questions(Source *s, MPI_Comm comm, Err *e)
+{
+    const int rank = comm_rank(comm), ranks = comm_size(comm);
+    if (s->c->data.template == TEMPLATE_PLAIN)
+        return true;
+    ask_split(s, SPLIT_VAL, rank, ranks);
+    if (comm_agree(comm, ((Ctx *)s->ctx)->tasks.lines > 0) == 0)
+        return true;
+    ask_split(s, SPLIT_TRAIN, rank, ranks);
+    s->answers = true;
+    return owntasks_all(&((Ctx *)s->ctx)->tasks, comm, s->tasks, s->baseline, e);
+}
+
+/* The records of data.json or data.val_json, and their hash. */
+static bool open_file(Source *s, File *f, const char *json, uint64_t *hash, MPI_Comm comm, Err *e)
+{
+    const Config *c = s->c;
+    if (!listed_open(&f->listed, c, json, comm, e))
+        return false;
+    f->json = llava_open(f->listed.path, f->listed.root, c->data.follow_links, e);
+    if (f->json && f->listed.shown[0])
+        snprintf(llava_scan(f->json)->name, sizeof llava_scan(f->json)->name, "%s", f->listed.shown);
+    return comm_agree(comm, e->code) == 0 && records_find(&f->records, f->json, c->data.on_bad == BAD_FAIL, comm, e) &&
+           records_hash(hash, f->json, comm, e);
 }
 
 bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e)
@@ -166,23 +239,26 @@ bool source_llava(Source *s, const Config *c, MPI_Comm comm, Err *e)
     Ctx *x = calloc(1, sizeof *x);
     CHECK(x, "no memory for the source");
     *s = (Source){ .make = make, .corpus = corpus, .stamp = stamp, .close = close_llava, .c = c, .ctx = x };
-    x->listed.fd = -1;
+    x->file[0].listed.fd = x->file[1].listed.fd = -1;
+    x->apart = c->data.val_json[0] != 0;
     x->pictures = pictures_open(c->data.max_pixels, e);
-    if (comm_agree(comm, e->code) != 0 || !listed_open(&x->listed, c, comm, e))
-        return false;
-    x->json = llava_open(x->listed.path, x->listed.root, c->data.follow_links, e);
-    if (x->json && x->listed.shown[0])
-        snprintf(llava_scan(x->json)->name, sizeof llava_scan(x->json)->name, "%s", x->listed.shown);
-    if (comm_agree(comm, e->code) != 0 || !records_find(&x->records, x->json, c->data.on_bad == BAD_FAIL, comm, e) ||
-        !records_hash(&s->identity, x->json, comm, e))
+    if (comm_agree(comm, e->code) != 0 || !open_file(s, &x->file[0], c->data.json, &s->identity, comm, e))
         return false;
     if (c->data.max_pixels != IMAGE_PIXELS)             /* which pictures are bad depends on it */
         s->identity = rng_bits(s->identity, rng_stream("pack.pixels"), (uint64_t)c->data.max_pixels);
-    records_draw(&x->records, c->data.val_samples, (uint64_t)c->run.seed);
-    const int64_t train = x->records.n - x->records.n_held;
-    s->held = x->records.held;
-    s->n_held = s->samples[SPLIT_VAL] = x->records.n_held;
+    uint64_t held = 0;
+    if (x->apart && !open_file(s, &x->file[1], c->data.val_json, &held, comm, e))
+        return false;
+    Records *r = &x->file[0].records;
+    if (x->apart)
+        s->identity = rng_bits(s->identity, rng_stream("pack.val"), held);
+    else
+        records_draw(r, c->data.val_samples, (uint64_t)c->run.seed);
+    const int64_t train = r->n - r->n_held;
+    s->held = r->held;
+    s->n_held = r->n_held;
+    s->samples[SPLIT_VAL] = x->apart ? x->file[1].records.n : r->n_held;
     s->samples[SPLIT_TRAIN] = c->data.samples ? min64(c->data.samples, train) : train;
     count_kinds(s, x);
-    return true;
+    return find_questions(s, comm, e);
 }

@@ -19,7 +19,7 @@
 typedef struct {
     int64_t  n;
     int64_t *offset;               /* (n) where each begins */
-    uint8_t *kind;                 /* (n) KIND_, perhaps + KIND_ANSWER_FIRST */
+    uint8_t *kind;                 /* (n) KIND_, perhaps + KIND_ANSWER_FIRST + KIND_ASKED */
     int64_t  n_held;
     int64_t *held;                 /* (n_held) those held out, ascending */
 } Records;

@@ -108,7 +108,7 @@ static int make(Source *s, int split, int64_t i, PackSample *out, Err *e)
     }
     scenes_make(x->scenes, true, x->val[i].scene, &x->scene, out->pixels);
     const SceneQuestion *q = &x->scene.q[x->val[i].question];
-    snprintf(out->answer, sizeof out->answer, "%s", q->answer);
+    out->answer = q->answer;
     out->task = q->task;
     const Turn turn = { q->question, q->answer };
     return build(s, &turn, 1, out, e) ? 1 : -1;

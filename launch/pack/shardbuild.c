@@ -54,7 +54,8 @@ void shardbuild_add(ShardBuild *b, const PackSample *p)
     grow(&b->token_start, &b->part.tokens, sizeof(int64_t));
     if (b->meta->eval) {
         const int32_t task = p->task;
-        grow(&b->answers, p->answer, strlen(p->answer));
+        if (task >= 0)
+            grow(&b->answers, p->answer, strlen(p->answer));
         const int64_t end = (int64_t)b->answers.used;
         grow(&b->answer_start, &end, sizeof end);
         grow(&b->task, &task, sizeof task);

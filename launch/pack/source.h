@@ -19,8 +19,8 @@ typedef struct {
     Prompt   prompt;
     int      images, cap;          /* pictures, and room for them */
     uint8_t *pixels;               /* (images, size, size, 3) */
-    char     answer[64];           /* evaluation questions alone, as is task */
-    int      task;
+    const char *answer;            /* evaluation questions alone, as is task: as /answers has it; the source's until its next make */
+    int      task;                 /* -1: nothing is asked */
     char     record[128];          /* where it comes from, for messages */
 } PackSample;
 
@@ -28,7 +28,7 @@ typedef struct Source Source;
 struct Source {
     int64_t samples[SPLITS];
     bool    answers;               /* the evaluation split asks questions with known answers */
-    char    tasks[512], baseline[1024];    /* as in ShardMeta */
+    char    tasks[SHARD_TASKS], baseline[SHARD_BASELINE];      /* as in ShardMeta */
     /* LLaVA: which of the JSON's records are held out, ascending; the others are for training, in the file's order.  NULL of
        scenes, whose evaluation scenes are others by construction. */
     const int64_t *held;

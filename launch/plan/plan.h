@@ -58,7 +58,7 @@ bool plan_ranks(const Config *c, const ModelConf *m, int most, Err *e);
 /* ---- bytes ---- */
 
 enum { MEM_WEIGHTS, MEM_GRADS, MEM_MOMENTS, MEM_WAITING, MEM_BUCKETS, MEM_COMING, MEM_MUON, MEM_TAPE, MEM_ARENAS /* all before */,
-       MEM_LOADER, MEM_COPY, MEM_PROCESS, MEM_CLASSES };
+       MEM_LOADER, MEM_COPY, MEM_EVAL, MEM_PROCESS, MEM_CLASSES };
 extern const char *const MEM_NAME[MEM_CLASSES];
 
 /* Elements of the gradient that a rank has at a time, at most: all; with ZeRO-2 its shares, and of others' what is in the making, what

@@ -4,7 +4,7 @@
 #include "launch/plan/plan.h"
 #include "launch/run.h"
 #include "launch/save.h"
-#include "launch/step.h"
+#include "launch/stepeval.h"
 
 /* What a run has resident beside its arenas, as seen with Debian 12's Open MPI 4.1, HDF5 1.10 and OpenBLAS 0.3.21, alike on 1, 2
    and 4 ranks: more than a plan's own process MPI and OpenBLAS' buffers of one thread; of each further thread; in a run that
@@ -15,7 +15,7 @@ enum { MPI_MIB = 16, THREAD_MIB = 4, TRAIN_MIB = 12 };
 const char *const MEM_NAME[MEM_CLASSES] = {
     [MEM_WEIGHTS] = "weights", [MEM_GRADS] = "gradients", [MEM_MOMENTS] = "moments", [MEM_WAITING] = "sums that wait",
     [MEM_BUCKETS] = "buckets", [MEM_COMING] = "weights coming", [MEM_MUON] = "Muon's work", [MEM_TAPE] = "tape",
-    [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_COPY] = "checkpoint copy", [MEM_PROCESS] = "process",
+    [MEM_ARENAS] = "in arenas", [MEM_LOADER] = "loader", [MEM_COPY] = "checkpoint copy", [MEM_EVAL] = "evaluation", [MEM_PROCESS] = "process",
 };
 
 bool plan_rank(PlanRank *r, const Config *c, const ModelConf *conf, int replicas, int near, int tp)
@@ -87,5 +87,6 @@ void plan_memory(const PlanRank *r, const Rates *rates, double bytes[MEM_CLASSES
         bytes[MEM_ARENAS] += bytes[k];
     bytes[MEM_LOADER] = loader(r);
     bytes[MEM_COPY] = r->c->ckpt.async ? save_copy(&r->optim, r->replicas) : 0;
+    bytes[MEM_EVAL] = stepeval_bytes(r->c, m);
     bytes[MEM_PROCESS] = mib * (started + TRAIN_MIB);
 }

@@ -74,6 +74,26 @@ static void shared(const Page *p, int which, int columns)
     free(life);
 }
 
+/* What evaluations found on the way, a chart a value. */
+static void evals(const Page *p, int value, int columns)
+{
+    static const struct { const char *title, *unit; } is[EVALS_VALUES] = {
+        [EVALS_LOSS] = { "Evaluation: loss", "held-out samples" }, [EVALS_TEXT] = { "Evaluation: text loss", "nats / token" },
+        [EVALS_VISUAL] = { "Evaluation: visual loss", "nats / code" }, [EVALS_MEAN] = { "Evaluation: accuracy", "mean over tasks" } };
+    static Chart c;
+    c = (Chart){ .title = is[value].title, .unit = is[value].unit, .zero = value == EVALS_MEAN, .columns = columns };
+    for (int i = 0; i < p->runs; i++) {
+        const Evals *x = &p->run[i].status.evals;
+        bool says_it = false;
+        for (int64_t k = 0; k < x->n; k++)
+            says_it |= isfinite(x->value[value][k]) && (x->value[value][k] != 0 || value == EVALS_MEAN);
+        if (says_it)
+            c.curve[c.curves++] = (Curve){ .name = p->run[i].name, .step = x->step, .y = x->value[value], .n = x->n, .look = i };
+    }
+    if (c.curves)
+        plot_chart(p->f, &c);
+}
+
 /* A run's own chart says whose it is. */
 static void own_title(const Page *p, int i, const char *title, char out[TITLE])
 {
@@ -107,6 +127,7 @@ static int count(const Page *p)
         for (int k = 0; k < LISTS_N; k++)
             n += columns_list(&p->run[i].columns, LISTS[k].first);
         n += 2 * TIME_PARTS;            /* of the shares of time */
+        n += p->run[i].status.evals.n ? EVALS_VALUES : 0;
     }
     return n;
 }
@@ -159,6 +180,8 @@ void part_curves(const Page *p)
         shared(p, k, columns);
         for (int i = 0; i < p->runs && SHARED[k].column == COL_VISUAL; i++)
             lists(p, 0, i, columns);
+        for (int v = 0; v < EVALS_VALUES && SHARED[k].column == COL_VISUAL; v++)
+            evals(p, v, columns);
         for (int i = 0; i < p->runs && SHARED[k].column == COL_STEP; i++)
             shares(p, i, columns);
     }

@@ -9,7 +9,7 @@
         s.tokens, s.labels                             # int32 (T); -200 where the rows of a picture go, -100 where nothing is to learn
         s.pictures                                     # uint8 (n, image, image, 3), red green blue
         s.codes                                        # uint16 (n, P, depth), or None
-        s.answer, s.task                               # of a held-out question, else None
+        s.answer, s.task                               # of a held-out question, else None; {"right": [...], ...} as JSON of one's own
     loss = [line["loss"] for line in steps("runs/tiny")]
 
 docs/FORMATS.md says what the numbers mean.  Hashes are not looked at: `asvr verify` does that."""
@@ -80,7 +80,8 @@ def samples(path, split=None):
             for i in range(len(t) - 1):
                 yield Sample(tokens[t[i]:t[i + 1]], labels[t[i]:t[i + 1]], pictures(f["pixels"][p[i]:p[i + 1]], store),
                              f["codes"][p[i]:p[i + 1]] if "codes" in f else None,
-                             answers[a[i]:a[i + 1]].tobytes().decode() if asked else None, tasks[task[i]] if asked else None)
+                             answers[a[i]:a[i + 1]].tobytes().decode() if asked and task[i] >= 0 else None,
+                             tasks[task[i]] if asked and task[i] >= 0 else None)
 
 
 def main(path, number=None):

@@ -2,7 +2,7 @@
  * dataurl.h -- "data:image/png;base64,iVBORw0..." -> bytes
  *
  * Base64 as RFC 4648 has it: its 64 letters, "=" at the end alone, no blanks, no bits left over.  Any media type that begins with image/,
- * or none: what the bytes are, they say themselves.  Local; any thread.  Tests: tests/fuzz/fuzz_asked.c, tests/launch/serve.sh
+ * or none: what the bytes are, they say themselves.  Local; any thread.  Tests: tests/fuzz/fuzz_chatrequest.c, tests/launch/serve.sh
  */
 #pragma once
 #include <stdbool.h>

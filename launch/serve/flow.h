@@ -4,7 +4,7 @@
  * Of the text so far (generate_text: whole characters, no blanks around it) what may be the beginning of a stop text is held back.  What
  * was given stays given, and all of it together is the answer: a stop text, what follows it and blanks in front of it are none of it.
  *
- * Local.  Tests: tests/fuzz/fuzz_asked.c (in pieces = at once), tests/launch/serve.sh
+ * Local.  Tests: tests/fuzz/fuzz_chatrequest.c (in pieces = at once), tests/launch/serve.sh
  */
 #pragma once
 #include <stdbool.h>

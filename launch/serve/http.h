@@ -23,7 +23,7 @@ typedef struct {
     size_t      max_body;
     int         slots, connections;
     const char *fingerprint;       /* of the weights */
-    AskedLimits limits;
+    ChatLimits limits;
 } HttpConf;
 
 /* Listens: who comes waits until http_start.  c and q stay until http_close, and what c says from http_start on.  EXIT_CONFIG: it

@@ -254,15 +254,15 @@ static enum MHD_Result take(Call *x, const char *data, size_t n)
 
 static enum MHD_Result end_of_body(Call *x)
 {
-    Asked a;
-    if (x->why.status || !asked_read(&a, x->body ? x->body : "", x->n, &x->h->c->limits, &x->why))
+    ChatRequest a;
+    if (x->why.status || !chatrequest_read(&a, x->body ? x->body : "", x->n, &x->h->c->limits, &x->why))
         return send_refusal(x);
     drop_body(x);
     const union MHD_ConnectionInfo *fd = MHD_get_connection_info(x->k, MHD_CONNECTION_INFO_CONNECTION_FD);
     x->job = jobs_add(x->h->q, &a, x->k, fd->connect_fd, &x->why);
     if (x->job)
         return MHD_YES;
-    asked_free(&a);
+    chatrequest_free(&a);
     return send_refusal(x);
 }
 

@@ -65,7 +65,7 @@ static void leave(Jobs *q, Job *j)
     if (--j->owners)
         return;
     q->held -= j->held;
-    asked_free(&j->asked);
+    chatrequest_free(&j->asked);
     free(j->text);
     free(j->out);
     free(j);
@@ -101,12 +101,12 @@ static void refuse_waiting(Jobs *q, Job *j, int status, const char *code, const 
 
 /* ---- of the connections' thread ---- */
 
-static Job *make(Jobs *q, Asked *a)
+static Job *make(Jobs *q, ChatRequest *a)
 {
     Job *j = calloc(1, sizeof *j);
     CHECK(j, "no memory for a request");
     j->asked = *a;
-    *a = (Asked){ 0 };
+    *a = (ChatRequest){ 0 };
     for (int i = 0; i < j->asked.images; i++)
         j->held += j->asked.image[i].n;
     j->created = (int64_t)time(NULL);
@@ -118,7 +118,7 @@ static Job *make(Jobs *q, Asked *a)
     return j;
 }
 
-Job *jobs_add(Jobs *q, Asked *a, void *connection, int fd, Refusal *why)
+Job *jobs_add(Jobs *q, ChatRequest *a, void *connection, int fd, Refusal *why)
 {
     Job *j = NULL;
     lock(q);

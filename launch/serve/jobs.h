@@ -19,13 +19,13 @@
 #pragma once
 #include <pthread.h>
 
-#include "launch/serve/asked.h"
+#include "launch/serve/chatrequest.h"
 
 typedef enum { JOB_WAITS, JOB_RUNS, JOB_ENDED } JobState;
 
 typedef struct Job {
     struct Job *next, *after;      /* of those that wait; of all */
-    Asked    asked;
+    ChatRequest    asked;
     char     id[48];
     int64_t  created, number;
     size_t   held;                 /* bytes of its pictures */
@@ -66,7 +66,7 @@ void jobs_ring(const Jobs *q);
 bool jobs_hold(Jobs *q, size_t n);
 void jobs_let_go(Jobs *q, size_t n);
 /* Takes what was asked over and puts connection, which must be one that can sleep, to sleep.  NULL: *why says why not. */
-Job *jobs_add(Jobs *q, Asked *a, void *connection, int fd, Refusal *why);
+Job *jobs_add(Jobs *q, ChatRequest *a, void *connection, int fd, Refusal *why);
 /* The connection has no more use for it. */
 void job_forget(Jobs *q, Job *j);
 

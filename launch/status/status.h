@@ -6,6 +6,7 @@
 #pragma once
 #include <stdio.h>
 
+#include "launch/status/evals.h"
 #include "launch/status/slurmjob.h"
 #include "launch/status/story.h"
 #include "launch/status/units.h"
@@ -19,7 +20,7 @@ typedef struct { int64_t step, bytes, bad; double time; bool there; } StatusCkpt
 typedef struct {
     const char *dir;
     char      stage[16];            /* "" where config.cfg does not say */
-    int64_t   steps, step;          /* of the run, 0: not known; done */
+    int64_t   steps, step, every;   /* of the run, 0: not known; done; between evaluations, 0: none */
     StepFile   log;
     Story     story;
     SlurmJob  job;
@@ -29,6 +30,7 @@ typedef struct {
     bool      still;                /* its process is there, but its heart does not beat */
     double    beat;                 /* wall clock: the lease was last touched; 0: there is none */
     StatusCkpt ckpt;
+    Evals     evals;
     double    now;
 } Status;
 

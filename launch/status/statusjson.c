@@ -74,6 +74,17 @@ static void figures(json_t *o, const Status *s)
     put(o, "last_step_time", moment(r ? r->time : 0));
 }
 
+/* Evaluation i; null where there is none. */
+static json_t *evaluation(const Evals *x, int64_t i)
+{
+    json_t *o = i >= 0 ? json_object() : json_null();
+    if (i >= 0)
+        put(o, "step", json_integer(x->step[i]));
+    for (int k = 0; k < EVALS_VALUES && i >= 0; k++)
+        put(o, EVALS_KEY[k], number(x->value[k][i]));
+    return o;
+}
+
 void status_json(const Status *s, FILE *f)
 {
     json_t *o = json_object(), *list = json_array(), *ckpt = json_null();
@@ -91,6 +102,8 @@ void status_json(const Status *s, FILE *f)
     if (s->ckpt.there)
         ckpt = json_pack("{s:I, s:f, s:I}", "step", (json_int_t)s->ckpt.step, "time", s->ckpt.time, "bytes", (json_int_t)s->ckpt.bytes);
     put(o, "checkpoint", ckpt);
+    put(o, "evaluation", evaluation(&s->evals, s->evals.n - 1));
+    put(o, "best", evaluation(&s->evals, s->evals.best));
     put(o, "job", s->job.known ? json_pack("{s:s, s:s, s:s, s:s}", "state", s->job.state, "reason", s->job.reason, "left", s->job.left, "nodes",
                                            s->job.nodes) : json_null());
     put(o, "wall_s", json_real(round(1000 * s->story.wall) / 1000));

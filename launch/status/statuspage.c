@@ -194,6 +194,30 @@ static void say_ckpt(const Status *s, FILE *f, int columns)
             unit_bytes((double)c->bytes, size), bad, lost);
 }
 
+/* "text 0.7045  visual 0.0046  accuracy 93.3 %" of evaluation i. */
+static const char *evaluated(const Evals *x, int64_t i, char out[128])
+{
+    int n = 0;
+    if (x->value[EVALS_TEXT][i] > 0)
+        n = snprintf(out, 128, "text %.4f  visual %.4f", x->value[EVALS_TEXT][i], x->value[EVALS_VISUAL][i]);
+    else
+        n = snprintf(out, 128, "loss %.4f", x->value[EVALS_LOSS][i]);
+    if (isfinite(x->value[EVALS_MEAN][i]))
+        snprintf(out + n, 128 - (size_t)n, "  accuracy %.1f %%", 100 * x->value[EVALS_MEAN][i]);
+    return out;
+}
+
+static void say_evals(const Status *s, FILE *f, int columns)
+{
+    const Evals *x = &s->evals;
+    char text[128];
+    if (x->n == 0)
+        return;
+    row(f, columns, "eval     step %" PRId64 ": %s", x->step[x->n - 1], evaluated(x, x->n - 1, text));
+    if (x->best >= 0)
+        row(f, columns, "best     step %" PRId64 ": %s", x->step[x->best], evaluated(x, x->best, text));
+}
+
 static void say_head(const Status *s, FILE *f, int columns)
 {
     char bar[BAR + 1], what[1100];
@@ -326,6 +350,7 @@ void status_page(const Status *s, FILE *f, int columns)
         say_rate(s, f, columns);
     }
     say_ckpt(s, f, columns);
+    say_evals(s, f, columns);
     say_lives(s, f, columns);
     say_time(s, f, columns);
     say_found(s, f, columns);

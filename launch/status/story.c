@@ -13,8 +13,8 @@
 
 #define STORY_MAX ((size_t)4 << 30)
 
-const char *const SPENT_NAME[SPENT] = { "starting", "steps", "saves", "other", "again", "hanging", "stopping", "under_way", "waiting" };
-const char *const SPENT_LABEL[SPENT] = { "starting", "steps that count", "waiting for saves", "between steps otherwise", "steps lost, to do again",
+const char *const SPENT_NAME[SPENT] = { "starting", "steps", "saves", "evals", "other", "again", "hanging", "stopping", "under_way", "waiting" };
+const char *const SPENT_LABEL[SPENT] = { "starting", "steps that count", "waiting for saves", "evaluating", "between steps otherwise", "steps lost, to do again",
                                          "hanging, until it was found", "stopping, the last save", "the step under way", "waiting between lives" };
 
 /* ---- reading ---- */
@@ -221,8 +221,18 @@ static double until_of(const StoryLife *l, const StoryLife *next, double now)
     return fmax(t, l->born);
 }
 
+/* Seconds of evaluations that were done between two times. */
+static double evaluated(const Evals *x, double from, double to)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < x->n; i++)
+        if (x->time[i] > from && x->time[i] <= to && x->seconds[i] > 0)
+            sum += x->seconds[i];
+    return sum;
+}
+
 /* Without a rest: what is not one thing is the next. */
-static void account(StoryLife *l, const StoryLife *next, bool lives, double now)
+static void account(StoryLife *l, const StoryLife *next, const Evals *evals, bool lives, double now)
 {
     double *s = l->spent, end = l->until = until_of(l, next, now);
     const double begin = l->lines ? l->lines->begin : l->resumed > 0 ? l->resumed : end;
@@ -232,7 +242,8 @@ static void account(StoryLife *l, const StoryLife *next, bool lives, double now)
     if (l->lines) {
         s[SPENT_STEPS] = l->lines->steps;
         s[SPENT_SAVES] = l->lines->saves;
-        s[SPENT_OTHER] = kept - begin - l->lines->steps - l->lines->saves;
+        s[SPENT_EVALS] = evaluated(evals, begin, kept);
+        s[SPENT_OTHER] = kept - begin - l->lines->steps - l->lines->saves - s[SPENT_EVALS];
     }
     if (end > kept && lives && !next && !l->ended)
         s[SPENT_UNDER_WAY] = end - kept;
@@ -244,11 +255,11 @@ static void account(StoryLife *l, const StoryLife *next, bool lives, double now)
         s[SPENT_WAITING] = fmax(0, next->born - end);
 }
 
-void story_join(Story *s, const StepFile *lines, bool lives, double now)
+void story_join(Story *s, const StepFile *lines, const Evals *evals, bool lives, double now)
 {
     join_lines(s, lines);
     for (int i = 0; i < s->lives; i++) {
-        account(&s->life[i], i + 1 < s->lives ? &s->life[i + 1] : NULL, lives, now);
+        account(&s->life[i], i + 1 < s->lives ? &s->life[i + 1] : NULL, evals, lives, now);
         for (int k = 0; k < SPENT; k++) {
             s->spent[k] += s->life[i].spent[k];
             s->wall += s->life[i].spent[k];

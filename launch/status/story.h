@@ -4,7 +4,8 @@
  * A life's time, from when its process began until it ended or was last heard, is cut without a rest:
  *
  *     starting      until its first step began                        steps      steps that count: their lines are in run.jsonl
- *     saves         between steps, waiting for a save                 other      between steps otherwise; clocks that disagree
+ *     saves         between steps, waiting for a save                 evals      between steps, evaluating (evals.h)
+ *     other         between steps otherwise; clocks that disagree
  *     again         steps behind the checkpoint that the next life went on from, and what a kill cut short
  *     hanging       from the last step to the watchdog's verdict      stopping   from the last step to the end, the last save included
  *     under_way     of the life that lives: since its last step
@@ -15,10 +16,11 @@
  * Local.  Errors: EXIT_IO.  Tests: tests/launch/status.sh
  */
 #pragma once
+#include "launch/status/evals.h"
 #include "launch/status/steplog.h"
 
 enum { STORY_TEXT = 512, STORY_HOST = 64, STORY_FOUND = 8 };
-enum { SPENT_STARTING, SPENT_STEPS, SPENT_SAVES, SPENT_OTHER, SPENT_AGAIN, SPENT_HANGING, SPENT_STOPPING, SPENT_UNDER_WAY, SPENT_WAITING, SPENT };
+enum { SPENT_STARTING, SPENT_STEPS, SPENT_SAVES, SPENT_EVALS, SPENT_OTHER, SPENT_AGAIN, SPENT_HANGING, SPENT_STOPPING, SPENT_UNDER_WAY, SPENT_WAITING, SPENT };
 extern const char *const SPENT_NAME[SPENT], *const SPENT_LABEL[SPENT];
 
 typedef struct {
@@ -62,4 +64,4 @@ void story_free(Story *s);
 /* The host by which it ended: named by the watchdog, or holding memory that changed by itself.  False: none is known. */
 bool story_failed(const StoryLife *l, char host[STORY_HOST]);
 /* Joins it with the lines.  The last life, where it has not ended, lives at `now`, or was last heard then. */
-void story_join(Story *s, const StepFile *lines, bool lives, double now);
+void story_join(Story *s, const StepFile *lines, const Evals *evals, bool lives, double now);

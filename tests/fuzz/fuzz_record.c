@@ -4,7 +4,7 @@
  * Laws   refused: EXIT_DATA, and the place is the file, its record and a byte inside the file; a file without a record: the file
  *        records are counted from 0 and begin one behind the other
  *        accepted: a question first, pictures below their folder (by their real paths, too, where links are not followed), no more
- *        than 16 of them, pieces inside their files
+ *        than 16 of them, pieces inside their files; right answers of choices are letters of theirs
  *        JSON Lines are never broken: a line that is no JSON costs itself
  *        read again from its byte, a record is the same, or as bad
  *        a whole file gives the same records when three ranks find them, wherever the slices are cut
@@ -59,6 +59,11 @@ static void well_formed(const LlavaRecord *r)
     LAW(r->n >= 1 && r->images >= 0 && r->images <= MEDIA_PICTURES && r->id, "a record of %d turns and %d pictures", r->n, r->images);
     for (int i = 0; i < r->n; i++)
         LAW(r->turns[i].human && (r->turns[i].answer || i == r->n - 1), "turn %d is not whole", i);
+    const Asked *a = r->asked;
+    LAW(a->n >= 0 && a->n <= ASKED_RIGHT && a->choices <= ASKED_CHOICES && (!a->task || (a->task[0] && !strpbrk(a->task, ",\n"))), "%d right answers", a->n);
+    LAW(!a->n || r->turns[r->n - 1].answer, "a question with a right answer has none to learn");
+    for (int i = 0; i < a->n; i++)
+        LAW(a->right[i][0] && (!a->choices || (memchr(a->letter, a->right[i][0], (size_t)a->choices) && !a->right[i][1])), "\"%s\" is right", a->right[i]);
     for (int i = 0; i < r->images; i++) {
         const PictureRef *p = &r->image[i];
         char real[PATH_MAX];

@@ -136,7 +136,14 @@ write("five.parquet", {"image_id": list(range(N)), "image": cells, "sentences": 
 same("parquet, lists of captions", "parquet", "five.parquet",
      [{"id": i, "image": str(i), "conversations": turns(ASK, t)} for i in range(N) for t in (captions[i], "second %d" % i)])
 write("vqa.parquet", {"image": cells, "question": ["What %d?" % i for i in range(N)], "answer": captions}, row_group_size=10)
-same("parquet, question and answer", "parquet", "vqa.parquet", [{"image": str(i), "conversations": turns("What %d?" % i, captions[i])} for i in range(N)])
+same("parquet, question and answer", "parquet", "vqa.parquet", [{"image": str(i), "question": "What %d?" % i, "answer": captions[i]} for i in range(N)])
+right = [["%d" % (i % 3)] if i % 2 else [captions[i], "x"] for i in range(N)]
+choices = [["0", "1", "2"] if i % 2 else None for i in range(N)]
+tasks = ["odd" if i % 2 else None for i in range(N)]
+write("asked.parquet", {"image": cells, "question": ["What %d?" % i for i in range(N)], "answer": pa.array(right, pa.list_(pa.string())),
+                        "choices": pa.array(choices, pa.list_(pa.large_string())), "task": pa.array(tasks, pa.string())}, row_group_size=10)
+same("parquet, lists of right answers, choices and tasks", "parquet", "asked.parquet",
+     [{"image": str(i), "question": "What %d?" % i, "answer": right[i], "choices": choices[i], "task": tasks[i]} for i in range(N)])
 
 # ---- damaged, or not read ----
 whole = open("zstd.parquet", "rb").read()

@@ -5,12 +5,13 @@
 #
 # Without a name all programs, else those whose name contains one.  Exit 1 if any claim fails, or none was made.
 #   check_*.py   $NEW, the interpreter with the newest packages          check_*.sh   bash
-# Each gets: ASVR, ANSWERS (programs), NEW and OLD (interpreters: newest, and transformers 4.4x), TMP (a folder of its own).
-# NEW and OLD may be set to other environments than build/peers and build/peers/old.
+# Each gets: ASVR, ANSWERS (programs), NEW and OLD (interpreters: newest, and transformers 4.4x), TMP (a folder of its own).  check_kits.py has an
+# interpreter of its own, KITS, with lmms-eval.
+# NEW, OLD and KITS may be set to other environments than build/peers, build/peers/old and build/peers/kits.
 set -u
 names=$(IFS='|'; echo "$*")
 cd "$(dirname "$0")/../.." || exit 1
-export NEW=${NEW:-$PWD/build/peers/bin/python} OLD=${OLD:-$PWD/build/peers/old/bin/python}
+export NEW=${NEW:-$PWD/build/peers/bin/python} OLD=${OLD:-$PWD/build/peers/old/bin/python} KITS=${KITS:-$PWD/build/peers/kits/bin/python}
 export ASVR=$PWD/build/asvr ANSWERS=$PWD/build/tests/peers/answers ASVR_MODULES=$PWD/build
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMPI_MCA_btl_vader_single_copy_mechanism=none HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TOKENIZERS_PARALLELISM=false
@@ -35,7 +36,7 @@ for line in "${programs[@]}"; do
     name=$(basename "$program")
     export TMP=$work/$name
     mkdir "$TMP"
-    case $name in *.sh) with=bash ;; *) with=$NEW ;; esac
+    case $name in *.sh) with=bash ;; check_kits.py) with=$KITS ;; *) with=$NEW ;; esac
     "$with" "$program" $args 2>"$work/err" | tee "$work/out" | grep --line-buffered -aE '^(ok|FAIL|skip)'
     code=${PIPESTATUS[0]}
     n=$(grep -acE '^FAIL' "$work/out")

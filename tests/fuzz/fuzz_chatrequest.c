@@ -1,5 +1,5 @@
 /*
- * fuzz_asked.c -- any bytes as the body of POST /v1/chat/completions
+ * fuzz_chatrequest.c -- any bytes as the body of POST /v1/chat/completions
  *
  * Laws   refused: a status of 400, or 404 for a model of another name; words; OpenAI's error object, which is JSON
  *        accepted: turns that end with a question, within the limits; pictures with bytes; what stands in the texts is UTF-8 (it was JSON)
@@ -8,13 +8,13 @@
  */
 #include <jansson.h>
 
-#include "launch/serve/asked.h"
+#include "launch/serve/chatrequest.h"
 #include "launch/serve/flow.h"
 #include "tests/fuzz/fuzz.h"
 
-static const AskedLimits limits = { .model = "tiny", .max_text = 2048, .max_images = 2, .max_tokens = 64, .temperature = 0.5, .seed = 7 };
+static const ChatLimits limits = { .model = "tiny", .max_text = 2048, .max_images = 2, .max_tokens = 64, .temperature = 0.5, .seed = 7 };
 
-static void well_formed(const Asked *a)
+static void well_formed(const ChatRequest *a)
 {
     size_t text = a->system ? strlen(a->system) : 0;
     LAW(a->turns >= 1, "no turn");
@@ -23,7 +23,7 @@ static void well_formed(const Asked *a)
         LAW((a->turn[i].answer == NULL) == (i == a->turns - 1), "turn %d of %d has %s answer", i, a->turns, a->turn[i].answer ? "an" : "no");
         text += strlen(a->turn[i].human) + (a->turn[i].answer ? strlen(a->turn[i].answer) : 0);
     }
-    LAW(text <= limits.max_text + 2 * (size_t)(a->turns + ASKED_VALUES), "%zu bytes of text", text);
+    LAW(text <= limits.max_text + 2 * (size_t)(a->turns + CHAT_VALUES), "%zu bytes of text", text);
     LAW(a->images <= limits.max_images, "%d pictures", a->images);
     for (int i = 0; i < a->images; i++)
         LAW(a->image[i].bytes && a->image[i].n > 0, "a picture of nothing");
@@ -33,7 +33,7 @@ static void well_formed(const Asked *a)
         LAW(a->stop[i][0], "an empty stop text");
 }
 
-static void same(const Asked *a, const Asked *b)
+static void same(const ChatRequest *a, const ChatRequest *b)
 {
     LAW(a->turns == b->turns && a->images == b->images && a->stops == b->stops && a->max_new == b->max_new && a->seed == b->seed, "two verdicts");
     for (int i = 0; i < a->turns; i++)
@@ -41,7 +41,7 @@ static void same(const Asked *a, const Asked *b)
 }
 
 /* The text comes in growing pieces, as an answer does. */
-static void flows(const Asked *a, const char *text)
+static void flows(const ChatRequest *a, const char *text)
 {
     Flow piece = { .stop = a->stop, .stops = a->stops }, whole = piece;
     const size_t n = strlen(text);
@@ -72,10 +72,10 @@ static void flows(const Asked *a, const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    Asked a, twin;
+    ChatRequest a, twin;
     Refusal why = { 0 }, again = { 0 };
-    const bool ok = asked_read(&a, (const char *)data, size, &limits, &why);
-    LAW(ok == asked_read(&twin, (const char *)data, size, &limits, &again), "two verdicts");
+    const bool ok = chatrequest_read(&a, (const char *)data, size, &limits, &why);
+    LAW(ok == chatrequest_read(&twin, (const char *)data, size, &limits, &again), "two verdicts");
     if (ok) {
         LAW(why.status == 0, "accepted and refused");
         well_formed(&a);
@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         json_decref(root);
         free(json);
     }
-    asked_free(&a);
-    asked_free(&twin);
+    chatrequest_free(&a);
+    chatrequest_free(&twin);
     return 0;
 }

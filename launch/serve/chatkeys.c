@@ -1,10 +1,10 @@
-/* askedkeys.c -- the keys beside messages: which are read, which change nothing, which are refused (asked.h) */
+/* chatkeys.c -- the keys beside messages: which are read, which change nothing, which are refused (chatrequest.h) */
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
-#include "launch/serve/asked.h"
+#include "launch/serve/chatrequest.h"
 
 /* READ: below.  PASSED: whatever it is, the answer is the same.  The others: refused, but with the one value that changes nothing, and null. */
 typedef enum { READ, PASSED, ONLY_0, ONLY_1, ONLY_FALSE, ONLY_EMPTY, ONLY_NONE, ONLY_TEXT, NEVER } Rule;
@@ -70,18 +70,18 @@ static bool flag(const json_t *object, const char *key, const char *param, bool 
     return json_is_boolean(v) || refuse(why, 400, "invalid_type", param, "%s must be true or false", param);
 }
 
-static bool add_stop(Asked *a, const json_t *v, Refusal *why)
+static bool add_stop(ChatRequest *a, const json_t *v, Refusal *why)
 {
     const size_t n = json_string_length(v);
-    if (!json_is_string(v) || n == 0 || n > ASKED_STOP || a->stops == ASKED_STOPS)
-        return refuse(why, 400, "invalid_value", "stop", "stop must be a text, or at most %d, each of 1 to %d bytes", ASKED_STOPS, ASKED_STOP);
+    if (!json_is_string(v) || n == 0 || n > CHAT_STOP || a->stops == CHAT_STOPS)
+        return refuse(why, 400, "invalid_value", "stop", "stop must be a text, or at most %d, each of 1 to %d bytes", CHAT_STOPS, CHAT_STOP);
     a->stop[a->stops] = strdup(json_string_value(v));
     CHECK(a->stop[a->stops], "no memory for a text");
     a->stops++;
     return true;
 }
 
-static bool read_stops(Asked *a, const json_t *v, Refusal *why)
+static bool read_stops(ChatRequest *a, const json_t *v, Refusal *why)
 {
     if (!json_is_array(v))
         return !v || json_is_null(v) || add_stop(a, v, why);
@@ -91,7 +91,7 @@ static bool read_stops(Asked *a, const json_t *v, Refusal *why)
     return true;
 }
 
-static bool read_model(const json_t *v, const AskedLimits *l, Refusal *why)
+static bool read_model(const json_t *v, const ChatLimits *l, Refusal *why)
 {
     if (!json_is_string(v))
         return refuse(why, 400, "invalid_type", "model", "model must be a text; here it is \"%.200s\"", l->model);
@@ -99,7 +99,7 @@ static bool read_model(const json_t *v, const AskedLimits *l, Refusal *why)
            refuse(why, 404, "model_not_found", "model", "there is no model \"%.200s\"; this server has \"%.200s\"", json_string_value(v), l->model);
 }
 
-bool asked_keys(Asked *a, const json_t *root, const AskedLimits *l, Refusal *why)
+bool chatrequest_keys(ChatRequest *a, const json_t *root, const ChatLimits *l, Refusal *why)
 {
     const char *key;
     json_t *v, *t = json_object_get(root, "temperature"), *options = json_object_get(root, "stream_options");

@@ -1,4 +1,4 @@
-#include "launch/serve/asked.h"
+#include "launch/serve/chatrequest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,10 +26,10 @@ static bool scan(const char *s, size_t n, Refusal *why)
             depth += (c == '[' || c == '{') - (c == ']' || c == '}');
             values += c == '[' || c == '{' || c == ',';
         }
-        if (depth > ASKED_DEPTH)
-            return refuse(why, 400, "invalid_json", "", "the body is nested deeper than %d", ASKED_DEPTH);
-        if (values > ASKED_VALUES)
-            return refuse(why, 400, "invalid_json", "", "the body has more than %d values", ASKED_VALUES);
+        if (depth > CHAT_DEPTH)
+            return refuse(why, 400, "invalid_json", "", "the body is nested deeper than %d", CHAT_DEPTH);
+        if (values > CHAT_VALUES)
+            return refuse(why, 400, "invalid_json", "", "the body has more than %d values", CHAT_VALUES);
     }
     return true;
 }
@@ -79,8 +79,8 @@ static int count_marks(const char *s)
 }
 
 typedef struct {
-    Asked *a;
-    const AskedLimits *l;
+    ChatRequest *a;
+    const ChatLimits *l;
     Refusal *why;
     int      at, text_only;        /* the message; of those before it one that has marks and no pictures, or -1 */
     size_t   text;                 /* bytes so far */
@@ -97,9 +97,9 @@ static bool bad(Reader *r, int part, const char *code, const char *what)
 
 static bool add_picture(Reader *r, const json_t *part, int i)
 {
-    Asked *a = r->a;
+    ChatRequest *a = r->a;
     const json_t *image = json_object_get(part, "image_url"), *url = json_is_string(image) ? image : json_object_get(image, "url");
-    AskedImage got;
+    ChatImage got;
     if (!json_is_string(url))
         return bad(r, i, "invalid_type", "a part of type \"image_url\" has {\"url\": \"data:image/png;base64,...\"}");
     snprintf(got.where, sizeof got.where, "messages[%d].content[%d]", r->at, i);
@@ -219,7 +219,7 @@ static bool read_content(Reader *r, const json_t *content, bool user, char **out
 
 static bool add_system(Reader *r, char *text)
 {
-    Asked *a = r->a;
+    ChatRequest *a = r->a;
     Said x = { 0 };
     if (a->turns)
         return free(text), refuse(r->why, 400, "invalid_value", "messages", "messages[%d]: a system message stands in front of all others", r->at);
@@ -236,7 +236,7 @@ static bool add_system(Reader *r, char *text)
 
 static bool add_turn(Reader *r, bool user, char *text)
 {
-    Asked *a = r->a;
+    ChatRequest *a = r->a;
     const bool open = a->turns > 0 && !a->turn[a->turns - 1].answer;
     if (user == open)
         return free(text), refuse(r->why, 400, "invalid_value", "messages", "messages[%d]: user and assistant take turns; here %s is next", r->at,
@@ -271,7 +271,7 @@ static bool read_message(Reader *r, const json_t *m)
     return first ? add_system(r, text) : add_turn(r, user, text);
 }
 
-static bool read_messages(Asked *a, const json_t *list, const AskedLimits *l, Refusal *why)
+static bool read_messages(ChatRequest *a, const json_t *list, const ChatLimits *l, Refusal *why)
 {
     Reader r = { .a = a, .l = l, .why = why, .text_only = -1 };
     if (!json_is_array(list) || json_array_size(list) == 0)
@@ -288,18 +288,18 @@ static bool read_messages(Asked *a, const json_t *list, const AskedLimits *l, Re
     return true;
 }
 
-bool asked_read(Asked *a, const char *body, size_t n, const AskedLimits *l, Refusal *why)
+bool chatrequest_read(ChatRequest *a, const char *body, size_t n, const ChatLimits *l, Refusal *why)
 {
-    *a = (Asked){ 0 };
+    *a = (ChatRequest){ 0 };
     json_t *root = parse(body, n, why);
-    const bool ok = root && asked_keys(a, root, l, why) && read_messages(a, json_object_get(root, "messages"), l, why);
+    const bool ok = root && chatrequest_keys(a, root, l, why) && read_messages(a, json_object_get(root, "messages"), l, why);
     json_decref(root);
     if (!ok)
-        asked_free(a);
+        chatrequest_free(a);
     return ok;
 }
 
-void asked_free(Asked *a)
+void chatrequest_free(ChatRequest *a)
 {
     for (int i = 0; i < a->turns; i++) {
         free((char *)(uintptr_t)a->turn[i].human);
@@ -312,5 +312,5 @@ void asked_free(Asked *a)
     free(a->turn);
     free(a->image);
     free(a->system);
-    *a = (Asked){ 0 };
+    *a = (ChatRequest){ 0 };
 }
