@@ -117,9 +117,11 @@ static void set_dims(Model *m, Modules *w)
                                      .H = c->head_heads, .L = c->head_layers, .draws = c->denoise_draws, .eps = 1e-6f } };
 }
 
-/* Tables of the heads' soft targets, of frozen codebooks: of every micro-batch the same ones. */
-static void lay_soft(Model *m, Arena *a)
+/* Tables of the heads' soft targets, of frozen codebooks: of every micro-batch the same ones.  And rooms that all pairs share. */
+static void lay_shared(Model *m, Arena *a)
 {
+    if (!m->c.bare && model_has(m, PART_DECODER))
+        lora_rooms(&m->table.lora, a, (int64_t)m->c.micro_batch * m->c.max_len);
     for (int k = 0; k < BRANCHES && !m->c.bare; k++)
         if (model_has(m, k ? PART_APP_HEAD : PART_HEAD))
             rqhead_soft(&m->soft[k], a, &m->w.head[k].d, m->tp);
@@ -128,16 +130,18 @@ static void lay_soft(Model *m, Arena *a)
 bool model_measure(Model *m, const ModelConf *c, Tp *tp)
 {
     *m = (Model){ .c = *c, .tp = tp, .parts = model_parts(c),
-                  .weight_arena.name = "weights", .grad_arena = { .name = "gradients", .fleeting = c->fleeting }, .soft_arena.name = "soft targets" };
+                  .weight_arena.name = "weights", .grad_arena = { .name = "gradients", .fleeting = c->fleeting }, .soft_arena.name = "what tapes share" };
     set_dims(m, &m->w);
     set_dims(m, &m->dw);
+    m->table.lora = (Lora){ .rank = c->lora_rank, .scale = c->lora_rank ? c->lora_alpha / (float)c->lora_rank : 0, .targets = c->lora_targets,
+                             .based = c->lora_based, .tp = tp };
     Binder b = binder_declare(&m->table, tp);
     bind_all(m, &m->w, &b);
     if (!params_seal(&m->table, c->train && !c->bare ? c->trainable : ""))
         return false;
     TAKE(&m->weight_arena, float, m->table.weights);
     TAKE(&m->grad_arena, float, m->table.grads);
-    lay_soft(m, &m->soft_arena);
+    lay_shared(m, &m->soft_arena);
     return true;
 }
 
@@ -159,7 +163,7 @@ static void lay_out(Model *m, void (*reserve)(Arena *a))
     b = binder_grads(&m->table, m->grads);
     bind_all(m, &m->dw, &b);
     reserve(&m->soft_arena);
-    lay_soft(m, &m->soft_arena);
+    lay_shared(m, &m->soft_arena);
 }
 
 void model_nowhere(Model *m) { lay_out(m, arena_nowhere); }

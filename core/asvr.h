@@ -47,7 +47,7 @@ typedef struct Model {
     Params    table;
     Modules   w, dw;                           /* weights and, the same type, gradients */
     float    *weights, *grads;                 /* flat */
-    Arena     weight_arena, grad_arena, soft_arena;
+    Arena     weight_arena, grad_arena, soft_arena;    /* the last: soft targets and rooms of low-rank pairs */
     int       feature_layers, code_layers[BRANCHES];   /* blocks run for the features and for the codes */
     RqHeadSoft soft[BRANCHES];                 /* computed once, read by all micro-batches */
 } Model;

@@ -1,7 +1,7 @@
 /*
  * conf.h -- what a model is to be: stages, supervisions, parts, sizes; and the sums that its losses are
  *
- * Plain data without pointers into anything that lives (but `trainable`, which model_open alone reads).  Local.
+ * Plain data without pointers into anything that lives (but `trainable` and `lora_targets`, which model_open alone reads).  Local.
  */
 #pragma once
 #include "core/llama.h"
@@ -50,6 +50,10 @@ typedef struct {
     int         visual_shift;
     int         recompute;                     /* RECOMPUTE_... (rows.h) of the decoder and of towers that learn */
     int         micro_batch, max_images, max_len;   /* of one micro-batch: sequences, images; rows of a sequence */
+    int         lora_rank;                     /* of the pairs beside the decoder's weights (lora.h); 0: none */
+    float       lora_alpha;
+    const char *lora_targets;
+    bool        lora_based;                    /* lora.h */
     uint64_t    seed;
 } ModelConf;
 

@@ -192,16 +192,16 @@ static void ffn_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const Enco
 {
     const Residual r = stream(t, N, d->C, tp);
     const Norm norm = norm2(s, k, d);
-    if (dk->w1.w)
+    if (linear_learns(&dk->w1))
         residual_again(&r, &norm, s->mid);
-    op.linear_dx(t->act, TERMS({ dx, &k->w2 }), N, false);
-    op.gelu_bwd(s->pre, dk->w2.w ? t->act : NULL, t->act, s->pre, N * k->w1.O, d->gelu);
-    op.linear_dw(&dk->w2, dx, t->act, N);
-    op.linear_dx(t->dnorm, TERMS({ s->pre, &k->w1 }), N, false);        /* w1 is split by output: each rank knows a part */
-    if (dk->w1.w)
+    lora_dx(t->act, TERMS({ dx, &k->w2 }), 0, N);
+    op.gelu_bwd(s->pre, linear_learns(&dk->w2) ? t->act : NULL, t->act, s->pre, N * k->w1.O, d->gelu);
+    lora_dw(&dk->w2, dx, t->act, &k->w2, 0, N);
+    lora_dx(t->dnorm, TERMS({ s->pre, &k->w1 }), 0, N);        /* w1 is split by output: each rank knows a part */
+    if (linear_learns(&dk->w1))
         residual_gathered(&r);
     residual_backward_beside(&r, dx, &(NormGrad){ dk->ln2_w, dk->ln2_b }, &norm, s->mid, t->dnorm,
-                             (DwTerm[]){ { &dk->w1, s->pre } }, 1);
+                             (DwTerm[]){ { &dk->w1, &k->w1, s->pre } }, 1);
 }
 
 static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, const EncoderLayerTape *s, const EncoderBlock *k,
@@ -211,16 +211,17 @@ static void attention_backward(float *dx, EncoderBlock *dk, EncoderTape *t, cons
     const int Hl = d->H / tp->size, D = d->C / d->H;
     const Residual res = stream(t, N, d->C, tp);
     const Norm norm = norm1(s, k, d);
-    if (dk->wq.w)
+    const bool learns = linear_learns(&dk->wq) || linear_learns(&dk->wk) || linear_learns(&dk->wv);
+    if (learns)
         residual_again(&res, &norm, x);
-    op.linear_dw(&dk->wo, dx, s->att, N);
-    op.linear_dx(t->datt, TERMS({ dx, &k->wo }), N, false);
+    lora_dx(t->datt, TERMS({ dx, &k->wo }), 0, N);
+    lora_dw(&dk->wo, dx, s->att, &k->wo, 0, N);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Hl, D, FULL, tp->leaves);
-    op.linear_dx(t->dnorm, TERMS({ t->dq, &k->wq }, { t->dk, &k->wk }, { t->dv, &k->wv }), N, false);
-    if (dk->wq.w)
+    lora_dx(t->dnorm, TERMS({ t->dq, &k->wq }, { t->dk, &k->wk }, { t->dv, &k->wv }), 0, N);
+    if (learns)
         residual_gathered(&res);
     residual_backward_beside(&res, dx, &(NormGrad){ dk->ln1_w, dk->ln1_b }, &norm, x, t->dnorm,
-                             (DwTerm[]){ { &dk->wq, t->dq }, { &dk->wk, t->dk }, { &dk->wv, t->dv } }, 3);
+                             (DwTerm[]){ { &dk->wq, &k->wq, t->dq }, { &dk->wk, &k->wk, t->dk }, { &dk->wv, &k->wv, t->dv } }, 3);
 }
 
 void encoder_backward(float *dx, Encoder *dw, EncoderTape *t, const Encoder *w, int from, int to, const Rows *r, Tp *tp,

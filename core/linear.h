@@ -3,7 +3,8 @@
  *
  * The one type of a weight that multiplies rows, and of its gradient.  Whoever names the tensors in a param(...) line says I and O,
  * of this tp rank's share.  In a gradient w or b is NULL where it is frozen; a weight without a bias has b NULL.
- * Other forms of a weight (packed, 16-bit, low rank, several side by side) will have their home here and in the three ops.
+ * A low-rank pair beside w, which then is frozen, is a and up: lora.h multiplies by both; ops know w and b alone.
+ * Other forms of a weight (packed, 16-bit, several side by side) will have their home here and in the three ops.
  *
  * Leaves: the dimension that is split over tp consists of a fixed number of equal blocks (parallel.blocks), of which so many lie on
  * this rank.  A sum over that dimension is one of blocks, each by itself, joined along a fixed binary tree: inside a rank by the ops, between
@@ -12,11 +13,15 @@
  * Local.  Tests: tests/core/test_ops.c
  */
 #pragma once
+#include <stdbool.h>
 
 typedef struct {
     float *w, *b;                          /* (O,I) (O) */
     int    I, O;
     int    split, leaves;                  /* 0: O is split, 1: I is; leaves of that here, a power of two; 0: products as they are fastest */
+    bool   add;                            /* forward adds to what out holds, and has no b */
+    float *a, *up;                         /* (rank,I) (O,rank) or NULL */
+    const struct Lora *lora;               /* of the pair, or NULL */
 } Linear;
 
 /* The most terms of a gradient of x, leaves of a sum over all ranks. */
@@ -30,5 +35,7 @@ typedef struct { const float *dout; const Linear *w; } LinearTerm;
 /* The same weight without its bias unless `with`: of partial sums over ranks one brings it. */
 static inline Linear linear_biased(const Linear *l, int with)
 {
-    return (Linear){ l->w, with ? l->b : 0, l->I, l->O, l->split, l->leaves };
+    Linear some = *l;
+    some.b = with ? l->b : 0;
+    return some;
 }

@@ -7,7 +7,7 @@
 void llama_params(Llama *w, Binder *b)
 {
     const int C = w->d.C, F = w->d.F, D = llama_head(&w->d), HD = w->d.H * D, KD = w->d.K * D, ranks = b->table->tp_size;
-    const unsigned matrix = INIT_NORMAL | DECAY | MUON, kv = COPIES(holders(&w->d, ranks));
+    const unsigned matrix = INIT_NORMAL | DECAY | MUON | LORA, kv = COPIES(holders(&w->d, ranks));
     CHECK(w->d.H % ranks == 0 && (w->d.K % ranks == 0 || ranks % w->d.K == 0),
           "%d heads and %d kv heads do not divide among %d tensor-parallel ranks", w->d.H, w->d.K, ranks);
     const int leaves = (int)min64(b->table->leaves, max64(1, w->d.K / ranks));          /* a kv head lies in one */
@@ -232,18 +232,19 @@ static void ffn_backward(float *dx, LlamaBlock *dk, LlamaTape *t, const LlamaLay
 {
     const Residual r = stream(t, N, d->C, tp);
     const Norm norm = norm2(s, k, d->eps);
-    if (dk->gate.w)
+    const bool learns = linear_learns(&dk->gate) || linear_learns(&dk->up);
+    if (learns)
         residual_again(&r, &norm, s->mid);
-    op.linear_dx(t->act, TERMS({ dx, &k->down }), N, false);
-    op.swiglu_bwd(s->gate, s->up, dk->down.w ? t->act : NULL, t->act, s->gate, s->up, N * k->gate.O);
-    op.linear_dw(&dk->down, dx, t->act, N);
+    lora_dx(t->act, TERMS({ dx, &k->down }), 0, N);
+    op.swiglu_bwd(s->gate, s->up, linear_learns(&dk->down) ? t->act : NULL, t->act, s->gate, s->up, N * k->gate.O);
+    lora_dw(&dk->down, dx, t->act, &k->down, 0, N);
     if (g)
         g->final(g->ctx, 0, 0);
-    op.linear_dx(t->dnorm, TERMS({ s->gate, &k->gate }, { s->up, &k->up }), N, false);     /* split by output: each rank knows a part */
-    if (dk->gate.w)
+    lora_dx(t->dnorm, TERMS({ s->gate, &k->gate }, { s->up, &k->up }), 0, N);     /* split by output: each rank knows a part */
+    if (learns)
         residual_gathered(&r);
     residual_backward_beside(&r, dx, &(NormGrad){ .w = dk->ffn_norm }, &norm, s->mid, t->dnorm,
-                             (DwTerm[]){ { &dk->gate, s->gate }, { &dk->up, s->up } }, 2);
+                             (DwTerm[]){ { &dk->gate, &k->gate, s->gate }, { &dk->up, &k->up, s->up } }, 2);
 }
 
 /* Each holder of a kv head knows what its own query heads send there: t->dk and t->dv become the sums over its holders. */
@@ -304,10 +305,11 @@ static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const Ll
     const float *dq = d->qk_norm ? t->dqin : t->dq, *dk = d->qk_norm ? t->dkin : t->dk;
     const Residual res = stream(t, N, d->C, tp);
     const Norm norm = norm1(s, k, d->eps);
-    if (dw->wq.w)
+    const bool learns = linear_learns(&dw->wq) || linear_learns(&dw->wk) || linear_learns(&dw->wv);
+    if (learns)
         residual_again(&res, &norm, x);
-    op.linear_dw(&dw->wo, dx, s->att, N);
-    op.linear_dx(t->datt, TERMS({ dx, &k->wo }), N, false);
+    lora_dx(t->datt, TERMS({ dx, &k->wo }), 0, N);
+    lora_dw(&dw->wo, dx, s->att, &k->wo, 0, N);
     op.attention_bwd(t->dq, t->dk, t->dv, t->datt, s->att, s->lse, s->q, s->k, s->v, r->B, r->start, r->start, Hl, Kl, D, CAUSAL,
                      tp->leaves);
     sum_holders(t, d, N, tp);
@@ -316,11 +318,11 @@ static void attention_backward(float *dx, LlamaBlock *dw, LlamaTape *t, const Ll
     if (d->qk_norm)
         norms_backward(dw, t, s, k, d, N, tp);
     const LinearTerm qkv[] = { { dq, &k->wq }, { dk, &k->wk }, { t->dv, &k->wv } };
-    op.linear_dx(t->dnorm, qkv, speaks(d, tp) ? 3 : 1, N, false);       /* all holders of k and v would add the same */
-    if (dw->wq.w)
+    lora_dx(t->dnorm, qkv, speaks(d, tp) ? 3 : 1, speaks(d, tp) ? 0 : 2, N);      /* all holders of k and v would add the same */
+    if (learns)
         residual_gathered(&res);
     residual_backward_beside(&res, dx, &(NormGrad){ .w = dw->attn_norm }, &norm, x, t->dnorm,
-                             (DwTerm[]){ { &dw->wq, dq }, { &dw->wk, dk }, { &dw->wv, t->dv } }, 3);
+                             (DwTerm[]){ { &dw->wq, &k->wq, dq }, { &dw->wk, &k->wk, dk }, { &dw->wv, &k->wv, t->dv } }, 3);
 }
 
 float *llama_backward(Llama *dw, LlamaTape *t, const float *dh, const Llama *w, const Rows *r, Tp *tp, const OnGrad *g)

@@ -14,7 +14,7 @@ static int64_t if_any(const void *p, int64_t n) { return p ? n : 0; }
 static void linear_fwd(UNUSED float *out, UNUSED const float *x, const Linear *w, int64_t N)
 {
     prof_gemm(N, w->O, w->I);
-    pass(N * w->O + N * w->I + (int64_t)w->O * w->I + if_any(w->b, w->O));
+    pass((w->add ? 2 : 1) * N * w->O + N * w->I + (int64_t)w->O * w->I + if_any(w->b, w->O));
 }
 
 static void linear_dx(UNUSED float *dx, const LinearTerm *term, int terms, int64_t N, bool add)

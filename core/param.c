@@ -73,6 +73,17 @@ float *param(Binder *b, int rows, int cols, int split, unsigned flags, const cha
     return bind(b, want);
 }
 
+/* The pair beside w: of what tp divides each has its share, the rest is whole on all ranks. */
+static void bind_pair(Binder *b, Linear *l, const Param *w)
+{
+    const Lora *lora = &b->table->lora;
+    CHECK(w->split >= 0, "%s is whole on each rank: a low-rank pair beside it has no place", w->name);
+    l->lora = lora;
+    l->a  = param(b, lora->rank, w->cols, w->split == 1 ? 1 : -1, INIT_FAN_IN | DECAY, LORA_PART ".%s.a", w->name);
+    l->up = param(b, w->rows, lora->rank, w->split == 0 ? 0 : -1, INIT_ZERO | DECAY | (w->split == 0 ? w->flags / COPIES(1) * COPIES(1) : 0),
+                  LORA_PART ".%s.b", w->name);
+}
+
 Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const char *fmt, ...)
 {
     Param want = { .rows = O, .cols = I, .split = split, .flags = flags };
@@ -81,8 +92,11 @@ Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const ch
     va_start(ap, fmt);
     name(&want, fmt, ap);
     va_end(ap);
-    return (Linear){ .w = bind(b, want), .I = split == 1 ? I / pieces : I, .O = split == 0 ? O / pieces : O,
-                       .split = split == 1, .leaves = split < 0 ? 0 : b->table->leaves };
+    Linear l = { .w = bind(b, want), .I = split == 1 ? I / pieces : I, .O = split == 0 ? O / pieces : O,
+                 .split = split == 1, .leaves = split < 0 ? 0 : b->table->leaves };
+    if (flags & LORA && lora_is_target(&b->table->lora, want.name))
+        bind_pair(b, &l, &want);
+    return l;
 }
 
 float *param_constant(Binder *b, float value, const char *name)

@@ -20,7 +20,7 @@
  * Local.  Tests: tests/core/test_param.c
  */
 #pragma once
-#include "core/linear.h"
+#include "core/lora.h"
 #include "core/par.h"
 #include "core/slice.h"
 
@@ -29,6 +29,8 @@ enum {
     INIT_UNIT = 4 /* std 1 */, INIT_MASK = 15,
     DECAY = 16,     /* weight decay applies */
     MUON  = 32,     /* a matrix of the hidden layers: Muon may own it */
+    LORA  = 128,    /* a linear's weight beside which a low-rank pair may stand (lora.h) */
+    BASED = 256,    /* set while a run lives: its values lie in a checkpoint that this run's stand on, and are not saved again */
     STATE = 64      /* learned by averages, not by gradient: its "gradient" is what the averages take in (rqtok.h) */
 };
 
@@ -53,6 +55,7 @@ typedef struct {
     int     n, cap;
     int64_t weights, grads;         /* elements of the two flat buffers */
     int     tp_rank, tp_size, leaves;       /* of a Tp */
+    Lora    lora;                           /* of the pairs beside linears' weights; rank 0: none.  The table stays where it is while they are used */
 } Params;
 
 typedef struct {
@@ -67,7 +70,8 @@ Binder binder_grads(Params *t, float *grads);
 /* Declares or binds one tensor; NULL while declaring and where it has no gradient. */
 float *param(Binder *b, int rows, int cols, int split, unsigned flags, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
-/* The weight of a linear layer, (O,I), with the share of O and I that is here; a bias is one more param() line. */
+/* The weight of a linear layer, (O,I), with the share of O and I that is here, and its pair if it is one of lora's targets; a bias is one more
+   param() line. */
 Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* As param, INIT_ZERO, but starting from `value`. */
 float *param_constant(Binder *b, float value, const char *name);

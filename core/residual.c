@@ -134,7 +134,7 @@ void residual_backward_beside(const Residual *r, float *dx, const NormGrad *dw, 
         share_sum_start(tp, dout, r->room, i, r->n, r->N, r->C);
     for (int i = 0, k = 0; i < r->n; i++) {
         for (const int end = i == r->n - 1 ? terms : k + 1; k < end; k++) {
-            op.linear_dw(term[k].dw, term[k].dout, r->norm, r->N);
+            lora_dw(term[k].dw, term[k].dout, r->norm, term[k].w, k, r->N);
             tp->sum_start(tp, NULL, NULL, 0);
         }
         tp->wait(tp);

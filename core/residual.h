@@ -30,8 +30,8 @@ typedef struct {
 /* A norm; bias NULL: an RMSNorm, which has no mean.  Of the rows kept: mean, rstd. */
 typedef struct { const float *w, *bias; float *mean, *rstd, eps; } Norm;
 typedef struct { float *w, *bias; } NormGrad;
-/* dw of dout x; x is what a norm put out. */
-typedef struct { Linear *dw; const float *dout; } DwTerm;
+/* dw of w by dout x; x is what a norm put out. */
+typedef struct { Linear *dw; const Linear *w; const float *dout; } DwTerm;
 
 Residual residual(Tp *tp, int64_t N, int C, float *norm, float *room, float *part);
 /* in (kept_rows,C) <- what this rank keeps of x (N,C); in is all of it where there are no shares.  Local. */

@@ -20,7 +20,7 @@
  * Tests   tests/dist/test_stripes.c, tests/dist/test_sequence.c
  */
 #pragma once
-#include "core/linear.h"
+#include "core/lora.h"
 #include "core/ops.h"
 #include "core/par.h"
 
@@ -68,7 +68,7 @@ static inline int64_t room_rows(const Tp *tp, int64_t N) { return tp->sequence ?
 /* Rows s of out = x w^T + b */
 static inline void stripe_linear(float *out, const float *x, const Linear *w, Stripe s)
 {
-    op.linear_fwd(out + s.at * w->O, x + s.at * w->I, w, s.n);
+    lora_fwd(out + s.at * w->O, x + s.at * w->I, w, s.n);
 }
 
 /* Rows s of x (N,C) begin to be summed over tp; room (N,C), or NULL where there is one rank. */

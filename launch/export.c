@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/ops.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
 #include "launch/verbs.h"
@@ -88,11 +89,32 @@ static bool send_more(const Stream *s, const ExportItem *it, Err *e)
     return run_agree(&s->x->r, e);
 }
 
+/* w += alpha / rank b a, of the rows of one part.  Collective. */
+static bool merge(const Stream *s, int i, Err *e)
+{
+    const ExportItem *it = s->part[i].item;
+    const CkptMeta *m = ckpt_meta(s->x->ckpt[FROM_RUN]);
+    const int64_t rows = s->part[i].rows, cols = it->tensor->size[1];
+    const int rank = (int)it->a->size[0];
+    float *a = malloc((size_t)(rank * (rows + cols) + 1) * sizeof *a), *up = a + rank * cols;
+    CHECK(a, "no memory for a low-rank pair of %d x %lld", rank, (long long)cols);
+    const Piece p[] = { { it->a->name, slice_whole(2, it->a->size), a, false },
+                        { it->up->name, slice_range(slice_whole(2, it->up->size), 0, s->part[i].row, rows), rows ? up : NULL, false } };
+    const bool ok = ckpt_fill(s->x->ckpt[FROM_RUN], p, 2, CKPT_WANTED, e);
+    if (ok && rows)
+        op.product(s->part[i].at, (int)cols, up, rank, false, a, (int)cols, false, rows, (int)cols, rank, (float)(m->lora_alpha / rank), 1);
+    free(a);
+    return ok;
+}
+
 static bool flush(Stream *s, Err *e)
 {
     const Export *x = s->x;
     if (s->n && !ckpt_fill(x->ckpt[s->from], s->piece, s->n, CKPT_WANTED, e))
         return false;
+    for (int i = 0; i < s->n; i++)
+        if (s->part[i].item->a && s->part[i].item->up && !merge(s, i, e))
+            return false;
     for (int i = 0; i < s->n; i++) {
         const ExportItem *it = s->part[i].item;
         const HfPiece *p = &it->piece;
@@ -150,7 +172,7 @@ static bool send_small(const Stream *s, const ExportItem *it, Err *e)
 static int file_order(const void *a, const void *b)
 {
     const ExportItem *x = a, *y = b;
-    if (x->from != y->from || x->from > FROM_BASE)
+    if (x->from != y->from || x->from >= FROM_FILE)
         return x->from - y->from;
     return x->tensor->offset == y->tensor->offset ? x->piece.row_block - y->piece.row_block : x->tensor->offset < y->tensor->offset ? -1 : 1;
 }
@@ -161,7 +183,7 @@ static bool send_all(Stream *s, Err *e)
     qsort(x->item, (size_t)x->items, sizeof *x->item, file_order);
     for (int i = 0; i < x->items; i++) {
         const ExportItem *it = &x->item[i];
-        if (it->from > FROM_BASE)
+        if (it->from >= FROM_FILE)
             continue;
         const int64_t rows = it->tensor->size[0], cols = it->tensor->dims == 1 ? 1 : it->tensor->size[1];
         const int64_t at_once = max64(1, s->room / cols) * x->r.grid.size;
@@ -175,7 +197,7 @@ static bool send_all(Stream *s, Err *e)
         if (x->item[i].sum && !send_more(s, &x->item[i], e))
             return false;
     for (int i = 0; i < x->items && x->r.grid.rank == 0; i++)
-        if (x->item[i].from > FROM_BASE && !send_small(s, &x->item[i], e))
+        if (x->item[i].from >= FROM_FILE && !send_small(s, &x->item[i], e))
             break;
     return run_agree(&x->r, e);
 }
@@ -189,7 +211,7 @@ static bool write_tensors(Export *x, const char *dir, Err *e)
     s->x = x;
     s->room = BUFFER;
     for (int i = 0; i < x->items; i++)
-        if (x->item[i].from <= FROM_BASE && x->item[i].tensor->dims > 1)
+        if (x->item[i].from < FROM_FILE && x->item[i].tensor->dims > 1)
             s->room = max64(s->room, x->item[i].tensor->size[1]);
     s->buffer = malloc((size_t)s->room * sizeof *s->buffer);
     s->fd = malloc((size_t)files * sizeof *s->fd);
@@ -224,6 +246,7 @@ static void leftover(const Export *x, char out[256])
         bool used = strncmp(t->name, "weights/", 8) != 0 || (strstr(name, "codes.") && !strstr(name, ".table"));
         for (int k = 0; k < x->items && !used; k++)
             used = x->item[k].tensor == t;
+        used |= !x->r.c->export.adapter && !strncmp(name, LORA_PART ".", sizeof LORA_PART);      /* merged */
         used |= x->files_embed && !x->files_head && !strcmp(name, "decoder.lm_head");          /* it is the embedding, or was refused */
         char part[PARAM_NAME];
         snprintf(part, sizeof part, "%.*s", strcmp(name, "decoder.lm_head") ? (int)strcspn(name, ".") : PARAM_NAME - 1, name);
@@ -240,6 +263,8 @@ static void report(const Export *x)
     char left[256];
     leftover(x, left);
     printf("exported %d tensors of %s to %s\n", x->plan.tensors, ckpt_path(x->ckpt[FROM_RUN]), x->r.c->export.to);
+    if (x->merged)
+        printf("%d low-rank pairs are merged into the weights\n", x->merged);
     if (left[0])
         printf("not exported, since the base has no place for it: %s\n", left);
     for (int i = 0; i < EXPORT_NOTES; i++)
@@ -259,15 +284,17 @@ static bool export_both(Export *x, Err *e)
     plan_forget(x);
     if (!x->hf[0] && c->text.model[0] && !x->r.text && !run_text(&x->r, e))
         return false;
-    if (x->hf[0])
+    if (c->export.adapter)
+        plan_adapter(x, e);
+    else if (x->hf[0])
         plan_from_base(x, e);
     else
         plan_own(x, e);
-    if (!run_agree(&x->r, e) || (x->hf[0] && !plan_tied(x, e)))
+    if (!run_agree(&x->r, e) || (!c->export.adapter && x->hf[0] && !plan_tied(x, e)))
         return false;
     bool ok = target(x, final, temp, e) && write_tensors(x, temp, e);
     if (ok && x->r.grid.rank == 0) {
-        if ((x->hf[0] ? export_base_small(x, temp, e) : export_small(x, temp, e)) && file_sync(temp, e))
+        if ((c->export.adapter ? export_adapter_small(x, temp, e) : x->hf[0] ? export_base_small(x, temp, e) : export_small(x, temp, e)) && file_sync(temp, e))
             file_commit(temp, final, e);
     }
     ok = ok && run_agree(&x->r, e);
@@ -295,11 +322,27 @@ static bool use_run(void *with, Ckpt *c, Err *e)
     Export *x = with;
     x->ckpt[FROM_RUN] = c;
     x->ckpt[FROM_BASE] = NULL;
-    if (!x->r.c->export.base[0])
-        return find_hf(x, FROM_RUN, e) && export_both(x, e);
-    Ckpt *base = run_ckpt(&x->r, x->r.c->export.base, use_base, x, e);
-    ckpt_close(base);
-    return base != NULL;
+    bool ok = bases_open(&x->under, &x->r, c, e);
+    for (int k = 1; k < BASES; k++)
+        x->ckpt[FROM_UNDER + k - 1] = k < x->under.n ? x->under.at[k] : NULL;
+    if (ok && !x->r.c->export.base[0]) {
+        ok = find_hf(x, FROM_RUN, e) && export_both(x, e);
+    } else if (ok) {
+        Ckpt *base = run_ckpt(&x->r, x->r.c->export.base, use_base, x, e);
+        ckpt_close(base);
+        ok = base != NULL;
+    }
+    bases_close(&x->under);
+    return ok;
+}
+
+/* The table of what a run of this configuration has, no memory for it: of a checkpoint that it stands on no more is taken. */
+static void measure(Export *x)
+{
+    static char trainable[CONFIG_STRING];
+    const RunShape shape = { .stage = (Stage)x->r.c->train.stage, .bare = true, .micro_batch = 1, .max_images = 1, .max_len = 1 };
+    const ModelConf conf = run_conf(x->r.c, &shape, trainable);
+    model_measure(&x->r.model, &conf, &x->r.tp);
 }
 
 int export_main(const Config *c)
@@ -308,6 +351,7 @@ int export_main(const Config *c)
     Err e = { 0 };
     CHECK(x, "no memory for an export");
     run_open(&x->r, c, 1);
+    measure(x);
     Ckpt *from = run_ckpt(&x->r, c->export.from, use_run, x, &e);
     const bool ok = from != NULL;
     if (!ok && x->r.grid.rank == 0)
@@ -317,6 +361,7 @@ int export_main(const Config *c)
     ckpt_close(from);
     plan_forget(x);
     free(x->item);
+    model_close(&x->r.model);
     run_close(&x->r);
     free(x);
     return ok ? EXIT_DONE : e.code;

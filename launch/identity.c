@@ -16,16 +16,27 @@ CkptMeta identity_of(const Run *r)
                    .samples = r->step * c->train.global_batch };
     snprintf(m.stage, sizeof m.stage, "%s", STAGE_NAME[c->train.stage]);
     snprintf(m.init, sizeof m.init, "%s", r->init);
+    snprintf(m.base, sizeof m.base, "%s", r->base);
+    m.lora_rank = r->model.c.lora_rank;
+    m.lora_alpha = r->model.c.lora_alpha;
     m.norms = r->norms;
     run_data(r, CKPT_VERSION, m.data);
     return m;
 }
 
-void identity_started(Run *r, const CkptMeta *from)
+bool identity_started(Run *r, const Ckpt *from, Err *e)
 {
-    const size_t at = strlen(r->init);
+    const size_t at = strlen(r->init), end = strlen(r->base);
+    char *path = realpath(ckpt_path(from), NULL);
+    bool ok = true;
     if (at + 18 < sizeof r->init)
-        snprintf(r->init + at, sizeof r->init - at, "%s%016llx", at ? "," : "", (unsigned long long)from->fingerprint);
+        snprintf(r->init + at, sizeof r->init - at, "%s%016llx", at ? "," : "", (unsigned long long)ckpt_meta(from)->fingerprint);
+    if (r->model.c.lora_rank && (!path || strchr(path, ',') || end + strlen(path) + 2 > sizeof r->base))
+        ok = err_set(e, EXIT_CONFIG, ckpt_path(from), "give it a shorter path, without commas", "its path cannot be recorded as a base of low-rank pairs");
+    else if (r->model.c.lora_rank)
+        snprintf(r->base + end, sizeof r->base - end, "%s%s", end ? "," : "", path);
+    free(path);
+    return ok;
 }
 
 /* What RUN/config.cfg said and what is asked now, key by key: "train.lr: 0.001 -> 0.002, ..."  Rank 0. */
@@ -146,6 +157,7 @@ bool identity_same(Run *r, const CkptMeta *was, const char *path, Err *e)
     if (r->grid.rank == 0 && !e->code)
         say_tolerance(r, was);
     snprintf(r->init, sizeof r->init, "%s", was->init);
+    snprintf(r->base, sizeof r->base, "%s", was->base);
     r->norms = was->norms;
     return run_agree(r, e);
 }

@@ -15,7 +15,7 @@
 
 /* What is saved with the weights. */
 CkptMeta identity_of(const Run *r);
-/* The run starts from this checkpoint, too.  Local. */
-void     identity_started(Run *r, const CkptMeta *from);
+/* The run starts from this checkpoint, too; with low-rank pairs it will be a base of its own.  Local. */
+bool     identity_started(Run *r, const Ckpt *from, Err *e);
 /* Is this run the one that the checkpoint at `path` is of? */
 bool     identity_same(Run *r, const CkptMeta *was, const char *path, Err *e);

@@ -118,7 +118,7 @@ static void take_target(Import *m, Err *e)
     free(step);
 }
 
-static bool open_target(Import *m, Err *e)
+bool import_open(Import *m, Err *e)
 {
     if (m->r.grid.rank == 0)
         take_target(m, e);
@@ -159,6 +159,8 @@ static void report(const Import *m)
 static int import(Import *m, Err *e)
 {
     const Config *c = m->r.c;
+    if (import_is_adapter(m))
+        return import_adapter(m, e);
     st_open(&m->files, c->import.from, "", e);
     if (!run_agree(&m->r, e))
         return e->code;
@@ -171,7 +173,7 @@ static int import(Import *m, Err *e)
     measure(m, e);
     if (!e->code)
         import_match(m, e);
-    const bool ok = run_agree(&m->r, e) && import_tie(m, e) && open_target(m, e) && import_folder(m, e) && import_save(m, e);
+    const bool ok = run_agree(&m->r, e) && import_tie(m, e) && import_open(m, e) && import_folder(m, e) && import_save(m, e);
     if (m->r.grid.rank == 0 && ok)
         report(m);
     if (m->r.grid.rank == 0 && !ok)

@@ -11,11 +11,19 @@ bool origin_checkpoint(Origin *o, const char *path)
     return true;
 }
 
+static bool named(const Origin *o, const Param *p)
+{
+    for (int i = 0; i < o->parts; i++)
+        if (param_in_part(p, o->part[i].name))
+            return true;
+    return false;
+}
+
 void origin_parts(Origin *o, const Params *t, const int *from)
 {
     o->parts = 0;
     for (int i = 0; i < t->n; i++) {
-        if (o->parts && param_in_part(&t->p[i], o->part[o->parts - 1].name))
+        if (named(o, &t->p[i]))
             continue;
         ASSERT(o->parts < ORIGINS);
         snprintf(o->part[o->parts].name, PARAM_NAME, "%.*s", (int)strcspn(t->p[i].name, "."), t->p[i].name);

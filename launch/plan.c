@@ -16,7 +16,7 @@ static const struct { const char *part, *label; } PARTS[] = {
     { "vision", "vision tower" }, { "pool", "attention pooling" }, { "text", "text tower" },
     { "contrast", "scale and bias" }, { "tokenizer", "the codes' own tower" },
     { "codes", "codebooks" }, { "app_codes", "codebooks, appearance" },
-    { "projector", "projector" }, { "decoder", "decoder" }, { "head", "visual head" },
+    { "projector", "projector" }, { "decoder", "decoder" }, { LORA_PART, "low-rank pairs" }, { "head", "visual head" },
     { "app_head", "visual head, appearance" }, { "denoiser", "denoising head" },
 };
 enum { N_PARTS = sizeof PARTS / sizeof *PARTS, MAX_LINES = 16 /* groups of a part */ };

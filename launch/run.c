@@ -103,15 +103,16 @@ static void trainable_parts(const Config *c, Stage stage, char out[CONFIG_STRING
     static const char *const heads[] = { [SUPERVISE_NONE] = "", [SUPERVISE_SEMANTIC] = ",head", [SUPERVISE_APPEARANCE] = ",app_head",
                                          [SUPERVISE_BOTH] = ",head,app_head", [SUPERVISE_DENOISING] = ",denoiser" };
     const char *head = heads[c->train.supervision];
+    const bool lora = c->train.lora_rank > 0;               /* the pairs learn in the decoder's place */
     if (c->train.trainable[0])
-        snprintf(out, CONFIG_STRING, "%s", c->train.trainable);
+        snprintf(out, CONFIG_STRING, "%.*s%s", CONFIG_STRING - 8, c->train.trainable, lora ? "," LORA_PART : "");
     else if (stage == STAGE_CONTRAST)
         snprintf(out, CONFIG_STRING, "vision,pool,text,contrast");
     else if (stage == STAGE_TOKENIZER)
         snprintf(out, CONFIG_STRING, "codes%s%s", c->model.codes.appearance_layer ? ",app_codes" : "",
                  c->model.codes.tower == TOWER_OWN ? ",tokenizer" : "");
     else
-        snprintf(out, CONFIG_STRING, "projector%s%s", stage == STAGE_INSTRUCT ? ",decoder" : "", head);
+        snprintf(out, CONFIG_STRING, "projector%s%s", lora ? "," LORA_PART : stage == STAGE_INSTRUCT ? ",decoder" : "", head);
 }
 
 ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STRING])
@@ -146,7 +147,8 @@ ModelConf run_conf(const Config *c, const RunShape *s, char trainable[CONFIG_STR
         .visual_weight = (float)c->train.visual_weight, .visual_share = (float)c->train.visual_share,
         .soft_targets = (float)c->train.soft_targets, .visual_shift = c->train.visual_shift,
         .recompute = c->train.recompute, .micro_batch = s->micro_batch, .max_images = s->max_images, .max_len = s->max_len,
-        .seed = (uint64_t)c->run.seed,
+        .lora_rank = s->stage >= STAGE_PRETRAIN && !s->bare ? c->train.lora_rank : 0, .lora_alpha = (float)c->train.lora_alpha,
+        .lora_targets = c->train.lora_targets, .lora_based = c->train.init[0], .seed = (uint64_t)c->run.seed,
     };
 }
 

@@ -53,7 +53,7 @@ typedef struct {
     int64_t  step, steps;          /* updates done, updates to do */
     int      restart;
     double   sgemm;                /* this rank's sgemm rate at start, flops per second */
-    char     init[288];            /* fingerprints of the checkpoints that it started from */
+    char     init[288], base[1024];        /* fingerprints of the checkpoints that it started from; where they lay, if it has low-rank pairs */
     struct { uint64_t *frozen; double part; } guard;        /* (n) hashes of frozen tensors; of the last slice (guard.h) */
     CkptNorms norms;               /* gradient norms of the last updates (spike.h) */
     Origin   origin;               /* of the weights, for the first line of a run */
@@ -103,7 +103,7 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e);
 bool run_weights(Run *r, int64_t *step, Err *e), run_weights_of(Run *r, const char *named, int64_t *step, Err *e);
 /* Weights, moments and step of the newest checkpoint of run.dir; or train.init; or fresh. */
 bool run_resume(Run *r, Err *e);
-/* Weights, and with moments the optimizer's, as pieces of a checkpoint; both are to be freed.  Local. */
+/* Weights but those that are BASED (param.h), and with moments the optimizer's, as pieces of a checkpoint; both are to be freed.  Local. */
 Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME]);
 /* RUN/ckpt, of PATH_ROOM bytes.  Local. */
 bool run_ckpt_dir(const Run *r, char dir[], Err *e);

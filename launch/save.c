@@ -73,7 +73,7 @@ double save_copy(const Optim *o, int replicas)
     double floats = 0;
     for (int i = 0; i < o->table->n; i++) {
         const Param *p = &o->table->p[i];
-        floats += (double)p->count / (replicas * p->copies);
+        floats += save_leaves(o->table, p) ? 0 : (double)p->count / (replicas * p->copies);
         if (p->grad >= 0 && !(p->flags & STATE)) {                  /* it has moments: of Muon one, else two */
             const bool owned = o->zero.section[o->zero.of[i]].owned;
             const double held = (double)optim_held(o, i) / (owned ? 1 : replicas);

@@ -10,6 +10,8 @@
 /* Bytes that the copy for a checkpoint takes on a rank of so many replicas, as io/ckpt/saveplan.h divides them: an even share of what
    several ranks hold.  o: measured.  Local, without MPI: asvr plan asks, too. */
 double save_copy(const Optim *o, int replicas);
+/* Will a run with low-rank pairs leave the tensor in what train.init names (bases.h)?  Local. */
+static inline bool save_leaves(const Params *t, const Param *p) { return t->lora.rank && t->lora.based && p->grad < 0; }
 /* With ckpt.local: what a dead life of the run left on the nodes' disks goes to RUN/ckpt.  Before run_resume. */
 bool run_recover(Run *r, Err *e);
 /* What saves: once, when the weights are there. */

@@ -74,6 +74,8 @@ static bool verify_checkpoint(const char *path, Err *e)
             printf("ok %016" PRIx64 " %s\n", ckpt_meta(c)->fingerprint, path);
             printf("   step %lld, %d tensors, %.1f MB read in %.2f s: %.2f GB/s\n", (long long)ckpt_meta(c)->step, tensors,
                    1e-6 * (double)read, t, 1e-9 * (double)read / t);
+            if (ckpt_meta(c)->base[0])
+                printf("   low-rank pairs of rank %d; the rest is in %s, which has not been read\n", ckpt_meta(c)->lora_rank, ckpt_meta(c)->base);
         }
     }
     ckpt_close(c);

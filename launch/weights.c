@@ -9,6 +9,7 @@
 #include "core/fault.h"
 #include "dist/comm.h"
 #include "io/base/files.h"
+#include "launch/bases.h"
 #include "launch/identity.h"
 
 static bool exists(const char *dir, const char *name)
@@ -53,7 +54,7 @@ Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
     for (int kind = 0; kind < (moments ? 3 : 1); kind++)
         for (int i = 0; i < t->n; i++) {
             Moment m = { { param_slice(t, i) }, r->model.weights + t->p[i].offset, r->grid.dp_rank == 0 && params_speak(t, i) };
-            if (kind && !optim_moment(&r->optim, i, kind - 1, &m))
+            if (kind ? !optim_moment(&r->optim, i, kind - 1, &m) : !!(t->p[i].flags & BASED))
                 continue;
             for (int s = 0; s < (kind ? ZERO_SLICES : 1); m.data += slice_total(&m.slice[s++])) {
                 char *name = (*names)[*n];
@@ -67,24 +68,34 @@ Piece *run_pieces(const Run *r, bool moments, int *n, char (**names)[CKPT_NAME])
 /* The part of a tensor's name, e.g. "decoder": its length. */
 static int part_length(const Param *p) { return (int)strcspn(p->name, "."); }
 
-/* A part is in a checkpoint whole or not at all: of each tensor of the table whether it is there. */
-static bool parts_there(const Params *t, const Ckpt *c, bool *there, Err *e)
+static bool same_part(const Param *a, const Param *b)
 {
-    for (int i = 0, end; i < t->n; i = end) {               /* tensors of a part lie together */
-        const int length = part_length(&t->p[i]);
-        int have = 0, missing = i;
-        for (end = i; end < t->n && part_length(&t->p[end]) == length && !strncmp(t->p[end].name, t->p[i].name, (size_t)length); end++) {
-            char name[CKPT_NAME];
-            snprintf(name, sizeof name, "weights/%s", t->p[end].name);
-            there[end] = ckpt_find(c, name);
-            have += there[end];
-            missing = there[end] ? missing : end;
-        }
-        if (have == 0 || have == end - i)
+    return part_length(a) == part_length(b) && !strncmp(a->name, b->name, (size_t)part_length(a));
+}
+
+/* A part is in a checkpoint whole or not at all: of each tensor of the table whether it is there. */
+static bool parts_there(const Params *t, const Bases *b, bool *there, Err *e)
+{
+    for (int i = 0; i < t->n; i++) {
+        char name[CKPT_NAME];
+        snprintf(name, sizeof name, "weights/%s", t->p[i].name);
+        there[i] = bases_find(b, name) >= 0;
+    }
+    for (int i = 1; i < t->n; i++) {
+        if (there[i] == there[i - 1] && same_part(&t->p[i], &t->p[i - 1]))
             continue;
-        err_expected(e, "all %d tensors of \"%.*s\"", end - i, length, t->p[i].name);
-        err_got(e, "%d of them; \"%s\" is missing", have, t->p[missing].name);
-        return err_set(e, EXIT_DATA, ckpt_path(c), "the model.* keys differ from the checkpoint's", "the checkpoint is of another model");
+        int other = -1, have = 0, all = 0;
+        for (int k = 0; k < t->n; k++) {
+            if (!same_part(&t->p[k], &t->p[i]))
+                continue;
+            all++, have += there[k];
+            other = there[k] ? other : k;
+        }
+        if (have == 0 || have == all)
+            continue;
+        err_expected(e, "all %d tensors of \"%.*s\"", all, part_length(&t->p[i]), t->p[i].name);
+        err_got(e, "%d of them; \"%s\" is missing", have, t->p[other].name);
+        return err_set(e, EXIT_DATA, ckpt_path(b->at[0]), "the model.* keys differ from the checkpoint's", "the checkpoint is of another model");
     }
     return true;
 }
@@ -107,6 +118,26 @@ static bool decoder_whole(const Params *t, const Ckpt *c, Err *e)
 /* One checkpoint of the list. */
 typedef struct { Run *r; const Piece *all; int n, this, *from; } Parts;
 
+/* Where pairs come from this checkpoint and the decoder from an earlier one, that must be what they stand on. */
+static bool pairs_belong(const Parts *q, const Bases *b, const bool *there, Err *e)
+{
+    const Params *t = &q->r->model.table;
+    const int embed = params_find(t, "decoder.embed");
+    char decoder[PATH_ROOM];
+    int pair = 0;
+    while (pair < t->n && !param_in_part(&t->p[pair], LORA_PART))
+        pair++;
+    if (pair == t->n || embed < 0 || !there[pair] || q->from[pair] >= 0 || q->from[embed] < 0 || q->from[embed] == q->this
+        || !bases_word(q->r->init, q->from[embed], decoder))
+        return true;
+    for (int i = 1; i < b->n; i++)
+        if (ckpt_meta(b->at[i])->fingerprint == strtoull(decoder, NULL, 16))
+            return true;
+    err_expected(e, "one of the fingerprints %s, on which the pairs stand", ckpt_meta(b->at[0])->init);
+    err_got(e, "a decoder from the one with %s", decoder);
+    return err_set(e, EXIT_CONFIG, ckpt_path(b->at[0]), "name the pairs' run alone: it knows its base", "the low-rank pairs are of another base than the decoder that train.init names");
+}
+
 /* Of the tensors that nobody has filled yet, those whose part the checkpoint has; they are `from` this one. */
 static bool use_parts(void *with, Ckpt *c, Err *e)
 {
@@ -114,10 +145,12 @@ static bool use_parts(void *with, Ckpt *c, Err *e)
     Piece *mine = malloc((size_t)(q->n + 1) * sizeof *mine);
     bool *there = calloc((size_t)q->n + 1, sizeof *there);
     int kept = 0;
+    Bases b = { .n = 0 };
     CHECK(mine && there, "no memory for a list of %d tensors", q->n);
-    if (parts_there(&q->r->model.table, c, there, e))
-        decoder_whole(&q->r->model.table, c, e);
-    bool ok = run_agree(q->r, e);
+    bool ok = bases_open(&b, q->r, c, e);
+    if (ok && parts_there(&q->r->model.table, &b, there, e) && decoder_whole(&q->r->model.table, c, e) && bases_pairs(q->r, c, e))
+        pairs_belong(q, &b, there, e);
+    ok = run_agree(q->r, e);
     for (int i = 0; ok && i < q->n; i++) {
         if (q->from[i] == q->this)                          /* what a damaged one before would have filled */
             q->from[i] = ORIGIN_FRESH;
@@ -126,7 +159,8 @@ static bool use_parts(void *with, Ckpt *c, Err *e)
         mine[kept++] = q->all[i];
         q->from[i] = q->this;
     }
-    ok = ok && ckpt_fill(c, mine, kept, CKPT_WANTED, e);
+    ok = ok && bases_fill(&b, mine, kept, CKPT_WANTED, e);
+    bases_close(&b);
     free(mine);
     free(there);
     return ok;
@@ -173,11 +207,21 @@ static bool load_list(Run *r, const char *names, const Piece *all, int n, int *f
         if (!c)
             return false;
         origin_checkpoint(o, ckpt_path(c));
-        identity_started(r, ckpt_meta(c));
+        identity_started(r, c, e);
         ckpt_close(c);
+        if (!run_agree(r, e))
+            return false;
         at += length;
     }
     return true;
+}
+
+/* With low-rank pairs, what came from a checkpoint and does not learn is left there. */
+static void base_on(Run *r, int i, bool there)
+{
+    Param *p = &r->model.table.p[i];
+    const bool based = r->model.c.lora_rank && p->grad < 0 && there;
+    p->flags = based ? p->flags | BASED : p->flags & ~(unsigned)BASED;
 }
 
 bool run_load_parts(Run *r, const char *names, Origin *o, Err *e)
@@ -190,6 +234,8 @@ bool run_load_parts(Run *r, const char *names, Origin *o, Err *e)
     const bool ok = load_list(r, names, all, n, from, o, e);
     if (ok) {
         fill_rest(r, from);
+        for (int i = 0; i < r->model.table.n; i++)
+            base_on(r, i, from[i] >= 0);
         origin_parts(o, &r->model.table, from);
     }
     free(all);
@@ -209,7 +255,13 @@ typedef struct { Run *r; Piece *p; int n; } Whole;
 static bool use_weights(void *with, Ckpt *c, Err *e)
 {
     const Whole *w = with;
-    return decoder_whole(&w->r->model.table, c, e) && ckpt_fill(c, w->p, w->n, CKPT_WANTED, e);
+    Bases b = { .n = 0 };
+    bool ok = bases_open(&b, w->r, c, e);
+    if (ok && decoder_whole(&w->r->model.table, c, e))
+        bases_pairs(w->r, c, e);
+    ok = run_agree(w->r, e) && bases_fill(&b, w->p, w->n, CKPT_WANTED, e);
+    bases_close(&b);
+    return ok;
 }
 
 bool run_weights_of(Run *r, const char *named, int64_t *step, Err *e)
@@ -249,11 +301,13 @@ uint64_t run_moments(const Run *r)
     return sum[0] + sum[1];
 }
 
+static bool saved(const Param *p) { return !(p->flags & BASED); }
+
 /* Each replica adds up what it has in memory now. */
 static bool same_sums(const Run *r, const Ckpt *c, Err *e)
 {
     const CkptMeta *m = ckpt_meta(c);
-    const uint64_t weights = run_fingerprint(r, NULL), moments = run_moments(r);
+    const uint64_t weights = run_fingerprint(r, saved), moments = run_moments(r);
     const bool moved = m->version >= 3 && moments != m->moments;
     if (weights != m->fingerprint || moved) {
         err_expected(e, "%016llx", (unsigned long long)(weights != m->fingerprint ? m->fingerprint : m->moments));
@@ -268,8 +322,13 @@ static bool use_resume(void *with, Ckpt *c, Err *e)
 {
     const Whole *w = with;
     FAULT("load");
-    if (!identity_same(w->r, ckpt_meta(c), ckpt_path(c), e) || !ckpt_fill(c, w->p, w->n, CKPT_WHOLE, e))
+    Bases b = { .n = 0 };
+    bool ok = identity_same(w->r, ckpt_meta(c), ckpt_path(c), e) && bases_open(&b, w->r, c, e) && bases_fill(&b, w->p, w->n, CKPT_WHOLE, e);
+    bases_close(&b);
+    if (!ok)
         return false;
+    for (int i = 0; i < w->r->model.table.n; i++)
+        base_on(w->r, i, !ckpt_find(c, w->p[i].name));      /* the weights come first, in the table's order */
     FAULT_TENSORS("load", &w->r->model.table, w->r->model.weights);
     return same_sums(w->r, c, e);
 }

@@ -107,6 +107,8 @@ in_code '^(core|dist|io|launch)/.*\.h$' | xargs awk '
     END { if (bad) print bad }' |
     law 'a header opens with  /* NAME.h -- one sentence'
 
+# Where a weight may have a low-rank pair, products go by core/lora.h: the ops alone would leave it out.
+grep -nE '\bop\.linear_(fwd|dx|dw)\(' core/{llama,encoder,residual}.c core/stripe.h | law 'a product past its low-rank pair'
 grep -nwE 'TODO|FIXME|XXX' "${all[@]}" | law 'a leftover'
 grep -nE -- '^[^#]*(-ffast-math|-Ofast)' Makefile | law 'a flag that may delete NaN checks'
 find "${all[@]}" -size +0 -print0 | LC_ALL=C xargs -0 grep -LzP '\n\z' | law 'no newline at the end'

@@ -31,11 +31,11 @@ void cpu_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
         for (int64_t n = 0; n < N; n++)
             memcpy(out + n * O, b, (size_t)O * sizeof *b);
     }
-    const float beta = b ? 1 : 0;
+    const float beta = b || w->add ? 1 : 0;
     if (w->leaves) {
         const int leaves = w->split == 1 ? w->leaves : 1;
         panels_shared(&(Panels){ .c = out, .M = N, .ldc = O, .N = O, .terms = 1, .leaves = leaves, .term = { { { x, I, 1 }, w->w, I, true, I, leaves } },
-                                 .alpha = 1, .add = b });
+                                 .alpha = 1, .add = b || w->add });
     } else if (N == 1)
         linear_row(out, x, w->w, I, O, beta);
     else

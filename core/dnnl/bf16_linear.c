@@ -177,7 +177,7 @@ static void linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
 {
     ASSERT(w->leaves == 0);             /* a sum in bf16 has none: launch refuses them together */
     prof_gemm(N, w->O, w->I);
-    product(out, (Product){ .kind = TILE_FWD, .M = N, .N = w->O, .K = w->I, .a = x, .lda = w->I, .b = w->w, .ldb = w->I }, false, w->b);
+    product(out, (Product){ .kind = TILE_FWD, .M = N, .N = w->O, .K = w->I, .a = x, .lda = w->I, .b = w->w, .ldb = w->I }, w->add, w->b);
 }
 
 static void linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add)

@@ -22,7 +22,7 @@ static float *rounded(const float *x, int64_t n)
 static void linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
 {
     float *rx = rounded(x, N * w->I), *rw = rounded(w->w, (int64_t)w->O * w->I);
-    ref_linear_fwd(out, rx, &(Linear){ .w = rw, .b = w->b, .I = w->I, .O = w->O }, N);
+    ref_linear_fwd(out, rx, &(Linear){ .w = rw, .b = w->b, .I = w->I, .O = w->O, .add = w->add }, N);
     free(rx), free(rw);
 }
 

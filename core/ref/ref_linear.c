@@ -24,8 +24,9 @@ void ref_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
     prof_gemm(N, O, I);
     for (int64_t n = 0; n < N; n++)
         for (int o = 0; o < O; o++) {
+            const double begin = w->add ? out[n * O + o] : w->b ? w->b[o] : 0;
             for (int l = 0; l < leaves; l++)
-                leaf[l] = (float)(ref_dot(x + n * I + l * deep, w->w + (int64_t)o * I + l * deep, deep) + (w->b && l == 0 ? w->b[o] : 0));
+                leaf[l] = (float)(ref_dot(x + n * I + l * deep, w->w + (int64_t)o * I + l * deep, deep) + (l == 0 ? begin : 0));
             out[n * O + o] = joined(leaf, leaves);
         }
 }

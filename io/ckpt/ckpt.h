@@ -60,6 +60,9 @@ typedef struct {
     char     beside[16];            /* a folder of RUN whose files belong to it ("hf"), hashed into the manifest; "": none */
     int      version;               /* of the format, in a loaded one */
     int64_t  global_batch, samples; /* the data cursor is step * global_batch */
+    char     base[1024];            /* folders of the checkpoints that `init` names, with commas: what is not here is there; "": all is here */
+    int      lora_rank;             /* of its low-rank pairs; 0: it has none */
+    double   lora_alpha;
     CkptNorms norms;                /* none in a checkpoint from before there were any */
 } CkptMeta;
 

@@ -130,7 +130,7 @@ bool ckpt_choose(MPI_Comm comm, const char *dir, CkptUse *use, void *with, Ckpt 
 
 /* ---- fingerprints, by manifests alone ---- */
 
-static bool fingerprint_of(const char *path, uint64_t *out)
+bool ckpt_fingerprint(const char *path, uint64_t *out)
 {
     Err e = { 0 };
     Manifest m = { 0 };
@@ -147,7 +147,7 @@ static bool fingerprint_of(const char *path, uint64_t *out)
 int ckpt_fingerprints(const char *named, uint64_t *out, int cap)
 {
     static const char *const BELOW[] = { "", "/ckpt" };
-    int found = cap > 0 && fingerprint_of(named, out);
+    int found = cap > 0 && ckpt_fingerprint(named, out);
     for (size_t k = 0; k < sizeof BELOW / sizeof *BELOW && !found; k++) {
         Err e = { 0 };
         char dir[PATH_ROOM], path[PATH_ROOM];
@@ -156,7 +156,7 @@ int ckpt_fingerprints(const char *named, uint64_t *out, int cap)
         if (!path_set(dir, &e, "%s%s", named, BELOW[k]) || !ckptdir_list(dir, &step, &n, &e))
             continue;
         for (int i = 0; i < n && found < cap; i++)
-            found += path_set(path, &e, "%s/" STEP_FORMAT, dir, step[i]) && fingerprint_of(path, &out[found]);
+            found += path_set(path, &e, "%s/" STEP_FORMAT, dir, step[i]) && ckpt_fingerprint(path, &out[found]);
         free(step);
     }
     return found;

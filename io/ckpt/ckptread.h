@@ -59,6 +59,7 @@ bool ckpt_choose(MPI_Comm comm, const char *dir, CkptUse *use, void *with, Ckpt 
 
 /* Fingerprints of the checkpoint at `named`, or of all those of a run or its ckpt folder, as their manifests say them;
    returns how many, 0 where there is none.  Local. */
+bool ckpt_fingerprint(const char *path, uint64_t *out);         /* of one checkpoint's folder; false: it is none */
 int ckpt_fingerprints(const char *named, uint64_t *out, int cap);
 
 /* Bytes of tensors.h5 that this process has read.  A figure for tests and reports. */

@@ -18,7 +18,7 @@
 typedef struct LocalExtent { int64_t offset, bytes; uint64_t hash; } LocalExtent;
 
 enum { LONGEST = 1 << 20 /* floats of an extent */, MAGIC_BYTES = 16, MOST = 1 << 28 /* entries of a table that a reader accepts */ };
-static const char MAGIC[MAGIC_BYTES] = "asvr-local-part1";
+static const char MAGIC[MAGIC_BYTES] = "asvr-local-part2";
 
 /* The head on the disk.  hash: XXH64 of the head with hash 0, then of both tables. */
 typedef struct {

@@ -60,7 +60,7 @@ static json_t *norms_json(const CkptNorms *n)
 static json_t *manifest_json(const Manifest *m)
 {
     const CkptMeta *c = &m->meta;
-    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:{s:o}, s:o, s:o, s:{s:i, s:i}, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
+    json_t *root = json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:{s:o}, s:o, s:o, s:{s:i, s:i}, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
         "format", FORMAT, "version", CKPT_VERSION,
         "step", (json_int_t)c->step, "cursor", (json_int_t)(c->step * c->global_batch),
         "global_batch", (json_int_t)c->global_batch, "samples", (json_int_t)c->samples,
@@ -68,6 +68,11 @@ static json_t *manifest_json(const Manifest *m)
         "grid", "dp", c->dp, "tp", c->tp, "stage", c->stage, "data", c->data, "init", c->init, "moments", hex(c->moments),
         "norms", norms_json(&c->norms), "beside", beside_json(m),
         "tensors", tensors_json(m), "files", files_json(m));
+    if (c->base[0])
+        json_object_set_new(root, "base", json_string(c->base));
+    if (c->lora_rank)
+        json_object_set_new(root, "lora", json_pack("{s:i, s:f}", "rank", c->lora_rank, "alpha", c->lora_alpha));
+    return root;
 }
 
 /* What ends a manifest whose first n bytes are text. */
@@ -143,6 +148,19 @@ static bool read_norms(const Reader *r, const json_t *list, CkptNorms *n)
     return true;
 }
 
+static bool read_lora(const Reader *r, const json_t *o, CkptMeta *c)
+{
+    const json_t *lora = json_object_get(o, "lora");
+    int64_t rank = 0;
+    if (json_object_get(o, "base") && !get_text(r, o, "base", c->base, sizeof c->base))
+        return false;
+    if (lora && !get_int(r, lora, "rank", 1, INT32_MAX, &rank))
+        return false;
+    c->lora_rank = (int)rank;
+    c->lora_alpha = json_number_value(json_object_get(lora, "alpha"));
+    return !lora || c->lora_alpha > 0 || damaged(r, "the alpha of its low-rank pairs is not above 0");
+}
+
 static bool read_meta(const Reader *r, const json_t *o, CkptMeta *c)
 {
     const json_t *rng = json_object_get(o, "rng"), *grid = json_object_get(o, "grid");
@@ -155,7 +173,8 @@ static bool read_meta(const Reader *r, const json_t *o, CkptMeta *c)
            && get_int(r, grid, "dp", 1, 1 << 30, &dp) && get_int(r, grid, "tp", 1, 1 << 30, &tp)
            && get_text(r, o, "stage", c->stage, sizeof c->stage) && get_text(r, o, "data", c->data, sizeof c->data)
            && (c->version == 1 || get_text(r, o, "init", c->init, sizeof c->init))
-           && (c->version < 3 || (get_hex(r, json_object_get(o, "moments"), &c->moments) && read_norms(r, json_object_get(o, "norms"), &c->norms)));
+           && (c->version < 3 || (get_hex(r, json_object_get(o, "moments"), &c->moments) && read_norms(r, json_object_get(o, "norms"), &c->norms)))
+           && read_lora(r, o, c);
     if (ok && (__builtin_mul_overflow(c->step, c->global_batch, &product) || product != cursor))
         ok = damaged(r, "the cursor is not step * global_batch");
     c->dp = (int)dp, c->tp = (int)tp;

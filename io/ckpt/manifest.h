@@ -11,7 +11,8 @@
  *      "hash": "0x..."
  *     }
  *
- * (indented by one).  "hash" is XXH64 of every byte before the comma in front of it, and the file ends exactly there, so a
+ * With low-rank pairs there are "base": "runs/vicuna/ckpt/step-00000000" (bases.h of launch) and "lora": {"rank": 8, "alpha": 16.0}, too.
+ * (Indented by one.)  "hash" is XXH64 of every byte before the comma in front of it, and the file ends exactly there, so a
  * flipped bit anywhere is found before the JSON is parsed.  Every version of the format keeps "format", "version", "hash".
  * Version 1 had no "init", 1 and 2 neither "moments" nor "norms" nor "beside" (files of RUN that belong to the checkpoint: beside.h).
  * 64-bit numbers without a sign are hexadecimal strings, since JSON readers round numbers.

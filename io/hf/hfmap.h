@@ -22,7 +22,7 @@
 
 enum { HF_PIECES = MAX_DEPTH };
 
-typedef enum { HF_LLAVA = 1, HF_SIGLIP = 2, HF_LLM = 4 } HfLayout;
+typedef enum { HF_LLAVA = 1, HF_SIGLIP = 2, HF_LLM = 4, HF_ADAPTER = 8 /* of LLaVA: hfadapter.h */ } HfLayout;
 
 typedef enum { HF_PLAIN, HF_PATCH /* (C,3,p,p) */, HF_PROBE /* (1,1,C) */ } HfForm;
 

@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "dist/bucket.h"
@@ -100,8 +101,42 @@ static void check_model(const Config *c, ErrList *errs)
               c->model.codes.layer, c->model.vision.layers);
 }
 
+/* Each word of train.lora_targets must name a weight. */
+static void check_targets(const Config *c, ErrList *errs)
+{
+    static const char *const WEIGHT[] = { "attn.wq", "attn.wk", "attn.wv", "attn.wo", "ffn.gate", "ffn.up", "ffn.down" };
+    char word[CONFIG_STRING], name[PARAM_NAME];
+    for (const char *at = c->train.lora_targets + strspn(c->train.lora_targets, ", "); *at; at += strspn(at, ", ")) {
+        const size_t n = strcspn(at, ", ");
+        const Lora one = { .rank = 1, .targets = word };
+        bool found = false;
+        snprintf(word, sizeof word, "%.*s", (int)n, at);
+        for (int l = 0; l < c->model.decoder.layers && !found; l++)
+            for (size_t k = 0; k < sizeof WEIGHT / sizeof *WEIGHT && !found; k++) {
+                snprintf(name, sizeof name, "decoder.%d.%s", l, WEIGHT[k]);
+                found = lora_is_target(&one, name);
+            }
+        if (!found)
+            wrong(errs, "e.g. \"q_proj,v_proj\", \"attn.wq\", \"decoder.*.ffn.*\"", "train.lora_targets: \"%.80s\" is no matrix of the decoder's %d blocks", word,
+                  c->model.decoder.layers);
+        at += n;
+    }
+}
+
+static void check_lora(const Config *c, ErrList *errs)
+{
+    if (c->train.lora_rank == 0)
+        return;
+    if (c->train.stage < STAGE_PRETRAIN)
+        wrong(errs, "pairs stand beside the decoder's weights: stages pretrain and instruct", "train.lora_rank = %d, but the stage has no decoder", c->train.lora_rank);
+    for (const char *at = c->train.trainable; (at = strstr(at, "decoder")); at += 7)
+        wrong(errs, "the pairs learn in its place", "train.trainable names the decoder, which train.lora_rank = %d freezes", c->train.lora_rank);
+    check_targets(c, errs);
+}
+
 static void check_method(const Config *c, ErrList *errs)
 {
+    check_lora(c, errs);
     const int how = c->train.supervision;
     if ((how == SUPERVISE_APPEARANCE || how == SUPERVISE_BOTH) && !c->model.codes.appearance_layer)
         wrong(errs, "e.g. appearance_layer = -22 of 27 blocks", "train.supervision wants appearance codes, but model.codes.appearance_layer is 0");

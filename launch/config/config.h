@@ -60,11 +60,11 @@ typedef struct Config {
         ConfigString set, json, val_json, images, cutouts, system, codes, shards, val;
     } data;
     struct {
-        int stage, global_batch, micro_batch, optimizer, schedule, compute, recompute, visual_shift, supervision, skip_limit, denoise_draws;
+        int stage, global_batch, micro_batch, optimizer, schedule, compute, recompute, visual_shift, supervision, skip_limit, denoise_draws, lora_rank;
         int64_t steps;
         double epochs, lr, warmup, betas[2], eps, decay, clip, spike, visual_weight, visual_share, soft_targets, ema_decay, distill,
-            distill_pool, commit, momentum, muon_lr;
-        ConfigString init, trainable;
+            distill_pool, commit, momentum, muon_lr, lora_alpha;
+        ConfigString init, trainable, lora_targets;
     } train;
     struct { int tp, zero, blocks, reduction, wire, threads, bind; bool sequence; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
     struct { int64_t every; double minutes; int keep, best; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
@@ -82,7 +82,7 @@ typedef struct Config {
     struct { int warm, steps, repeat, min_len, prompts; bool rates, ckpt, waterfall, one_thread; ConfigString trace; } bench;
     struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;
     struct { ConfigString from, to; int unknown; } import;
-    struct { ConfigString from, to, base; int dtype, shard_mb; } export;
+    struct { ConfigString from, to, base; int dtype, shard_mb; bool adapter; } export;
 } Config;
 
 /* Side of the pictures in the shards: the tower's, times the scales that S2 sees. */

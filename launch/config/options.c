@@ -124,6 +124,9 @@ const Option options[] = {
     ENUM  (train.recompute, none, "none|attention|block",
            "what of each block backward computes again, to the bit, instead of keeping it: less memory, more time"),
     STRING(train.trainable, "parts to train, as \"projector,decoder\"; empty: the stage's own"),
+    INT   (train.lora_rank, 0, 0, 4096, "rank of the pairs that learn beside the frozen decoder's weights (LoRA); 0: none"),
+    FLOAT (train.lora_alpha, 16.0, 1e-6, 1e6, "a pair's product counts alpha / rank"),
+    STRING(train.lora_targets, "weights that get a pair, as \"q_proj,v_proj\" or \"decoder.*.attn.w?\"; empty: all of the decoder's blocks"),
     FLOAT (train.ema_decay, 0.99, 0, 0.999999, "decay of the codebooks' running means (stage tokenizer)"),
     FLOAT (train.distill, 5.0, 0, 1e6, "own tower: weight of the distance to the vision tower's features"),
     FLOAT (train.distill_pool, 1.0, 0, 1e6, "own tower: weight of the distance of pooled features"),
@@ -245,6 +248,7 @@ const Option options[] = {
     STRING(export.from, "a checkpoint, or a run: its newest one"),
     STRING(export.to, "new folder for safetensors and config.json"),
     STRING(export.base, "imported run: names, types, small files, and what export.from lacks"),
+    BOOL  (export.adapter, false, "low-rank pairs alone, as peft opens them; else they are merged into the weights"),
     ENUM  (export.dtype, float32, "float32|float16|bfloat16", "type of the tensors, without a base"),
     INT   (export.shard_mb, 5000, 1, 1048576, "megabytes of a file at most, without a base"),
 };

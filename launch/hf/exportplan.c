@@ -14,7 +14,10 @@ const CkptTensor *export_find(const Export *x, int from, const char *ours)
     char name[CKPT_NAME];
     if (!x->ckpt[from] || snprintf(name, sizeof name, "%s%s", WEIGHTS, ours) >= CKPT_NAME)
         return NULL;
-    return ckpt_find(x->ckpt[from], name);
+    const CkptTensor *t = ckpt_find(x->ckpt[from], name);
+    for (int k = FROM_UNDER; !t && from == FROM_RUN && k < FROM_FILE && x->ckpt[k]; k++)
+        t = ckpt_find(x->ckpt[k], name);
+    return t;
 }
 
 int export_count(const Export *x, const char *form)
@@ -28,7 +31,29 @@ int export_count(const Export *x, const char *form)
     }
 }
 
-static void add(Export *x, ExportItem item)
+/* The checkpoint whose table the tensor stands in. */
+static int from_of(const Export *x, const CkptTensor *t)
+{
+    for (int from = 0; from < FROM_FILE; from++) {
+        int n = 0;
+        const CkptTensor *list = x->ckpt[from] ? ckpt_tensors(x->ckpt[from], &n) : NULL;
+        if (list && t >= list && t < list + n)
+            return from;
+    }
+    CHECK(false, "the tensor %s is of no checkpoint", t->name);
+    return FROM_RUN;
+}
+
+/* A tensor of a checkpoint, and its pair if the run has one. */
+static ExportItem item_of(const Export *x, const CkptTensor *t, const StTensor *to, const HfPiece *piece)
+{
+    char a[2 * PARAM_NAME], up[2 * PARAM_NAME];
+    snprintf(a, sizeof a, LORA_PART ".%.*s.a", PARAM_NAME, piece->ours);
+    snprintf(up, sizeof up, LORA_PART ".%.*s.b", PARAM_NAME, piece->ours);
+    return (ExportItem){ .from = from_of(x, t), .tensor = t, .to = to, .piece = *piece, .a = export_find(x, FROM_RUN, a), .up = export_find(x, FROM_RUN, up) };
+}
+
+void export_add(Export *x, ExportItem item)
 {
     if (x->items == x->cap) {
         x->cap = x->cap ? 2 * x->cap : 256;
@@ -36,13 +61,14 @@ static void add(Export *x, ExportItem item)
         CHECK(x->item, "no memory for a list of %d tensors", x->cap);
     }
     x->item[x->items++] = item;
+    x->merged += item.a && item.up;
 }
 
 void plan_forget(Export *x)
 {
     for (int i = 0; i < x->items; i++)
         free(x->item[i].sum);
-    x->items = 0;
+    x->items = x->merged = 0;
 }
 
 static int cols_of(const CkptTensor *t) { return t->dims == 1 ? 1 : (int)t->size[1]; }
@@ -83,9 +109,9 @@ static bool plan_tensor(Export *x, const StTensor *to, Err *e)
         const CkptTensor *t = own ? own : find_tied(x, FROM_BASE, piece[k].ours);
         if (!t)
             continue;
-        if (!fits(to, &piece[k], t, 0, ckpt_path(x->ckpt[own ? FROM_RUN : FROM_BASE]), e))
+        if (!fits(to, &piece[k], t, 0, ckpt_path(x->ckpt[from_of(x, t)]), e))
             return false;
-        add(x, (ExportItem){ .from = own ? FROM_RUN : FROM_BASE, .tensor = t, .to = to, .piece = piece[k] });
+        export_add(x, item_of(x, t, to, &piece[k]));
         found++;
     }
     if (n > 0 && found == n)
@@ -94,7 +120,7 @@ static bool plan_tensor(Export *x, const StTensor *to, Err *e)
     if (!file || found || file->bytes != to->bytes)
         return err_set(e, EXIT_DATA, x->hf, "import the base again; model.codes.depth must be the base's",
                        "tensor \"%s\" is in the base's files, but not in its checkpoint", to->name);
-    add(x, (ExportItem){ .from = FROM_FILE, .file = file, .to = to });
+    export_add(x, (ExportItem){ .from = FROM_FILE, .file = file, .to = to });
     return true;
 }
 
@@ -123,7 +149,7 @@ static bool compare_tied(const Export *x, const CkptTensor *a, const CkptTensor 
         const int64_t n = min64(at_once, rows - row), first = row + n * rank / size, mine = row + n * (rank + 1) / size - first;
         const Slice here = slice_range(slice_whole(2, a->size), 0, first, mine);
         const Piece two[] = { { a->name, here, mine ? p : NULL, false }, { b->name, here, mine ? q : NULL, false } };
-        ok = ckpt_fill(x->ckpt[FROM_RUN], two, 2, CKPT_WANTED, e);
+        ok = ckpt_fill(x->ckpt[from_of(x, a)], two, 1, CKPT_WANTED, e) && ckpt_fill(x->ckpt[from_of(x, b)], two + 1, 1, CKPT_WANTED, e);
         *differ = comm_agree(x->r.grid.world, ok && mine && memcmp(p, q, (size_t)(mine * cols) * sizeof *p));
     }
     free(p);
@@ -163,24 +189,31 @@ static int add_identity(const Export *x, StTensor *t, int n)
     return 2;
 }
 
-/* The file's tensors, each once. */
-static int own_tensors(const Export *x, StTensor *t)
+/* Is a tensor of a checkpoint below one that a run of this configuration has, and that none above has changed? */
+static bool belongs(const Export *x, int from, const CkptTensor *t)
+{
+    const char *ours = t->name + sizeof WEIGHTS - 1;
+    return from == FROM_RUN || (params_find(&x->r.model.table, ours) >= 0 && export_find(x, FROM_RUN, ours) == t);
+}
+
+/* The file's tensors of one checkpoint, each once. */
+static int own_tensors(const Export *x, int from, StTensor *t)
 {
     const uint64_t modules = hf_modules(x->layout);
     int n = 0, tensors;
-    const CkptTensor *list = ckpt_tensors(x->ckpt[FROM_RUN], &tensors);
+    const CkptTensor *list = ckpt_tensors(x->ckpt[from], &tensors);
     for (int i = 0; i < tensors; i++) {
         const CkptTensor *c = &list[i];
         char name[ST_NAME];
         HfPiece p;
         int64_t shape[ST_DIMS];
-        if (strncmp(c->name, WEIGHTS, sizeof WEIGHTS - 1)
+        if (strncmp(c->name, WEIGHTS, sizeof WEIGHTS - 1) || !belongs(x, from, c)
             || !hf_name(c->name + sizeof WEIGHTS - 1, x->r.c->model.codes.depth, modules, name, &p) || p.row_block || p.col_block)
             continue;
         const int dims = hf_shape(&p, (int)c->size[0] + more_rows(x, p.ours), cols_of(c), shape);
         t[n++] = st_tensor(name, (StType)x->r.c->export.dtype, dims, shape);
     }
-    return n + add_identity(x, t, n);
+    return n;
 }
 
 static bool own_items(Export *x, Err *e)
@@ -192,7 +225,7 @@ static bool own_items(Export *x, Err *e)
         for (int k = 0; k < n; k++) {
             const CkptTensor *t = export_find(x, FROM_RUN, piece[k].ours);
             if (!t && piece[k].extra) {
-                add(x, (ExportItem){ .from = strstr(to->name, ".bias") ? FROM_ZEROS : FROM_ONES, .to = to });
+                export_add(x, (ExportItem){ .from = strstr(to->name, ".bias") ? FROM_ZEROS : FROM_ONES, .to = to });
                 continue;
             }
             if (!t)
@@ -203,7 +236,9 @@ static bool own_items(Export *x, Err *e)
                 return false;
             int64_t *sum = more ? calloc((size_t)cols_of(t), sizeof *sum) : NULL;
             CHECK(sum || !more, "no memory for a row of %d numbers", cols_of(t));
-            add(x, (ExportItem){ .from = FROM_RUN, .tensor = t, .to = to, .piece = piece[k], .sum = sum });
+            ExportItem item = item_of(x, t, to, &piece[k]);
+            item.sum = sum;
+            export_add(x, item);
         }
     }
     return true;
@@ -283,14 +318,22 @@ static void place_image(Export *x)
 
 bool plan_own(Export *x, Err *e)
 {
-    int tensors;
-    ckpt_tensors(x->ckpt[FROM_RUN], &tensors);
+    int tensors = 0, n = 0;
+    for (int k = 0; k < FROM_FILE; k++) {
+        int some = 0;
+        if (x->ckpt[k])
+            ckpt_tensors(x->ckpt[k], &some);
+        tensors += some;
+    }
     StTensor *t = calloc((size_t)tensors + 2, sizeof *t);
     CHECK(t, "no memory for a table of tensors");
     const bool decoder = export_find(x, FROM_RUN, "decoder.embed"), vision = export_find(x, FROM_RUN, "vision.patch.w");
     x->layout = decoder && vision ? HF_LLAVA : decoder ? HF_LLM : HF_SIGLIP;
     place_image(x);
-    const int n = own_tensors(x, t);
+    for (int k = 0; k < FROM_FILE; k++)
+        if (x->ckpt[k] && k != FROM_BASE)
+            n += own_tensors(x, k, t + n);
+    n += add_identity(x, t, n);
     const bool ok = config_fits(x, e) && st_plan(&x->plan, t, n, (int64_t)x->r.c->export.shard_mb * 1000000, e) && own_items(x, e);
     free(t);
     return ok;

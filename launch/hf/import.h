@@ -23,8 +23,10 @@ typedef struct {
     St        files;
     unsigned  parts;                /* found in the files */
     uint64_t  modules;
+    bool      adapter;              /* low-rank pairs alone (importadapter.c) */
     bool     *carried;              /* by tensor: known, but not of this model */
     ImportSource *source;           /* by parameter of the model */
+    int      *of;                   /* parameters by what is saved */
     const StTensor *twin;           /* an lm_head in the files of a model whose lm_head is its embedding */
     int       says;                 /* TIE_... of config.json */
     bool      tied;                 /* decoder.lm_head is filled from the embedding */
@@ -41,6 +43,15 @@ bool import_match(Import *m, Err *e);
 bool import_tie(Import *m, Err *e);
 /* Does its value start from the table of the codebook?  Local. */
 bool import_from_table(const char *name);
+
+/* Is import.from a folder of peft's? */
+bool import_is_adapter(const Import *m);
+/* Its import: an exit code. */
+int  import_adapter(Import *m, Err *e);
+/* "FILE, byte 1234".  Local. */
+void import_place(const Import *m, const StTensor *t, char where[sizeof ((Err *)0)->where]);
+/* Takes import.to. */
+bool import_open(Import *m, Err *e);
 
 /* RUN/hf: small files, headers, what the model does not use. */
 bool import_folder(const Import *m, Err *e);

@@ -8,7 +8,7 @@ enum { COMPARED = 1 << 20 /* numbers at a time */ };
 
 static int depth_of(const Config *c) { return c->model.codes.depth; }
 
-static void place(const Import *m, const StTensor *t, char where[sizeof ((Err *)0)->where])
+void import_place(const Import *m, const StTensor *t, char where[sizeof ((Err *)0)->where])
 {
     snprintf(where, sizeof ((Err *)0)->where, "%.300s/%.128s, byte %lld", m->r.c->import.from, m->files.file[t->file].name, (long long)t->offset);
 }
@@ -25,7 +25,7 @@ static bool take(Import *m, const StTensor *t, const HfPiece *p, Err *e)
     int64_t shape[ST_DIMS];
     const bool head = !strcmp(p->ours, "decoder.lm_head") && params_find(&m->r.model.table, p->ours) < 0;
     const int i = params_find(&m->r.model.table, head ? "decoder.embed" : p->ours);
-    place(m, t, where);
+    import_place(m, t, where);
     if (i < 0)
         return err_set(e, EXIT_DATA, where, "the model.* keys say how many blocks each part has",
                        "tensor \"%s\" has no place in the model: there is no %s", t->name, p->ours);
@@ -121,7 +121,7 @@ static bool first_difference(const Import *m, const StTensor *a, const StTensor 
 static bool refuse_twin(const Import *m, int64_t row, Err *e)
 {
     char where[sizeof e->where];
-    place(m, m->twin, where);
+    import_place(m, m->twin, where);
     err_expected(e, "the embedding's rows, since model.decoder.tied = true");
     err_got(e, "another row %lld", (long long)row);
     return err_set(e, EXIT_CONFIG, where, "model.decoder.tied = false keeps both", "tensor \"%s\" is not the embedding%s", m->twin->name,

@@ -11,10 +11,11 @@
 /* ---- the checkpoint ---- */
 
 /* Rows of a tensor of ours, out of the files. */
-static bool read_rows(void *with, int i, int64_t row, int64_t n, float *x, Err *e)
+static bool read_rows(void *with, int piece, int64_t row, int64_t n, float *x, Err *e)
 {
     const Import *m = with;
     const Params *t = &m->r.model.table;
+    const int i = m->of[piece];
     const Param *p = &t->p[i];
     const ImportSource *s = &m->source[i];
     if (import_from_table(p->name)) {
@@ -36,16 +37,30 @@ bool import_save(Import *m, Err *e)
     const Params *t = &m->r.model.table;
     char dir[PATH_ROOM];
     CkptMeta meta = { .seed = (uint64_t)c->run.seed, .config_hash = config_hash(c, CKPT_VERSION),
-                      .dp = 1, .tp = 1 /* whoever wrote it, it is of no grid */, .stage = "import", .beside = HFFILES_DIR };
+                      .dp = 1, .tp = 1 /* whoever wrote it, it is of no grid */, .stage = "import" };
+    snprintf(meta.beside, sizeof meta.beside, "%s", m->adapter ? "" : HFFILES_DIR);
+    if (m->adapter) {
+        snprintf(meta.init, sizeof meta.init, "%s", m->r.init);
+        snprintf(meta.base, sizeof meta.base, "%s", m->r.base);
+        meta.lora_rank = c->train.lora_rank;
+        meta.lora_alpha = c->train.lora_alpha;
+    }
     Piece *p = calloc((size_t)t->n + 1, sizeof *p);
     char (*names)[CKPT_NAME] = calloc((size_t)t->n + 1, sizeof *names);
-    CHECK(p && names, "no memory for the names of %d tensors", t->n);
+    m->of = calloc((size_t)t->n + 1, sizeof *m->of);
+    int n = 0;
+    CHECK(p && names && m->of, "no memory for the names of %d tensors", t->n);
     for (int i = 0; i < t->n; i++) {
-        snprintf(names[i], CKPT_NAME, "weights/%s", t->p[i].name);
-        p[i] = (Piece){ names[i], param_slice(t, i), NULL, false };
+        if (m->adapter && !m->source[i].tensor)
+            continue;
+        m->of[n] = i;
+        snprintf(names[n], CKPT_NAME, "weights/%s", t->p[i].name);
+        p[n] = (Piece){ names[n], param_slice(t, i), NULL, false };
+        n++;
     }
     path_set(dir, e, "%s/ckpt", c->import.to);
-    const bool ok = run_agree(&m->r, e) && ckpt_stream(m->r.grid.world, dir, &meta, p, t->n, read_rows, m, e);
+    const bool ok = run_agree(&m->r, e) && ckpt_stream(m->r.grid.world, dir, &meta, p, n, read_rows, m, e);
+    free(m->of);
     free(names);
     free(p);
     return ok;

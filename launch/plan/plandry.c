@@ -16,7 +16,7 @@ const char *const DRY_PLACE_NAME[DRY_PLACES] = {
 
 static const struct { const char *part; DryPlace place; } PART[] = {
     { "vision", DRY_TOWER }, { "tokenizer", DRY_OWN_TOWER }, { "codes", DRY_CODES }, { "app_codes", DRY_CODES },
-    { "projector", DRY_PROJECTOR }, { "decoder", DRY_DECODER }, { "head", DRY_HEAD }, { "app_head", DRY_HEAD }, { "denoiser", DRY_DENOISER },
+    { "projector", DRY_PROJECTOR }, { "decoder", DRY_DECODER }, { LORA_PART, DRY_DECODER }, { "head", DRY_HEAD }, { "app_head", DRY_HEAD }, { "denoiser", DRY_DENOISER },
 };
 
 typedef struct {

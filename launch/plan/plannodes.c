@@ -254,7 +254,7 @@ static void save_of(const Nodes *n, const PlanRank *r, Point *p)
     for (int i = 0; i < r->model.table.n; i++) {
         const Param *q = &r->model.table.p[i];
         const int moments = q->grad < 0 || (q->flags & STATE) ? 0 : r->optim.muon[i] ? 1 : 2;
-        floats += (1 + moments) * (double)q->count * r->tp.size / q->copies;
+        floats += (!save_leaves(&r->model.table, q) + moments) * (double)q->count * r->tp.size / q->copies;
     }
     p->saved = 4 * floats;
     p->write = fmax(p->saved / (1e9 * STORAGE_SHARE * m->storage), p->saved / (1e9 * m->beta * p->nodes));

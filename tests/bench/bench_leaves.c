@@ -44,13 +44,13 @@ static void product(const Line *l, const Floats *f, int N, int leaves)
     Linear w[TERMS_HERE];
     LinearTerm term[TERMS_HERE];
     for (int t = 0; t < TERMS_HERE; t++) {
-        w[t] = (Linear){ f->w[t], NULL, l->I, l->O, l->split, leaves };
+        w[t] = (Linear){ .w = f->w[t], .I = l->I, .O = l->O, .split = l->split, .leaves = leaves };
         term[t] = (LinearTerm){ f->dout[t], &w[t] };
     }
     if (l->kind == DX)
         op.linear_dx(f->y, term, l->terms, N, false);
     else if (l->kind == DW)
-        op.linear_dw(&(Linear){ f->y, NULL, l->I, l->O, l->split, leaves }, f->dout[0], f->x, N);
+        op.linear_dw(&(Linear){ .w = f->y, .I = l->I, .O = l->O, .split = l->split, .leaves = leaves }, f->dout[0], f->x, N);
     else
         op.linear_fwd(f->y, f->x, w, N);
 }

@@ -4,6 +4,8 @@
 #include "core/ops.h"
 #include "core/rng.h"
 
+#include <stdio.h>
+
 enum { CASE_B = 3, CASE_M = 24, CASE_I = 3 };
 
 typedef struct {
@@ -30,15 +32,20 @@ static inline ModelConf case_conf(Stage stage, const char *trainable)
 }
 
 /* Kinds of decoders and towers: heads of a size of their own with q/k norms (Qwen3), a tied embedding (SmolLM2), stretched
-   rotary embeddings (Llama 3), a class row (CLIP); and all at once. */
-enum { CASE_HEAD_DIM = 1, CASE_QK_NORM = 2, CASE_TIED = 4, CASE_LINEAR = 8, CASE_LLAMA3 = 16, CASE_CLIP = 32 };
+   rotary embeddings (Llama 3), a class row (CLIP), low-rank pairs that learn beside the weights; and all but the last at once. */
+enum { CASE_HEAD_DIM = 1, CASE_QK_NORM = 2, CASE_TIED = 4, CASE_LINEAR = 8, CASE_LLAMA3 = 16, CASE_CLIP = 32, CASE_LORA = 64 };
 static const unsigned CASE_KINDS[] = { CASE_HEAD_DIM, CASE_QK_NORM, CASE_HEAD_DIM | CASE_QK_NORM | CASE_TIED, CASE_TIED, CASE_LINEAR,
-                                       CASE_LLAMA3, CASE_CLIP, CASE_HEAD_DIM | CASE_QK_NORM | CASE_TIED | CASE_LLAMA3 | CASE_CLIP };
+                                       CASE_LLAMA3, CASE_CLIP, CASE_LORA, CASE_HEAD_DIM | CASE_QK_NORM | CASE_TIED | CASE_LLAMA3 | CASE_CLIP };
 enum { N_CASE_KINDS = sizeof CASE_KINDS / sizeof *CASE_KINDS };
 
 static inline void case_kind(ModelConf *c, unsigned kind)
 {
+    static char trainable[128];
     const EncoderDims v = c->vision;
+    if (kind & CASE_LORA) {
+        snprintf(trainable, sizeof trainable, "%s," LORA_PART, c->trainable);
+        c->trainable = trainable, c->lora_rank = 3, c->lora_alpha = 4.5f;
+    }
     if (kind & CASE_HEAD_DIM)
         c->decoder.D = 10, c->decoder.qkv_bias = false;
     c->decoder.qk_norm |= (kind & CASE_QK_NORM) != 0;

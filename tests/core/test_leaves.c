@@ -108,7 +108,7 @@ static void forward(Sizes s, int split, bool biased)
 {
     const int64_t n = (int64_t)s.N * s.O;
     float *x = some((int64_t)s.N * s.I, 1), *b = biased ? some(s.O, 3) : NULL;
-    const Linear w = { some((int64_t)s.O * s.I, 2), b, s.I, s.O, split, ALL };
+    const Linear w = { .w = some((int64_t)s.O * s.I, 2), .b = b, .I = s.I, .O = s.O, .split = split, .leaves = ALL };
     ops_use(&OPS_CPU, 2);
     float *want = out_of(x, w, s.N);
     for (int ranks = fewest_ranks(s); ranks <= ALL; ranks *= 2)
@@ -234,7 +234,7 @@ static void gradient(Sizes s, int split, int terms, int few, bool add)
     LinearTerm term[MOST_TERMS];
     for (int t = 0; t < terms; t++) {
         const int O = t ? s.O / ALL * few : s.O;
-        w[t] = (Linear){ some((int64_t)O * s.I, (uint32_t)(1 + t)), NULL, s.I, O, split, t ? few : ALL };
+        w[t] = (Linear){ .w = some((int64_t)O * s.I, (uint32_t)(1 + t)), .I = s.I, .O = O, .split = split, .leaves = t ? few : ALL };
         term[t] = (LinearTerm){ some((int64_t)s.N * O, (uint32_t)(4 + t)), &w[t] };
     }
     float *was = some(n, 8);
@@ -286,7 +286,7 @@ static void gradients(void **state)
 
 static float *dw_of(const float *dout, const float *x, Sizes s, int split, int leaves)
 {
-    Linear dw = { buffer((int64_t)s.O * s.I), NULL, s.I, s.O, split, leaves };
+    Linear dw = { .w = buffer((int64_t)s.O * s.I), .I = s.I, .O = s.O, .split = split, .leaves = leaves };
     for (int64_t i = 0; i < (int64_t)s.O * s.I; i++)
         dw.w[i] = 0.25f;
     op.linear_dw(&dw, dout, x, s.N);

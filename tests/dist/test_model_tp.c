@@ -89,6 +89,9 @@ static const Case CASES[] = {
     { "CLIP", VISUAL ",vision", STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kind = CASE_CLIP },
     { "CLIP, codes made", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .made = true, .kind = CASE_CLIP },
     { "CLIP, own tower", "codes,app_codes,tokenizer", STAGE_TOKENIZER, .own = true, .kind = CASE_CLIP },
+    { "low-rank pairs", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kind = CASE_LORA },
+    { "low-rank pairs, 2 kv heads, biases", VISUAL, STAGE_INSTRUCT, .supervision = SUPERVISE_SEMANTIC, .kv_heads = 2, .bias = true, .kind = CASE_LORA },
+    { "low-rank pairs alone, 1 kv head", "projector", STAGE_INSTRUCT, .supervision = SUPERVISE_NONE, .kv_heads = 1, .kind = CASE_LORA },
     { "1 kv head, frozen", "projector", STAGE_INSTRUCT, .supervision = SUPERVISE_NONE, .kv_heads = 1 },
 };
 enum { NCASES = sizeof CASES / sizeof *CASES };

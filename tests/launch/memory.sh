@@ -41,6 +41,7 @@ peak "dp = 2, zero = 2, exact" 2 1 "${wide[@]}" --set parallel.zero=2 --set para
 peak "dp = 4, zero = 2, Muon" 4 1 "${wide[@]}" --set parallel.zero=2 --set train.optimizer=muon
 peak "dp = 2, zero = 2, denoising" 2 1 "${wide[@]}" --set parallel.zero=2 --set train.supervision=denoising --set model.head.width=256
 peak "Muon, tp = 2, fast" 2 2 "${wide[@]}" --set train.optimizer=muon --set parallel.reduction=fast
+peak "low-rank pairs" 1 1 "${wide[@]}" --set train.lora_rank=8
 peak "denoising" 1 1 "${wide[@]}" --set train.supervision=denoising --set model.head.width=256
 peak "no visual targets" 1 1 "${wide[@]}" --set train.supervision=none
 peak "a large vocabulary" 1 1 "${wide[@]}" --set model.decoder.vocab=16384

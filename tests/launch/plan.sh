@@ -131,6 +131,7 @@ flops() {
 flops --set train.stage=pretrain
 flops --set train.supervision=denoising --set model.vision.scales=2
 flops --set train.visual_share=0.5 --set model.head.tied=true
+flops --set train.lora_rank=3
 
 # ---- messages ----
 # Every byte that a rank sends in a step, over each axis, and every sum over tp, as the collectives count them.
@@ -153,13 +154,14 @@ messages 2 2 --set train.stage=pretrain --set model.decoder.kv_heads=1 --set mod
 messages 2 2 --set train.supervision=both --set model.codes.appearance_layer=-2 --set model.head.tied=true \
     --set train.trainable=vision,projector,decoder,head,app_head
 messages 2 2 --set train.supervision=denoising --set model.vision.scales=2
+messages 2 2 --set train.lora_rank=3 --set train.lora_targets=q_proj,v_proj,down_proj --set train.recompute=block
 messages 2 2 --set train.supervision=none --set model.vision.input=discrete
 messages 2 1
 messages 2 1 --set parallel.zero=1 --set parallel.reduction=fast
 messages 2 1 --set parallel.wire=bf16 --set parallel.reduction=fast --set train.optimizer=muon
 messages 2 1 --set parallel.reduction=exact --set train.optimizer=muon
 messages 2 1 --set parallel.reduction=exact --set parallel.zero=1 --set train.global_batch=4        # one micro-batch each: floats
-messages 4 2 --set parallel.zero=1
+messages 4 2 --set parallel.zero=1 --set train.lora_rank=3 --set model.decoder.kv_heads=1 --set parallel.sequence=true
 messages 2 1 --set parallel.zero=2 --set parallel.reduction=exact         # each of two micro-batches is exchanged
 messages 2 1 --set parallel.zero=2 --set parallel.reduction=fast --set parallel.wire=bf16 --set train.micro_batch=1
 

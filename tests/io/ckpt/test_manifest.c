@@ -34,6 +34,7 @@ static uint64_t block[] = { 1, UINT64_MAX };
 static Manifest example(void)
 {
     return (Manifest){ .meta = { .step = 412, .seed = UINT64_MAX, .config_hash = 1ull << 63, .fingerprint = 3, .dp = 2, .tp = 4, .version = CKPT_VERSION, .init = "0123", .moments = 1ull << 62, .beside = "hf",
+                                 .base = "/runs/caf\xc3\xa9/ckpt/step-00000000,/b", .lora_rank = 8, .lora_alpha = 0x1.8p3,
                                  .stage = "instruct", .data = "\"q\" \\ caf\xc3\xa9", .global_batch = 32, .samples = 5000,
                                  .norms = { 2, { 0.1, 0x1.fffffffffffffp-30 } } },
                        .tensor = tensor, .tensors = 3, .bytes = HASH_BLOCK + 200000, .blocks = 2, .block = block, .file = file, .files = 2 };
@@ -141,7 +142,8 @@ static void malformed_is_refused(void **state)
         { "\"moments\": \"0x", "\"moments\": \"" }, { "\"beside\": [", "\"besides\": [" }, { "hf/config.json", "hf/../config.json" },
         { "hf/config.json", "../config.json" }, { "hf/config.json", "/etc/passwd" }, { "hf/config.json", "hf/.hidden" },
         { "hf/config.json", "other/config.json" }, { "hf/config.json", "hf/z.json" }, { "hf/config.json", "hf" },
-        { "\"offset\": 4096", "\"offset\": 4098" },
+        { "\"offset\": 4096", "\"offset\": 4098" }, { "\"rank\": 8", "\"rank\": 0" }, { "\"alpha\": 12.0", "\"alpha\": -1" }, { "\"alpha\": 12.0", "\"beta\": 12.0" },
+        { "\"base\": \"", "\"base\": 7, \"x\": \"" }, { "\"lora\": {", "\"lora\": 7, \"x\": {" },
     };
     Manifest m = example();
     char *text = manifest_text(&m);
