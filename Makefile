@@ -62,11 +62,15 @@ DNNL_LIB := $(if $(DNNL),$(or $(call pkg,--libs dnnl),-ldnnl))
 CORE_LIB := $(call blas,--libs,-L% -l% -Wl% -f%) $(BLAS_DIR:%=-Wl,-rpath,%) $(DNNL_LIB) -lm
 IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
 IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc zlib) -lstdc++ -ldl
-CFG_LIB  = $(call pkg,--libs libconfig)
+CFG_LIB  = $(call pkg,--libs libconfig) $(HTTP_LIB)
 # Before OpenBLAS, which serves its BLAS and LAPACK, whatever -lblas is on this machine.
 SCA_LIB  = $(filter-out -lblas -llapack,$(or $(call pkg,--libs scalapack-openmpi),$(call pkg,--libs scalapack),-lscalapack))
 DIST_INC = $(MPI_INC) $(call pkg,--cflags hwloc)
 DIST_LIB = $(SCA_LIB) $(call pkg,--libs hwloc) $(MPI_LIB)
+
+# libmicrohttpd, for `asvr serve`.  Without it http_none.c refuses.
+HTTP     := $(if $(call pkg,--modversion 'libmicrohttpd >= 0.9.71'),mhd)
+HTTP_LIB := $(if $(HTTP),$(call pkg,--libs libmicrohttpd))
 
 objects  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 # core/cpu is compiled for each level of vectors, its table the only global symbol (core/vectors.h): a build for many processors has several.
@@ -79,7 +83,7 @@ DIST_O   := $(call objects,dist)
 # The picture decoders are a module of their own: libvips brings the serial HDF5 with it.
 MODULE   := io/image/vips.c io/image/bicubic.c io/image/bmp.c io/image/header.c io/base/err.c
 IO_O     := $(filter-out $(OUT)/obj/io/image/vips.o $(OUT)/obj/io/image/bicubic.o $(OUT)/obj/io/image/bmp.o,$(call objects,$(wildcard io/*))) $(OUT)/obj/io/text/sentencepiece.o
-LAUNCH_O := $(call objects,launch $(wildcard launch/*))
+LAUNCH_O := $(filter-out %/http_$(if $(HTTP),none,mhd).o,$(call objects,launch $(wildcard launch/*)))
 
 CORE     := $(OUT)/libcore.a
 DIST     := $(OUT)/libdist.a
@@ -177,7 +181,8 @@ $(OUT)/tests/bench/bench_set: tests/bench/bench_set.c $(OUT)/obj/tests/bench/cei
 
 # Any bytes for one parser each; without libFuzzer they run the files of a corpus.
 FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),,$(OUT)/obj/tests/fuzz/driver.o)
-$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(IO) $(CORE)
+CHAT_O   := $(addprefix $(OUT)/obj/launch/serve/,chatrequest.o chatkeys.o dataurl.o refusal.o flow.o)
+$(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(CHAT_O) $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) $(CORE_INC) $(IO_INC) $< -o $@ $(filter %.o %.a,$^) $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
 $(OUT)/tests/faults/preload.so: tests/faults/preload.c

@@ -34,7 +34,7 @@ static bool find(Config *c, Err *e)
 int chat_template(Config *c, const char *verb)
 {
     Err e = { 0 };
-    if (c->data.template != TEMPLATE_AUTO || (strcmp(verb, "pack") && strcmp(verb, "chat") && strcmp(verb, "export") && !(!strcmp(verb, "eval") && c->eval.tsv[0])))
+    if (c->data.template != TEMPLATE_AUTO || (strcmp(verb, "pack") && strcmp(verb, "chat") && strcmp(verb, "serve") && strcmp(verb, "export") && !(!strcmp(verb, "eval") && c->eval.tsv[0])))
         return EXIT_DONE;
     if (!find(c, &e)) {
         log_error(&e);

@@ -6,6 +6,6 @@
 #pragma once
 #include "launch/config/config.h"
 
-/* For verbs that write conversations (pack, chat, export): data.template becomes what the chat template beside text.model renders, and
+/* For verbs that write conversations (pack, chat, serve, export): data.template becomes what the chat template beside text.model renders, and
    data.system what it says, where that is another than the template's and data.system is empty.  The exit code; an error is printed. */
 int chat_template(Config *c, const char *verb);

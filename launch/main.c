@@ -90,16 +90,31 @@ static const Verb VERBS[] = {
       "  example   mpirun -n 4 asvr eval configs/tiny.cfg\n"
       "            mpirun -n 4 asvr eval configs/llava15-7b/instruct.cfg \\\n"
       "                --set eval.tsv=bench/ --set chat.max_new=128\n", false, true, false, NULL, NULL },
-    { "chat", chat_main, NULL, "answers questions about pictures",
+    { "chat", chat_main, NULL, "answers questions about pictures; a talk at a terminal",
       "Loads the newest valid checkpoint of run.dir and answers chat.question about the\n"
       "picture chat.image, about several (a.png,b.png), or about none. <image> in it is\n"
       "the place of a picture; without it they come first. Without a question one is\n"
       "read from each line of standard input; a line that cannot be answered is named\n"
-      "on stderr, and an empty line stands for its answer.\n"
+      "on stderr, and an empty line stands for its answer. At a terminal (or with\n"
+      "chat.talk = \"yes\") it is a talk: each question goes on from those before. A line\n"
+      "that begins with / is a command: /image PATH, /system TEXT, /new, /help, /quit;\n"
+      "Ctrl-C stops an answer.\n"
       "\n"
       "  keys      run.dir  chat.*\n"
       "  example   asvr chat configs/tiny.cfg --set chat.image=cat.png \\\n"
       "                 --set chat.question=\"How many cats are there?\"\n", false, true, false, NULL, NULL },
+    { "serve", serve_main, NULL, "answers OpenAI's chat requests, on this machine",
+      "Loads the newest valid checkpoint of run.dir and answers, as OpenAI's API does,\n"
+      "POST /v1/chat/completions (texts, pictures as base64, stream), /v1/models and\n"
+      "/health; GET / is a page to try it. It listens on 127.0.0.1 alone, unless told\n"
+      "otherwise, answers serve.batch requests at once and lets serve.queue more wait.\n"
+      "What it does not offer (tools, logprobs, n > 1) it refuses by name. It is one\n"
+      "process; TERM or INT lets it finish what is under way and end with 0.\n"
+      "\n"
+      "  keys      run.dir  serve.*  chat.temperature  data.system  data.max_pixels\n"
+      "  example   asvr serve configs/tiny.cfg --set serve.port=8080\n"
+      "            curl http://127.0.0.1:8080/v1/chat/completions -d '{\"model\": \"tiny\",\n"
+      "              \"messages\": [{\"role\": \"user\", \"content\": \"what is it?\"}]}'\n", false, false, false, NULL, NULL },
     { "spectrum", spectrum_main, NULL, "singular values of weights and features: what has collapsed?",
       "Singular values, effective rank and condition of every matrix of a checkpoint;\n"
       "copies among the vectors of its codebooks, and codes that nothing uses; and the\n"

@@ -22,6 +22,7 @@ int pack_main(const Config *c);
 int train_main(const Config *c);
 int eval_main(const Config *c);
 int chat_main(const Config *c);
+int serve_main(const Config *c);
 int bench_main(const Config *c);
 int scaling_main(const Config *c);      /* without MPI: plan_main, too */
 int plan_main(const Config *c);

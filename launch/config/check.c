@@ -195,7 +195,7 @@ static void needed(ErrList *errs, const char *verb, const char *key, bool there)
 /* Of a job with so many ranks: numbers of tensor-parallel ranks that would do. */
 static void check_grid(const Config *c, const char *verb, int ranks, ErrList *errs)
 {
-    static const char *const sharded[] = { "train", "eval", "chat", "bench", "spectrum" };
+    static const char *const sharded[] = { "train", "eval", "chat", "serve", "bench", "spectrum" };
     char would[160] = "";
     bool is = false;
     for (size_t i = 0; i < sizeof sharded / sizeof *sharded; i++)
@@ -231,6 +231,20 @@ static bool names_sets(const char *set)
 {
     const char *slash = strrchr(set, '/');
     return strchr(slash ? slash : set, ',') || strstr(set, ".set,") || strstr(set, ".set ,") || strchr(set, ':');
+}
+
+static void check_serve(const Config *c, int ranks, ErrList *errs)
+{
+    const char *at = c->serve.address;
+    needed(errs, "serve", "run.dir", c->run.dir[0]);
+    if (ranks > 1)
+        wrong(errs, "start it without a launcher; parallel.threads = 8 computes with eight threads", "`asvr serve` is one process, and this job has %d ranks", ranks);
+    else if (c->parallel.tp > 1)
+        wrong(errs, "--set parallel.tp=1", "`asvr serve` is one process: parallel.tp = %d is too many", c->parallel.tp);
+    if (strncmp(at, "127.", 4) && strcmp(at, "::1") && !c->serve.api_key[0] && !c->serve.open)
+        wrong(errs, "set serve.api_key, or serve.open = true where everybody may ask", "serve.address = \"%.80s\" is open to others, and serve.api_key is empty", at);
+    if (c->serve.api_key[strcspn(c->serve.api_key, " \t\r\n")])
+        wrong(errs, "", "serve.api_key has a blank");
 }
 
 static void check_verb(const Config *c, const char *verb, int ranks, ErrList *errs)
@@ -290,6 +304,8 @@ static void check_verb(const Config *c, const char *verb, int ranks, ErrList *er
         needed(errs, verb, "export.to", c->export.to[0]);
     } else if (!strcmp(verb, "chat")) {
         needed(errs, verb, "run.dir", c->run.dir[0]);
+    } else if (!strcmp(verb, "serve")) {
+        check_serve(c, ranks, errs);
     }
 }
 

@@ -31,7 +31,7 @@ enum { EXPORT_F32, EXPORT_F16, EXPORT_BF16 };                                /* 
 enum { UNKNOWN_FAIL, UNKNOWN_WARN };                                        /* import.unknown */
 enum { SCHEDULE_COSINE, SCHEDULE_CONSTANT };                                /* train.schedule */
 enum { COMPUTE_FP32, COMPUTE_BF16 };                                        /* train.compute */
-enum { BIND_AUTO, BIND_NONE };                                              /* parallel.bind */
+enum { BIND_AUTO, BIND_NONE }; enum { TALK_AUTO, TALK_YES, TALK_NO };        /* parallel.bind; chat.talk */
 enum { INPUT_CONTINUOUS, INPUT_DISCRETE };                                  /* model.vision.input */
 enum { TOWER_SHARED, TOWER_OWN };                                           /* model.codes.tower */
 enum { SCALING_WEAK, SCALING_STRONG, SCALING_BOTH };                        /* scaling.kind; the first two plan.scaling */
@@ -69,8 +69,7 @@ typedef struct Config {
     } train;
     struct { int tp, zero, blocks, reduction, wire, threads, bind; bool sequence; } parallel;         /* reduction, wire: REDUCE_*, WIRE_* of dist/bucket.h */
     struct { int64_t every; double minutes; int keep, best; bool async; char local[CONFIG_STRING]; double local_minutes; } ckpt;
-    struct { double timeout; } watch;
-    struct { double grace; int64_t deadline; } stop;
+    struct { double timeout; } watch; struct { double grace; int64_t deadline; } stop;
     struct {
         ConfigString nodes, time, partition, account, qos, constraint, exclude, reservation, name, extra, site;
         int verb, ranks_per_node, threads, lead, chain, budget;
@@ -78,7 +77,8 @@ typedef struct Config {
     } slurm;
     struct { int64_t every, samples; int batch, kind; ConfigString from, tsv, predictions; } eval;
     struct { ConfigString from, parts; int64_t samples, whole; } spectrum;
-    struct { ConfigString image, question; double temperature; int max_new; } chat;
+    struct { ConfigString image, question; double temperature; int max_new, talk; } chat;
+    struct { ConfigString address, api_key, name; int port, batch, queue, max_images, max_tokens; int64_t max_body; double timeout; bool open; } serve;
     struct { int replicas, ranks, scaling, grid; ConfigString rates, nodes, cluster, csv, svg; } plan;
     struct { int warm, steps, repeat, min_len, prompts; bool rates, ckpt, waterfall, one_thread; ConfigString trace; } bench;
     struct { int kind, warm, steps, repeat; double max_seconds; ConfigString ranks, tp, zero, micro_batch, threads, launcher, dir; } scaling;

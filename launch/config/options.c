@@ -13,6 +13,7 @@
 #define FLOATS(k, d, lo, hi, text)  { #k, FLOATS, AT(k, double *), lo, hi, NULL,  d,  text }
 #define BOOL(k, d, text)            { #k, BOOL,   AT(k, bool),     0,  0,  NULL,  #d, text }
 #define STRING(k, text)             { #k, STRING, AT(k, char *),   0,  0,  NULL,  "", text }
+#define WORD(k, d, text)            { #k, STRING, AT(k, char *),   0,  0,  NULL,  d,  text }
 #define ENUM(k, d, words, text)     { #k, ENUM,   AT(k, int),      0,  0,  words, #d, text }
 
 #define LOTS 9007199254740992.0             /* 2^53: a double still counts by ones */
@@ -192,6 +193,19 @@ const Option options[] = {
     STRING(chat.question, "the question; empty: lines of standard input"),
     FLOAT (chat.temperature, 0.0, 0, 100, "0: the likeliest token; 1: as learned"),
     INT   (chat.max_new, 64, 1, 65536, "tokens of an answer at most"),
+    ENUM  (chat.talk, auto, "auto|yes|no", "questions go on from those before; auto: on a terminal, and lines of a pipe stand alone"),
+
+    WORD  (serve.address, "127.0.0.1", "where serve listens: an address in numbers; 0.0.0.0 and ::  whoever reaches this machine"),
+    INT   (serve.port, 8080, 0, 65535, "0: any that is free; it is printed"),
+    STRING(serve.name, "the model's name in requests; empty: the last part of run.dir"),
+    INT   (serve.batch, 8, 1, 1024, "answers under way at once"),
+    INT   (serve.queue, 64, 1, 65536, "requests that may wait; more are told to come again (429)"),
+    LONG  (serve.max_body, 33554432, 1024, 1073741824, "bytes of a request; all that are under way together have 8 times as many"),
+    INT   (serve.max_images, 8, 1, 1024, "pictures of a request"),
+    INT   (serve.max_tokens, 512, 1, 65536, "tokens of an answer at most, and where a request does not say"),
+    FLOAT (serve.timeout, 60.0, 1, 1e6, "seconds that a client may say nothing, or take for a request"),
+    STRING(serve.api_key, "what clients must say (Authorization: Bearer ...); empty: nothing"),
+    BOOL  (serve.open, false, "listen beyond loopback without serve.api_key, too"),
 
     INT   (plan.replicas, 1, 1, 1048576, "replicas of parallel.tp ranks each that plan counts for"),
     INT   (plan.ranks, 0, 0, 1048576, "a job's ranks: plan says how many of them can be used, and nothing else"),

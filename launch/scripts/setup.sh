@@ -6,10 +6,10 @@ set -eu
 
 build='gcc make pkg-config g++ openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libhwloc-dev
        libzstd-dev zlib1g-dev libconfig-dev libopenblas-dev libxxhash-dev libvips-dev libjansson-dev libsentencepiece-dev libpcre2-dev libutf8proc-dev
-       libdnnl-dev'
+       libdnnl-dev libmicrohttpd-dev'
 case ${1:-} in
 build) packages=$build ;;
-test)  packages="$build libcmocka-dev zstd" ;;
+test)  packages="$build libcmocka-dev zstd curl" ;;
 slurm) packages="$build libcmocka-dev slurmctld slurmd slurm-client munge iproute2 util-linux procps jube"
        PATH=$PATH:/usr/sbin:/sbin ;;
 demo)  packages="$build tuxpaint-stamps-default" ;;
@@ -27,7 +27,7 @@ elsewhere() {
 setup: missing: $1
 
   Debian, Ubuntu  sudo apt-get install --no-install-recommends $1
-  Spack           spack install openmpi hwloc hdf5+mpi zstd zlib libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece pcre2 utf8proc cmocka
+  Spack           spack install openmpi hwloc hdf5+mpi zstd zlib libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece pcre2 utf8proc libmicrohttpd cmocka
   modules         module load gcc openmpi hdf5/parallel openblas scalapack zstd     (names differ; see: module avail)
 
 Where libraries come from Spack or modules, PKG_CONFIG_PATH must name their lib/pkgconfig folders.
@@ -49,12 +49,12 @@ parallel_hdf5() {
 }
 plain_scalapack() { echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null -lscalapack >/dev/null 2>&1; }
 absent=
-for tool in $([ "$1" = site ] && echo cmark-gfm python3 || echo cc make pkg-config c++ mpicc mpirun) $([ "$1" != test ] || echo zstd) $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube) \
+for tool in $([ "$1" = site ] && echo cmark-gfm python3 || echo cc make pkg-config c++ mpicc mpirun) $([ "$1" != test ] || echo zstd curl) $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube) \
             $([ "$1" != packages ] || echo dh lintian debootstrap groff mandoc zsh python3); do
     command -v $tool >/dev/null || absent="$absent $tool"
 done
 if [ -z "$absent" ] && [ "$1" != site ]; then
-    for name in hdf5 scalapack hwloc libzstd zlib libconfig openblas libxxhash vips jansson sentencepiece libpcre2-8 libutf8proc $(case $1 in test | slurm) echo cmocka ;; esac); do
+    for name in hdf5 scalapack hwloc libzstd zlib libconfig openblas libxxhash vips jansson sentencepiece libpcre2-8 libutf8proc $(case $1 in test) echo cmocka libmicrohttpd ;; slurm) echo cmocka ;; esac); do
         library "$name" || absent="$absent $name"
     done
 fi

@@ -59,3 +59,42 @@ cmp -s first.set auto/index.set || fail "auto packs something else than the temp
 echo '{"chat_template": "<|im_start|>{{ messages[0].content }}<|im_end|>"}' >model/tokenizer_config.json
 says 78 0 chat "$config" "${own[@]}" "${auto[@]}" --set chat.question='what?'
 blames 'chat template is unknown' '"chatml-bare"' tokenizer_config.json
+
+# ---- lines that are commands, and talks ----
+hot=(--set chat.temperature=2 --set chat.max_new=12)
+lines() { says 0 0 chat "$config" "${own[@]}" "${hot[@]}" "$@" <lines; }
+printf '%s\n' 'what?' '/image 1.ppm' 'is <image> red?' 'what?' '/nothing' '//x' '/image' '/image none.ppm' '/system Be brief.' 'what?' '/quit' 'what?' >lines
+lines
+[ "$(wc -l <out)" = 5 ] || { cat out err; fail "not one line for each question"; }
+[ "$(sed -n 1p out)" = "$(sed -n 3p out)" ] && [ "$(sed -n 1p out)" != "$(sed -n 5p out)" ] || { cat out; fail "lines do not stand alone, or a system prompt changes nothing"; }
+[ "$(grep -c '^asvr: error: ' err)" = 3 ] || { cat err; fail "not three complaints"; }
+for line in 5 7 8; do grep -q "^  where  *standard input, line $line\$" err || { cat err; fail "line $line is not named"; }; done
+grep -q '"/nothing"' err && grep -q 'written //' err || { cat err; fail "an unknown command is not named"; }
+
+# In a talk a question depends on those before it, a picture on its turn; /new forgets; tp = 2 says the same.
+printf '%s\n' 'what?' 'what?' '/image 1.ppm' '/image 3.ppm' 'is <image> as red as <image>?' '/new' 'what?' >lines
+lines --set chat.talk=yes
+cp out talked
+[ "$(wc -l <out)" = 4 ] && [ ! -s err ] || { cat out err; fail "a talk of three turns and another"; }
+[ "$(sed -n 1p out)" = "$(sed -n 4p out)" ] && [ "$(sed -n 1p out)" != "$(sed -n 2p out)" ] || { cat out; fail "turns stand alone, or /new forgets nothing"; }
+says 0 2 chat "$config" "${own[@]}" "${hot[@]}" --set chat.talk=yes --set parallel.tp=2 <lines
+cmp -s out talked || { diff out talked; fail "two ranks talk otherwise"; }
+# One that no longer fits loses its first turns, and that is said.
+seq 12 | sed "s/.*/$(printf 'why %.0s' $(seq 15))&?/" >lines
+lines --set chat.talk=yes
+[ "$(wc -l <out)" = 12 ] && grep -q 'warning: the talk no longer fits model.decoder.max_len = 320: its first [0-9]* question' err || { cat out err; fail "a long talk"; }
+
+# ---- at a terminal ----
+sees() { for _ in $(seq 600); do [ "$(tr -d '\r' <typescript 2>/dev/null | grep -cF -- "$2")" -lt "$1" ] || return 0; sleep 0.05; done; }        # so many lines with this
+types() {
+    sees 1 'asvr chat: '; printf 'what?\n/image 1.ppm\n'
+    sees 1 'picture for the next'; printf '\003'
+    sees 1 'once more'; printf '/new\nwhat?\n/quit\n'
+}
+rm -f typescript
+types | script -qefc "$(printf '%q ' "$ASVR" chat "$config" "${own[@]}" "${hot[@]}")" typescript >/dev/null
+tr -d '\r' <typescript >seen
+for text in 'asvr chat: run, step 2; /help' '(1 picture for the next question)' '(once more, or Ctrl-D, ends' '(a new talk)' "$(sed -n 1p talked | cut -c1-12)"; do
+    grep -qF -- "$text" seen || { cat seen; fail "a talk at a terminal does not show: $text"; }
+done
+[ "$(grep -c '^> ' seen)" -ge 3 ] || { cat seen; fail "no sign to type behind"; }

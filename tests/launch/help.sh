@@ -12,11 +12,11 @@ says() {
 }
 
 says 0 help
-for verb in init pack train eval chat verify bench spectrum report; do
+for verb in init pack train eval chat serve verify bench spectrum report; do
     grep -qE "^  $verb +[a-z]" output || { echo "asvr help does not list $verb"; exit 1; }
 done
 cp output all
-for page in init pack train eval chat verify bench spectrum plan status report submit import export options version; do
+for page in init pack train eval chat serve verify bench spectrum plan status report submit import export options version; do
     if [ $page = version ]; then says 0 version; else says 0 help $page; fi
     [ -s output ]
     cat output >>all

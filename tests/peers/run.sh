@@ -23,7 +23,7 @@ trap 'rm -rf "$work"' EXIT
 
 "$NEW" - <<'PY' || { echo "FAIL the packages of tests/peers/requirements.txt are not there: \`make peers\` installs them"; exit 1; }
 import importlib.metadata as m, platform
-names = "torch torchvision transformers peft tokenizers sentencepiece safetensors pillow numpy jinja2 h5py hdf5plugin pyarrow gguf tensorboard".split()
+names = "torch torchvision transformers peft tokenizers sentencepiece safetensors pillow numpy jinja2 h5py hdf5plugin pyarrow gguf tensorboard openai".split()
 print("python %s, " % platform.python_version() + ", ".join("%s %s" % (n, m.version(n)) for n in names))
 PY
 "$OLD" -c 'import transformers, tokenizers; print("beside it: transformers %s, tokenizers %s" % (transformers.__version__, tokenizers.__version__))' || exit 1

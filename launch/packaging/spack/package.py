@@ -29,6 +29,7 @@ class Asvr(MakefilePackage):
     depends_on("zlib")
     depends_on("libconfig")
     depends_on("jansson")
+    depends_on("libmicrohttpd")
     depends_on("xxhash")
     depends_on("sentencepiece")
     depends_on("pcre2")
