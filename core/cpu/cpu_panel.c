@@ -198,7 +198,7 @@ bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta)
 
 void panel_product(const Panels *p, float *room, int64_t floats)
 {
-    enum { ALONE = 1 << 22, NARROW = 256 };
+    enum { ALONE = 1 << 20, PACKING = 8 /* rows: what packing b costs beside the product */, NARROW = 256 };
     _Alignas(64) float packed[MOST];
     const int64_t each = floats / max64(1, inner_buffers(p)), K = inner_depth(p);
     int64_t wide = MOST / inner_deepest(p) / GROUP * GROUP, rows = p->M;
@@ -208,7 +208,7 @@ void panel_product(const Panels *p, float *room, int64_t floats)
         const int64_t parts = ceil_div(rows, each / (wide + APART) / ROWS * ROWS);
         rows = ceil_div(ceil_div(rows, parts), ROWS) * ROWS;
     }
-#pragma omp parallel if (p->M * p->N * K >= ALONE)
+#pragma omp parallel if ((p->M + PACKING) * p->N * K >= ALONE)
     for (int64_t n = 0; n < p->N; n += wide)
         for (int64_t m = 0; m < p->M; m += rows) {
             const Panels part = panels_part(p, m, min64(rows, p->M - m), (int)n, (int)min64(wide, p->N - n));

@@ -112,7 +112,8 @@ static bool open_answers(Answers *a, Err *e)
 {
     Run *r = a->r;
     const Config *c = r->c;
-    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = 1, .max_len = 1 };
+    const RunShape shape = { .stage = STAGE_INSTRUCT, .alone = c->bench.prompts == 1, .codes_given = c->model.codes.depth, .micro_batch = 1,
+                             .max_images = 1, .max_len = 1 };
     if (!run_model(r, &shape, e))
         return false;
     const int len = c->model.decoder.max_len, P = r->model.w.vision.P, text = (len - P) / 2;

@@ -225,7 +225,7 @@ const Option options[] = {
     INT   (bench.min_len, 0, 0, 1048576, "0: all samples fill model.decoder.max_len; else they are from so many rows on, evenly"),
     BOOL  (bench.waterfall, false, "each op beside the machine's own limit: a table, RUN/waterfall.json"),
     BOOL  (bench.one_thread, false, "waterfall: the same on one thread a rank, too, in turn"),
-    INT   (bench.prompts, 0, 0, 1024, "measure answers in place of training steps, to up to so many prompts at once on each rank: prefill, decoding"),
+    INT   (bench.prompts, 0, 0, 1024, "measure answers in place of training steps, to up to so many prompts at once on each rank, as eval and serve do; 1: as chat"),
     STRING(bench.trace, "X.json: spans of 3 steps for Perfetto; beside it X.folded, a flame graph"),
 
     ENUM  (scaling.kind, weak, "weak|strong|both", "train.global_batch a replica and step, or in all"),
