@@ -97,7 +97,9 @@ job_layout() {
 job_progress() {
     case $1 in
     train)                                                  # of stages, too, whose runs and data sets lie below the last one's
-        (cd "$(job_key run dir)" >/dev/null 2>&1 && find . -maxdepth 3 \( -regex '.*/ckpt/step-[0-9]+' -o -path './*/train-*.h5' \) | sort | cksum | tr ' ' -) ;;
+        local there
+        there=$(cd "$(job_key run dir)" >/dev/null 2>&1 && find . -maxdepth 3 \( -regex '.*/ckpt/step-[0-9]+' -o -path './*/train-*.h5' \) | sort)
+        [ -z "$there" ] || cksum <<<"$there" | tr ' ' - ;;
     pack)  ls "$(dirname "$(job_key data set)")" 2>/dev/null | grep -c '\.h5$' ;;
     esac
 }
