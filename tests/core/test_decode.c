@@ -142,9 +142,9 @@ static void prompt_in_pieces(void **state)
  * The same sequence in three slots, that of slot s begun s passes later, with its tokens beside the others' prompts and tokens, and added in
  * turning order: each row's logits are those of the whole sequence; with leaves to the bit those of a sequence that has the passes to itself.
  */
-static void among_others(Tp *tp)
+static void among_others(unsigned kind, Tp *tp)
 {
-    Chat *c = open_chat_on(LEN, CASE_QK_NORM, tp);
+    Chat *c = open_chat_on(LEN, kind, tp);
     double *z = whole_logits(c);
     float alone[TOKENS][V];
     for (int j = HEAD; j <= TOKENS; j++) {
@@ -183,8 +183,8 @@ static void together(void **state)
     (void)state;
     Tp blocks = TP_ALONE;
     blocks.leaves = 2;
-    among_others(&TP_ALONE);
-    among_others(&blocks);
+    among_others(CASE_QK_NORM, &TP_ALONE), among_others(CASE_LORA, &TP_ALONE);
+    among_others(CASE_QK_NORM, &blocks), among_others(CASE_LORA, &blocks);
 }
 
 static void what_does_not_fit(void **state)

@@ -70,11 +70,12 @@ static void answer(Answers *a, const char *question, const char *path, bool firs
     if (ops && ops->load_square(a->pixels, path, a->size, config_fit(c), e) && prompt_build(&a->prompt, a->r.text, c->data.template, &talk, e)) {
         decode_start(&a->d, 0);
         CHECK(decode_add(&a->d, 0, a->prompt.tokens, a->prompt.n, model_image_rows(&a->r.model, &a->r.tape, a->pixels, 1)), "the question is too long");
+        decode_pass(&a->d);
         for (int i = 0; i < a->steps; i++) {
-            decode_pass(&a->d);
             CHECK(fwrite(a->d.logits, sizeof(float), (size_t)c->model.decoder.vocab, a->logits) == (size_t)c->model.decoder.vocab, "cannot write logits");
             made[i] = decode_pick(&a->d, 0, 0, 0);
             CHECK(decode_add(&a->d, 0, &made[i], 1, NULL), "model.decoder.max_len is too short for %d tokens", a->steps);
+            decode_pass(&a->d);
         }
         CHECK(fwrite(a->pixels, 1, bytes, a->raw) == bytes, "cannot write pixels");
         fprintf(a->json, "%s\n{", first ? "" : ",");
