@@ -1,5 +1,6 @@
 # serve: texts, pictures, talks, streams; what it refuses and how; many at once; clients that go; a key; how it ends.
 here=$(cd "$(dirname "$0")/.." && pwd)
+export no_proxy="*" NO_PROXY="*"            # what is asked here never leaves the machine
 . "$here/launch/tools.inc"
 small+=(--set data.samples=24 --set train.steps=8 --set run.dir=tiny --set chat.temperature=1 --set serve.port=0 --set serve.max_tokens=40 --set serve.max_images=2)
 says 0 0 pack "$config" "${small[@]}"
