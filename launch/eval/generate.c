@@ -226,6 +226,10 @@ int generate_text(const Generator *g, int slot, char *out, int cap)
 void generate_release(Generator *g, int slot)
 {
     Slot *s = &g->slot[slot];
+    if (s->taken && !s->ended && !s->added) {                       /* its last token would have gone in next */
+        s->n_held--;
+        s->rows--;
+    }
     s->leaving = s->added;
     s->taken = s->added;
 }

@@ -284,15 +284,22 @@ static int by_number(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-/* Circular: a question is right when it is in all turns of its options.  *groups: questions; main, hits (n). */
-static int64_t circular(const Asked *a, int64_t n, const double *right, Asked *of, double *hit)
+/* To be freed. */
+static const Asked **in_order(const Asked *a, int64_t n)
 {
     const Asked **order = calloc((size_t)n + 1, sizeof *order);
-    int64_t groups = 0;
     CHECK(order, "no memory for %lld questions", (long long)n);
     for (int64_t i = 0; i < n; i++)
         order[i] = &a[i];
     qsort(order, (size_t)n, sizeof *order, by_number);
+    return order;
+}
+
+/* Circular: a question is right when it is in all turns of its options.  *groups: questions; main, hits (n). */
+static int64_t circular(const Asked *a, int64_t n, const double *right, Asked *of, double *hit)
+{
+    const Asked **order = in_order(a, n);
+    int64_t groups = 0;
     for (int64_t i = 0; i < n && atoll(order[i]->index) < ROUND; i++) {
         of[groups] = *order[i];
         hit[groups++] = right[order[i] - a];
@@ -316,12 +323,8 @@ static int64_t circular(const Asked *a, int64_t n, const double *right, Asked *o
 
 static double pairs(const Asked *a, int64_t n, const double *right)
 {
-    const Asked **order = calloc((size_t)n + 1, sizeof *order);
+    const Asked **order = in_order(a, n);
     double both = 0;
-    CHECK(order, "no memory for %lld questions", (long long)n);
-    for (int64_t i = 0; i < n; i++)
-        order[i] = &a[i];
-    qsort(order, (size_t)n, sizeof *order, by_number);
     for (int64_t i = 0; i + 1 < n; i += 2)
         both += right[order[i] - a] && right[order[i + 1] - a];
     free(order);
