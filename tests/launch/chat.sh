@@ -92,7 +92,8 @@ types() {
     sees 1 'once more'; printf '/new\nwhat?\n/quit\n'
 }
 rm -f typescript
-types | script -qefc "$(printf '%q ' "$ASVR" chat "$config" "${own[@]}" "${hot[@]}")" typescript >/dev/null
+# exec, in the shell that printf quotes for: whichever shell stood between would hear Ctrl-C too, and die of it at the end.
+types | SHELL=$BASH script -qefc "exec $(printf '%q ' "$ASVR" chat "$config" "${own[@]}" "${hot[@]}")" typescript >/dev/null
 tr -d '\r' <typescript >seen
 for text in 'asvr chat: run, step 2; /help' '(1 picture for the next question)' '(once more, or Ctrl-D, ends' '(a new talk)' "$(sed -n 1p talked | cut -c1-12)"; do
     grep -qF -- "$text" seen || { cat seen; fail "a talk at a terminal does not show: $text"; }
