@@ -1,5 +1,6 @@
 #include "core/asvr.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/ops.h"
@@ -176,6 +177,19 @@ bool model_open(Model *m, const ModelConf *c, Tp *tp)
     if (!c->empty)
         model_init(m);
     return true;
+}
+
+void model_pack(Model *m)
+{
+    size_t longest = 0;
+    ASSERT(!m->c.train);
+    for (int i = 0; i < m->table.n; i++)
+        longest = m->table.p[i].cols > (int)longest ? (size_t)m->table.p[i].cols : longest;
+    float *room = malloc(LINEAR_PANEL * longest * sizeof *room);
+    CHECK(room, "no memory to turn rows of %zu", longest);
+    Binder b = binder_pack(&m->table, m->weights, room);
+    bind_all(m, &m->w, &b);
+    free(room);
 }
 
 void model_close(Model *m)

@@ -71,6 +71,9 @@ bool model_open(Model *m, const ModelConf *c, Tp *tp);
 void model_nowhere(Model *m);
 /* Initial values of all weights by the seed, where c.empty left them zero. */
 void model_init(Model *m);
+/* From here on this model only goes forward, and its weights are those it has: they are turned, where they lie, into what products read fastest
+   (linear.h); the table no longer says where an element is.  No bit of a result changes.  Local. */
+void model_pack(Model *m);
 void model_close(Model *m);
 /* Adds the batch's targets and tokens to n_text, n_visual, pairs and tokens.  Local. */
 void model_count(Model *m, Tape *t, const Batch *b, Losses *targets);

@@ -69,7 +69,7 @@ static Linear widen(const Linear *w)
 /* The weight alone, which adds to what is there. */
 static Linear onto(const Linear *w)
 {
-    return (Linear){ .w = w->w, .I = w->I, .O = w->O, .split = w->split, .leaves = w->leaves, .add = true };
+    return (Linear){ .w = w->w, .I = w->I, .O = w->O, .split = w->split, .leaves = w->leaves, .add = true, .packed = w->packed };
 }
 
 /* Does this rank bring what is whole to a sum over tp? */

@@ -21,7 +21,7 @@ typedef struct {
     const char *name;                                                                      /* ---- linear: out = x w^T + b ---- */
     void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const Linear *w, int64_t N);    /* w->add: out += */
     void (*linear_dx)(float *dx, const LinearTerm *term, int terms, int64_t N, bool add);  /* dx = sum of dout w over the terms (linear.h) */
-    void (*linear_dw)(Linear *dw, const float *dout, const float *x, int64_t N);           /* of w and of b */
+    void (*linear_dw)(Linear *dw, const float *dout, const float *x, int64_t N), (*linear_pack)(Linear *w, float *room /*(LINEAR_PANEL,I)*/);    /* of w and of b; packed, where it lies (linear.h) */
     /* c (M,N) = alpha op(a) op(b) + beta c (ignored if beta is 0);  op(a) (M,K), op(b) (K,N): ta, tb: transposed; ld: floats a row.  gram: c (M,M) = op(a) op(a)^T, dense */
     void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
     void (*gram)(float *c, const float *a, bool ta, int M, int K);

@@ -33,6 +33,12 @@ static void linear_dw(Linear *dw, UNUSED const float *dout, UNUSED const float *
     pass((dw->w || dw->b ? N * dw->O : 0) + if_any(dw->w, N * dw->I + 2 * (int64_t)dw->O * dw->I) + if_any(dw->b, 2 * dw->O));
 }
 
+static void linear_pack(Linear *w, UNUSED float *room)
+{
+    pass(4 * (int64_t)w->O * w->I);
+    w->packed = true;
+}
+
 /* The real ones count no flops either: dist/pblas.c knows what its products are for. */
 static void product(UNUSED float *c, UNUSED int ldc, UNUSED const float *a, UNUSED int lda, UNUSED bool ta, UNUSED const float *b,
                     UNUSED int ldb, UNUSED bool tb, int64_t M, int N, int K, UNUSED float alpha, float beta)

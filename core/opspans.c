@@ -40,6 +40,8 @@ static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
     WATCH_PRODUCT(linear_dw, (dw, dout, x, N), dw->O, dw->I, N);
 }
 
+static void linear_pack(Linear *w, float *room) { WATCH(linear_pack, (w, room)); }
+
 static void product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                     float alpha, float beta)
 {

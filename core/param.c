@@ -9,18 +9,19 @@
 #include "core/ops.h"
 #include "core/rng.h"
 
-enum { DECLARE, WEIGHTS, GRADS };
+enum { DECLARE, WEIGHTS, GRADS, PACK };
 
 Binder binder_declare(Params *t, const Tp *tp)
 {
     t->tp_rank = tp->rank;
     t->tp_size = tp->size;
     t->leaves = tp->leaves;
-    return (Binder){ t, NULL, 0, DECLARE };
+    return (Binder){ .table = t, .pass = DECLARE };
 }
 
-Binder binder_weights(Params *t, float *weights) { return (Binder){ t, weights, 0, WEIGHTS }; }
-Binder binder_grads(Params *t, float *grads) { return (Binder){ t, grads, 0, GRADS }; }
+Binder binder_weights(Params *t, float *weights) { return (Binder){ .table = t, .base = weights, .pass = WEIGHTS }; }
+Binder binder_grads(Params *t, float *grads) { return (Binder){ .table = t, .base = grads, .pass = GRADS }; }
+Binder binder_pack(Params *t, float *weights, float *room) { return (Binder){ t, weights, room, 0, PACK }; }
 
 static Param *declare(Params *t)
 {
@@ -52,7 +53,7 @@ static float *bind(Binder *b, Param want)
     CHECK(b->next < t->n && strcmp(t->p[b->next].name, want.name) == 0,
           "parameter %s is bound out of the order in which it was declared", want.name);
     const Param *p = &t->p[b->next++];
-    if (b->pass == WEIGHTS)
+    if (b->pass != GRADS)
         return b->base + p->offset;
     return p->grad < 0 ? NULL : b->base + p->grad;
 }
@@ -94,6 +95,8 @@ Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const ch
     va_end(ap);
     Linear l = { .w = bind(b, want), .I = split == 1 ? I / pieces : I, .O = split == 0 ? O / pieces : O,
                  .split = split == 1, .leaves = split < 0 ? 0 : b->table->leaves };
+    if (b->pass == PACK && l.leaves)
+        op.linear_pack(&l, b->room);
     if (flags & LORA && lora_is_target(&b->table->lora, want.name))
         bind_pair(b, &l, &want);
     return l;

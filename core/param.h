@@ -60,13 +60,15 @@ typedef struct {
 
 typedef struct {
     Params *table;
-    float  *base;
+    float  *base, *room;
     int     next, pass;
 } Binder;
 
 Binder binder_declare(Params *t, const Tp *tp);
 Binder binder_weights(Params *t, float *weights);
 Binder binder_grads(Params *t, float *grads);
+/* As binder_weights, of weights that are final: linears with leaves become panels (linear.h).  room (LINEAR_PANEL, the longest row). */
+Binder binder_pack(Params *t, float *weights, float *room);
 /* Declares or binds one tensor; NULL while declaring and where it has no gradient. */
 float *param(Binder *b, int rows, int cols, int split, unsigned flags, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));

@@ -67,11 +67,12 @@ static bool open_chat(Chat *h, const Config *c, Err *e)
     if (given < 0)
         return err_set(e, EXIT_CONFIG, "chat.image", "", "more than %d pictures", PICTURES);
     const int fit = c->chat.question[0] ? 1 : (int)min64(PICTURES, max64(1, c->model.decoder.max_len / (side * side)));
-    const RunShape shape = { .stage = STAGE_INSTRUCT, .alone = true, .codes_given = c->model.codes.depth, .micro_batch = 1,
+    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1,
                              .max_images = given > fit ? given : fit, .max_len = 1 };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, &h->step, e))
         return false;
     const GeneratorShape g = { .slots = 1, .max_len = c->model.decoder.max_len, .max_new = c->chat.max_new, .template_ = c->data.template, .keep = true };
+    model_pack(&r->model);
     generate_open(&h->g, &r->model, &r->tape, r->text, &g);
     talking_open(&h->t, (size_t)config_picture(c) * (size_t)config_picture(c) * 3, shape.max_images);
     for (int i = 0; i < given && add_picture(h, path[i], e); i++)

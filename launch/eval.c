@@ -10,6 +10,7 @@ static Evaluation *open_eval(Run *r, const Config *c, int64_t *step, Err *e)
     const RunShape shape = run_shape(r, false);
     if (!run_model(r, &shape, e) || !run_weights_of(r, c->eval.from[0] ? c->eval.from : c->run.dir, step, e) || !run_codes_match(r, e))
         return NULL;
+    model_pack(&r->model);
     return evaluate_open(r, r->shards, c->eval.samples, e);
 }
 

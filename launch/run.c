@@ -183,8 +183,7 @@ int run_blocks(const Config *c, const ModelConf *conf, int tp)
     return blocks_in(c->train.compute == COMPUTE_FP32 ? c->parallel.blocks : 0, conf, tp);
 }
 
-/* Whoever only reads weights has leaves, too, be there but one: no row's bits depend on which others go with it, so no answer on what else is asked.
-   One talk alone has none beside it: there a row's product with a weight is as fast as that can be read. */
+/* Whoever only reads weights has leaves, too, be there but one: no row's bits depend on which others go with it, so no answer on what else is asked. */
 static int reading_blocks(const Config *c, const ModelConf *conf, int tp)
 {
     const int blocks = blocks_in(c->parallel.blocks, conf, tp);
@@ -199,7 +198,7 @@ bool run_model(Run *r, const RunShape *s, Err *e)
     conf.fleeting = s->train && r->c->parallel.zero == 2 && r->grid.dp_size > 1;
     if (!model_divides(&conf, r->grid.tp_size, why, sizeof why))
         return err_set(e, EXIT_CONFIG, "parallel.tp", "`asvr plan` knows for any grid, without running", "%s", why);
-    r->tp = tp_door(&r->grid, s->train ? run_blocks(r->c, &conf, r->grid.tp_size) : s->alone ? 0 : reading_blocks(r->c, &conf, r->grid.tp_size));
+    r->tp = tp_door(&r->grid, s->train ? run_blocks(r->c, &conf, r->grid.tp_size) : reading_blocks(r->c, &conf, r->grid.tp_size));
     if (s->train) {
         compute_open(r);
         r->tp.sequence = run_tp(r->c, &conf, r->grid.tp_size).sequence;

@@ -63,7 +63,7 @@ extern const char *const STAGE_NAME[];         /* by Stage: "contrast", "tokeniz
 /* What a model is opened for. */
 typedef struct {
     Stage    stage;
-    bool     train, bare, alone;   /* gradients; weights alone; answers, one at a time */
+    bool     train, bare;          /* gradients; weights alone */
     unsigned parts;                /* PART_..., or 0: what the stage needs */
     int      codes_given;          /* codes a patch in the shards */
     int      micro_batch, max_images, max_len;

@@ -210,6 +210,7 @@ static bool open_model(Serve *s, const Config *c, int64_t *at, Err *e)
     s->text = malloc((size_t)s->cap);
     CHECK(s->work && s->text, "no memory for %d answers", s->works);
     snprintf(s->fingerprint, sizeof s->fingerprint, "fp_%016" PRIx64, run_fingerprint(r, NULL));
+    model_pack(&r->model);
     return true;
 }
 

@@ -26,6 +26,7 @@ enum { PARALLEL = 32768 };      /* fewer elements than this are not worth waking
 
 /* cpu_linear.c */
 void cpu_linear_fwd(float *out, const float *x, const Linear *w, int64_t N);
+void cpu_linear_pack(Linear *w, float *room);
 void cpu_linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add);
 void cpu_linear_dw(Linear *dw, const float *dout, const float *x, int64_t N);
 

@@ -12,6 +12,8 @@
 #include "core/meanwhile.h"
 #include "core/prof.h"
 
+enum { BESIDE = 8 };            /* heads of single queries that go together */
+
 /* The scores of a panel -> exponentials below each query's largest so far; shrink: what earlier results must be multiplied by. */
 static void soften(float *p, float *max, float *sum, float *shrink, int see)
 {
@@ -84,37 +86,72 @@ static void block_fwd(float *att, float *lse, int64_t lstep, const Head *s, int 
     }
 }
 
-/* One query (decoding) is a row, not a panel: it reads keys and values once. */
-static void one_fwd(float *att, float *lse, const Head *s)
+/* Lanes of several sums before they become one number, so that these do not wait for each other. */
+static inline float score(const float *q, const float *k, int D)
+{
+    Lanes sum = { 0 };
+    int d = 0;
+    for (; d + LANES <= D; d += LANES)
+        sum = lanes_fma(lanes_load(q + d), lanes_load(k + d), sum);
+    float s = lanes_total(sum);
+    for (; d < D; d++)
+        s = madd(q[d], k[d], s);
+    return s;
+}
+
+/* A row of scores -> exponentials below the largest so far; what earlier results must be multiplied by. */
+static float soften_row(float *p, int n, float *max, float *sum)
+{
+    const float here = simd_max(p, n), top = here > *max ? here : *max, base = top == -INFINITY ? 0.f : top;
+    const float shrink = *max == -INFINITY ? 0.f : simd_exp(*max - base);
+    float part = 0;
+#pragma omp simd reduction(+ : part)
+    for (int j = 0; j < n; j++) {
+        p[j] = simd_exp(p[j] - base);
+        part += p[j];
+    }
+    *max = top;
+    *sum = *sum * shrink + part;
+    return shrink;
+}
+
+/* One query a head (decoding) is a row, not a panel: head s and those beside it, of which `share` have one kv head, the first of them from query
+   head `first` on, so keys and values are read once, as they lie. */
+static void rows_fwd(float *att, float *lse, const Head *s, int first, int heads, int share)
 {
     const int D = s->D, limit = seen(s, 0);
-    float p[KEYS], max = -INFINITY, sum = 0;
-    clear_rows(att, 0, 1, D);
+    float p[BESIDE][KEYS], max[BESIDE], sum[BESIDE];
+    int64_t at[BESIDE];                                 /* of its kv head */
+    for (int h = 0; h < heads; h++) {
+        max[h] = -INFINITY;
+        sum[h] = 0;
+        at[h] = (int64_t)((first + h) / share - first / share) * D;
+    }
+    clear_rows(att, D, heads, D);
     for (int j0 = 0; j0 < limit; j0 += KEYS) {
         const int wide = (int)min64(KEYS, limit - j0);
+        const float *k = s->k + j0 * s->kstep, *v = s->v + j0 * s->kstep;
         for (int j = 0; j < wide; j++)
-            p[j] = s->scale * dot(s->q, s->k + (j0 + j) * s->kstep, D);
-        const float here = simd_max(p, wide), top = here > max ? here : max, base = top == -INFINITY ? 0.f : top;
-        const float shrink = max == -INFINITY ? 0.f : simd_exp(max - base);
-        float part = 0;
-#pragma omp simd reduction(+ : part)
-        for (int j = 0; j < wide; j++) {
-            p[j] = simd_exp(p[j] - base);
-            part += p[j];
+            for (int h = 0; h < heads; h++)
+                p[h][j] = s->scale * score(s->q + h * D, k + j * s->kstep + at[h], D);
+        for (int h = 0; h < heads; h++) {
+            const float shrink = soften_row(p[h], wide, &max[h], &sum[h]);
+            if (shrink != 1.f)
+                scale_row(att + h * D, shrink, D);
         }
-        if (shrink != 1.f)
-            scale_row(att, shrink, D);
-        for (int j = 0; j < wide; j++) {
-            const float *row = s->v + (j0 + j) * s->kstep, weight = p[j];
+        for (int j = 0; j < wide; j++)
+            for (int h = 0; h < heads; h++) {
+                const float *row = v + j * s->kstep + at[h], weight = p[h][j];
+                float *to = att + h * D;
 #pragma omp simd
-            for (int d = 0; d < D; d++)
-                att[d] = madd(weight, row[d], att[d]);
-        }
-        max = top;
-        sum = sum * shrink + part;
+                for (int d = 0; d < D; d++)
+                    to[d] = madd(weight, row[d], to[d]);
+            }
     }
-    scale_row(att, sum == 0.f ? 0.f : 1.f / sum, D);
-    *lse = max + logf(sum);
+    for (int h = 0; h < heads; h++) {
+        scale_row(att + h * D, sum[h] == 0.f ? 0.f : 1.f / sum[h], D);
+        lse[h] = max[h] + logf(sum[h]);
+    }
 }
 
 void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart,
@@ -134,9 +171,9 @@ void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, c
                 const Head s = head(q, k, v, qstart, kstart, b, h, H, K, D, mask);
                 const int i0 = i * block;
                 float *to = att + (s.q - q), *l = lse + (int64_t)qstart[b] * H + h;
-                if (s.tq == 1 && i == 0)
-                    one_fwd(to, l, &s);
-                else if (i0 < s.tq)
+                if (s.tq == 1 && i == 0 && h % BESIDE == 0)
+                    rows_fwd(to, l, &s, h, (int)min64(BESIDE, H - h), H / K);
+                else if (s.tq > 1 && i0 < s.tq)
                     block_fwd(to, l, H, &s, i0, (int)min64(block, s.tq - i0));
                 tile_done();
             }

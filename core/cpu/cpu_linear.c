@@ -33,13 +33,31 @@ void cpu_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
     }
     const float beta = b || w->add ? 1 : 0;
     if (w->leaves) {
-        const int leaves = w->split == 1 ? w->leaves : 1;
-        panels_shared(&(Panels){ .c = out, .M = N, .ldc = O, .N = O, .terms = 1, .leaves = leaves, .term = { { { x, I, 1 }, w->w, I, true, I, leaves } },
-                                 .alpha = 1, .add = b || w->add });
+        const int leaves = w->split == 1 ? w->leaves : 1, packed = w->packed ? O / PANEL * PANEL : 0;
+        const Panels all = { .c = out, .M = N, .ldc = O, .N = O, .terms = 1, .leaves = leaves, .term = { { { x, I, 1 }, w->w, I, true, I, leaves } },
+                             .alpha = 1, .add = b || w->add };
+        Panels part = panels_part(&all, 0, N, 0, packed);
+        if (packed)
+            panels_packed(&part);
+        part = panels_part(&all, 0, N, packed, O - packed);
+        if (part.N)
+            panels_shared(&part);
     } else if (N == 1)
         linear_row(out, x, w->w, I, O, beta);
     else
         cpu_product(out, O, x, I, false, w->w, I, true, N, O, I, 1, beta);
+}
+
+void cpu_linear_pack(Linear *w, float *room)
+{
+    const int I = w->I;
+    ASSERT(w->leaves > 0 && !w->packed);
+    _Static_assert((int)PANEL == (int)LINEAR_PANEL, "packed weights are this table's panels");
+    for (int64_t o = 0; o + PANEL <= w->O; o += PANEL) {
+        memcpy(room, w->w + o * I, (size_t)I * PANEL * sizeof *room);
+        tile_turn(w->w + o * I, I, room, I, PANEL, I, 1);
+    }
+    w->packed = true;
 }
 
 void cpu_linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool add)
@@ -49,6 +67,7 @@ void cpu_linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool
     ASSERT(terms <= LINEAR_TERMS);
     for (int t = 0; t < terms && N > 0; t++) {
         const Linear *w = term[t].w;
+        ASSERT(!w->packed);
         prof_gemm(N, I, w->O);
         if (some)
             p.term[t] = (Factors){ { term[t].dout, w->O, 1 }, w->w, I, false, w->O, w->split == 0 ? w->leaves : 1 };

@@ -5,6 +5,8 @@
  * once, a is read where it lies or copied as it is, and the result is written once for each DEEP of K.  An element is a sum in the order of k
  * wherever it lies, one for each DEEP, so rows and columns are cut as threads like.  What is faster by sgemm with the vectors of this build is
  * left to it (docs/PERF.md).  Sums of leaves (panel.h) are never left to it.
+ *
+ * A weight that lies as panels (Linear.packed) is multiplied as it is read: whoever takes some columns of c goes through all of their sums, and nobody waits.
  */
 #include "core/cpu/cpu.h"
 #include "core/cpu/panel.h"
@@ -12,6 +14,9 @@
 
 /* MOST: floats of b that are packed at a time.  EVIL: rows so many floats apart meet in one set of the first cache. */
 enum { MOST = 128 * 1024, ROWS = 48, EVIL = 512, APART = 16, WIDE = PANELS * PANEL, GROUP = 4 * PANEL };
+
+/* Multiply-adds that are worth other threads' waking, and rows that cost as much as reading or packing b. */
+enum { ALONE = 1 << 20, PACKING = 8 };
 
 /* Most lines are whole, of a length that the compiler knows. */
 static inline void copy_line(float *to, const float *from, int n)
@@ -71,7 +76,7 @@ static Joined joined_at(const Joined *j, int64_t m, int n)
 static __attribute__((noinline)) void wide_product(float *c, int64_t cstep, Left a, const float *b, int M, int K, int cols, bool add)
 {
     if (cols == WIDE)
-        tile_whole(WIDE_TALL, PANELS, c, cstep, a.from, a.row, a.col, b, M, K, add, NULL);
+        tile_whole(WIDE_TALL, PANELS, c, cstep, a.from, a.row, a.col, b, (int64_t)K * PANEL, M, K, add, NULL);
     else
         for (int n = 0; n < cols; n += PANEL)
             tile_product(c + n, cstep, a.from, a.row, a.col, b + (int64_t)n * K, M, K, (int)min64(PANEL, cols - n), add);
@@ -79,7 +84,7 @@ static __attribute__((noinline)) void wide_product(float *c, int64_t cstep, Left
 
 static __attribute__((noinline)) void panel_joined(const Joined *j, Left a, const float *b, int M, int K)
 {
-    tile_whole(TALL, 1, NULL, 0, a.from, a.row, a.col, b, M, K, false, j);
+    tile_whole(TALL, 1, NULL, 0, a.from, a.row, a.col, b, 0, M, K, false, j);
 }
 
 /* cols < PANEL: only those columns are there. */
@@ -99,19 +104,19 @@ static void narrow_joined(const Joined *j, Left a, const float *b, int M, int K,
         }
 }
 
-/* The same as wide_product, of leaves.  M <= ROWS */
-static __attribute__((noinline)) void wide_joined(const Joined *j, Left a, const float *b, int M, int K, int cols)
+/* The same as wide_product, of leaves; panels are `deep`, of which b begins with these K.  M <= ROWS */
+static __attribute__((noinline)) void wide_joined(const Joined *j, Left a, const float *b, int deep, int M, int K, int cols)
 {
     if (cols == WIDE) {
-        tile_whole(WIDE_TALL, PANELS, NULL, 0, a.from, a.row, a.col, b, M, K, false, j);
+        tile_whole(WIDE_TALL, PANELS, NULL, 0, a.from, a.row, a.col, b, (int64_t)deep * PANEL, M, K, false, j);
         return;
     }
     for (int n = 0; n < cols; n += PANEL) {
         const Joined here = joined_at(j, 0, n);
         if (cols - n >= PANEL)
-            panel_joined(&here, a, b + (int64_t)n * K, M, K);
+            panel_joined(&here, a, b + (int64_t)n * deep, M, K);
         else
-            narrow_joined(&here, a, b + (int64_t)n * K, M, K, cols - n);
+            narrow_joined(&here, a, b + (int64_t)n * deep, M, K, cols - n);
     }
 }
 
@@ -139,7 +144,7 @@ static void stripe(const Panels *p, const Chunk *k, const Joined *j, float *pack
                 if (plain && (p->leaves == 0 || cols % PANEL == 0))
                     wide_product(here.to.at, here.to.step, l, b, rows, k->depth, cols, here.begin.at != NULL);
                 else
-                    wide_joined(&here, l, b, rows, k->depth, cols);
+                    wide_joined(&here, l, b, k->depth, rows, k->depth, cols);
             }
             tile_done();
         }
@@ -174,6 +179,36 @@ static void block_product(const Panels *p, float *packed, float *room)
         }
 }
 
+/* Columns [n, n + cols), at most GROUP, of some rows from m on: all of their sums. */
+static void packed_block(const Panels *p, int64_t m, int n, int cols)
+{
+    _Alignas(64) float own[ROWS * (DEEPEST + APART)], room[JOINS * ROWS * GROUP];
+    const int rows = (int)min64(ROWS, p->M - m);
+    const Panels part = { .c = p->c + m * p->ldc + n, .M = rows, .ldc = p->ldc, .add = p->add };
+    const Factors *f = p->term;
+    for (int node = 0; node < inner_nodes(p); node++)
+        for (int i = 0, chunks = inner_chunks(p, node); i < chunks; i++) {
+            Chunk k;
+            inner_chunk(&k, p, node, i);
+            const Joined j = joins_of(&part, &k, node, i == 0, i == chunks - 1, room, GROUP);
+            const Left l = near(own, p, &k, m, rows);
+            for (int at = 0; at < cols; at += WIDE) {
+                const Joined here = joined_at(&j, 0, at);
+                wide_joined(&here, l, f->b + (int64_t)(n + at) * f->ldb + k.span->at * PANEL, f->ldb, rows, k.depth, (int)min64(WIDE, cols - at));
+            }
+        }
+    tile_done();
+}
+
+void panels_packed(const Panels *p)
+{
+    ASSERT(p->terms == 1 && p->term->tb && p->alpha == 1 && p->N % PANEL == 0);
+#pragma omp parallel for collapse(2) schedule(dynamic) if ((p->M + PACKING) * p->N * inner_depth(p) >= ALONE)
+    for (int n = 0; n < p->N; n += GROUP)
+        for (int64_t m = 0; m < p->M; m += ROWS)
+            packed_block(p, m, n, (int)min64(GROUP, p->N - n));
+}
+
 Panels panels_part(const Panels *p, int64_t m, int64_t M, int n, int N)
 {
     Panels part = *p;
@@ -198,7 +233,7 @@ bool panel_shape(bool ta, int64_t M, int64_t N, int64_t K, float beta)
 
 void panel_product(const Panels *p, float *room, int64_t floats)
 {
-    enum { ALONE = 1 << 20, PACKING = 8 /* rows: what packing b costs beside the product */, NARROW = 256 };
+    enum { NARROW = 256 };
     _Alignas(64) float packed[MOST];
     const int64_t each = floats / max64(1, inner_buffers(p)), K = inner_depth(p);
     int64_t wide = MOST / inner_deepest(p) / GROUP * GROUP, rows = p->M;

@@ -4,6 +4,7 @@
 const Ops cpu_ops = {
     .name = VECTORS,
     .linear_fwd = cpu_linear_fwd,
+    .linear_pack = cpu_linear_pack,
     .linear_dx = cpu_linear_dx,
     .linear_dw = cpu_linear_dw,
     .product = cpu_product,

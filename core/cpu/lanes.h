@@ -81,6 +81,7 @@ typedef __m512 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm512_loadu_ps(x); }
 static inline void  lanes_store(float *x, Lanes y) { _mm512_storeu_ps(x, y); }
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
+static inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
 static inline void  lanes_hold(Lanes *x) { __asm__("" : "+v"(*x)); }
 #elif defined __AVX2__ && defined __FMA__
 #define VECTORS "avx2"
@@ -89,6 +90,7 @@ typedef __m256 Lanes;
 static inline Lanes lanes_load(const float *x) { return _mm256_loadu_ps(x); }
 static inline void  lanes_store(float *x, Lanes y) { _mm256_storeu_ps(x, y); }
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c); }
+static inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
 static inline void  lanes_hold(Lanes *x) { __asm__("" : "+x"(*x)); }
 #else
 #if defined __aarch64__
@@ -97,6 +99,7 @@ static inline void  lanes_hold(Lanes *x) { __asm__("" : "+x"(*x)); }
 enum { LANES = 4, TALL = 6, PANELS = 1, WIDE_TALL = TALL };
 typedef float32x4_t Lanes;
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return vfmaq_n_f32(c, b, a); }
+static inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return vfmaq_f32(c, a, b); }
 #else
 #if defined __SSE__
 #define VECTORS "sse"
@@ -106,8 +109,21 @@ static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return vfmaq_n_f32(c
 enum { LANES = 4, TALL = 2, PANELS = 1, WIDE_TALL = TALL };
 typedef float Lanes __attribute__((vector_size(16)));
 static inline Lanes lanes_madd(float a, Lanes b, Lanes c) { return a * b + c; }
+static inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return a * b + c; }
 #endif
 static inline void  lanes_hold(Lanes *x) { (void)x; }
 static inline Lanes lanes_load(const float *x) { Lanes y; memcpy(&y, x, sizeof y); return y; }
 static inline void  lanes_store(float *x, Lanes y) { memcpy(x, &y, sizeof y); }
 #endif
+
+/* The sum of all lanes, by halves. */
+static inline float lanes_total(Lanes x)
+{
+    float part[LANES];
+    lanes_store(part, x);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        UNROLL
+        for (int i = 0; i < half; i++)
+            part[i] += part[i + half];
+    return part[0];
+}

@@ -58,5 +58,7 @@ int  inner_buffers(const Panels *p);
    [m, m + M) and columns [n, n + N) of c. */
 void   panel_product(const Panels *p, float *room, int64_t floats);
 Panels panels_part(const Panels *p, int64_t m, int64_t M, int n, int N);
+/* One term, whose b lies as whole panels, each ldb deep (Linear.packed): the same bits; shared by threads. */
+void   panels_packed(const Panels *p);
 /* cpu_product.c: shared by threads as its shape suggests */
 void panels_shared(const Panels *p);

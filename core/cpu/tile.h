@@ -18,38 +18,38 @@
 
 /* `rows` and `panels` are constants where this is called, so that the sums are registers.  j, instead of c and add: leaves are joined. */
 REGISTERS void tile_rows(int rows, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int K, bool add,
-                         const Joined *j, int64_t m)
+                         const Joined *j, int64_t m, int64_t next)
 {
     TileSums sum;
     if (j) {
-        tile_join(rows, panels, j, m, a, arow, acol, b, (int64_t)K * PANEL);
+        tile_join(rows, panels, j, m, a, arow, acol, b, next);
         return;
     }
     tile_clear(rows, panels, sum);
     if (panels > 1)
         tile_fetch(rows, panels, c, cstep);
-    tile_sum(rows, panels, sum, a, arow, acol, b, (int64_t)K * PANEL, K);
+    tile_sum(rows, panels, sum, a, arow, acol, b, next, K);
     if (add)
         tile_take(rows, panels, sum, c, cstep);
     tile_put(rows, panels, sum, c, cstep);
 }
 
-/* Whole panels, `tall` rows at a time; what is left by powers of two. */
-REGISTERS void tile_whole(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K, bool add,
-                          const Joined *j)
+/* Whole panels, `tall` rows at a time; what is left by powers of two.  next: from one panel to that beside it. */
+REGISTERS void tile_whole(int tall, int panels, float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int64_t next, int M,
+                          int K, bool add, const Joined *j)
 {
     for (int m = 0, rows = 0; m < M; m += rows, a += rows * arow, c += rows * cstep) {
         const int left = M - m;
         if (left >= tall)
-            tile_rows(rows = tall, panels, c, cstep, a, arow, acol, b, K, add, j, m);
+            tile_rows(rows = tall, panels, c, cstep, a, arow, acol, b, K, add, j, m, next);
         else if (tall > 8 && left >= 8)
-            tile_rows(rows = 8, panels, c, cstep, a, arow, acol, b, K, add, j, m);
+            tile_rows(rows = 8, panels, c, cstep, a, arow, acol, b, K, add, j, m, next);
         else if (tall > 4 && left >= 4)
-            tile_rows(rows = 4, panels, c, cstep, a, arow, acol, b, K, add, j, m);
+            tile_rows(rows = 4, panels, c, cstep, a, arow, acol, b, K, add, j, m, next);
         else if (left >= 2)
-            tile_rows(rows = 2, panels, c, cstep, a, arow, acol, b, K, add, j, m);
+            tile_rows(rows = 2, panels, c, cstep, a, arow, acol, b, K, add, j, m, next);
         else
-            tile_rows(rows = 1, panels, c, cstep, a, arow, acol, b, K, add, j, m);
+            tile_rows(rows = 1, panels, c, cstep, a, arow, acol, b, K, add, j, m, next);
     }
 }
 
@@ -57,7 +57,7 @@ REGISTERS void tile_whole(int tall, int panels, float *c, int64_t cstep, const f
 static __attribute__((noinline)) void tile_panel(float *c, int64_t cstep, const float *a, int64_t arow, int64_t acol, const float *b, int M, int K,
                                                  bool add)
 {
-    tile_whole(TALL, 1, c, cstep, a, arow, acol, b, M, K, add, NULL);
+    tile_whole(TALL, 1, c, cstep, a, arow, acol, b, 0, M, K, add, NULL);
 }
 
 /* cols < PANEL: only those columns of c are there. */

@@ -2,6 +2,8 @@
 #include "core/prof.h"
 #include "core/ref/ref.h"
 
+#include <string.h>
+
 /* Leaves along the inner dimension, which is the one that is split. */
 static int leaves_of(const Linear *w, int inner)
 {
@@ -17,6 +19,32 @@ static float joined(float *leaf, int leaves)
     return leaf[0];
 }
 
+/* The sum of n products of x and row o of w, from element i on. */
+static double dot(const float *x, const Linear *w, int o, int i, int n)
+{
+    const int panel = o / LINEAR_PANEL * LINEAR_PANEL;
+    const float *of = w->w + (int64_t)panel * w->I;
+    double s = 0;
+    if (!w->packed || panel + LINEAR_PANEL > w->O)
+        return ref_dot(x, w->w + (int64_t)o * w->I + i, n);
+    for (int k = 0; k < n; k++)
+        s += (double)x[k] * of[(i + k) * LINEAR_PANEL + o - panel];
+    return s;
+}
+
+void ref_linear_pack(Linear *w, float *room)
+{
+    ASSERT(w->leaves > 0 && !w->packed);
+    for (int o = 0; o + LINEAR_PANEL <= w->O; o += LINEAR_PANEL) {
+        float *panel = w->w + (int64_t)o * w->I;
+        memcpy(room, panel, (size_t)w->I * LINEAR_PANEL * sizeof *room);
+        for (int i = 0; i < w->I; i++)
+            for (int r = 0; r < LINEAR_PANEL; r++)
+                panel[i * LINEAR_PANEL + r] = room[r * w->I + i];
+    }
+    w->packed = true;
+}
+
 void ref_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
 {
     const int I = w->I, O = w->O, leaves = leaves_of(w, 1), deep = I / leaves;
@@ -26,7 +54,7 @@ void ref_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)
         for (int o = 0; o < O; o++) {
             const double begin = w->add ? out[n * O + o] : w->b ? w->b[o] : 0;
             for (int l = 0; l < leaves; l++)
-                leaf[l] = (float)(ref_dot(x + n * I + l * deep, w->w + (int64_t)o * I + l * deep, deep) + (l == 0 ? begin : 0));
+                leaf[l] = (float)(dot(x + n * I + l * deep, w, o, l * deep, deep) + (l == 0 ? begin : 0));
             out[n * O + o] = joined(leaf, leaves);
         }
 }
@@ -45,8 +73,10 @@ void ref_linear_dx(float *dx, const LinearTerm *term, int terms, int64_t N, bool
 {
     const int I = term->w->I, leaves = leaves_of(term->w, 0);
     float leaf[MAX_LEAVES];
-    for (int t = 0; t < terms; t++)
+    for (int t = 0; t < terms; t++) {
+        ASSERT(!term[t].w->packed);
         prof_gemm(N, I, term[t].w->O);
+    }
     for (int64_t n = 0; n < N; n++)
         for (int i = 0; i < I; i++) {
             for (int l = 0; l < leaves; l++) {

@@ -17,7 +17,7 @@ typedef struct {
     Decode    d;
     Synthetic s;
     int       length, answer;      /* tokens of a prompt, of which the first is a picture; tokens of its answer */
-    double    sgemm, read;         /* of all ranks: flops, and bytes a second */
+    double    sgemm, read;         /* of all ranks: flops and bytes a second, no faster than which a pass can be */
 } Answers;
 
 /* What rank 0 is told of all ranks: seconds are those of the slowest, the rest is added up. */
@@ -74,7 +74,7 @@ static Spent decoding(Answers *a, int prompts)
     const int V = a->r->c->model.decoder.vocab;
     Spent s = { 0 };
     comm_barrier(a->r->grid.world);
-    const double t = now();
+    const double t = now(), flops = prof_flops;
     for (int k = 0; k < a->answer; k++) {
         for (int i = 0; i < prompts; i++) {
             const int32_t id = (int32_t)rng_below((uint64_t)V, 1, (uint64_t)i, (uint64_t)k);
@@ -86,6 +86,7 @@ static Spent decoding(Answers *a, int prompts)
             decode_pick(&a->d, i, 0, 0);
     }
     s.seconds = now() - t;
+    s.flops = prof_flops - flops;
     return of_all(a->r, s);
 }
 
@@ -102,9 +103,10 @@ static void measure(Answers *a, int prompts)
     }
     if (r->grid.rank != 0)
         return;
-    printf("%7d %10.1f %10.1f %8.1f %8.2f %8.0f %% %10.1f %8.2f %8.2f\n", prompts, all / in.seconds, all * rows / in.seconds,
+    const double bound = fmax(out.bytes / a->read, out.flops / a->sgemm);
+    printf("%7d %10.1f %10.1f %8.1f %8.2f %8.0f %% %10.1f %8.2f %8.2f %8.2f\n", prompts, all / in.seconds, all * rows / in.seconds,
            1e-9 * in.flops / in.seconds, in.flops / in.seconds / a->sgemm, 100 * in.vision / in.seconds, all * a->answer / out.seconds,
-           1e-9 * out.bytes / out.seconds, out.bytes / out.seconds / a->read);
+           1e-9 * out.bytes / out.seconds, out.bytes / out.seconds / a->read, bound / out.seconds);
     fflush(stdout);
 }
 
@@ -112,7 +114,7 @@ static bool open_answers(Answers *a, Err *e)
 {
     Run *r = a->r;
     const Config *c = r->c;
-    const RunShape shape = { .stage = STAGE_INSTRUCT, .alone = c->bench.prompts == 1, .codes_given = c->model.codes.depth, .micro_batch = 1,
+    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1,
                              .max_images = 1, .max_len = 1 };
     if (!run_model(r, &shape, e))
         return false;
@@ -123,6 +125,7 @@ static bool open_answers(Answers *a, Err *e)
         return err_set(e, EXIT_CONFIG, "model.decoder.max_len", "raise it", "no prompt with a picture fits");
     }
     model_init(&r->model);
+    model_pack(&r->model);
     decode_open(&a->d, &r->model, c->bench.prompts, len, len + c->bench.prompts);
     synthetic_open(&a->s, c, P, r->grid.dp_rank);
     a->length = text + 1;
@@ -140,9 +143,9 @@ bool bench_answers(Run *r, Err *e)
     a.read = read;
     if (r->grid.rank == 0)
         printf("%d rank%s, %d replica%s; prompts of %d rows, a picture among them; answers of %d tokens; sgemm %.1f GF/s; reading %.2f GB/s, all ranks at once\n\n"
-               "%7s %10s %10s %8s %8s %10s %10s %8s %8s\n", r->grid.size, r->grid.size == 1 ? "" : "s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s",
+               "%7s %10s %10s %8s %8s %10s %10s %8s %8s %8s\n", r->grid.size, r->grid.size == 1 ? "" : "s", r->grid.dp_size, r->grid.dp_size == 1 ? "" : "s",
                decode_rows(&a.d, a.s.tokens, a.length), a.answer, 1e-9 * a.sgemm, 1e-9 * a.read, "at once", "prompts/s", "rows/s", "GF/s",
-               "of sgemm", "vision", "tokens/s", "GB/s", "of read");
+               "of sgemm", "vision", "tokens/s", "GB/s", "of read", "of bound");
     for (int n = 1; n <= r->c->bench.prompts; n *= 2)
         measure(&a, n);
     synthetic_close(&a.s);

@@ -90,6 +90,7 @@ static bool open_model(Kits *k, Err *e)
     if (ops)
         ops->allow(c->data.max_pixels);
     k->weights = run_fingerprint(r, NULL);
+    model_pack(&r->model);
     return run_agree(r, e);
 }
 

@@ -140,7 +140,8 @@ static void prompt_in_pieces(void **state)
 
 /*
  * The same sequence in three slots, that of slot s begun s passes later, with its tokens beside the others' prompts and tokens, and added in
- * turning order: each row's logits are those of the whole sequence; with leaves to the bit those of a sequence that has the passes to itself.
+ * turning order: each row's logits are those of the whole sequence; with leaves to the bit those of a sequence that has the passes to itself,
+ * before the model was packed.
  */
 static void among_others(unsigned kind, Tp *tp)
 {
@@ -152,6 +153,8 @@ static void among_others(unsigned kind, Tp *tp)
         memcpy(alone[j - 1], c->d.logits, sizeof alone[0]);
     }
     decode_start(&c->d, 0);
+    model_pack(&c->m);
+    assert_true(c->m.w.decoder.block[0].down.packed == (tp->leaves > 0));
     for (int pass = 0; pass < TOKENS - HEAD + SLOTS; pass++) {
         int said[SLOTS], pieces = 0;
         for (int k = 0; k < SLOTS; k++) {

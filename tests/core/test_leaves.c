@@ -104,6 +104,35 @@ static void forward_of_ranks(const float *x, const Linear *w, const float *want,
     }
 }
 
+/* A packed weight, whole panels of it and rows that are left, gives the same bits. */
+static void forward_packed(const float *x, const Linear *w, const float *want, Sizes s)
+{
+    const int64_t n = (int64_t)s.O * s.I;
+    float *room = buffer((int64_t)LINEAR_PANEL * s.I), *byref = buffer(n);
+    Linear l = *w, ref = *w;
+    l.w = buffer(n);
+    memcpy(l.w, w->w, (size_t)n * sizeof *l.w);
+    memcpy(ref.w = byref, w->w, (size_t)n * sizeof *byref);
+    op.linear_pack(&l, room);
+    OPS_REF.linear_pack(&ref, room);
+    assert_true(l.packed && ref.packed);
+    assert_memory_equal(l.w, byref, (size_t)n * sizeof *byref);
+    for (int t = 0; t < NTHREADS; t = next_threads(s, t)) {
+        ops_use(&OPS_CPU, THREADS[t]);
+        float *got = out_of(x, l, s.N);
+        same("forward, packed", s, THREADS[t], got, want, (int64_t)s.N * s.O);
+        free(got);
+    }
+    if ((double)s.N * (double)n < REFERENCE) {
+        float *rows = buffer((int64_t)s.N * s.O), *panels = buffer((int64_t)s.N * s.O);
+        OPS_REF.linear_fwd(rows, x, w, s.N);
+        OPS_REF.linear_fwd(panels, x, &ref, s.N);
+        same("the reference, packed", s, 1, panels, rows, (int64_t)s.N * s.O);
+        free(rows), free(panels);
+    }
+    free(room), free(l.w), free(byref);
+}
+
 static void forward(Sizes s, int split, bool biased)
 {
     const int64_t n = (int64_t)s.N * s.O;
@@ -119,6 +148,7 @@ static void forward(Sizes s, int split, bool biased)
         same("forward, threads", s, THREADS[t], got, want, n);
         free(got);
     }
+    forward_packed(x, &w, want, s);
     ops_use(&OPS_CPU, 2);
     for (int at = 48, rows; at < s.N && at <= 96; at += 48) {           /* rows by themselves: a stripe, and the last one */
         rows = s.N - at;

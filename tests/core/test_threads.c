@@ -24,11 +24,11 @@ static const int32_t START[SEQUENCES + 1] = { 0, 200, 201, N };
 static void linear(void)
 {
     const Linear w = { .w = x[1], .b = x[2], .I = C, .O = O }, tall = { .w = x[1], .b = x[2], .I = C, .O = N };
+    Linear packed = { .w = y[4] + N, .I = C, .O = O, .leaves = 1 };
+    op.copy(packed.w, x[1], O * C), op.linear_pack(&packed, y[2]), op.linear_fwd(y[2], x[0], &packed, 1), op.linear_fwd(y[3], x[0], &packed, N / 2);
     op.linear_fwd(y[0], x[0], &w, N);
-    op.linear_dx(y[1], TERMS({ x[3], &w }), N, false);
-    op.linear_dx(y[5], TERMS({ x[3], &w }), N, true);
-    op.linear_dw(&(Linear){ .w = y[2], .b = y[3], .I = C, .O = O }, x[3], x[0], N);
-    op.linear_fwd(y[4], x[0], &tall, 1);
+    op.linear_dx(y[1], TERMS({ x[3], &w }), N, false), op.linear_dx(y[5], TERMS({ x[3], &w }), N, true);
+    op.linear_dw(&(Linear){ .w = y[2], .b = y[3], .I = C, .O = O }, x[3], x[0], N), op.linear_fwd(y[4], x[0], &tall, 1);
 }
 
 static void product(void)
@@ -200,7 +200,7 @@ static void optimizer(void)
 
 #define MEMBER(name) offsetof(Ops, name)
 static const struct { void (*run)(void); size_t member[10]; } CASES[] = {
-    { linear,      { MEMBER(linear_fwd), MEMBER(linear_dx), MEMBER(linear_dw) } },
+    { linear,      { MEMBER(linear_fwd), MEMBER(linear_dx), MEMBER(linear_dw), MEMBER(linear_pack) } },
     { product,     { MEMBER(product) } },
     { gram,        { MEMBER(gram) } },
     { norms,       { MEMBER(rmsnorm_fwd), MEMBER(rmsnorm_bwd), MEMBER(rmsnorm_dw), MEMBER(layernorm_fwd), MEMBER(layernorm_bwd) } },
