@@ -76,8 +76,10 @@ static void head(const Page *p, const Pair *pair, int n)
     fprintf(p->f, "</tr></thead><tbody>\n");
 }
 
-static void row(const Page *p, const Pair *pair, int n, const char *name, const json_t *one, double sum[])
+/* Has it a star? */
+static bool row(const Page *p, const Pair *pair, int n, const char *name, const json_t *one, double sum[])
 {
+    bool star = false;
     const char *of = json_string_value(json_object_get(one, "of"));
     fprintf(p->f, "<tr><th class=\"l\">");
     markup_text(p->f, name);
@@ -87,13 +89,16 @@ static void row(const Page *p, const Pair *pair, int n, const char *name, const 
     for (int k = 0; k < n; k++) {
         int64_t step = 0;
         const double x = score(p, pair[k], name, &step);
+        const bool best = isfinite(x) && step == best_of(&p->run[pair[k].run]);
         sum[k] += x;                                        /* NaN where one of the column is missing */
+        star |= best;
         if (isfinite(x))
-            fprintf(p->f, "<td>%.1f %%</td><td class=\"at\">%" PRId64 "%s</td>", 100 * x, step, step == best_of(&p->run[pair[k].run]) ? " &#9733;" : "");
+            fprintf(p->f, "<td>%.1f %%</td><td class=\"at\">%" PRId64 "%s</td>", 100 * x, step, best ? " &#9733;" : "");
         else
             fprintf(p->f, "<td>&#8211;</td><td></td>");
     }
     fprintf(p->f, "</tr>\n");
+    return star;
 }
 
 void part_benchmarks(const Page *p)
@@ -103,20 +108,18 @@ void part_benchmarks(const Page *p)
     double sum[2 * REPORT_RUNS] = { 0 };
     const char *key;
     const int n = pairs_of(p, names, pair), rows = (int)json_object_size(names);
-    bool best = false;
+    bool star = false;
     if (n) {
         fprintf(p->f, "<section><h2>Benchmarks</h2><div class=\"card scroll\"><table>");
         head(p, pair, n);
         json_object_foreach(names, key, one)
-            row(p, pair, n, key, one, sum);
+            star |= row(p, pair, n, key, one, sum);
         if (rows > 1)
             fprintf(p->f, "<tr class=\"sum\"><th class=\"l\">mean</th><td class=\"l at\">of all %d</td>", rows);
         for (int k = 0; k < n && rows > 1; k++)
             fprintf(p->f, isfinite(sum[k]) ? "<td>%.1f %%</td><td></td>" : "<td>&#8211;</td><td></td>", 100 * sum[k] / rows);
         fprintf(p->f, "%s</tbody></table>", rows > 1 ? "</tr>" : "");
-        for (int i = 0; i < p->runs; i++)
-            best |= best_of(&p->run[i]) >= 0;
-        fprintf(p->f, "%s</div></section>\n", best ? "<p class=\"note\">&#9733; the step that <code>ckpt/best</code> names; its scores are below <i>best</i> where there are newer ones.</p>" : "");
+        fprintf(p->f, "%s</div></section>\n", star ? "<p class=\"note\">&#9733; the step that <code>ckpt/best</code> names; its scores are below <i>best</i> where there are newer ones.</p>" : "");
     }
     json_decref(names);
 }

@@ -95,17 +95,18 @@ static Curve curve_of(const ReportRun *r, int column, const char *name, int look
                     .skips = within(c->skip, c->skips, until) };
 }
 
-/* On the axis of the view, those curves that have a step in it. */
+/* Those curves that have a step in the view, over all steps that their runs have in it. */
 static void draw(const Page *p, const View *view, Chart *c)
 {
     int n = 0;
     for (int v = 0; v < c->curves; v++)
-        if (c->curve[v].n)
+        if (c->curve[v].n) {
+            c->to = max64(c->to, min64(view->to, last_of(&p->run[c->curve[v].look])));
             c->curve[n++] = c->curve[v];
+        }
     c->curves = n;
     c->view = view->n;
     c->from = view->from;
-    c->to = view->to;
     c->named = p->runs > 1;
     if (n)
         plot_chart(p->f, c);
