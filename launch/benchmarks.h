@@ -6,7 +6,7 @@
  * A line a call of eval, added with one write, so that two calls at once leave both.  A line that a full disk or a crash cut is no line; the
  * next one begins behind it.  Whoever trains leaves the file alone.
  *
- * Local.  Tests: tests/launch/kitsreport.sh, tests/peers/check_events.py
+ * Local.  Tests: tests/launch/{kits,evalevery,report}.sh, tests/peers/check_events.py
  */
 #pragma once
 #include "io/base/json.h"

@@ -52,7 +52,7 @@ static json_t *read_evals(const char *dir)
 static json_t *read_eval(const char *dir)
 {
     json_t *o = read_object(dir, "eval.json");
-    if (!json_object_get(o, "benchmarks") || json_is_number(json_object_get(o, "loss_text")))
+    if (!json_object_get(o, "benchmarks") || json_is_number(json_object_get(o, "loss_text")) || json_object_size(json_object_get(o, "tasks")))
         return o;
     json_decref(o);
     return read_evals(dir);
