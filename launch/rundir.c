@@ -76,3 +76,11 @@ void rundir_reason(const Run *r, Err *e)
     if (!run_agree(r, &lost))
         *e = lost;
 }
+
+bool rundir_agree(const Run *r, Err *e)
+{
+    const bool ok = run_agree(r, e);
+    if (!ok)
+        rundir_reason(r, e);
+    return ok;
+}

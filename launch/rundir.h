@@ -15,3 +15,5 @@ bool rundir_whole(const Run *r, Err *e);
 bool rundir_ours(const Run *r, Err *e);
 /* After a failed save: where the lease is lost that is why, and takes e's place.  Collective over all ranks. */
 void rundir_reason(const Run *r, Err *e);
+/* run_agree, and where that fails rundir_reason. */
+bool rundir_agree(const Run *r, Err *e);

@@ -157,13 +157,11 @@ bool step_open(Run *r, Err *e)
         run_data_write(r, e);
     if (r->grid.rank == 0 && !e->code)
         r->log = log_open(c->run.dir, r->step + 1, r->lease, e);
-    if (r->log && c->run.tensorboard && r->step < r->steps)
-        (void)log_events(r->log, c->run.dir, r->step + 1, e);
-    if (!run_agree(r, e)) {
-        rundir_reason(r, e);
+    if (!rundir_agree(r, e) || !stepeval_open(r, e))
         return false;
-    }
-    if (!stepeval_open(r, e))
+    if (r->log && c->run.tensorboard && (r->step < r->steps || step_eval_owed(r)))
+        (void)log_events(r->log, c->run.dir, r->step + 1, e);
+    if (!rundir_agree(r, e))
         return false;
     if (r->log) {
         r->restart = log_restart(r->log);

@@ -174,6 +174,7 @@ static void write_line(Run *r, double seconds, bool best)
     CHECK(text && asprintf(&line, "%s\n", text) > 0, "no memory for a line of evals.jsonl");
     append_record(v->lines, line, strlen(line));
     append_sync(v->lines);
+    log_evaluation(r->log, o);
     free(line);
     free(text);
     json_decref(o);

@@ -2,7 +2,7 @@
  * stepeval.h -- eval.every: a run that trains evaluates on what its data set holds out, and the best checkpoint keeps its name
  *
  *     every eval.every steps, and after the last one, behind the step's line and before its save:
- *         losses and accuracies (launch/eval/evaluate.h) -> a line of RUN/evals.jsonl, RUN/eval.json, a line on the terminal
+ *         losses and accuracies (launch/eval/evaluate.h) -> a line of RUN/evals.jsonl (and TensorBoard's), RUN/eval.json, a line on the terminal
  *         better than all before by ckpt.best -> a checkpoint of this step, which RUN/ckpt/best names once it is committed
  *
  * Training does not notice: the model that is evaluated is the run's with nothing that learns, all memory is taken before the first step,

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 #define PREFIX "events.out.tfevents."
 
-enum { EVENT_CAP = 8192, TAG_CAP = 64 };
+enum { EVENT_CAP = 8192, TAG_CAP = 256, AROUND = 64 /* bytes around a tag, or a summary */ };
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };      /* protobuf's wire types */
 enum { WALL_TIME = 1, STEP, FILE_VERSION, SUMMARY = 5, SESSION_LOG = 7 };
 
@@ -128,6 +129,51 @@ void events_step(Events *v, const StepLog *s)
     event(v, s->time, s->step, SUMMARY, m.bytes, m.n);
 }
 
+/* ---- evaluations ---- */
+
+/* Numbers of one moment: there may be more of them than an event takes. */
+typedef struct { Events *v; double time; int64_t step; Message m; } Moment;
+
+static void moment_close(Moment *o)
+{
+    if (o->m.n)
+        event(o->v, o->time, o->step, SUMMARY, o->m.bytes, o->m.n);
+    o->m.n = 0;
+}
+
+static void moment_add(Moment *o, const char *group, const char *name, double x)
+{
+    char tag[TAG_CAP];
+    snprintf(tag, sizeof tag, "%s/%s", group, name);
+    if (o->m.n + strlen(tag) + 2 * AROUND > EVENT_CAP)
+        moment_close(o);
+    scalar(&o->m, tag, x);
+}
+
+/* What JSON has no word for is null there. */
+static double value(const json_t *x) { return json_is_number(x) ? json_number_value(x) : NAN; }
+
+void events_evaluation(Events *v, const json_t *line)
+{
+    json_t *o = (json_t *)(uintptr_t)line, *tasks = json_object_get(o, "tasks"), *x;      /* jansson walks what is not const */
+    Moment t = { .v = v, .time = value(json_object_get(o, "time")), .step = json_integer_value(json_object_get(o, "step")), .m.n = 0 };
+    const char *key;
+    double questions = 0;
+    json_object_foreach(o, key, x)
+        if (strcmp(key, "step") && strcmp(key, "time") && (json_is_number(x) || json_is_null(x)) && (json_object_size(tasks) || strcmp(key, "mean")))
+            moment_add(&t, "eval", key, value(x));
+    json_object_foreach(tasks, key, x) {
+        moment_add(&t, "accuracy", key, value(json_object_get(x, "accuracy")));
+        questions += value(json_object_get(x, "n"));
+    }
+    if (json_object_size(tasks))
+        moment_add(&t, "eval", "questions", questions);
+    json_object_foreach(json_object_get(o, "benchmarks"), key, x)
+        if (json_is_number(json_object_get(x, "score")))
+            moment_add(&t, "benchmark", key, value(json_object_get(x, "score")));
+    moment_close(&t);
+}
+
 /* ---- the file ---- */
 
 /* The seconds of the newest file in the folder, where they are more. */
@@ -145,9 +191,9 @@ static bool newest(const char *folder, int64_t *seconds, Err *e)
     return true;
 }
 
-Events *events_open(const char *run_dir, int64_t resume_step, Err *e)
+Events *events_open(const char *folder, int64_t resume_step, Err *e)
 {
-    char folder[PATH_ROOM], path[PATH_ROOM];
+    char path[PATH_ROOM];
     static const uint8_t start[] = { 1 << 3 | VARINT, 1 };
     const int64_t began = (int64_t)time(NULL);
     int64_t seconds = -1;
@@ -155,7 +201,7 @@ Events *events_open(const char *run_dir, int64_t resume_step, Err *e)
     Events *v = calloc(1, sizeof *v);
     CHECK(v, "no memory for the events of TensorBoard");
     host_self(host);
-    bool ok = path_set(folder, e, "%s/tensorboard", run_dir) && dir_make(folder, e) && newest(folder, &seconds, e) &&
+    bool ok = dir_make(folder, e) && newest(folder, &seconds, e) &&
               path_set(path, e, "%s/" PREFIX "%010" PRId64 ".%s.%ld", folder, max64(began, seconds + 1), host, (long)getpid()) &&
               (v->file = append_open(path, O_CREAT | O_EXCL, "TensorBoard's events", e)) && file_sync(folder, e);
     if (!ok) {

@@ -78,7 +78,14 @@ Log *log_open(const char *run_dir, int64_t resume_step, Lease *lease, Err *e)
 
 bool log_events(Log *l, const char *run_dir, int64_t resume_step, Err *e)
 {
-    return (l->events = events_open(run_dir, resume_step, e));
+    char folder[PATH_ROOM];
+    return path_set(folder, e, "%s/tensorboard", run_dir) && (l->events = events_open(folder, resume_step, e));
+}
+
+void log_evaluation(Log *l, const json_t *line)
+{
+    if (l && l->events)
+        events_evaluation(l->events, line);
 }
 
 int log_restart(const Log *l)

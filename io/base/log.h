@@ -13,6 +13,8 @@
  * Tests: tests/io/base/test_log.c
  */
 #pragma once
+#include <jansson.h>
+
 #include "io/base/err.h"
 #include "io/base/lease.h"
 
@@ -49,6 +51,8 @@ typedef struct Log Log;
 Log *log_open(const char *run_dir, int64_t resume_step, Lease *lease, Err *e);
 /* From now on log_step also writes what TensorBoard reads (events.h), where the log was opened.  EXIT_IO. */
 bool log_events(Log *l, const char *run_dir, int64_t resume_step, Err *e);
+/* A line of evals.jsonl, for TensorBoard; nothing without log_events. */
+void log_evaluation(Log *l, const json_t *line);
 /* How many lives of this run wrote lines before this one: the `restart` of this life. */
 int  log_restart(const Log *l);
 /* Appends the line and shows the human side; total_steps is where the bar ends. */

@@ -23,7 +23,7 @@ const Option options[] = {
     LONG  (run.seed, 1, 0, LOTS, "seed of initial values and of the order of samples"),
     BOOL  (run.fresh, false, "begin anew from step 0 where the run's checkpoints are gone"),
     BOOL  (run.ops_table, false, "when training ends, RUN/ops.txt says what each op has cost"),
-    BOOL  (run.tensorboard, false, "write the numbers of run.jsonl for TensorBoard, too: RUN/tensorboard"),
+    BOOL  (run.tensorboard, false, "write the numbers of run.jsonl and of evaluations for TensorBoard, too: RUN/tensorboard"),
 
     ENUM  (model.vision.kind, siglip, "siglip|clip", "clip: a class token, a norm in front, quick gelu, CLIP's colours"),
     INT   (model.vision.image, 64, 8, 4096, "side of the square picture, in pixels"),

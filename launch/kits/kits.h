@@ -3,7 +3,7 @@
  *
  *     table_open      each table, once (table.h)               kept_open    what was answered before (kept.h)
  *     kits_ask        questions to the model, many at once     kept_all     answers of all ranks
- *     score_table     (score.h)                                kits_write   RUN/eval/NAME/..., RUN/eval.json
+ *     score_table     (score.h)                                kits_write   RUN/eval/NAME/..., RUN/eval.json, RUN/benchmarks.jsonl
  *
  * With eval.predictions nothing is asked: a table of predictions is scored, without a model.
  *
@@ -41,7 +41,7 @@ bool kits_ask(Kits *k, const Table *t, Kept *kept, Err *e);
 bool kits_write(const Kits *k, const Table *t, char *const *said, const Score *s, Err *e);
 /* scores.json alone. */
 bool kits_write_scores(const Kits *k, const Table *t, const Score *s, Err *e);
-/* RUN/eval.json: its group "benchmarks". */
+/* RUN/eval.json: its group "benchmarks"; a line of RUN/benchmarks.jsonl; with run.tensorboard its events. */
 bool kits_write_json(const Kits *k, Err *e);
 /* The table on stdout. */
 void kits_print(const Kits *k);

@@ -1,11 +1,13 @@
-/* kitsfiles.c -- what an evaluation leaves behind: RUN/eval/NAME/{prediction.tsv, from_log/TASK.json, scores.json}, RUN/eval.json */
+/* kitsfiles.c -- what an evaluation leaves behind: RUN/eval/NAME/{prediction.tsv, from_log/TASK.json, scores.json}, RUN/eval.json, RUN/benchmarks.jsonl */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/base/json.h"
+#include "launch/benchmarks.h"
 #include "launch/kits/kits.h"
 
 static bool path_of(const Kits *k, const Table *t, const char *name, char path[PATH_ROOM], Err *e)
@@ -91,7 +93,7 @@ bool kits_write(const Kits *k, const Table *t, char *const *said, const Score *s
 }
 
 /* The file as it is, if it is of this step: its other groups stay. */
-bool kits_write_json(const Kits *k, Err *e)
+static bool write_newest(const Kits *k, json_t *found, Err *e)
 {
     char path[PATH_ROOM];
     if (!path_set(path, e, "%s/eval.json", k->r.c->run.dir))
@@ -107,9 +109,30 @@ bool kits_write_json(const Kits *k, Err *e)
         all = json_object();
         json_object_set_new(root, "benchmarks", all);
     }
-    for (int i = 0; i < k->tables; i++)
-        json_set(all, k->table[i].name, score_json(&k->table[i], &k->score[i]));
+    json_object_update(all, found);
     return json_write_rows(path, root, 9, e);
+}
+
+bool kits_write_json(const Kits *k, Err *e)
+{
+    const Config *c = k->r.c;
+    char weights[17];
+    struct timespec t;
+    json_t *found = json_object();
+    clock_gettime(CLOCK_REALTIME, &t);
+    snprintf(weights, sizeof weights, "%016llx", (unsigned long long)k->weights);
+    for (int i = 0; i < k->tables; i++)
+        json_set(found, k->table[i].name, score_json(&k->table[i], &k->score[i]));
+    json_t *line = json_pack("{s:I, s:f, s:s, s:O}", "step", (json_int_t)k->step, "time", (double)t.tv_sec + 1e-9 * (double)t.tv_nsec,
+                             "weights", weights, "benchmarks", found);
+    CHECK(line, "no memory for JSON");
+    bool ok = write_newest(k, found, e);
+    json_decref(found);
+    if (ok)
+        ok = benchmarks_append(c->run.dir, line, e);
+    else
+        json_decref(line);
+    return ok && (!c->run.tensorboard || benchmarks_events(c->run.dir, e));
 }
 
 static void print_row(const Kits *k, int i)

@@ -71,7 +71,7 @@ void axis_word(const Axis *a, double x, char out[AXIS_WORD])
             snprintf(out, AXIS_WORD, "%.6g%s", x / si[i].unit, si[i].name);
             return;
         }
-    const double small = fabs(x) < 1e-9 * most ? 0 : x;
+    const double small = !a->log && fabs(x) < 1e-9 * most ? 0 : x;
     const int ten = small != 0 ? (int)floor(log10(fabs(small)) + 1e-9) : 0;
     if (small != 0 && (a->log ? ten < -2 : most < 1e-2))
         snprintf(out, AXIS_WORD, "%.3ge%d", small / pow(10, ten), ten);

@@ -217,6 +217,7 @@ void page_write(const Page *p)
     part_head(p);
     part_curves(p);
     part_eval(p);
+    part_benchmarks(p);
     part_time(p);
     part_lives(p);
     part_figures(p);

@@ -19,6 +19,7 @@ typedef struct {
     Columns  columns;
     char    *config;                /* config.cfg, or NULL */
     json_t  *data, *eval;           /* or NULL */
+    json_t  *benchmarks;            /* (steps) launch/benchmarks.h */
     char    *sheet;                 /* eval.png, or NULL */
     size_t   sheet_bytes;           /* sheet NULL and this not 0: it is larger than SHEET_MAX */
 } ReportRun;
@@ -39,8 +40,13 @@ void part_figures(const Page *p);
 void part_time(const Page *p);
 void part_lives(const Page *p);
 void part_eval(const Page *p);
+void part_benchmarks(const Page *p);
 void part_config(const Page *p);
 
+/* Names of all runs' benchmarks, in the order in which they come, each with one run's figures; to be given back. */
+json_t *page_benchmarks(const Page *p);
+/* Of a run's i-th step with scores: that of a benchmark, NaN: none, and the step. */
+double page_score(const ReportRun *r, int64_t i, const char *name, int64_t *step);
 /* A number for a table, "&#8211;" where it is not finite. */
 void page_number(FILE *f, double x);
 /* The run's mark and name, where there are several. */

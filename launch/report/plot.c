@@ -8,7 +8,7 @@
 #include "launch/markup.h"
 #include "launch/report/axis.h"
 
-enum { LEFT = 52, TOP = 10, WIDE = PLOT_COLUMNS, HIGH = 196, BOTTOM = 24, RIGHT = 20, LIVES_DRAWN = 40 };
+enum { LEFT = 52, TOP = 10, WIDE = PLOT_COLUMNS, HIGH = 196, BOTTOM = 24, RIGHT = 20, LIVES_DRAWN = 40, DOTS_FROM = 8 /* steps a value */ };
 static const double LOG_FROM = 30;
 
 /* Of one curve, one column. */
@@ -19,7 +19,8 @@ typedef struct {
     const Chart *c;
     Axis  x, y;
     int   columns;
-    bool  every;                            /* each step is drawn */
+    bool  every;                            /* each value is drawn */
+    bool  apart;                            /* and each step has a column */
     Cell  cell[PLOT_COLUMNS];
     int64_t x10, y10;                       /* the pen, in tenths */
 } Plot;
@@ -106,12 +107,14 @@ static void draw_band(Plot *p, const Curve *v)
     fprintf(p->f, "\"/>\n");
 }
 
-/* A dot where a step has nothing to be joined with. */
+/* A dot where a step has nothing to be joined with, and where values are far between. */
 static void draw_dots(Plot *p, const Curve *v)
 {
+    const bool all = (double)v->n * DOTS_FROM < p->x.hi - p->x.lo;
     bool open = false;
     for (int64_t i = 0; i < v->n; i++) {
-        if (!isfinite(v->y[i]) || (i > 0 && isfinite(v->y[i - 1])) || (i + 1 < v->n && isfinite(v->y[i + 1])))
+        const bool joined = (i > 0 && isfinite(v->y[i - 1])) || (i + 1 < v->n && isfinite(v->y[i + 1]));
+        if (!isfinite(v->y[i]) || (joined && !all))
             continue;
         if (!open)
             open_path(p, "o", v);
@@ -184,9 +187,10 @@ static void scale(Plot *p)
 {
     const Chart *c = p->c;
     double lo = INFINITY, hi = -INFINITY;
-    int64_t first = INT64_MAX, last = INT64_MIN;
+    int64_t first = c->to ? c->from : INT64_MAX, last = c->to ? c->to : INT64_MIN, most = 0;
     for (int v = 0; v < c->curves; v++) {
         const Curve *r = &c->curve[v];
+        most = max64(most, r->n);
         if (r->n) {
             first = min64(first, r->step[0]);
             last = max64(last, r->step[r->n - 1]);
@@ -197,7 +201,8 @@ static void scale(Plot *p)
                 hi = fmax(hi, r->y[i]);
             }
     }
-    p->every = last - first < c->columns && !c->stacked;
+    p->apart = last - first < c->columns && !c->stacked;
+    p->every = most <= c->columns && !c->stacked;
     p->columns = (int)min64(c->columns, last - first + 1);
     p->x = axis_linear((double)first, (double)last);
     if (c->stacked)
@@ -253,7 +258,7 @@ static int64_t draw_marks(Plot *p, bool skipped)
     fprintf(p->f, "<path class=\"%s\" d=\"", skipped ? "k" : "n");
     for (int k = 0; k < p->columns; k++)
         if (hit[k])
-            fprintf(p->f, "M%.1f %dl-3 %dh6z", p->every ? px(p, p->x.lo + k) : middle(p, k), skipped ? TOP + HIGH - 6 : TOP + 5, skipped ? 6 : -6);
+            fprintf(p->f, "M%.1f %dl-3 %dh6z", p->apart ? px(p, p->x.lo + k) : middle(p, k), skipped ? TOP + HIGH - 6 : TOP + 5, skipped ? 6 : -6);
     fprintf(p->f, "\"/>\n");
     return n;
 }
@@ -271,7 +276,7 @@ static void legend(const Plot *p)
     }
     if (p->y.log)
         fprintf(p->f, " <i>%slog axis</i>", c->unit[0] ? "&#183; " : "");
-    if (c->curves > 1) {
+    if (c->curves > 1 || c->named) {
         fprintf(p->f, "<span class=\"keys\">");
         for (int v = 0; v < c->curves; v++) {
             fprintf(p->f, "<span class=\"key\"><svg class=\"chip\" viewBox=\"0 0 18 8\" aria-hidden=\"true\">"
@@ -290,7 +295,7 @@ void plot_chart(FILE *f, const Chart *c)
     Plot p = { .f = f, .c = c };
     int64_t bad = 0, skips = 0;
     scale(&p);
-    fprintf(f, "<figure class=\"card\">");
+    fprintf(f, c->view < 0 ? "<figure class=\"card\">" : "<figure class=\"card w%d\">", c->view);
     legend(&p);
     fprintf(f, "<svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\" data-x=\"%.17g %.17g\" data-y=\"%.9g %.9g\" "
                "data-log=\"%d\" data-box=\"%d %d %d %d\" aria-label=\"",

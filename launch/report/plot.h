@@ -1,7 +1,7 @@
 /*
  * plot.h -- curves over steps as inline SVG
  *
- *     few steps     every step is a corner of the line
+ *     few values    every one is a corner of the line, of very few a dot
  *     many          steps are dealt to columns of one pixel; a band from each column's least to its most, the line is the mean
  *
  * So no spike is lost, whatever the number of steps.  What is not finite is a gap in the line and a mark above it.  The vertical axis
@@ -32,6 +32,9 @@ typedef struct {
     Curve       curve[PLOT_CURVES];
     int         curves;
     int         columns;                    /* at most PLOT_COLUMNS */
+    int64_t     from, to;                   /* the axis has these steps, and what curves have beside them; to 0: what curves have */
+    int         view;                       /* of the page that has several: the figure's class is w0, w1, ...; else -1 */
+    bool        named;                      /* a curve that is alone has its name beside it, too */
     bool        zero;                       /* the axis begins at 0, and is linear */
     bool        stacked;                    /* curves are parts of `whole`; their means in a column stand on each other as shares */
     const double *whole;                    /* as y of curve 0 */

@@ -2,17 +2,20 @@
 . "$(dirname "$0")/tools.inc"
 
 small+=(--set train.steps=12 --set chat.max_new=4)
-evals=(--set eval.every=3 --set eval.samples=8 --set ckpt.best=loss_text --set ckpt.keep=1 --set ckpt.every=2 --set ckpt.async=false)
+evals=(--set eval.every=3 --set eval.samples=8 --set ckpt.best=loss_text --set ckpt.keep=1 --set ckpt.every=2 --set ckpt.async=false --set run.tensorboard=true)
 says 0 1 pack "$config" "${small[@]}"
 steps() { sed -n 's/^{"step": \([0-9]*\),.*/\1/p' $1/evals.jsonl | tr '\n' ' '; }
 found() { sed 's/"time": [^,]*, "seconds": [^,]*, //' $1/evals.jsonl; }
 best() { readlink $1/ckpt/best; }
 kept() { (cd $1/ckpt && echo step-*); }
+# told RUN: how many evaluations TensorBoard's files have, of lives that were not done again
+told() { cat $1/tensorboard/events.out.tfevents.* | grep -ao eval/loss_text | wc -l; }
 
 # ---- the bits of the losses, on one rank and on two that share all they can; the same is found by both ----
 says 0 0 train "$config" "${small[@]}" --set run.dir=plain
 says 0 0 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=whole
 same_losses plain whole
+[ "$(told whole)" = 4 ] && grep -aq accuracy/count whole/tensorboard/* || fail "TensorBoard has $(told whole) evaluations"
 [ "$(steps whole)" = "3 6 9 12 " ] || { cat whole/evals.jsonl; fail "other steps"; }
 grep -q '^step 6: evaluated 8 samples in .*text .*accuracy .*the best so far' out || { cat out; fail "an evaluation is not told"; }
 says 0 2 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=two --set parallel.zero=2 --set ckpt.async=true
@@ -44,8 +47,14 @@ grep -q '"evaluation": {"step": 12, .*"best": {"step": 6, "loss": ' out || { cat
 says 0 0 report killed
 grep -q 'Evaluation: text loss' killed/report.html && grep -q 'Evaluation: accuracy' killed/report.html || fail "report draws no evaluations"
 
-# ---- by its name it is a checkpoint as any other ----
+# ---- by its name it is a checkpoint as any other; of benchmarks its scores stand beside the newest ----
 says 0 0 verify killed/ckpt/best
+for from in killed killed/ckpt/best; do
+    says 0 0 eval "$config" "${small[@]}" --set run.dir=killed --set eval.from=$from --set eval.tsv="$(dirname "$config")/../tests/golden/kits/MMVP.tsv"
+done
+says 0 0 report killed
+grep -qE '>newest</th><th>step</th><th> best</th>' killed/report.html && grep -qE '>MMVP<.* %</td><td class="at">12</td>.* %</td><td class="at">6 &#9733;</td>' killed/report.html || fail "report does not tell the best checkpoint's score"
+grep -qF '<th class="l">count</th>' killed/report.html || fail "benchmarks of another step have taken the accuracies from the report"
 says 0 2 eval "$config" "${small[@]}" --set run.dir=killed --set eval.from=killed/ckpt/best
 grep -q '^step 6, 14 samples' out || { cat out; fail "eval.from = best is another step"; }
 says 0 0 train "$config" "${small[@]}" --set run.dir=next --set train.init=killed/ckpt/best
@@ -72,6 +81,17 @@ grep -q '^step 3: the evaluation is left' out && [ -z "$(steps stop)" ] || { cat
 says 0 2 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=stop
 same_losses plain stop
 diff <(found whole) <(found stop) || fail "it found something else after the stop"
+[ "$(told stop)" = 4 ] || fail "TensorBoard has $(told stop) evaluations of a run that was stopped in one"
+
+# ---- in its last one: it is all that the next start does ----
+export ASVR_FAULT='*:3:eval:slow:4'
+begin 0 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=last --set train.steps=3
+unset ASVR_FAULT
+at_step 3 last
+kill -USR1 $job
+ended 0
+says 0 0 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=last --set train.steps=3
+[ "$(steps last)" = "3 " ] && [ "$(told last)" = 1 ] || { steps last; fail "TensorBoard has $(told last) evaluations of a run that was stopped in its last one"; }
 
 # ---- its checkpoint is gone: what comes is the best again ----
 ASVR_FAULT='*:9:forward:kill' says 137 0 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=gone

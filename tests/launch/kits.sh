@@ -50,6 +50,29 @@ grep -q '"benchmarks": {' run/eval.json && grep -q '"tasks": {}' run/eval.json |
 cp -r run/eval one
 says 0 0 eval "$config" "${small[@]}" --set eval.tsv=bench
 [ "$(grep -c '48 questions, 48 answered already$' out)" = 4 ] || { cat out; fail "what was answered is asked again"; }
+# A line a call, with what scores.json says; behind one that a crash cut; two calls at once leave both; for TensorBoard, of each table and step the last.
+[ "$(wc -l <run/benchmarks.jsonl)" = 2 ] && [ "$(sed 's/"time": [^,]*, //' run/benchmarks.jsonl | sort -u | wc -l)" = 1 ] || { cat run/benchmarks.jsonl; fail "two calls are not two lines of the same"; }
+"$ASVR" report run >said || fail "no report"
+for t in MMBench_DEV_EN MMMU_DEV_VAL POPE TextVQA_VAL; do
+    x=$(awk '/^"score"/ { sub(/,$/, ""); print $2 }' <(sed 's/^{//; s/^ *//' run/eval/$t/scores.json))
+    grep -q "\"$t\": {\"kind\": \"[a-z]*\", \"score\": $x, " run/benchmarks.jsonl || { cat run/benchmarks.jsonl; fail "$t: the score is not $x"; }
+    grep -q "<th class=\"l\">$t</th>.*<td>$(awk -v x="$x" 'BEGIN { printf "%.1f", 100 * x }') %</td><td class=\"at\">6</td>" run/report.html || fail "$t: the report has not $x"
+done
+printf '{"step": 6, "ti' >>run/benchmarks.jsonl
+for t in POPE TextVQA_VAL; do
+    "$ASVR" eval "$config" "${small[@]}" --set eval.tsv=bench/$t.tsv --set run.tensorboard=true >said.$t 2>&1 &
+    both+=($!)
+done
+wait ${both[0]} && wait ${both[1]} || { cat said.*; fail "two at once"; }
+[ "$(grep -c '^{"step": 6, "time": .*}}}$' run/benchmarks.jsonl)" = 4 ] || { cat run/benchmarks.jsonl; fail "two calls at once are not two lines"; }
+last=$(ls run/tensorboard/benchmarks/events.out.tfevents.* | tail -1)
+for t in MMBench_DEV_EN MMMU_DEV_VAL POPE TextVQA_VAL; do
+    [ "$(grep -ao "benchmark/$t" "$last" | wc -l)" = 1 ] || fail "$t is not once in $last"
+done
+mv run/benchmarks.jsonl lines && mkdir run/benchmarks.jsonl
+says 74 0 eval "$config" "${small[@]}" --set eval.tsv=bench/POPE.tsv
+blames run/benchmarks.jsonl
+rmdir run/benchmarks.jsonl && mv lines run/benchmarks.jsonl
 # A split whose answers its makers keep.
 cut -f 1-2,4- bench/TextVQA_VAL.tsv >TextVQA_TEST.tsv
 head -n 1 TextVQA_TEST.tsv | grep -q answer && fail "cut the wrong column"

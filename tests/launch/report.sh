@@ -122,6 +122,49 @@ echo '{"sets": {"x": [1]}}' >"$name/data.json"
 echo '}; }; {{ = ; a = ; : { x: {' >"$name/config.cfg"
 page "$name"
 
+# ---- benchmarks: of a table and a step what was found last; the newest score beside the best checkpoint's; curves where there are several steps ----
+score() { printf '{"step": %d, "time": 1700000000.5, "weights": "00", "benchmarks": {%s}}\n' "$@"; }
+one() { printf '"%s": {"kind": "word", "score": %s, "of": "%s", "n": 48}' "$@"; }
+{ score 20 "$(one POPE 0.5 accuracy), $(one "$json" 0.25 "<b>")"; score 30 "$(one POPE 0.625 accuracy)"; printf '{"step": 99, "benchm\n'; score 10 "$(one POPE 0.75 accuracy)"
+  score 20 "$(one POPE 0.375 accuracy)"; score 30 "$(one None null accuracy)"; printf '{"step": 40, "benchmarks"'; } >"$name/benchmarks.jsonl"
+# points PAGE TITLE: steps and values at the corners of the curves of a drawing, each read back from its path
+points() {
+    sed -n "/<b>$2/,/<\/svg>/p" "$1" | awk '/data-x/ { split($0, w, "\""); for (i in w) { if (w[i] ~ /data-x=$/) split(w[i + 1], X, " "); if (w[i] ~ /data-y=$/) split(w[i + 1], Y, " ") } }
+        /class="m .* d="M/ { sub(/.* d="/, ""); x = y = 0
+            while (match($0, /^[Ml]-?[0-9]*\.?[0-9]+ ?-?[0-9]*\.?[0-9]+/)) {
+                k = substr($0, 1, 1); t = substr($0, 2, RLENGTH - 1); $0 = substr($0, RLENGTH + 1); match(t, /^-?[0-9]*\.?[0-9]+/)
+                if (k == "M") x = y = 0
+                x += substr(t, 1, RLENGTH); y += substr(t, RLENGTH + 1)
+                printf "%.0f:%.3f ", X[1] + (X[2] - X[1]) * (x - 52) / 456, Y[1] + (Y[2] - Y[1]) * (1 - (y - 10) / 196) } }'
+}
+page "$name"
+[ "$(cells "$name/report.html" POPE)" = "POPE accuracy 62.5 % 30 " ] && grep -q '>25.0 %</td><td class="at">20<' "$name/report.html" || { cells "$name/report.html" POPE; fail "not the newest scores"; }
+grep -q '<th class="l">mean</th><td class="l at">of all 2</td><td>43.8 %<' "$name/report.html" && ! grep -q '>None<' "$name/report.html" || fail "the mean is another"
+[ "$(grep -c '<b>Benchmark: ' "$name/report.html")" = 1 ] && [ "$(points "$name/report.html" 'Benchmark: POPE')" = "10:0.750 20:0.375 30:0.625 " ] || fail "drawn is $(points "$name/report.html" 'Benchmark: POPE')"
+mkdir -p "$name/ckpt/step-00000020" && touch "$name/ckpt/step-00000020/manifest.json" && ln -s step-00000020 "$name/ckpt/best"
+echo '{"step": 20, "loss": 1, "mean": 0.25, "tasks": {"held": {"accuracy": 0.25}}}' >"$name/evals.jsonl"
+echo '{"step": 30, "loss_text": null, "loss_visual": null, "mean": null, "tasks": {}, "benchmarks": {"POPE": {"score": 0.625}}}' >"$name/eval.json"
+report a "$name" --out=both.html
+whole both.html
+[ "$(cells both.html POPE)" = "POPE accuracy 62.5 % 30 37.5 % 20 &#9733; " ] || { cells both.html POPE; fail "the best checkpoint is not beside the newest, or a run without scores is"; }
+cells both.html held | grep -q '^held 25.0 % ' || fail "what benchmarks took the place of is not taken from evals.jsonl"
+
+# ---- runs of very different lengths: what they share is drawn twice, to where the shorter one ends, too ----
+log near 240
+log far 241
+report a near --out=both.html
+! grep -q 'name="view"\|class="card w' both.html || fail "an eighth is squeezed"
+log brief 3
+report a far brief --out=both.html
+whole both.html
+[ "$(sed -n 's/.*\(all 241 steps\|the first [0-9]*, where \).*/\1/p' both.html | tr '\n' ' ')" = "all 241 steps the first 30, where  the first 3, where  " ] || fail "not three views"
+for w in 'w0 1 241' 'w1 1 30' 'w2 1 3'; do
+    set -- $w
+    [ "$(grep -A2 "class=\"card $1\"><figcaption><b>Loss<" both.html | sed -n 's/.*data-x="\([^"]*\)".*/\1/p')" = "$2 $3" ] || fail "the view $1 is another"
+    [ "$(grep -c "class=\"card $1\"" both.html)" = 10 ] || fail "$(grep -c "class=\"card $1\"" both.html) drawings in the view $1"
+done
+[ "$(grep -c '<svg class="plot"' both.html)" = $((3 * 10 + 3 * 4)) ] || fail "$(grep -c '<svg class="plot"' both.html) drawings, those of each run alone among them"
+
 # ---- several runs: one page, one drawing for all, what differs ----
 log b 20
 "$ASVR" help config "$config" --set train.steps=30 --set train.lr=0.5 --set run.dir=elsewhere >b/config.cfg

@@ -3,14 +3,17 @@
 set -u
 chromium=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
 [ -n "$chromium" ] || { echo "skip report: there is no Chromium (apt-get install chromium)"; exit 0; }
-config=$PWD/configs/tiny.cfg pictures=$PWD/build/peers-report
+config=$PWD/configs/tiny.cfg tables=$PWD/tests/golden/kits pictures=$PWD/build/peers-report
 mkdir -p "$pictures"
 cd "$TMP" || exit 1
 
-small=(--set text.model=text.model --set data.set=shards/index.set --set data.samples=48 --set data.val_samples=14 --set train.global_batch=8)
+small=(--set text.model=text.model --set data.set=shards/index.set --set data.samples=48 --set data.val_samples=14 --set train.global_batch=8 --set chat.max_new=4)
 "$ASVR" pack "$config" "${small[@]}" >said 2>&1 || { cat said; exit 1; }
 for lr in 1e-3 3e-3; do
-    "$ASVR" train "$config" "${small[@]}" --set run.dir=run-$lr --set train.lr=$lr --set train.steps=60 >said 2>&1 || { cat said; exit 1; }
+    "$ASVR" train "$config" "${small[@]}" --set run.dir=run-$lr --set train.lr=$lr --set train.steps=60 --set eval.every=15 --set ckpt.best=mean --set ckpt.every=20 --set ckpt.keep=9 >said 2>&1 || { cat said; exit 1; }
+done
+for step in 20 40 60; do
+    "$ASVR" eval "$config" "${small[@]}" --set run.dir=run-1e-3 --set eval.from=run-1e-3/ckpt/step-000000$step --set eval.tsv="$tables/POPE.tsv" >said 2>&1 || { cat said; exit 1; }
 done
 "$ASVR" eval "$config" "${small[@]}" --set run.dir=run-1e-3 >said 2>&1 || { cat said; exit 1; }
 # What no real run of a minute has: many steps, a spike, steps that are not finite, lives, all depths.
@@ -26,15 +29,19 @@ awk 'BEGIN { srand(3); for (s = 1; s <= 20000; s++) {
 browse() { timeout 120 "$chromium" --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --user-data-dir="$TMP/profile" --host-resolver-rules='MAP * ~NOTFOUND' \
                --enable-logging=stderr --window-size="$2,$3" "${@:4}" "file://$TMP/$1" 2>err; }
 # A frame is as narrow as a phone; a browser's window need not be.  What the page finds out about itself it tells its frame, and that its title.
-probe='<script>addEventListener("load",function(){var n=0,shown=[];document.querySelectorAll("svg.plot").forEach(function(s){if(s.querySelector("path.m")===null)return;n++;
+# Each view of a page is chosen, one after the other; drawings of the others must be away.
+probe='<script>addEventListener("load",function(){var n=0,shown=[],views=document.querySelectorAll("input[name=view]");for(var w=0;w<Math.max(1,views.length);w++){if(views.length)views[w].click();
+    document.querySelectorAll("svg.plot").forEach(function(s){if(s.querySelector("path.m")===null)return;var f=s.parentNode.className.match(/w(\d)/),here=s.getClientRects().length>0;
+    if(here===Boolean(f&&Number(f[1])!==w))n+=1000;if(!here)return;n++;
     var r=s.getBoundingClientRect();s.dispatchEvent(new PointerEvent("pointermove",{clientX:r.left+r.width/2,clientY:r.top+9}));
-    var t=s.parentNode.querySelector(".tip");if(t)if(/^step\d+.*\d/.test(t.textContent))shown.push(1);s.dispatchEvent(new PointerEvent("pointerleave"))});
-    parent.postMessage("plots "+n+" shown "+shown.length+" wide "+document.documentElement.scrollWidth+" of "+innerWidth+" dark "+matchMedia("(prefers-color-scheme:dark)").matches,"*")})</script>'
+    var t=s.parentNode.querySelector(".tip");if(t)if(/^step\d+.*\d/.test(t.textContent))shown.push(1);s.dispatchEvent(new PointerEvent("pointerleave"))})}
+    parent.postMessage("plots "+n+" shown "+shown.length+" wide "+document.documentElement.scrollWidth+" of "+innerWidth+" dark "+matchMedia("(prefers-color-scheme:dark)").matches+" views "+views.length,"*")})</script>'
 bad=0
 for page in one long several; do
     sed "s|</body></html>||" $page.html >probed-$page.html
     echo "$probe</body></html>" >>probed-$page.html
-    for look in light dark phone; do
+    for look in light dark phone first; do
+        [ $page != several ] && [ $look = first ] && continue
         width=1400 scheme=1
         [ $look != phone ] || width=390
         [ $look != dark ] || scheme=0
@@ -42,15 +49,16 @@ for page in one long several; do
         browse frame.html $((width > 500 ? width : 500)) 3000 --blink-settings=preferredColorScheme=$scheme --virtual-time-budget=8000 --dump-dom >dom
         said=$(sed -n 's/.*<title>\(plots [^<]*\)<.*/\1/p' dom | head -1)
         complaints=$(grep -aE 'CONSOLE|ERR_|Refused|Uncaught' err)
-        read -r _ plots _ shown _ wide _ window _ dark <<<"$said"
-        if [ -z "$said" ] || [ -n "$complaints" ] || [ "${plots:-0}" -lt 8 ] || [ "$plots" != "$shown" ] || [ "$wide" -gt "$window" ] || [ "$dark" != "$([ $look = dark ] && echo true || echo false)" ]; then
+        read -r _ plots _ shown _ wide _ window _ dark _ views <<<"$said"
+        if [ -z "$said" ] || [ -n "$complaints" ] || [ "${plots:-0}" -lt 8 ] || [ "$views" != $([ $page = several ] && echo 2 || echo 0) ] || [ "$plots" != "$shown" ] || [ "$wide" -gt "$window" ] || [ "$dark" != "$([ $look = dark ] && echo true || echo false)" ]; then
             echo "FAIL report, $page, $look: ${said:-no answer} $complaints"
             bad=1
         fi
-        sed "s|probed-$page|$page|" frame.html >shot.html
+        sed 's/ checked="checked"//; s/id="w1"/& checked="checked"/' $page.html >first-$page.html
+        sed "s|probed-$page|$([ $look = first ] && echo first-)$page|" frame.html >shot.html
         browse shot.html $((width > 500 ? width : 500)) 3000 --blink-settings=preferredColorScheme=$scheme --screenshot="$pictures/$page-$look.png" >/dev/null
         [ -s "$pictures/$page-$look.png" ] || { echo "FAIL report, $page, $look: no picture"; bad=1; }
     done
 done
-[ $bad = 0 ] && echo "ok report: three pages in Chromium, light, dark and 390 pixels wide: no complaint, nothing fetched, values under the pointer, no wider than the window"
+[ $bad = 0 ] && echo "ok report: three pages in Chromium, light, dark and 390 pixels wide, in each view: no complaint, nothing fetched, values under the pointer, no wider than the window"
 exit $bad

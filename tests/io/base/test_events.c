@@ -24,7 +24,7 @@
 
 enum { FILES = 8, SEEN = 64 };
 
-static char run[64];
+static char run[64], folder[PATH_ROOM];
 static Err e;
 
 static StepLog step_of(int64_t step)
@@ -40,7 +40,7 @@ static int fresh(void **state)
     (void)state;
     snprintf(run, sizeof run, "/tmp/asvr-events-XXXXXX");
     e = (Err){ 0 };
-    return mkdtemp(run) == NULL;
+    return mkdtemp(run) == NULL || !path_set(folder, &e, "%s/tensorboard", run);
 }
 
 static int gone(void **state)
@@ -96,9 +96,7 @@ static Seen read_records(const uint8_t *b, size_t n)
 /* The run's event files by name, as readers take them. */
 static int files(char path[FILES][PATH_ROOM])
 {
-    char folder[PATH_ROOM];
     struct dirent **found;
-    assert_true(path_set(folder, &e, "%s/tensorboard", run));
     const int n = scandir(folder, &found, NULL, alphasort);
     int k = 0;
     for (int i = 0; i < n; i++) {
@@ -119,7 +117,7 @@ static uint8_t *bytes_of(const char *path, size_t *n)
 
 static void life(int64_t first, int64_t last)
 {
-    Events *v = events_open(run, first, &e);
+    Events *v = events_open(folder, first, &e);
     assert_non_null(v);
     for (int64_t s = first; s <= last; s++) {
         const StepLog x = step_of(s);
@@ -201,7 +199,7 @@ static void lives_sort_by_name(void **state)
     life(2, 3);
     assert_int_equal(files(path), 2);
     assert_int_equal(sscanf(strstr(path[1], "tfevents."), "tfevents.%lld.", &seconds), 1);
-    assert_true(path_set(ahead, &e, "%s/tensorboard/events.out.tfevents.%lld.zebra.99999999", run, seconds + 1000));
+    assert_true(path_set(ahead, &e, "%s/events.out.tfevents.%lld.zebra.99999999", folder, seconds + 1000));
     FILE *f = fopen(ahead, "we");
     assert_non_null(f);
     fclose(f);
@@ -219,7 +217,7 @@ static void nan_is_nan(void **state)
     (void)state;
     char path[FILES][PATH_ROOM];
     size_t n;
-    Events *v = events_open(run, 1, &e);
+    Events *v = events_open(folder, 1, &e);
     StepLog x = step_of(1);
     x.loss = NAN;
     events_step(v, &x);
@@ -236,6 +234,65 @@ static void nan_is_nan(void **state)
     free(b);
 }
 
+/* The bytes of a number under a tag, in the record's events; how many of them there are. */
+static int said(const uint8_t *b, size_t n, const char *tag, double x)
+{
+    uint8_t want[128];
+    float y = (float)x;
+    size_t k = strlen(tag);
+    int times = 0;
+    want[0] = 0x0a, want[1] = (uint8_t)k, want[2 + k] = 0x15;
+    memcpy(want + 2, tag, k);
+    memcpy(want + 3 + k, &y, 4);
+    for (const uint8_t *at = b; (at = memmem(at, n - (size_t)(at - b), want, k + 7)); at++)
+        times++;
+    return times;
+}
+
+/* An evaluation has more numbers than an event takes: each is there once, in whole records of its step and time.  What is null is not a number;
+   a mean of no tasks is none. */
+static void an_evaluation_has_any_number_of_tasks(void **state)
+{
+    (void)state;
+    enum { TASKS = 400 };
+    char path[FILES][PATH_ROOM], name[64], tag[80];
+    size_t n;
+    json_t *tasks = json_object(), *line = json_pack("{s:i, s:f, s:f, s:i, s:n, s:f, s:b, s:o}", "step", 300, "time", 1.7e9, "loss", 0.25, "samples", 9,
+                                                     "loss_visual", "mean", 0.5, "best", 1, "tasks", tasks);
+    Events *v = events_open(folder, 1, &e);
+    for (int i = 0; i < TASKS; i++) {
+        snprintf(name, sizeof name, "a task whose name is as long as it can be, %04d", i);
+        json_object_set_new(tasks, name, json_pack("{s:f, s:f, s:i}", "accuracy", i / 512.0, "baseline", 0.5, "n", 3));
+    }
+    events_evaluation(v, line);
+    json_object_clear(tasks);
+    json_object_set_new(line, "step", json_integer(301));
+    json_object_set_new(line, "benchmarks", json_pack("{s:{s:f, s:i}, s:{s:n}}", "POPE", "score", 0.75, "n", 48, "unscored", "score"));
+    events_evaluation(v, line);
+    json_decref(line);
+    events_close(v);
+    assert_int_equal(files(path), 1);
+    uint8_t *b = bytes_of(path[0], &n);
+    const Seen s = read_records(b, n);
+    assert_int_equal(s.end, n);
+    assert_true(s.records > 2 + 3 && s.size[2] <= 8192);
+    for (int i = 2; i < s.records; i++)                                 /* 1.7e9, step 300 or 301 */
+        assert_memory_equal(b + s.at[i] + 1, i + 1 < s.records ? "\0\0\0\x40\xfc\x54\xd9\x41\x10\xac\x02" : "\0\0\0\x40\xfc\x54\xd9\x41\x10\xad\x02", 11);
+    for (int i = 0; i < TASKS; i++) {
+        snprintf(tag, sizeof tag, "accuracy/a task whose name is as long as it can be, %04d", i);
+        assert_int_equal(said(b, n, tag, i / 512.0), 1);
+    }
+    assert_int_equal(said(b, n, "eval/loss", 0.25), 2);
+    assert_int_equal(said(b, n, "eval/samples", 9), 2);
+    assert_int_equal(said(b, n, "eval/loss_visual", NAN), 2);
+    assert_int_equal(said(b, n, "eval/mean", 0.5), 1);
+    assert_int_equal(said(b, n, "eval/questions", 3 * TASKS), 1);
+    assert_int_equal(said(b, n, "benchmark/POPE", 0.75), 1);
+    assert_null(memmem(b, n, "unscored", 8));
+    assert_null(memmem(b, n, "eval/best", 9));
+    free(b);
+}
+
 /* There is no room for the third step till the fifth: then all are there, and no half record was between them. */
 static void a_full_disk_waits(void **state)
 {
@@ -248,7 +305,7 @@ static void a_full_disk_waits(void **state)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     small = old;
     small.rlim_cur = 2 * sizeof golden_event + 300;
-    Events *v = events_open(run, 1, &e);
+    Events *v = events_open(folder, 1, &e);
     assert_non_null(v);
     assert_non_null(freopen("/dev/null", "w", stderr));
     for (int64_t s = 1; s <= 6; s++) {
@@ -271,12 +328,10 @@ static void a_full_disk_waits(void **state)
 static void a_folder_that_cannot_be(void **state)
 {
     (void)state;
-    char path[PATH_ROOM];
-    assert_true(path_set(path, &e, "%s/tensorboard", run));
-    FILE *f = fopen(path, "we");
+    FILE *f = fopen(folder, "we");
     assert_non_null(f);
     fclose(f);
-    assert_null(events_open(run, 1, &e));
+    assert_null(events_open(folder, 1, &e));
     assert_int_equal(e.code, EXIT_IO);
     e = (Err){ 0 };
 }
@@ -286,7 +341,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc32c_is_the_standards), TEST(a_step_is_the_golden_record), TEST(whole_records_at_every_cut),
-        TEST(lives_sort_by_name), TEST(nan_is_nan), TEST(a_full_disk_waits), TEST(a_folder_that_cannot_be),
+        TEST(lives_sort_by_name), TEST(nan_is_nan), TEST(an_evaluation_has_any_number_of_tasks),
+        TEST(a_full_disk_waits), TEST(a_folder_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
