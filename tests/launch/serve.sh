@@ -128,6 +128,19 @@ until_health '"running":0,"slots":8,"waiting":0'
 [ ! -s err ] || { cat err; fail "serve complained"; }
 ends 0 TERM
 
+# ---- low-rank pairs on their base ----
+pairs=(--set run.dir=pairs --set train.lora_rank=4)
+says 0 0 train "$config" "${small[@]}" "${pairs[@]}" --set train.init=tiny --set train.lr=1e-2
+start "${pairs[@]}" --set serve.name=tiny
+asks 200 '"choices"' "$(q "$(user '"How many?"')")"
+text >paired
+asks 200 '"choices"' "$(q "$(user "[{\"type\":\"text\",\"text\":\"what is it?\"},$(picture 1.ppm)]")")"
+text >>paired
+{ chat 'How many?' "${pairs[@]}"; chat 'what is it?' "${pairs[@]}" --set chat.image=1.ppm; } | plain >chatted
+diff chatted paired || fail "serve answers otherwise than chat, with low-rank pairs"
+! diff -q paired <(head -2 told) >/dev/null || fail "the pairs make no difference"
+ends 0 TERM
+
 # ---- pictures are decoded beside what is answered, no more of them ahead than answers are under way ----
 # black SIDE: a bitmap of a few bytes, and of SIDE x SIDE pixels to decode
 black() { printf "BM$(printf '\\x%02x' 60 0 0 0  0 0 0 0  58 0 0 0  40 0 0 0  $(($1 & 255)) $(($1 >> 8)) 0 0  $(($1 & 255)) $(($1 >> 8)) 0 0  1 0  8 0  1 0 0 0  2 0 0 0  0 0 0 0  0 0 0 0  1 0 0 0  0 0 0 0  0 0 0 0  0 1)"; }
