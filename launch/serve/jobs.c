@@ -86,6 +86,7 @@ static void unlist(Jobs *q, Job *j)
         if (*at == j) {
             *at = j->next;
             q->waits--;
+            pthread_cond_broadcast(&q->more);   /* it may have had pixels */
             return;
         }
 }
@@ -293,7 +294,6 @@ Job *jobs_next(Jobs *q)
         unlist(q, j);
         j->state = JOB_RUNS;
         q->runs++;
-        pthread_cond_broadcast(&q->more);
     }
     unlock(q);
     return j;
