@@ -18,7 +18,7 @@
  * Order   one job's text is whole and in order; jobs are begun in the order in which they were added, but that texts overtake pictures that are
  *         being decoded.
  *
- * Tests   tests/launch/serve.sh
+ * Tests   tests/launch/test_jobs.c (its connections are counters), tests/launch/serve.sh
  */
 #pragma once
 #include <pthread.h>
