@@ -185,6 +185,10 @@ CHAT_O   := $(addprefix $(OUT)/obj/launch/serve/,chatrequest.o chatkeys.o dataur
 $(OUT)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_MAIN) $(call objects,launch/config) $(CHAT_O) $(IO) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) $(CORE_INC) $(IO_INC) $< -o $@ $(filter %.o %.a,$^) $(CFG_LIB) $(IO_LIB) $(MPI_LIB) $(CORE_LIB)
+# Connections are its own.
+$(OUT)/tests/launch/test_jobs: tests/launch/test_jobs.c $(OUT)/obj/launch/serve/jobs.o $(CHAT_O) $(IO) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CORE_INC) $(IO_INC) $< -o $@ $(filter %.o %.a,$^) $(IO_LIB) $(MPI_LIB) $(CORE_LIB) -lcmocka
 $(OUT)/tests/faults/preload.so: tests/faults/preload.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -fno-builtin -shared $< -o $@ -ldl

@@ -13,19 +13,12 @@
 /* The stages that learn from pictures alone. */
 static bool stage_fits(const Run *r, const ShardMeta *m, const char *key, Err *e)
 {
-    const bool contrast = r->c->train.stage == STAGE_CONTRAST;
     const char *stage = STAGE_NAME[r->c->train.stage];
     if (r->c->train.stage >= STAGE_PRETRAIN)
         return true;
     if (m->images == 0)
         return err_set(e, EXIT_DATA, key, "name a data set with pictures, or train pretrain or instruct, which learn from text, too",
                        "stage %s learns from pictures, and the data set has none", stage);
-    if (contrast && shards_max_images(r->shards) > 1) {
-        err_expected(e, "one picture a sample");
-        err_got(e, "up to %d", shards_max_images(r->shards));
-        return err_set(e, EXIT_DATA, key, "leave out the samples with several pictures and pack again",
-                       "stage contrast learns from pairs of a picture and its text");
-    }
     return true;
 }
 
@@ -92,6 +85,8 @@ bool run_shards(Run *r, int split, Err *e)
     } else {
         err_set(e, EXIT_CONFIG, "data.set", "`asvr pack` writes it", "data.set is not set");
     }
+    if (r->shards && c->train.stage == STAGE_CONTRAST)      /* one picture for one text */
+        shards_first_image(r->shards);
     if (r->shards)
         shards_fit(r, e);
     if (!run_agree(r, e) || !run_same(r, shards_identity(r->shards), c->data.set[0] ? c->data.set : c->data.shards, "data sets", e))

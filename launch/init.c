@@ -132,9 +132,6 @@ static bool offer(const Words *w, const Look *l, const char *run, int size, doub
     for (int i = 0; i < OFFERS; i++)
         if (!offer_make(&o[i], i, l, &m, w->values[FLAG_MODEL], run, e) || !offer_costs(&o[i], l, &m, e))
             return false;
-    if (l->kinds[KIND_PICTURES] && o[0].stage[0].c.train.stage != STAGE_CONTRAST && !w->values[FLAG_MODEL])
-        log_warn("records have several pictures, and stage contrast learns from one picture and its text: it is left out, so the vision tower stays "
-                 "random; leave those records out, or name a model that has a tower with --model");
     const int chosen = size >= 0 ? size : choose(o, OFFERS, hours);
     print_offers(o, OFFERS, chosen, &m, stderr);
     if (o[chosen].seconds > 3600 * hours && (size < 0 || w->values[FLAG_HOURS])) {

@@ -9,6 +9,7 @@
 #include "launch/run.h"
 #include "launch/serve/flow.h"
 #include "launch/serve/http.h"
+#include "launch/serve/reading.h"
 #include "launch/verbs.h"
 
 enum { LOOK = 100 /* milliseconds between looks at clients that wait */, DRAIN = 5000 /* for answers to be read, at the end */ };
@@ -28,7 +29,7 @@ typedef struct {
     Jobs      jobs;
     Http     *http;
     HttpConf  conf;
-    const ImageOps *image;
+    Reading   reading;
     Work     *work;                /* (serve.batch) */
     int       works, cap;
     char     *text;                /* (cap) an answer so far */
@@ -47,27 +48,11 @@ static void on_signal(int signal_)
 
 /* ---- one request ---- */
 
-/* Its pictures, as the tower wants them; NULL where there are none, or *why says why not. */
-static uint8_t *decode_pictures(Serve *s, const ChatRequest *a, Refusal *why)
-{
-    const Config *c = s->r.c;
-    const size_t size = (size_t)config_picture(c), bytes = size * size * 3;
-    uint8_t *pixels = a->images ? malloc((size_t)a->images * bytes) : NULL;
-    Err e = { 0 };
-    CHECK(!a->images || pixels, "no memory for %d pictures", a->images);
-    for (int i = 0; i < a->images && !e.code; i++)
-        s->image->load_square_bytes(pixels + (size_t)i * bytes, a->image[i].bytes, a->image[i].n, a->image[i].where, (int)size, config_fit(c), &e);
-    if (!e.code)
-        return pixels;
-    refuse_err(why, "invalid_image", "messages", &e);
-    free(pixels);
-    return NULL;
-}
-
 /* Takes a slot, or says why not. */
 static bool begin(Serve *s, Work *w, Refusal *why)
 {
-    const ChatRequest *a = &w->job->asked;
+    Job *j = w->job;
+    const ChatRequest *a = &j->asked;
     const Config *c = s->r.c;
     const Talk talk = { a->turn, a->turns, a->images, a->system ? a->system : c->data.system[0] ? c->data.system : NULL };
     Err e = { 0 };
@@ -77,14 +62,16 @@ static bool begin(Serve *s, Work *w, Refusal *why)
     if (w->prompt > s->g.max_len)
         return refuse(why, 400, "context_length_exceeded", "messages", "the messages have %d tokens, and this model takes %d with the answer (a picture has %d)", w->prompt,
                       s->g.max_len, s->r.model.w.vision.P);
-    uint8_t *pixels = decode_pictures(s, a, why);
-    if (why->status)
+    if (j->why.status) {
+        *why = j->why;
         return false;
-    const Request q = { .tokens = s->prompt.tokens, .n = s->prompt.n, .images = a->images, .pixels = pixels, .temperature = (float)a->temperature,
+    }
+    const Request q = { .tokens = s->prompt.tokens, .n = s->prompt.n, .images = a->images, .pixels = j->pixels, .temperature = (float)a->temperature,
                         .seed = a->seed, .max_new = a->max_new };
     while ((w->slot = generate_add(&s->g, &q)) == GENERATE_FULL && generate_step(&s->g))
         ;                                                       /* one that was given up is free behind the next step */
-    free(pixels);
+    free(j->pixels);
+    j->pixels = NULL;
     w->flow = (Flow){ .stop = a->stop, .stops = a->stops };
     return w->slot >= 0 || refuse(why, 400, "invalid_value", "messages", "this template and text model make an empty prompt of the messages");
 }
@@ -197,10 +184,12 @@ static int most_images(const Config *c)
 static bool open_model(Serve *s, const Config *c, int64_t *at, Err *e)
 {
     Run *r = &s->r;
+    const ImageOps *image;
     const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = most_images(c), .max_len = 1 };
-    if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, at, e) || !(s->image = image_ops(e)))
+    if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, at, e) || !(image = image_ops(e)))
         return false;
-    s->image->allow(c->data.max_pixels);
+    image->allow(c->data.max_pixels);
+    s->reading = (Reading){ .q = &s->jobs, .limits = &s->conf.limits, .image = image, .size = config_picture(c), .fit = config_fit(c) };
     const GeneratorShape g = { .slots = c->serve.batch, .max_len = c->model.decoder.max_len, .max_new = c->serve.max_tokens,
                                .template_ = c->data.template, .keep = true };
     generate_open(&s->g, &r->model, &r->tape, r->text, &g);
@@ -243,7 +232,7 @@ int serve_main(const Config *c)
     int64_t at = 0;
     CHECK(s, "no memory for a server");
     run_open(&s->r, c, 1);
-    jobs_open(&s->jobs, c->serve.queue, 8 * (size_t)c->serve.max_body);
+    jobs_open(&s->jobs, c->serve.queue, c->serve.batch, 8 * (size_t)c->serve.max_body);
     listen_to_signals(s);
     const bool ok = open_doors(s, c, &e) && open_model(s, c, &at, &e) && http_start(s->http, &e);
     if (ok) {
@@ -251,7 +240,9 @@ int serve_main(const Config *c)
         printf("serving %s, step %lld, %d at once: http://%s%s%s:%d\n", s->name, (long long)at, s->works, six ? "[" : "", c->serve.address,
                six ? "]" : "", http_port(s->http));
         fflush(stdout);
+        reading_open(&s->reading);
         loop(s);
+        reading_close(&s->reading);
     } else {
         log_error(&e);
     }

@@ -8,123 +8,10 @@
 
 #include "core/ops.h"
 #include "dist/comm.h"
+#include "launch/bases.h"
 #include "launch/verbs.h"
 
 enum { GROUP = 1 << 24 /* elements of matrices dealt whole that a rank holds at once, on average */ };
-
-static const char WEIGHTS[] = "weights/", TABLE[] = ".table", SUM[] = ".sum";
-
-/* ---- what is asked for ---- */
-
-static bool ends_with(const char *s, const char *end)
-{
-    const size_t n = strlen(s), k = strlen(end);
-    return n > k && !strcmp(s + n - k, end);
-}
-
-/* "decoder.1.attn.wq" of a tensor that is a weight, else NULL. */
-static const char *weight_name(const CkptTensor *t)
-{
-    return strncmp(t->name, WEIGHTS, sizeof WEIGHTS - 1) ? NULL : t->name + sizeof WEIGHTS - 1;
-}
-
-static bool in_part(const char *name, const char *part, size_t n)
-{
-    return !strncmp(name, part, n) && name[n] == '.';
-}
-
-/* Is the part one of a list like "decoder,head"?  An empty list has all. */
-static bool wanted(const char *list, const char *name, size_t n)
-{
-    static const char between[] = ", ";
-    const char *at = list + strspn(list, between);
-    if (!*at)
-        return true;
-    for (; *at; at += strspn(at, between)) {
-        const size_t k = strcspn(at, between);
-        if (k == n && !strncmp(at, name, n))
-            return true;
-        at += k;
-    }
-    return false;
-}
-
-/* "vision, projector, decoder": of the checkpoint, in its order. */
-static void parts_of(const Spectrum *s, char *out, size_t cap)
-{
-    const char *last = "";
-    *out = 0;
-    for (int i = 0; i < s->tensors; i++) {
-        const char *name = weight_name(&s->tensor[i]);
-        const size_t n = name ? strcspn(name, ".") : 0, at = strlen(out);
-        if (!name || in_part(last, name, n))
-            continue;
-        snprintf(out + at, cap - at, "%s%.*s", at ? ", " : "", (int)n, name);
-        last = name;
-    }
-}
-
-/* Every part of the list exists. */
-static bool check_parts(const Spectrum *s, const char *list, Err *e)
-{
-    char have[256];
-    parts_of(s, have, sizeof have);
-    for (const char *at = list + strspn(list, ", "); *at; at += strspn(at, ", ")) {
-        const size_t n = strcspn(at, ", ");
-        if (!wanted(have, at, n) && (n != 8 || strncmp(at, "features", n))) {
-            err_expected(e, "%s, features", have);
-            err_got(e, "\"%.*s\"", (int)min64((int64_t)n, 100), at);
-            return err_set(e, EXIT_CONFIG, "spectrum.parts", "", "the checkpoint has no such part");
-        }
-        at += n;
-    }
-    return true;
-}
-
-int spectrum_add(Spectrum *s, const char *part, const char *name, int64_t rows, int64_t cols)
-{
-    const int64_t n = min64(rows, cols);
-    s->matrix = realloc(s->matrix, (size_t)(s->n + 1) * sizeof *s->matrix);
-    s->values = realloc(s->values, (size_t)(s->used + n) * sizeof *s->values);
-    CHECK(s->matrix && s->values, "no memory for the singular values of %d matrices", s->n + 1);
-    Matrix *m = &s->matrix[s->n];
-    *m = (Matrix){ .rows = rows, .cols = cols, .n = (int)n, .at = s->used };
-    snprintf(m->part, sizeof m->part, "%s", part);
-    snprintf(m->name, sizeof m->name, "%s", name);
-    memset(s->values + s->used, 0, (size_t)n * sizeof *s->values);
-    s->used += n;
-    return s->n++;
-}
-
-static void add_book(Spectrum *s, const char *name, const CkptTensor *t)
-{
-    s->book = realloc(s->book, (size_t)(s->books + 1) * sizeof *s->book);
-    CHECK(s->book, "no memory for %d codebooks", s->books + 1);
-    Book *b = &s->book[s->books++];
-    *b = (Book){ .vectors = t->size[0], .width = t->size[1] };
-    snprintf(b->name, sizeof b->name, "%.*s", (int)(strlen(name) - strlen(TABLE)), name);
-}
-
-/* Matrices and codebooks of the parts that are wanted.  The codebooks' running sums are no weights. */
-static void list_matrices(Spectrum *s, const char *list)
-{
-    for (int i = 0; i < s->tensors; i++) {
-        const CkptTensor *t = &s->tensor[i];
-        const char *name = weight_name(t);
-        const size_t n = name ? strcspn(name, ".") : 0;
-        char part[PARAM_NAME];
-        if (!name || t->dims != 2 || t->size[0] < 2 || t->size[1] < 2 || !wanted(list, name, n))
-            continue;
-        const bool codes = in_part(name, "codes", 5) || in_part(name, "app_codes", 9);
-        if (codes && ends_with(name, SUM))
-            continue;
-        snprintf(part, sizeof part, "%.*s", (int)n, name);
-        spectrum_add(s, part, name + n + 1, t->size[0], t->size[1]);
-        if (codes && ends_with(name, TABLE))
-            add_book(s, name, t);
-    }
-    s->weights = s->n;
-}
 
 /* ---- weights ---- */
 
@@ -133,7 +20,7 @@ static int64_t elements(const Matrix *m) { return m->rows * m->cols; }
 /* Flops: the covariance, then its eigenvalues. */
 static double cost(const Matrix *m)
 {
-    const double n = m->n, longer = (double)max64(m->rows, m->cols);
+    const double n = (double)min64(m->rows, m->cols), longer = (double)max64(m->rows, m->cols);
     return n * n * (longer + 4.0 / 3 * n);
 }
 
@@ -171,38 +58,71 @@ static void values_of(Spectrum *s, const Svd *svd, const Matrix *m, const Piece 
     if (!svd_values(svd, to, p->data, rows, cols, svd_dim(m->rows, m->cols)))
         to[0] = NAN;
     if (svd && s->r.grid.rank != 0)
-        memset(to, 0, (size_t)m->n * sizeof *to);      /* every rank has them: rank 0's go into the sum */
+        memset(to, 0, (size_t)min64(m->rows, m->cols) * sizeof *to);      /* every rank has them: rank 0's go into the sum */
+}
+
+/* What of a pair belongs to this rank's rows and columns of w. */
+static void pair_pieces(Piece p[2], const Matrix *m, const Slice *w)
+{
+    const CkptTensor *const half[2] = { m->a, m->up };
+    for (int k = 0; k < 2; k++) {
+        const int dim = k == 0;                                     /* a has w's columns, up its rows */
+        const bool none = slice_total(w) == 0;
+        p[k].name = half[k]->name;
+        p[k].slice = slice_range(slice_whole(2, half[k]->size), dim, none ? 0 : w->start[dim], none ? 0 : slice_extent(w, dim));
+        p[k].data = malloc((size_t)slice_total(&p[k].slice) * sizeof(float) + 1);
+        CHECK(p[k].data, "no memory for a half of a low-rank pair");
+    }
+}
+
+/* w += s up a, of this rank's rows and columns. */
+static void add_pair(const Spectrum *s, const Piece *w, const Piece p[2])
+{
+    const int rank = (int)p[0].slice.size[0], cols = (int)slice_extent(&w->slice, 1);
+    if (slice_total(&w->slice))
+        op.product(w->data, cols, p[1].data, rank, false, p[0].data, cols, false, slice_extent(&w->slice, 0), cols, rank, (float)(s->meta.lora_alpha / rank), 1);
 }
 
 /* Matrices [first, last): loads of each what this rank holds, and leaves its singular values there.  owner NULL: in slabs. */
-static bool weights_group(Spectrum *s, int first, int last, const int *owner, Err *e)
+static bool weights_group(Spectrum *s, Bases *b, int first, int last, const int *owner, Err *e)
 {
     const int n = last - first;
-    Piece *p = calloc((size_t)n, sizeof *p);
+    Piece *p = calloc((size_t)n, 4 * sizeof *p), *load = p + n;        /* load: matrices and halves of pairs */
     char (*names)[CKPT_NAME] = calloc((size_t)n, sizeof *names);
+    int loads = 0;
     CHECK(p && names, "no memory for a list of %d matrices", n);
     for (int i = 0; i < n; i++) {
         const Matrix *m = &s->matrix[first + i];
         const int64_t size[2] = { m->rows, m->cols };
         const Slice whole = slice_whole(2, size);
-        snprintf(names[i], CKPT_NAME, "%s%.30s.%.56s", WEIGHTS, m->part, m->name);
+        snprintf(names[i], CKPT_NAME, "%s%.30s.%.56s", SPECTRUM_WEIGHTS, m->part, m->name);
         p[i].name = names[i];
         p[i].slice = !owner ? svd_slab(&s->svd, m->rows, m->cols) : owner[i] == s->r.grid.rank ? whole : slice_range(whole, 0, 0, 0);
-        p[i].data = malloc((size_t)slice_total(&p[i].slice) * sizeof(float) + 1);
+        p[i].data = calloc((size_t)slice_total(&p[i].slice) + 1, sizeof(float));
         CHECK(p[i].data, "no memory for %lld elements of %s", (long long)slice_total(&p[i].slice), names[i]);
+        if (!m->update)
+            load[loads++] = p[i];
+        if (m->a)
+            pair_pieces(&load[loads], m, &p[i].slice), loads += 2;
     }
-    const bool ok = ckpt_fill(s->ckpt, p, n, CKPT_WANTED, e);
-    for (int i = 0; i < n; i++) {
+    const bool ok = bases_fill(b, load, loads, CKPT_WANTED, e);
+    for (int i = 0, at = 0; i < n; i++) {
+        const Matrix *m = &s->matrix[first + i];
+        at += !m->update;
+        if (ok && m->a)
+            add_pair(s, &p[i], &load[at]);
         if (ok && (!owner || owner[i] == s->r.grid.rank))
-            values_of(s, owner ? NULL : &s->svd, &s->matrix[first + i], &p[i]);
+            values_of(s, owner ? NULL : &s->svd, m, &p[i]);
         free(p[i].data);
+        for (int k = 0; m->a && k < 2; k++)
+            free(load[at++].data);
     }
     free(names);
     free(p);
     return ok;
 }
 
-static bool weights_look(Spectrum *s, Err *e)
+static bool weights_look(Spectrum *s, Bases *b, Err *e)
 {
     const int64_t most = (int64_t)GROUP * s->r.grid.size, whole = s->r.c->spectrum.whole;
     bool ok = true;
@@ -221,7 +141,7 @@ static bool weights_look(Spectrum *s, Err *e)
             last++;
         else
             deal(s, first, last, owner);
-        ok = weights_group(s, first, last, slabs ? NULL : owner, e);
+        ok = weights_group(s, b, first, last, slabs ? NULL : owner, e);
     }
     free(owner);
     return ok;
@@ -270,8 +190,8 @@ static bool books_look(Spectrum *s, Err *e)
         const int64_t size[2] = { b->vectors, b->width };
         Slice table = slice_whole(2, size), count = slice_whole(1, size);
         char names[2][CKPT_NAME];
-        snprintf(names[0], CKPT_NAME, "%s%.76s%s", WEIGHTS, b->name, TABLE);
-        snprintf(names[1], CKPT_NAME, "%s%.76s.count", WEIGHTS, b->name);
+        snprintf(names[0], CKPT_NAME, "%s%.76s%s", SPECTRUM_WEIGHTS, b->name, SPECTRUM_TABLE);
+        snprintf(names[1], CKPT_NAME, "%s%.76s.count", SPECTRUM_WEIGHTS, b->name);
         if (!mine) {
             table = slice_range(table, 0, 0, 0);
             count = slice_range(count, 0, 0, 0);
@@ -307,13 +227,16 @@ static bool use_checkpoint(void *with, Ckpt *c, Err *e)
     snprintf(s->path, sizeof s->path, "%s", ckpt_path(c));
     s->meta = *ckpt_meta(c);
     s->tensor = ckpt_tensors(c, &s->tensors);
-    s->n = s->weights = s->books = 0;
+    s->n = s->weights = s->books = s->merged = 0;
     s->used = 0;
-    check_parts(s, list, e);
+    spectrum_parts(s, list, e);
     if (!run_agree(&s->r, e))
         return false;
-    list_matrices(s, list);
-    return weights_look(s, e) && books_look(s, e);
+    spectrum_list(s, list);
+    Bases b = { { c }, 1 };
+    const bool ok = (!s->merged || bases_open(&b, &s->r, c, e)) && weights_look(s, &b, e) && books_look(s, e);
+    bases_close(&b);
+    return ok;
 }
 
 static bool look(Spectrum *s, Err *e)
@@ -327,7 +250,7 @@ static bool look(Spectrum *s, Err *e)
     if (!used)
         return false;
     comm_sum_f64(s->r.grid.world, s->values, s->used);
-    s->features = wanted(list, "features", 8);
+    s->features = spectrum_wanted(list, "features", 8);
     return !s->features || features_look(s, list[strspn(list, ", ")], e);
 }
 

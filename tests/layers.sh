@@ -42,7 +42,7 @@ launch/plan   : core dist io/base io/set launch launch/config
 launch/hf     : core dist io/base io/ckpt io/hf io/text launch launch/config
 launch/eval   : core dist io/base io/set io/text io/image launch launch/config
 launch/chat   : core io/base io/text io/image
-launch/serve  : core io/base io/text
+launch/serve  : core io/base io/text io/image
 launch/kits   : core dist io/base io/bench io/image io/source launch launch/config launch/eval
 launch/bench  : core dist io/base launch launch/config launch/plan
 launch/scaling : core dist io/base launch launch/config launch/plan launch/bench

@@ -2,7 +2,7 @@
  * image.h -- pictures: decode, fit, save; the interface of the module asvr-image.so
  *
  * The decoders (libvips) bring over a hundred libraries and the serial HDF5 with them, so they live in a module that
- * only pack, chat and eval load: image_ops(&e)->load(...).  Program and module are built apart, so the module says
+ * only what shows or packs pictures loads (pack, chat, eval, serve ...): image_ops(&e)->load(...).  Program and module are built apart, so the module says
  * which version of this header it was built with, and another one is refused.  JPEG, PNG, WebP, GIF (first frame), TIFF, PPM, BMP,
  * and JPEG 2000, AVIF and HEIC where this libvips has them; whatever their colour (grey, palette, CMYK, 16 bit), the result is 8-bit sRGB, turned upright by EXIF.
  *

@@ -351,7 +351,8 @@ void shards_close(Shards *s)
 
 const ShardMeta *shards_meta(const Shards *s) { return &s->meta; }
 int64_t shards_max_tokens(const Shards *s) { return s->max_tokens; }
-int shards_max_images(const Shards *s) { return (int)s->max_images; }
+int shards_max_images(const Shards *s) { return (int)(s->first_image ? min64(1, s->max_images) : s->max_images); }
+void shards_first_image(Shards *s) { s->first_image = true; }
 
 bool shards_indexed(const Shards *s) { return s->set[0]->hash != 0; }
 

@@ -36,6 +36,8 @@ void    shards_close(Shards *s);
 const ShardMeta *shards_meta(const Shards *s);           /* counts are totals over the files */
 int64_t shards_max_tokens(const Shards *s);              /* of one sample */
 int     shards_max_images(const Shards *s);              /* of one sample */
+/* From here on a sample has its first picture at most, and its text as it is.  Before a reader is opened. */
+void    shards_first_image(Shards *s);
 /* Names the data, wherever they lie: the index's hash; of a mix a hash of all and their shares; without an index (then
    shards_indexed is false) a hash of the shards' fingerprints. */
 uint64_t shards_identity(const Shards *s);

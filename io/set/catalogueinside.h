@@ -21,6 +21,7 @@ struct Shards {
     int      **task;                    /* (sets) as of the sets' files */
     ShardMeta  meta;                    /* counts of all files */
     int64_t    max_tokens, max_images, max_answer;      /* of one sample */
+    bool       first_image;        /* alone, of each sample */
     int64_t    stored_bytes;            /* of the largest stored chunk */
     int64_t    raw_bytes[SHARD_ARRAYS]; /* of the largest unpacked chunk of each array */
     int64_t    row_bytes[SHARD_ARRAYS]; /* of a row, in all files */

@@ -63,7 +63,7 @@ static void cut(const Loader *l, Sample *s)
         images += image;
     }
     s->n_tokens = n;
-    s->n_images = images;
+    s->n_images = (int)min64(s->n_images, images);
 }
 
 /* A malformed sample becomes one token that teaches nothing, and is remembered. */

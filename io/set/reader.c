@@ -233,5 +233,8 @@ bool reader_sample(ShardReader *r, int64_t sample, Sample *out, Err *e)
             return wrong(f, i, e, "a task that does not exist", *task);
         out->task = *task < 0 ? -1 : f->task[*task];
     }
-    return check(r, f, i, out, e);
+    if (!check(r, f, i, out, e))
+        return false;
+    out->n_images = (int)min64(images, shards_max_images(s));
+    return true;
 }

@@ -176,13 +176,13 @@ static double decoder_size(const Config *c)
 
 static void stages(Offer *o, const Config *base, const Look *l, const Machinery *m, const char *model, const char *run, bool tower)
 {
-    const bool pairs = l->kinds[KIND_PICTURES] == 0;          /* contrast learns from one picture and its text */
     char imported[CONFIG_STRING] = "";
     OfferStage *s = NULL, *before = NULL;
     if (model)
         snprintf(imported, sizeof imported, "%.900s/import", run);
-    if (!tower && pairs) {
-        s = stage_add(o, base, STAGE_CONTRAST, l, m, run, "both towers learn which caption belongs to which picture");
+    if (!tower) {
+        s = stage_add(o, base, STAGE_CONTRAST, l, m, run, l->kinds[KIND_PICTURES] ? "both towers learn which text belongs to which picture, of several the first"
+                                                                                  : "both towers learn which caption belongs to which picture");
         before = s;
     }
     s = stage_add(o, base, STAGE_TOKENIZER, l, m, run, "codebooks for what the vision tower sees");

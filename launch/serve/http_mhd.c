@@ -254,16 +254,14 @@ static enum MHD_Result take(Call *x, const char *data, size_t n)
 
 static enum MHD_Result end_of_body(Call *x)
 {
-    ChatRequest a;
-    if (x->why.status || !chatrequest_read(&a, x->body ? x->body : "", x->n, &x->h->c->limits, &x->why))
-        return send_refusal(x);
-    drop_body(x);
     const union MHD_ConnectionInfo *fd = MHD_get_connection_info(x->k, MHD_CONNECTION_INFO_CONNECTION_FD);
-    x->job = jobs_add(x->h->q, &a, x->k, fd->connect_fd, &x->why);
-    if (x->job)
-        return MHD_YES;
-    chatrequest_free(&a);
-    return send_refusal(x);
+    if (!x->why.status)
+        x->job = jobs_add(x->h->q, x->body, x->n, x->cap, x->k, fd->connect_fd, &x->why);
+    if (!x->job)
+        return send_refusal(x);
+    x->body = NULL;
+    x->n = x->cap = 0;
+    return MHD_YES;
 }
 
 static enum MHD_Result handle(void *cls, struct MHD_Connection *k, const char *url, const char *method, const char *version, const char *data, size_t *n,

@@ -158,7 +158,7 @@ static void print_verdict(const Spectrum *s)
     printf("\n");
     if (verdict(s, say_line, stdout) == 0)
         printf("nothing looks collapsed\n");
-    printf("rule: an effective rank below %.0f %% of min(rows, columns)", 100 * COLLAPSED_RANK);
+    printf("rule: an effective rank below %.0f %% of min(rows, columns)%s", 100 * COLLAPSED_RANK, s->meta.lora_rank ? ", in lora of the rank" : "");
     if (s->books)
         printf("; a codebook with %.0f %% copies, or with a\nperplexity below %.0f %% of its vectors",
                100 * COLLAPSED_COPIES, 100 * COLLAPSED_USE);
@@ -240,6 +240,8 @@ bool spectrum_report(Spectrum *s, double seconds, Err *e)
         s->matrix[i].m = measures_of(values(s, &s->matrix[i]), s->matrix[i].n);
     printf("\n%s: step %lld of stage %s\n%d matri%s on %d rank%s in %.1f s\n", s->path, (long long)s->meta.step, s->meta.stage, s->n,
            s->n == 1 ? "x" : "ces", ranks, ranks == 1 ? "" : "s", seconds);
+    if (s->meta.lora_rank)
+        printf("low-rank pairs: decoder has the weights with their pairs, lora what pairs add (%d values); the frozen rest is its base's\n", s->meta.lora_rank);
     print_matrices(s, 0, s->weights);
     print_books(s);
     print_features(s);

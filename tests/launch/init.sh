@@ -65,6 +65,16 @@ sed 's/steps = [0-9]*;/steps = 1;/' b.cfg >few.cfg
 says 0 2 pack few.cfg
 grep -q 'skipped   7 bad samples' out || { cat out; fail "pack skips another number than init has seen broken"; }
 
+# ---- several pictures in a record: the tower learns from the first of them ----
+{ talk 1 red.ppm "A red square."
+  for n in 2 3; do printf '{"id": "%d", "images": ["blue.ppm", "red.ppm"], "conversations": [{"from": "human", "value": "<image><image>\\nWhich?"}, {"from": "gpt", "value": "Red %d."}]}\n' $n $n; done; } >several.jsonl
+look several.jsonl bare --run=runs/s
+shows '^records +3, none of them broken; 2 with several' '^pictures +5'
+grep -q 'stage = "contrast"' out && grep -q 'of several the first' out || { cat out; fail "contrast is left out where records have several pictures"; }
+sed 's/steps = [0-9]*;/steps = 1;/' out >several.cfg
+says 0 2 train several.cfg --set parallel.threads=1 --set parallel.bind=none
+[ "$(grep -c ': trains ' out)" = 4 ] || { cat out; fail "not four stages of records with several pictures"; }
+
 # ---- one record; names that lists and comments would cut ----
 mkdir 'one, "two"'
 talk 1 'a,b.ppm' "A red square." >one.jsonl

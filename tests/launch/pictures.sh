@@ -42,6 +42,16 @@ for stage in contrast tokenizer; do
     train 65 2 --set run.dir=no --set data.set=text/index.set --set train.stage=$stage
     blames 'learns from pictures, and the data set has none' "stage $stage" data.set
 done
-train 65 2 --set run.dir=no --set data.set=two/index.set --set train.stage=contrast
-blames 'pairs of a picture and its text' 'up to 2'
+# contrast: of several pictures the first, whatever the others are
+dots=0
+for c in '\310\20\130' '\20\310\130'; do printf "P6 1 1 255\n$c" >dot$((++dots)).ppm; done
+for set in 'first "dot.ppm", "dot1.ppm"' 'other "dot.ppm", "dot2.ppm"' 'turned "dot1.ppm", "dot.ppm"'; do
+    read -r set list <<<"$set"
+    sed "s/\"dot.ppm\", \"dot.ppm\"/$list/g" two.json >$set.json
+    says 0 0 pack "$config" "${own[@]}" --set data.json=$set.json --set data.set=$set/index.set
+    train 0 2 --set run.dir=$set.run --set data.set=$set/index.set --set train.stage=contrast --set train.micro_batch=2
+done
+same_losses first.run other.run
+! (same_losses first.run turned.run) >/dev/null || fail "contrast does not see the first picture"
+says 0 2 eval "$config" "${small[@]}" --set run.dir=first.run --set data.set=first/index.set --set train.stage=contrast
 train 0 2 --set run.dir=text.run --set data.set=text/index.set --set train.init=seen

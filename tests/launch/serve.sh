@@ -12,6 +12,7 @@ job=
 trap '[ -z "$job" ] || kill "$job" 2>/dev/null || true' EXIT
 # start ARGS...: a server in the background; $url is where, $job the process
 start() {
+    : >served                                   # before the shell in the background does it: an old url is none
     "$ASVR" serve "$config" "${small[@]}" "$@" >served 2>err &
     job=$!
     for _ in $(seq 600); do
@@ -32,7 +33,7 @@ text() { grep -aoE '"content":"([^"\\]|\\.)*"' "${1:-out}" | sed 's/^"content":"
 plain() { tr '\1-\11\13-\37' '?'; }
 q() { printf '{"model":"tiny","messages":[%s]%s}' "$1" "${2-}"; }
 user() { printf '{"role":"user","content":%s}' "$1"; }
-until_health() { for _ in $(seq 400); do curl -s "$url/health" | grep -qF "$1" && return; sleep 0.05; done; curl -s "$url/health"; fail "health never said $1"; }
+until_health() { for _ in $(seq 400); do curl -s "$url/health" | grep -qE "$1" && return; sleep 0.05; done; curl -s "$url/health"; fail "health never said $1"; }
 
 # ---- answers are those of chat ----
 start
@@ -126,6 +127,38 @@ grep -q '  499  ' served || { cat served; fail "nobody sees that clients go"; }
 until_health '"running":0,"slots":8,"waiting":0'
 [ ! -s err ] || { cat err; fail "serve complained"; }
 ends 0 TERM
+
+# ---- low-rank pairs on their base ----
+pairs=(--set run.dir=pairs --set train.lora_rank=4)
+says 0 0 train "$config" "${small[@]}" "${pairs[@]}" --set train.init=tiny --set train.lr=1e-2
+start "${pairs[@]}" --set serve.name=tiny
+asks 200 '"choices"' "$(q "$(user '"How many?"')")"
+text >paired
+asks 200 '"choices"' "$(q "$(user "[{\"type\":\"text\",\"text\":\"what is it?\"},$(picture 1.ppm)]")")"
+text >>paired
+{ chat 'How many?' "${pairs[@]}"; chat 'what is it?' "${pairs[@]}" --set chat.image=1.ppm; } | plain >chatted
+diff chatted paired || fail "serve answers otherwise than chat, with low-rank pairs"
+! diff -q paired <(head -2 told) >/dev/null || fail "the pairs make no difference"
+ends 0 TERM
+
+# ---- pictures are decoded beside what is answered, no more of them ahead than answers are under way ----
+# black SIDE: a bitmap of a few bytes, and of SIDE x SIDE pixels to decode
+black() { printf "BM$(printf '\\x%02x' 60 0 0 0  0 0 0 0  58 0 0 0  40 0 0 0  $(($1 & 255)) $(($1 >> 8)) 0 0  $(($1 & 255)) $(($1 >> 8)) 0 0  1 0  8 0  1 0 0 0  2 0 0 0  0 0 0 0  0 0 0 0  1 0 0 0  0 0 0 0  0 0 0 0  0 1)"; }
+black 4000 >black
+q "$(user "[$(picture black)]")" ',"max_tokens":1' >slow
+start --set serve.batch=1
+several() { for i in 1 2 3 4 5 6; do curl -s -o slow$i "$url/v1/chat/completions" -d @slow & pids[i]=$!; done; until_health '"waiting":[1-6],'; }
+several
+asks 200 '"choices"' "$(q "$one" ',"max_tokens":1')"
+asks 400 'no JSON' '{"model":"tiny","mess'
+for i in 1 2 3 4 5 6; do wait ${pids[i]}; grep -q '"choices"' slow$i || { cat slow$i; fail "picture $i is not answered"; }; done
+grep '^chatcmpl' served | tail -1 | grep -q ' 1 picture ' || { cat served; fail "a text waits for pictures that are decoded"; }
+several
+kill ${pids[1]} ${pids[2]} ${pids[3]} ${pids[4]} || true
+until_health '"waiting":[0-2],'
+ends 0 TERM
+for i in 5 6; do wait ${pids[i]} || true; grep -qE '"choices"|"stopping"' slow$i || { cat slow$i; fail "a picture under way at the end"; }; done
+[ ! -s err ] || { cat err; fail "serve complained"; }
 
 # ---- limits, a key ----
 start --set serve.batch=1 --set serve.queue=1 --set serve.max_body=100000 --set serve.api_key=secret --set serve.max_tokens=200

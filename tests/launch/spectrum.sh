@@ -96,6 +96,35 @@ says 74 2 spectrum "${run[@]}"
 blames 'damaged'
 flip run/ckpt/step-00000006/tensors.h5 60000
 
+# ---- low-rank pairs: the weights with them are those of the merged export; what they add has their rank ----
+pairs=("$config" "${small[@]}" --set train.lora_rank=4 --set train.init=run)
+says 0 0 train "${pairs[@]}" --set run.dir=pairs --set train.steps=24 --set train.lr=1e-2
+for ranks in 0 3; do
+    says 0 $ranks spectrum "${pairs[@]}" --set run.dir=pairs --set spectrum.whole=$((ranks ? 0 : 99999))
+    [ ! -s err ] || { cat err; fail "spectrum complained"; }
+    grep -q '^low-rank pairs: decoder has the weights with their pairs, lora what pairs add (4 values)' out || { cat out; fail "not told what is shown of pairs"; }
+    for part in projector head decoder lora features; do grep -qE "^$part +shape " out || { cat out; fail "no part $part"; }; done
+    [ "$(grep -cE '"name": "decoder\.[01]\.(attn\.w[qkvo]|ffn\.(gate|up|down))", ' pairs/spectrum.json)" = 14 ] || fail "not a weight a pair"
+    [ "$(grep -cE '"name": "lora\.decoder\.[01]\.[a-z.]+", "rows": (64|128), "cols": (64|128), .*"values": \[([0-9.e+-]+, ){3}[0-9.e+-]+\]' pairs/spectrum.json)" = 14 ] || fail "not four values a pair"
+    grep '"name": "decoder\.[01]\.' pairs/spectrum.json >with$ranks
+    grep '"name": "lora\.' pairs/spectrum.json >added$ranks
+done
+alike with0 with3
+alike added0 added3
+says 0 0 export "${pairs[@]}" --set export.from=pairs --set export.to=merged
+says 0 0 import "$config" --set model.decoder.vocab=832 --set import.from=merged --set import.to=whole
+says 0 0 spectrum "$config" "${small[@]}" --set model.decoder.vocab=832 --set run.dir=whole --set spectrum.parts=decoder
+grep -E '"name": "decoder\.[01]\.' whole/spectrum.json >merged_
+alike with0 merged_
+says 0 0 spectrum "${pairs[@]}" --set run.dir=run --set spectrum.parts=decoder --set train.lora_rank=0
+grep -E '"name": "decoder\.[01]\.' run/spectrum.json >without
+! (alike with0 without) >/dev/null || fail "the pairs are not in the weights"
+mv run away
+says 0 0 spectrum "$config" "${small[@]}" --set run.dir=pairs --set spectrum.parts=lora
+says 74 2 spectrum "$config" "${small[@]}" --set run.dir=pairs --set spectrum.parts=decoder
+blames 'the base that this checkpoint stands on is not there'
+mv away run
+
 # ---- codebooks that collapse: all 64 codes of each start again from the 16 patches of one picture ----
 tokenizer=("$config" "${small[@]}" --set train.stage=tokenizer --set train.steps=2 --set data.samples=1 --set data.val_samples=1)
 tokenizer+=(--set data.set=single/index.set --set train.global_batch=4 --set train.micro_batch=2)
