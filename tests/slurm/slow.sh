@@ -24,7 +24,7 @@ submit stop -N 4 -- --set watch.timeout=15                # a busy machine's sta
 at_step 12 stop
 node=$(node_of 3) host=n$node
 cluster node "$node" kill -STOP "$(rank_on "$node")"
-finished COMPLETED stop 240
+finished COMPLETED stop
 restarts 1 stop
 tells stop "rank 2 on node $host has not entered" 'ended with 80 (hang)' 'back into the queue'
 whole stop
