@@ -12,6 +12,7 @@ job=
 trap '[ -z "$job" ] || kill "$job" 2>/dev/null || true' EXIT
 # start ARGS...: a server in the background; $url is where, $job the process
 start() {
+    : >served                               # the one before has said its address there
     "$ASVR" serve "$config" "${small[@]}" "$@" >served 2>err &
     job=$!
     for _ in $(seq 600); do

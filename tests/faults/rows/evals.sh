@@ -293,8 +293,8 @@ offered() {
 # A server writes no file; killed, it leaves its port, and the next one answers from there.
 served() {
     local port
-    says 0 0 help
     command_of 0 serve "$config" "${small[@]}" --set run.dir=whole --set serve.port=0
+    : >out
     "${cmd[@]}" >out 2>err </dev/null & job=$!
     for i in $(seq 200); do port=$(sed -n 's/^serving .*:\([0-9]*\)$/\1/p' out); [ -z "$port" ] || break; sleep 0.05; done
     [ -n "$port" ] || said 'it never served'
@@ -304,6 +304,7 @@ served() {
     ended 137
     exec 7>&-
     command_of 0 serve "$config" "${small[@]}" --set run.dir=whole --set serve.port="$port"
+    : >out
     "${cmd[@]}" >out 2>err </dev/null & job=$!
     for i in $(seq 200); do ! grep -q '^serving' out || break; sleep 0.05; done
     grep -q '^serving' out || said 'the port is not to be had again'
