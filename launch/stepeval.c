@@ -16,7 +16,7 @@
 #include "launch/deadline.h"
 #include "launch/eval/evaluate.h"
 
-enum { LINE_MOST = 1 << 20, DIGITS = 9 };
+#define LINES_MOST ((size_t)1 << 30)    /* bytes of evals.jsonl */
 
 typedef struct StepEval {
     Shards     *shards;
@@ -62,36 +62,61 @@ static double value_in(const json_t *line, int best)
     return json_is_number(x) ? json_number_value(x) : NAN;
 }
 
+/* Does x beat what `best` names? */
+static bool beats(const Run *r, double x)
+{
+    const StepEval *v = r->eval;
+    return isfinite(x) && (v->named < 0 || (r->c->ckpt.best == BEST_MEAN ? x > v->named_value : x < v->named_value));
+}
+
+/* A kill came between a checkpoint's commit and the name `best` that its line says is its. */
+static bool name_late(Run *r, const json_t *line, Err *e)
+{
+    StepEval *v = r->eval;
+    const double x = value_in(line, r->c->ckpt.best);
+    if (v->named == r->step || !json_is_true(json_object_get(line, "best")) || !beats(r, x))
+        return true;
+    v->named = r->step;
+    v->named_value = x;
+    return ckptdir_name_best(r->ckpt_dir, r->step, e);
+}
+
 /* Lines up to this step stay; of the one that `best` names the value is taken.  A new file, so that an earlier life that still has the
    old one open writes to nobody. */
 static bool take_lines(Run *r, const char *path, Err *e)
 {
     StepEval *v = r->eval;
-    char *line = NULL, *kept = NULL;
-    size_t cap = 0, n = 0;
-    bool there = false;
+    char *all = NULL, *kept = NULL, *end;
+    size_t read = 0, n = 0;
+    int damaged = 0;
+    json_t *here = NULL;
     const int64_t named = ckptdir_best(r->ckpt_dir);
-    FILE *in = fopen(path, "re"), *out = open_memstream(&kept, &n);
+    if (access(path, F_OK) == 0 && !file_read(path, LINES_MOST, &all, &read, e))
+        return false;
+    FILE *out = open_memstream(&kept, &n);
     CHECK(out, "no memory for RUN/evals.jsonl");
-    for (ssize_t got; in && (got = getline(&line, &cap, in)) > 0; ) {
-        json_t *o = line[got - 1] == '\n' ? json_loads(line, 0, NULL) : NULL;
+    for (char *line = all; line && (end = memchr(line, '\n', (size_t)(all + read - line))); line = end + 1) {
+        json_t *o = json_loadb(line, (size_t)(end - line), 0, NULL);
         const json_t *step = json_object_get(o, "step");
-        if (json_is_integer(step) && json_integer_value(step) <= r->step) {
-            fwrite(line, 1, (size_t)got, out);
-            there |= json_integer_value(step) == r->step;
-            if (json_integer_value(step) == named) {
-                v->named_value = value_in(o, r->c->ckpt.best);
-                v->named = isfinite(v->named_value) ? named : -1;
-            }
+        const int64_t of = json_is_integer(step) ? json_integer_value(step) : INT64_MAX;
+        if (of <= r->step)
+            fwrite(line, 1, (size_t)(end + 1 - line), out);
+        if (of == named && of <= r->step) {
+            v->named_value = value_in(o, r->c->ckpt.best);
+            v->named = isfinite(v->named_value) ? named : -1;
         }
+        if (of == r->step && !here)
+            here = json_incref(o);
+        damaged += !json_is_integer(step);
         json_decref(o);
     }
     fclose(out);
-    if (in)
-        fclose(in);
-    free(line);
-    v->owed = r->step > 0 && due(r) && !there;
-    const bool ok = lease_held(r->lease, e) && file_replace(path, kept, n, e);
+    free(all);
+    if (damaged)
+        log_warn("evals.jsonl has damaged lines, which are dropped: a better checkpoint may have been named there");
+    v->owed = r->step > 0 && due(r) && !here;
+    const bool ok = lease_held(r->lease, e) && file_replace(path, kept, n, e) && name_late(r, here, e);
+    json_decref(here);
     free(kept);
     return ok;
 }
@@ -152,7 +177,7 @@ static bool better(Run *r)
         v->named_value = v->wanted_value;
     }
     v->wanted = -1;
-    if (!isfinite(x) || (v->named >= 0 && (best == BEST_MEAN ? x <= v->named_value : x >= v->named_value)))
+    if (!beats(r, x))
         return false;
     v->wanted = r->step;
     v->wanted_value = x;

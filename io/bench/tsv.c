@@ -164,7 +164,8 @@ static int64_t scan(Scan *s, int64_t from, XXH64_state_t *hash)
         if (n == 0) {
             if (s->state == QUOTED)
                 broken(s, s->begin, "was the file cut short? a \" that begins a field is doubled inside of it", "a quoted field has no end");
-            else if (s->state == LINE || line_ends(s, at))
+            t->open = s->state != LINE;
+            if (!s->e->code && (!t->open || line_ends(s, at)))
                 end = at;
             break;
         }

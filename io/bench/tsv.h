@@ -26,6 +26,7 @@ typedef struct {
     char   **name;                      /* (cols) */
     TsvCell *cell;                      /* (rows, cols) */
     uint64_t hash;                      /* XXH64 of the file */
+    bool     open;                      /* its last line has no end: the file may have been cut short within its last field */
 } Tsv;
 
 /* A text that grows; bytes (n) and a NUL. */

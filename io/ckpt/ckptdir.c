@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,4 +66,16 @@ int64_t ckptdir_best(const char *dir)
     const ssize_t n = readlink(path, to, sizeof to - 1);
     to[n > 0 ? n : 0] = 0;
     return step_of(to);
+}
+
+bool ckptdir_name_best(const char *dir, int64_t step, Err *e)
+{
+    char path[PATH_ROOM], temp[PATH_ROOM], name[40];
+    snprintf(name, sizeof name, STEP_FORMAT, step);
+    if (!path_set(path, e, "%s/best", dir) || !path_set(temp, e, "%s/.tmp-best", dir) || !dir_remove(temp, e))
+        return false;
+    if ((symlink(name, temp) == 0 || file_error(e, temp, "make a link")) && file_commit(temp, path, e))
+        return true;
+    unlink(temp);
+    return false;
 }

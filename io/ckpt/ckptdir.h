@@ -20,3 +20,5 @@
 bool ckptdir_list(const char *dir, int64_t **step, int *n, Err *e);
 /* The step that the link `best` names, where it has a manifest; -1: none. */
 int64_t ckptdir_best(const char *dir);
+/* A link, so that whoever reads a checkpoint's folder can be given it by this name. */
+bool ckptdir_name_best(const char *dir, int64_t step, Err *e);

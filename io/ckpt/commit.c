@@ -89,16 +89,10 @@ void commit_latest(const Commit *c)
         warn_of("the checkpoint is saved, but the file `latest` is not", &e);
 }
 
-/* A link, so that whoever reads a checkpoint's folder can be given it by this name. */
-void commit_best(const Commit *c)
+void commit_best(const Commit *c, int64_t step)
 {
-    char path[PATH_ROOM], temp[PATH_ROOM];
     Err e = { 0 };
-    if (!c->best || !ours(c, &e))
-        return;
-    bool ok = path_set(path, &e, "%s/best", c->dir) && path_set(temp, &e, "%s/.tmp-best", c->dir) && dir_remove(temp, &e);
-    ok = ok && (symlink(c->name, temp) == 0 || file_error(&e, temp, "make a link"));
-    if (!ok || !file_commit(temp, path, &e))
+    if (c->best && ours(c, &e) && !ckptdir_name_best(c->dir, step, &e))
         warn_of("the checkpoint is saved, but the link `best` is not", &e);
 }
 

@@ -28,7 +28,7 @@ bool commit_manifest(const Commit *c, const Manifest *m, Err *e);
 bool commit_publish(const Commit *c, Err *e);
 /* After the rename: failures are warnings, and what is no longer ours is left alone. */
 void commit_latest(const Commit *c);
-void commit_best(const Commit *c);                      /* where c->best */
+void commit_best(const Commit *c, int64_t step);        /* where c->best */
 /* Never the step that `best` names. */
 void commit_prune(const Commit *c, int64_t step);
 /* Removes the temporary folder, if there is one. */

@@ -89,7 +89,7 @@ bool save_commit(const Commit *c, const CkptMeta *meta, const Layout *l, const u
     commit_latest(c);
     save_hook(CKPT_LATEST);
     FAULT("latest");
-    commit_best(c);                         /* before the one that had the name may go */
+    commit_best(c, meta->step);             /* before the one that had the name may go */
     FAULT("best");
     commit_prune(c, meta->step);
     return true;

@@ -205,6 +205,7 @@ bool kits_read_predictions(const Table *t, const char *path, char **said, Pad *p
     TsvText text = { 0 };
     Entry *entry = NULL;
     if (tsv_open(&p, path, e) && tsv_index(&p, e)) {
+        table_warn(&p);
         const int index = tsv_column(&p, "index"), prediction = tsv_column(&p, "prediction");
         if (index < 0 || prediction < 0)
             err_set(e, EXIT_DATA, path, "", "predictions need the columns index and prediction");

@@ -134,6 +134,14 @@ static Kind kind_of_columns(const Table *t, Pad *pad, Err *e)
     return KIND_YESNO;
 }
 
+void table_warn(const Tsv *t)
+{
+    char text[PATH_ROOM + 80];
+    snprintf(text, sizeof text, "%s: the last line has no end: was the file cut short?", t->path);
+    if (t->open)
+        log_warn(text);
+}
+
 /* Rank 0: looks at every row once. */
 static void look(Table *t, Err *e)
 {
@@ -141,6 +149,7 @@ static void look(Table *t, Err *e)
     Name *name = NULL;
     if (!tsv_index(&t->tsv, e))
         return;
+    table_warn(&t->tsv);
     if (t->tsv.rows == 0)
         err_set(e, EXIT_DATA, t->tsv.path, "", "a table without a question");
     t->shows = calloc((size_t)t->tsv.rows + 1, sizeof *t->shows);

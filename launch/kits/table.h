@@ -33,6 +33,8 @@ typedef struct {
 /* kind: KINDS: by the name and the columns. */
 bool table_open(Table *t, const Run *r, const char *path, Kind kind, Err *e);
 void table_close(Table *t);
+/* Rank 0, behind tsv_index: says that a file may have been cut short. */
+void table_warn(const Tsv *t);
 /* The text of a field in the pad; "" where there is no such column, or it is empty, or "nan" where that is no answer.  NULL: e says why. */
 char *table_text(const Table *t, int64_t row, int col, Pad *pad, Err *e);
 /* A column by its name, letters of either case; -1. */

@@ -64,6 +64,8 @@ grep -q 'killed/ckpt/best' out || { cat out; fail "it does not start from the be
 for point in manifest latest best; do
     ASVR_FAULT="*:6:$point:kill" says 137 0 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=at_$point
     [ ! -e at_$point/ckpt/best ] || says 0 0 verify at_$point/ckpt/best
+    ASVR_FAULT='*:8:forward:kill' says 137 0 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=at_$point
+    [ "$(best at_$point)" = step-00000006 ] || fail "$point: step 6 was the best, and has not got the name: $(best at_$point)"
     says 0 0 train "$config" "${small[@]}" "${evals[@]}" --set run.dir=at_$point
     same_losses plain at_$point
     [ "$(steps at_$point)" = "3 6 9 12 " ] && [ "$(best at_$point)" = step-00000012 ] || { steps at_$point; fail "$point: other evaluations"; }

@@ -32,6 +32,9 @@ done
 head -n 20 "$golden/answers/POPE.tsv" >cut.tsv
 says 65 0 eval "$config" "${small[@]}" --set eval.tsv="$golden/POPE.tsv" --set eval.predictions=cut.tsv
 blames 'no prediction for index "19"' cut.tsv
+head -c -3 "$golden/answers/POPE.tsv" >cut.tsv
+says 0 0 eval "$config" "${small[@]}" --set eval.tsv="$golden/POPE.tsv" --set eval.predictions=cut.tsv
+grep -q '^asvr: warning: cut.tsv: the last line has no end' err || { cat err; fail "an answer that was cut is scored without a word"; }
 says 78 0 eval "$config" "${small[@]}" --set eval.tsv="$golden" --set eval.predictions=cut.tsv
 says 78 0 eval "$config" "${small[@]}" --set eval.predictions=cut.tsv
 says 78 0 eval "$config" "${small[@]}" --set eval.tsv="$golden" --set eval.samples=5

@@ -55,6 +55,9 @@ for what in none attention block; do
 done
 peak "contrast, shares of rows" 2 2 --set train.stage=contrast --set model.vision.width=256 --set model.vision.ffn=1024 \
     --set model.vision.layers=8 --set train.micro_batch=8 --set parallel.sequence=true
+# An evaluation's keys and values are a sixth of this one: left out it would fail.
+peak "evaluation, 16 answers at once" 1 1 --set eval.every=1 --set eval.batch=16 --set train.micro_batch=16 --set train.global_batch=16 \
+    --set model.decoder.layers=32 --set model.decoder.ffn=128 --set train.recompute=block
 peak "stage contrast" 1 1 --set train.stage=contrast --set model.vision.width=256 --set model.vision.ffn=1024 \
     --set model.vision.layers=8
 

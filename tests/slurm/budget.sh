@@ -6,20 +6,12 @@ export ASVR_BUDGET=2
 fault='0:5:forward:kill'
 submit killed -N 1
 finished FAILED killed
-restarts 2 killed
+[ "$(field "$job" Restarts)" = 2 ] || trouble "killed: $(field "$job" Restarts) restarts, expected 2"      # starts that MPI did not survive count, too
 tells killed 'ended with 137' 'given up: 3 starts in a row without a new checkpoint'
 
-# Killed as often and oftener, but each life gets further: it ends.
-fault=$slow
-submit further -N 1 -- --set ckpt.every=4
-for life in 0 1 2 3; do
-    # A checkpoint more than the life before had, and steps beyond it.
-    reached() { tail -n 1 further/run.jsonl 2>/dev/null | grep '"restart": '$life | awk -F'[:,]' -v n=$((9 + 7 * life)) '{ ok = $2 >= n } END { exit !ok }'; }
-    now=further
-    until_true 60 reached
-    node=$(node_of 1)
-    cluster node "$node" kill -9 "$(rank_on "$node")"
-done
+# Killed oftener, but each life gets a checkpoint further: it ends.
+fault='*:8:prune:kill,*:16:prune:kill,*:24:prune:kill,*:32:prune:kill'
+submit further -N 1 -- --set ckpt.async=false
 finished COMPLETED further
 whole further
 restarts 4 further
@@ -61,13 +53,19 @@ finished FAILED many
 restarts 0 many
 tells many '64 ranks of 1 CPUs do not fit on a node of'
 
-# Another job has the folder: it waits its turn in the queue.
+# Another job has the folder, and stands still until the second one has found it so: that waits its turn in the queue.
 fault=$slow
-submit first -N 1
+submit first -N 1 -- --set watch.timeout=-1
 at_step 4 first
 one=$job
-ASVR_BUDGET=9 submit first -N 1
+node=$(node_of 1)
+rank=$(rank_on "$node")
+cluster node "$node" kill -STOP "$rank"
+ASVR_BUDGET=99 submit first -N 1 -- --set watch.timeout=-1
 two=$job
-for job in $one $two; do finished COMPLETED first 180; done
-tells first 'the run directory is in use' 'ended with 76'
+refused() { grep -q 'the run directory is in use' first.log; }
+until_true 120 refused
+cluster node "$node" kill -CONT "$rank"
+for job in $one $two; do finished COMPLETED first; done
+tells first 'ended with 76'
 whole first

@@ -38,7 +38,7 @@ finished COMPLETED asks
 whole asks
 
 # The second one comes in the middle of a save that takes long.
-fault="*:1+:data:slow:0.1,*:1+:hash:slow:4"
+fault="*:1+:data:slow:0.1,*:1+:hash:slow:8"
 submit twice -N 2 -- --set ckpt.every=20 --set stop.grace=1
 at_step 26 twice
 slurm scancel --signal=USR1 "$job"

@@ -12,7 +12,7 @@ for which in 3 1; do
     until_true 120 named
     echo "$run: the link of n$node is named after $((SECONDS - since)) s"
     tells $run "the link of rank $((which - 1)) on node $host is slow"
-    ! head -n 4 $run/run.jsonl | grep -q '"straggler": {' || fail "$run: named before it was slow"
+    ! head -n 4 $run/run.jsonl | grep -q '"straggler": {"rank": '$((which - 1)), || fail "$run: named before it was slow"
     "$ASVR" status $run >status
     grep -q "rank $((which - 1)).*$host" status || { cat status; fail "status does not name the slow link"; }
     cluster link "$node" heal
@@ -20,7 +20,7 @@ for which in 3 1; do
     finished CANCELLED $run
 done
 
-submit stop -N 4 -- --set watch.timeout=4
+submit stop -N 4 -- --set watch.timeout=15                # a busy machine's start or save is no hang
 at_step 12 stop
 node=$(node_of 3) host=n$node
 cluster node "$node" kill -STOP "$(rank_on "$node")"

@@ -60,6 +60,7 @@ static void test_reads(void **state)
                 tsv_add(&all, c ? "/" : "|", 1);
             }
         assert_string_equal(all.bytes, reads[i].is);
+        assert_true(t.open == (i == 1));
         tsv_close(&t);
         tsv_text_free(&field);
         tsv_text_free(&all);
