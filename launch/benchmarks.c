@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/file.h>
 
 #include "io/base/events.h"
 #include "io/base/files.h"
@@ -20,16 +20,24 @@ static bool torn(const char *path)
     return yes;
 }
 
-bool benchmarks_append(const char *run_dir, json_t *line, Err *e)
+int benchmarks_open(const char *run_dir, Err *e)
+{
+    char path[PATH_ROOM];
+    const int fd = path_set(path, e, "%s/benchmarks.jsonl", run_dir) ? file_open(path, O_WRONLY | O_APPEND | O_CREAT) : -1;
+    if (fd < 0)
+        file_error(e, path, "write");
+    while (fd >= 0 && flock(fd, LOCK_EX) && errno == EINTR)
+        ;
+    return fd;
+}
+
+bool benchmarks_append(int fd, const char *run_dir, json_t *line, Err *e)
 {
     char path[PATH_ROOM], *text = json_dumps(line, JSON_REAL_PRECISION(17)), *whole = NULL;
     bool ok = path_set(path, e, "%s/benchmarks.jsonl", run_dir);
     CHECK(text && asprintf(&whole, "%s%s\n", ok && torn(path) ? "\n" : "", text) > 0, "no memory for a line of benchmarks.jsonl");
-    const int fd = ok ? file_open(path, O_WRONLY | O_APPEND | O_CREAT) : -1;
-    if (ok && (fd < 0 || !file_write(fd, whole, strlen(whole)) || !file_fsync(fd)))
+    if (ok && (!file_write(fd, whole, strlen(whole)) || !file_fsync(fd)))
         ok = file_error(e, path, "write");
-    if (fd >= 0)
-        close(fd);
     free(whole);
     free(text);
     json_decref(line);

@@ -126,13 +126,16 @@ bool kits_write_json(const Kits *k, Err *e)
     json_t *line = json_pack("{s:I, s:f, s:s, s:O}", "step", (json_int_t)k->step, "time", (double)t.tv_sec + 1e-9 * (double)t.tv_nsec,
                              "weights", weights, "benchmarks", found);
     CHECK(line, "no memory for JSON");
-    bool ok = write_newest(k, found, e);
+    const int fd = benchmarks_open(c->run.dir, e);
+    bool ok = fd >= 0 && write_newest(k, found, e);
     json_decref(found);
     if (ok)
-        ok = benchmarks_append(c->run.dir, line, e);
+        ok = benchmarks_append(fd, c->run.dir, line, e) && (!c->run.tensorboard || benchmarks_events(c->run.dir, e));
     else
         json_decref(line);
-    return ok && (!c->run.tensorboard || benchmarks_events(c->run.dir, e));
+    if (fd >= 0)
+        file_close(fd);
+    return ok;
 }
 
 static void print_row(const Kits *k, int i)
