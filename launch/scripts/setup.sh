@@ -27,7 +27,7 @@ elsewhere() {
 setup: missing: $1
 
   Debian, Ubuntu  sudo apt-get install --no-install-recommends $1
-  Spack           spack install openmpi hwloc hdf5+mpi zstd zlib libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece pcre2 utf8proc libmicrohttpd cmocka
+  Spack           spack install openmpi hwloc hdf5+mpi zstd zlib libconfig openblas threads=openmp netlib-scalapack xxhash libvips+jpeg+png+tiff jansson sentencepiece pcre2 utf8proc libmicrohttpd cmocka
   modules         module load gcc openmpi hdf5/parallel openblas scalapack zstd     (names differ; see: module avail)
 
 Where libraries come from Spack or modules, PKG_CONFIG_PATH must name their lib/pkgconfig folders.
