@@ -17,7 +17,7 @@
 #   make install    PREFIX=/usr/local DESTDIR=, for any processor of this kind (VARIANT=release: build/asvr as it is)    make uninstall
 #   make deb        a Debian package, in build/deb              make test-packages  that, lintian, a bare system in a folder (root, minutes)
 #   VARIANT=release|debug|san|fuzz|portable     CC=gcc|clang     ARCH=native (the -march of this build; x86-64-v2: for any processor, with the vectors that it has)     ARROW=DIR (parquet files)
-#   EXTRA="FLAGS" (to compilers and linker alike)
+#   EXTRA="FLAGS" (to compilers and linker alike)     AR OBJCOPY PKG_CONFIG MPI_INC MPI_LIB (another kind of processor: docs/CLUSTER.md)
 #   BLAS=openblas|NAME|"FLAGS" (what pkg-config knows, or -I -L -l of MKL, AOCL, ArmPL)
 
 # What is installed runs on machines that nobody has seen: by default it is the portable build, which is this kind of processor's least and

@@ -34,7 +34,7 @@ class Asvr(MakefilePackage):
     depends_on("sentencepiece")
     depends_on("pcre2")
     depends_on("utf8proc")
-    depends_on("libvips+jpeg+png+tiff")
+    depends_on("libvips+jpeg+png")
 
     def flags(self, spec):
         # Any node of a cluster runs it, whatever target this machine is: kernels are chosen at run time.
