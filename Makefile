@@ -17,7 +17,7 @@
 #   make install    PREFIX=/usr/local DESTDIR=, for any processor of this kind (VARIANT=release: build/asvr as it is)    make uninstall
 #   make deb        a Debian package, in build/deb              make test-packages  that, lintian, a bare system in a folder (root, minutes)
 #   VARIANT=release|debug|san|fuzz|portable     CC=gcc|clang     ARCH=native (the -march of this build; x86-64-v2: for any processor, with the vectors that it has)     ARROW=DIR (parquet files)
-#   EXTRA="FLAGS" (to compilers and linker alike)
+#   EXTRA="FLAGS" (to compilers and linker alike)     AR OBJCOPY PKG_CONFIG MPI_INC MPI_LIB (another kind of processor: docs/CLUSTER.md)
 #   BLAS=openblas|NAME|"FLAGS" (what pkg-config knows, or -I -L -l of MKL, AOCL, ArmPL)
 
 # What is installed runs on machines that nobody has seen: by default it is the portable build, which is this kind of processor's least and
@@ -25,11 +25,13 @@
 VARIANT ?= $(if $(filter install uninstall,$(MAKECMDGOALS)),portable,release)
 PORTABLE_x86_64  := x86-64-v2
 PORTABLE_aarch64 := armv8-a
-PORTABLE := $(or $(PORTABLE_$(shell uname -m)),native)
+PORTABLE := $(or $(PORTABLE_$(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))),native)
 ARCH    ?= $(if $(filter portable,$(VARIANT)),$(PORTABLE),native)
 CC      ?= cc
 CXX     ?= c++
+AR      ?= ar
 OBJCOPY ?= objcopy
+PKG_CONFIG ?= pkg-config
 
 OUT     := build$(if $(filter portable,$(VARIANT)),/$(ARCH),$(if $(filter-out release,$(VARIANT)),/$(VARIANT)))
 
@@ -41,7 +43,7 @@ OPT_san     := -O1 -march=$(ARCH) -g -fsanitize=address,undefined -fno-sanitize-
 OPT_fuzz    := $(OPT_san) -fno-sanitize=vptr -fsanitize=fuzzer-no-link
 OPT     := $(OPT_$(VARIANT)) $(EXTRA)
 
-pkg      = $(shell pkg-config $(1) 2>/dev/null)
+pkg      = $(shell $(PKG_CONFIG) $(1) 2>/dev/null)
 # Open MPI's and MPICH's wrappers tell the flags; the compiler stays ours.
 MPI_INC  = $(shell mpicc --showme:compile 2>/dev/null || mpicc -compile_info 2>/dev/null | cut -d' ' -f2-)
 MPI_LIB  = $(shell mpicc --showme:link 2>/dev/null || mpicc -link_info 2>/dev/null | cut -d' ' -f2-)
@@ -52,14 +54,14 @@ CFLAGS   = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -fopenmp -fno-math-errno -fno-t
 # BLAS: what pkg-config knows (openblas, blis), or flags: BLAS="-I/opt/mkl/include -L/opt/mkl/lib -lmkl_rt", so for ArmPL (-larmpl_mp), AOCL (-lblis-mt).
 # Of Debian's OpenBLAS that of OpenMP, where it is installed: one pool of threads a rank, not two.
 BLAS    ?= openblas
-BLAS_DIR := $(if $(filter openblas,$(BLAS)),$(firstword $(wildcard /usr/lib/*/openblas-openmp)))
-blas     = $(if $(filter -%,$(BLAS)),$(filter $(2),$(BLAS)),$(shell PKG_CONFIG_PATH=$(BLAS_DIR)/pkgconfig:$$PKG_CONFIG_PATH pkg-config $(1) $(BLAS) 2>/dev/null))
+BLAS_DIR := $(if $(filter openblas,$(BLAS)),$(wildcard $(dir $(patsubst %/,%,$(call pkg,--variable=libdir openblas)))openblas-openmp))
+blas     = $(if $(filter -%,$(BLAS)),$(filter $(2),$(BLAS)),$(shell PKG_CONFIG_PATH=$(BLAS_DIR)/pkgconfig:$$PKG_CONFIG_PATH $(PKG_CONFIG) $(1) $(BLAS) 2>/dev/null))
 CORE_INC := $(call blas,--cflags,-I% -D% -include%)
 # oneDNN 2 or 3, for train.compute = "bf16": that of pkg-config, or one on the compiler's paths, as Debian's, which pkg-config does not know.
 # Its threads must be OpenMP's, which this program can keep to one, or none (DNNL_CPU_RUNTIME 2, 1; not TBB or SYCL).  Without it bf16_none.c refuses.
 DNNL     := $(shell printf '\043include <oneapi/dnnl/dnnl.h>\nint of = DNNL_VERSION_MAJOR, by = DNNL_CPU_RUNTIME;' | $(CC) $(call pkg,--cflags dnnl) -E -P - 2>/dev/null | sed -n 's/^int of = \([23]\), by = [12]u;/\1/p')
 DNNL_LIB := $(if $(DNNL),$(or $(call pkg,--libs dnnl),-ldnnl))
-CORE_LIB := $(call blas,--libs,-L% -l% -Wl% -f%) $(BLAS_DIR:%=-Wl,-rpath,%) $(DNNL_LIB) -lm
+CORE_LIB := $(call blas,--libs,-L% -l% -Wl% -f%) $(BLAS_DIR:$(PKG_CONFIG_SYSROOT_DIR)%=-Wl,-rpath,%) $(DNNL_LIB) -lm
 IO_INC   = $(MPI_INC) $(call pkg,--cflags $(H5) libzstd libxxhash jansson libpcre2-8 libutf8proc zlib)
 IO_LIB   = $(call pkg,--libs $(H5) libzstd libxxhash jansson sentencepiece libpcre2-8 libutf8proc zlib) -lstdc++ -ldl
 CFG_LIB  = $(call pkg,--libs libconfig) $(HTTP_LIB)
@@ -107,7 +109,7 @@ $(DIST): $(DIST_O)
 $(IO): $(IO_O)
 $(CORE) $(DIST) $(IO):
 	@rm -f $@
-	ar rcs $@ $^
+	$(AR) rcs $@ $^
 
 $(OUT)/obj/core/%.o: core/%.c
 	@mkdir -p $(@D)

@@ -15,10 +15,10 @@ void ref_sumsq(double *out, const float *x, int64_t n)
 /* Squares have 48 bits: multiples of a unit that 256 of them add up without rounding, and the rest, twice. */
 static void split_squares(double out[3], const float *x, int64_t n)
 {
-    double unit = 0;
+    float most = 0;     /* not a double: gcc 12 for arm64 ends with an internal error at such a maximum of floats */
     for (int64_t i = 0; i < n; i++)
-        unit = fmax(unit, fabsf(x[i]));
-    unit = unit > 0 && unit < INFINITY ? ldexp(1, 2 * ilogb(unit) - 42) : 1;
+        most = fmaxf(most, fabsf(x[i]));
+    const double unit = most > 0 && most < INFINITY ? ldexp(1, 2 * ilogbf(most) - 42) : 1;
     out[0] = out[1] = out[2] = 0;
     for (int64_t i = 0; i < n; i++) {
         const double square = (double)x[i] * x[i], high = nearbyint(square / unit) * unit, rest = square - high;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "core/ops.h"
@@ -11,10 +12,12 @@
 
 enum { MOVED = 4 << 20 /* elements of AdamW: beyond any cache */, BEST = 5 };
 
-/* "Intel(R) Xeon(R) ..., 2 cores" */
+/* "Intel(R) Xeon(R) ..., 2 cores"; where the kernel has no name, as on arm64: "aarch64, 72 cores" */
 void bench_machine(char out[], size_t cap)
 {
-    char line[256], name[80] = "a machine";
+    struct utsname kind;
+    char line[256], name[80];
+    snprintf(name, sizeof name, "%.*s", (int)sizeof name - 1, uname(&kind) == 0 ? kind.machine : "a machine");
     FILE *f = fopen("/proc/cpuinfo", "r");
     while (f && fgets(line, sizeof line, f))
         if (!strncmp(line, "model name", 10) && strchr(line, ':')) {

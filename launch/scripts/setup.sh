@@ -14,7 +14,7 @@ slurm) packages="$build libcmocka-dev slurmctld slurmd slurm-client munge iprout
        PATH=$PATH:/usr/sbin:/sbin ;;
 demo)  packages="$build tuxpaint-stamps-default" ;;
 simulate) packages="$build libsimgrid-dev" ;;
-packages) packages="$build debhelper lintian debootstrap groff mandoc zsh python3" ;;
+packages) packages="$build debhelper lintian debootstrap groff mandoc zsh python3 qemu-user-static gcc-aarch64-linux-gnu g++-aarch64-linux-gnu" ;;
 site)  packages='cmark-gfm python3' ;;
 *)     echo "usage: launch/scripts/setup.sh build|test|slurm|demo|simulate|packages|site [list]" >&2; exit 64 ;;
 esac
@@ -27,7 +27,7 @@ elsewhere() {
 setup: missing: $1
 
   Debian, Ubuntu  sudo apt-get install --no-install-recommends $1
-  Spack           spack install openmpi hwloc hdf5+mpi zstd zlib libconfig openblas netlib-scalapack xxhash libvips jansson sentencepiece pcre2 utf8proc libmicrohttpd cmocka
+  Spack           spack install openmpi hwloc hdf5+mpi zstd zlib libconfig openblas threads=openmp netlib-scalapack xxhash libvips+jpeg+png jansson sentencepiece pcre2 utf8proc libmicrohttpd cmocka
   modules         module load gcc openmpi hdf5/parallel openblas scalapack zstd     (names differ; see: module avail)
 
 Where libraries come from Spack or modules, PKG_CONFIG_PATH must name their lib/pkgconfig folders.
@@ -50,7 +50,7 @@ parallel_hdf5() {
 plain_scalapack() { echo 'int main(void) { return 0; }' | cc -x c - -o /dev/null -lscalapack >/dev/null 2>&1; }
 absent=
 for tool in $([ "$1" = site ] && echo cmark-gfm python3 || echo cc make pkg-config c++ mpicc mpirun) $([ "$1" != test ] || echo zstd curl) $([ "$1" != slurm ] || echo slurmctld slurmd sbatch munged ip tc nsenter pgrep jube) \
-            $([ "$1" != packages ] || echo dh lintian debootstrap groff mandoc zsh python3); do
+            $([ "$1" != packages ] || echo dh lintian debootstrap groff mandoc zsh python3 qemu-aarch64-static aarch64-linux-gnu-gcc aarch64-linux-gnu-g++); do
     command -v $tool >/dev/null || absent="$absent $tool"
 done
 if [ -z "$absent" ] && [ "$1" != site ]; then

@@ -92,7 +92,7 @@ sed -n '/^Build-Depends:/,/^[A-Z][a-z-]*: /p' "$root/launch/packaging/debian/con
 "$root/launch/scripts/setup.sh" build list | tr ' ' '\n' | grep -vxE 'gcc|g\+\+|make' | sort | diff - debian || fail "Build-Depends of debian/control are not the packages of setup.sh"
 grep -q "^asvr ($version)" "$root/launch/packaging/debian/changelog" || fail "the changelog's version is not $version"
 sed -n 's/.*spack install \(.*\) cmocka$/\1/p' "$root/launch/scripts/setup.sh" | tr ' ' '\n' | sort >spack
-sed -n 's/^    depends_on("\([^"]*\)")$/\1/p' "$root/launch/packaging/spack/package.py" | sort | diff spack - || fail "package.py depends on other packages than setup.sh names"
+sed -n 's/^    depends_on("\([^"]*\)")$/\1/p' "$root/launch/packaging/spack/package.py" | tr ' ' '\n' | sort | diff spack - || fail "package.py depends on other packages than setup.sh names"
 grep -q "version(\"$version\")" "$root/launch/packaging/spack/package.py" && grep -q "image.version $version\$" "$root/launch/packaging/apptainer/asvr.def" ||
     fail "a recipe's version is not $version"
 

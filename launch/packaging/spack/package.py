@@ -1,4 +1,4 @@
-# In a repository of your own (spack repo create), or from the root of the source:  spack dev-build asvr@0.1.0
+# In a repository of your own (spack repo create); then, from the root of the source:  spack dev-build asvr@0.1.0
 from spack.package import *
 
 try:                                    # Spack 1.0 and later; before, spack.package has it
@@ -23,7 +23,7 @@ class Asvr(MakefilePackage):
     depends_on("openmpi")
     depends_on("hdf5+mpi")
     depends_on("netlib-scalapack")
-    depends_on("openblas")
+    depends_on("openblas threads=openmp")
     depends_on("hwloc")
     depends_on("zstd")
     depends_on("zlib")
@@ -34,7 +34,7 @@ class Asvr(MakefilePackage):
     depends_on("sentencepiece")
     depends_on("pcre2")
     depends_on("utf8proc")
-    depends_on("libvips")
+    depends_on("libvips+jpeg+png")
 
     def flags(self, spec):
         # Any node of a cluster runs it, whatever target this machine is: kernels are chosen at run time.
