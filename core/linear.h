@@ -7,7 +7,7 @@
  * Other forms of a weight (16-bit, several side by side) will have their home here and in the ops.
  *
  * Packed: whoever only multiplies by w turns it, where it lies, once: sixteen rows at a time become a panel (I,16), rows that are left at the end
- * stay.  Products forward then read it as it is, with the same bits; it has no gradient, and is no embedding.
+ * stay.  Products forward then read it as it is, with the same bits; it has no gradient.
  *
  * Leaves: the dimension that is split over tp consists of a fixed number of equal blocks (parallel.blocks), of which so many lie on
  * this rank.  A sum over that dimension is one of blocks, each by itself, joined along a fixed binary tree: inside a rank by the ops, between

@@ -42,7 +42,7 @@ void llama_params(Llama *w, Binder *b)
     w->p_norm = b->next;
     w->norm    = param(b, C, 1, -1, INIT_ONE, "decoder.norm");
     w->p_lm_head = w->d.tied ? w->p_embed : b->next;
-    w->lm_head = w->d.tied ? (Linear){ .w = w->embed, .I = C, .O = w->d.V / ranks, .leaves = b->table->leaves }
+    w->lm_head = w->d.tied ? param_tied(b, w->embed, w->d.V, C)
                            : param_linear(b, w->d.V, C, 0, INIT_NORMAL | DECAY, "decoder.lm_head");
 }
 
@@ -51,7 +51,10 @@ void llama_embed(float *out, const Llama *w, const int32_t *id, int32_t *local, 
     const int Vl = w->d.V / tp->size;
     tp->need(tp, w->p_embed, w->p_embed + 1);
     op.local_ids(local, id, N, tp->rank * Vl);
-    op.embed_fwd(out, w->embed, local, N, w->d.C, Vl);
+    if (w->d.tied && w->lm_head.packed)
+        op.linear_rows(out, &w->lm_head, local, N);
+    else
+        op.embed_fwd(out, w->embed, local, N, w->d.C, Vl);
     tp->sum(tp, out, N * w->d.C);
 }
 

@@ -22,6 +22,7 @@ typedef struct {
     void (*linear_fwd)(float *out /*(N,O)*/, const float *x /*(N,I)*/, const Linear *w, int64_t N);    /* w->add: out += */
     void (*linear_dx)(float *dx, const LinearTerm *term, int terms, int64_t N, bool add);  /* dx = sum of dout w over the terms (linear.h) */
     void (*linear_dw)(Linear *dw, const float *dout, const float *x, int64_t N), (*linear_pack)(Linear *w, float *room /*(LINEAR_PANEL,I)*/);    /* of w and of b; packed, where it lies (linear.h) */
+    void (*linear_rows)(float *out /*(N,I)*/, const Linear *w, const int32_t *id, int64_t N);    /* rows of w, as embed_fwd gives them; w may be packed */
     /* c (M,N) = alpha op(a) op(b) + beta c (ignored if beta is 0);  op(a) (M,K), op(b) (K,N): ta, tb: transposed; ld: floats a row.  gram: c (M,M) = op(a) op(a)^T, dense */
     void (*product)(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K, float alpha, float beta);
     void (*gram)(float *c, const float *a, bool ta, int M, int K);
@@ -47,8 +48,7 @@ typedef struct {
     void (*add_rows_fwd)(float *x, const float *w /*(T,C)*/, const int32_t *pos, int64_t N, int C);          /* x[n] += w[pos[n]]; in place */
     void (*add_rows_bwd)(float *dw, const float *dout, const int32_t *pos, int64_t N, int C);                /* dw[pos[n]] += dout[n] */
     /* ---- rows ----  embed: out[n] = table[id[n]]; ids outside [0, rows) give a zero row (another tp rank holds them). */
-    void (*embed_fwd)(float *out, const float *table /*(rows,C)*/, const int32_t *id, int64_t N, int C, int rows);
-    void (*embed_bwd)(float *dtable, const float *dout, const int32_t *id, int64_t N, int C, int rows);
+    void (*embed_fwd)(float *out, const float *table /*(rows,C)*/, const int32_t *id, int64_t N, int C, int rows), (*embed_bwd)(float *dtable, const float *dout, const int32_t *id, int64_t N, int C, int rows);
     void (*gather)(float *out /*(n,C)*/, const float *x, const int32_t *row /*(n)*/, int64_t n, int C);
     void (*scatter)(float *x, const float *in /*(n,C)*/, const int32_t *row, int64_t n, int C);      void (*scatter_add)(float *x, const float *in, const int32_t *row, int64_t n, int C);     /* x[row[i]] = in[i], or += */
     void (*local_ids)(int32_t *local, const int32_t *id, int64_t N, int first);                      /* id - first; of negative ones -1; local may be id */

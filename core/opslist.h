@@ -6,7 +6,7 @@
 #pragma once
 
 #define OPS_LIST(X)                                                                                                    \
-    X(linear_fwd) X(linear_dx) X(linear_dw) X(linear_pack) X(product) X(gram)                                          \
+    X(linear_fwd) X(linear_dx) X(linear_dw) X(linear_pack) X(linear_rows) X(product) X(gram)                           \
     X(rmsnorm_fwd) X(add_rmsnorm_fwd) X(rmsnorm_bwd) X(rmsnorm_dw) X(layernorm_fwd) X(add_layernorm_fwd) X(layernorm_bwd)            \
     X(l2norm_fwd) X(l2norm_bwd) X(gelu_fwd) X(gelu_bwd) X(swiglu_fwd) X(swiglu_bwd)                                    \
     X(add_fwd) X(scale) X(blend) X(fill) X(zero) X(copy)                                                               \

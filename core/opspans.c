@@ -41,6 +41,7 @@ static void linear_dw(Linear *dw, const float *dout, const float *x, int64_t N)
 }
 
 static void linear_pack(Linear *w, float *room) { WATCH(linear_pack, (w, room)); }
+static void linear_rows(float *out, const Linear *w, const int32_t *id, int64_t N) { WATCH(linear_rows, (out, w, id, N)); }
 
 static void product(float *c, int ldc, const float *a, int lda, bool ta, const float *b, int ldb, bool tb, int64_t M, int N, int K,
                     float alpha, float beta)

@@ -85,6 +85,14 @@ static void bind_pair(Binder *b, Linear *l, const Param *w)
                   LORA_PART ".%s.b", w->name);
 }
 
+Linear param_tied(Binder *b, float *w, int O, int I)
+{
+    Linear l = { .w = w, .I = I, .O = O / b->table->tp_size, .leaves = b->table->leaves };
+    if (b->pass == PACK && l.leaves)
+        op.linear_pack(&l, b->room);
+    return l;
+}
+
 Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const char *fmt, ...)
 {
     Param want = { .rows = O, .cols = I, .split = split, .flags = flags };

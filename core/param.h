@@ -75,6 +75,8 @@ float *param(Binder *b, int rows, int cols, int split, unsigned flags, const cha
 /* The weight of a linear layer, (O,I), with the share of O and I that is here, and its pair if it is one of lora's targets; a bias is one more
    param() line. */
 Linear param_linear(Binder *b, int O, int I, int split, unsigned flags, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* A linear whose weight is a tensor (O,I) that was bound before, split by its rows: w, NULL where that is. */
+Linear param_tied(Binder *b, float *w, int O, int I);
 /* As param, INIT_ZERO, but starting from `value`. */
 float *param_constant(Binder *b, float value, const char *name);
 

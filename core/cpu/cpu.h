@@ -8,7 +8,7 @@
  *             (cpu_product), inside cpu_rq the threads take rows; cpu_attention and cpu_panel have tiles of its own (tile.h)
  *   memory    nothing is allocated; tiles lie on the stack, some 256 KiB at most, half a MiB of a product or of grouped heads,
  *             1.4 of a product in leaves; of one that threads share, 6 MiB of buffers are static
- *   absent    code_count, code_update, given_codes, local_ids, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, take_codes,
+ *   absent    code_count, code_update, given_codes, linear_rows, local_ids, nearest_bid, nearest_won, sigmoid_contrast, soft_targets, take_codes,
  *             xent_soft_...: small, the
  *             reference serves
  *

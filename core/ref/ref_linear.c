@@ -19,16 +19,23 @@ static float joined(float *leaf, int leaves)
     return leaf[0];
 }
 
+/* Row o of w, and from one element of it to the next. */
+static const float *row_of(const Linear *w, int o, int64_t *step)
+{
+    const int panel = o / LINEAR_PANEL * LINEAR_PANEL;
+    const bool packed = w->packed && panel + LINEAR_PANEL <= w->O;
+    *step = packed ? LINEAR_PANEL : 1;
+    return w->w + (packed ? (int64_t)panel * w->I + o - panel : (int64_t)o * w->I);
+}
+
 /* The sum of n products of x and row o of w, from element i on. */
 static double dot(const float *x, const Linear *w, int o, int i, int n)
 {
-    const int panel = o / LINEAR_PANEL * LINEAR_PANEL;
-    const float *of = w->w + (int64_t)panel * w->I;
+    int64_t step;
+    const float *row = row_of(w, o, &step) + i * step;
     double s = 0;
-    if (!w->packed || panel + LINEAR_PANEL > w->O)
-        return ref_dot(x, w->w + (int64_t)o * w->I + i, n);
     for (int k = 0; k < n; k++)
-        s += (double)x[k] * of[(i + k) * LINEAR_PANEL + o - panel];
+        s += (double)x[k] * row[k * step];
     return s;
 }
 
@@ -43,6 +50,17 @@ void ref_linear_pack(Linear *w, float *room)
                 panel[i * LINEAR_PANEL + r] = room[r * w->I + i];
     }
     w->packed = true;
+}
+
+void ref_linear_rows(float *out, const Linear *w, const int32_t *id, int64_t N)
+{
+    for (int64_t n = 0; n < N; n++) {
+        const bool there = id[n] >= 0 && id[n] < w->O;
+        int64_t step = 0;
+        const float *row = there ? row_of(w, id[n], &step) : NULL;
+        for (int i = 0; i < w->I; i++)
+            out[n * w->I + i] = there ? row[i * step] : 0;
+    }
 }
 
 void ref_linear_fwd(float *out, const float *x, const Linear *w, int64_t N)

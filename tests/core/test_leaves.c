@@ -123,6 +123,13 @@ static void forward_packed(const float *x, const Linear *w, const float *want, S
         same("forward, packed", s, THREADS[t], got, want, (int64_t)s.N * s.O);
         free(got);
     }
+    for (int o = -1; o <= s.O; o++) {
+        float *row = buffer(s.I), *zero = buffer(s.I);
+        memset(zero, 0, (size_t)s.I * sizeof *zero);
+        op.linear_rows(row, &l, &(int32_t){ o }, 1);
+        assert_memory_equal(row, o < 0 || o == s.O ? zero : w->w + (int64_t)o * s.I, (size_t)s.I * sizeof *row);
+        free(row), free(zero);
+    }
     if ((double)s.N * (double)n < REFERENCE) {
         float *rows = buffer((int64_t)s.N * s.O), *panels = buffer((int64_t)s.N * s.O);
         OPS_REF.linear_fwd(rows, x, w, s.N);
