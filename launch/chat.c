@@ -68,7 +68,7 @@ static bool open_chat(Chat *h, const Config *c, Err *e)
         return err_set(e, EXIT_CONFIG, "chat.image", "", "more than %d pictures", PICTURES);
     const int fit = c->chat.question[0] ? 1 : (int)min64(PICTURES, max64(1, c->model.decoder.max_len / (side * side)));
     const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1,
-                             .max_images = given > fit ? given : fit, .max_len = 1 };
+                             .max_images = given > fit ? given : fit, .max_len = 1, .answers = 1 };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, &h->step, e))
         return false;
     const GeneratorShape g = { .slots = 1, .max_len = c->model.decoder.max_len, .max_new = c->chat.max_new, .template_ = c->data.template, .keep = true };

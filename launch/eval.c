@@ -7,7 +7,9 @@ static Evaluation *open_eval(Run *r, const Config *c, int64_t *step, Err *e)
 {
     if ((c->text.model[0] && !run_text(r, e)) || !run_shards(r, SPLIT_VAL, e))
         return NULL;
-    const RunShape shape = run_shape(r, false);
+    RunShape shape = run_shape(r, false);
+    shape.answers = shards_meta(r->shards)->tasks[0] ? evaluate_at_once(c) : 0;
+    shape.answers_by = "eval.batch";
     if (!run_model(r, &shape, e) || !run_weights_of(r, c->eval.from[0] ? c->eval.from : c->run.dir, step, e) || !run_codes_match(r, e))
         return NULL;
     model_pack(&r->model);

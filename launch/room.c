@@ -1,4 +1,5 @@
 #include "launch/room.h"
+#include "launch/eval/generate.h"
 #include "launch/save.h"
 #include "launch/stepeval.h"
 
@@ -186,9 +187,9 @@ static double address_left(void)
 
 /* ---- memory: what is wanted ---- */
 
-/* The asked-for sizes, then half the micro-batch and half again, then half the rows. */
-enum { TRIES = 24 };
-typedef struct { int micro_batch, max_len; double bytes, tape; } Size;
+/* The asked-for sizes, then half the answers and half again, then half the micro-batch, then half the rows. */
+enum { TRIES = 32 };
+typedef struct { int answers, micro_batch, max_len; double bytes, tape, kept /* keys, values and rows of answers */; } Size;
 typedef struct { Size size[TRIES]; double address, node; Cgroup group; } Wish;
 
 /* What the gradient takes at a time. */
@@ -220,7 +221,8 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
     if (model_measure(&m, &small, &tp)) {
         tape_measure(&t, &m);
         s->tape = (double)tape_bytes(&t, &m);
-        s->bytes = s->tape + (double)m.weight_arena.size;
+        s->kept = s->answers ? (double)generate_bytes(&m, &(GeneratorShape){ .slots = s->answers, .max_len = c->model.decoder.max_len }) : 0;
+        s->bytes = s->tape + s->kept + (double)m.weight_arena.size;
         if (conf->train && !conf->bare) {
             size_t coming, muon;
             const OptimSetup setup = run_optim(c, &r->grid.levels);
@@ -239,7 +241,9 @@ static void measure(const Run *r, const ModelConf *conf, Size *s)
 static bool smaller(Size *s, const ModelConf *conf)
 {
     const int side = conf->image / conf->patch, least = side * side + 2;        /* a picture and a word */
-    if (s->micro_batch % 2 == 0)
+    if (s->answers > 1)
+        s->answers /= 2;
+    else if (s->micro_batch % 2 == 0)
         s->micro_batch /= 2;                                                    /* still divides what it divided */
     else if (s->max_len / 2 >= least)
         s->max_len /= 2;
@@ -272,21 +276,33 @@ static bool fits(const Grid *g, const Wish *all, int k, Lack *lack)
     return lack->asked <= lack->left;
 }
 
-static void refuse(const Run *r, const Wish *all, const Lack *lack, int fit, Err *e)
+static void refuse(const Run *r, const Wish *all, const Lack *lack, int fit, const RunShape *shape, Err *e)
 {
     const Size *asked = &all[r->grid.node_rank].size[0], *ok = &all[r->grid.node_rank].size[fit];
     char host[64] = "", hint[256] = "more nodes; parallel.tp and parallel.zero = 2 divide what a rank holds, train.recompute and parallel.sequence shorten the tape";
     gethostname(host, sizeof host - 1);
-    if (fit && ok->max_len == asked->max_len)
+    if (fit && ok->micro_batch == asked->micro_batch && ok->max_len == asked->max_len)
+        snprintf(hint, sizeof hint, "%s = %d takes %.1f GiB a rank, which fits; or lower model.decoder.max_len", shape->answers_by, ok->answers, ok->bytes / GIB);
+    else if (shape->answers)
+        snprintf(hint, sizeof hint, "lower model.decoder.max_len; chat and eval divide a model among ranks, too (parallel.tp)");
+    else if (fit && ok->max_len == asked->max_len)
         snprintf(hint, sizeof hint, "train.micro_batch = %d takes %.1f GiB a rank, which fits; or lower model.decoder.max_len",
                  ok->micro_batch, ok->bytes / GIB);
     else if (fit)
         snprintf(hint, sizeof hint, "train.micro_batch = %d and model.decoder.max_len = %d take %.1f GiB a rank, which fits", ok->micro_batch,
                  ok->max_len, ok->bytes / GIB);
     err_expected(e, "%.1f GiB at most: what is left of %s", lack->left / GIB, lack->where);
-    err_got(e, "%.1f GiB for %d rank%s of %s: %.1f GiB of weights, gradients, moments and buckets and %.1f GiB of tape each", lack->asked / GIB,
-            lack->ranks, lack->ranks == 1 ? "" : "s", host, (asked->bytes - asked->tape) / GIB, asked->tape / GIB);
-    err_set(e, EXIT_CONFIG, "train.micro_batch, model.decoder.max_len", hint, "the memory cannot be had");
+    const char *many = lack->ranks == 1 ? "" : "s";
+    if (shape->answers)
+        err_got(e, "%.1f GiB for %d rank%s of %s: %.1f GiB of weights and tape and %.1f GiB for %d answers at once each", lack->asked / GIB, lack->ranks,
+                many, host, (asked->bytes - asked->kept) / GIB, asked->kept / GIB, asked->answers);
+    else
+        err_got(e, "%.1f GiB for %d rank%s of %s: %.1f GiB of weights, gradients, moments and buckets and %.1f GiB of tape each", lack->asked / GIB,
+                lack->ranks, many, host, (asked->bytes - asked->tape) / GIB, asked->tape / GIB);
+    char where[96];
+    const char *by = shape->answers ? shape->answers_by : "train.micro_batch";
+    snprintf(where, sizeof where, "%s%smodel.decoder.max_len", by ? by : "", by ? ", " : "");
+    err_set(e, EXIT_CONFIG, where, hint, "the memory cannot be had");
 }
 
 /* The sizes that were asked for do not fit on some node: the first ones that do on all. */
@@ -311,7 +327,7 @@ static int first_that_fits(const Run *r, const ModelConf *conf, Wish *mine)
     return 0;
 }
 
-bool room_memory(Run *r, const ModelConf *conf, Err *e)
+bool room_memory(Run *r, const ModelConf *conf, const RunShape *shape, Err *e)
 {
     static Wish mine;
     Lack lack;
@@ -320,7 +336,7 @@ bool room_memory(Run *r, const ModelConf *conf, Err *e)
     if (!run_agree(r, e))
         return false;
     memset(&mine, 0, sizeof mine);
-    mine.size[0] = (Size){ .micro_batch = conf->micro_batch, .max_len = conf->max_len };
+    mine.size[0] = (Size){ .answers = shape->answers, .micro_batch = conf->micro_batch, .max_len = conf->max_len };
     measure(r, conf, &mine.size[0]);
     const double kib = number_in("/proc/meminfo", "MemAvailable:");
     mine.node = kib < 0 ? INFINITY /* a kernel that does not say */ : 1024 * (kib + fmax(0, number_in("/proc/meminfo", "SwapFree:")));
@@ -334,7 +350,7 @@ bool room_memory(Run *r, const ModelConf *conf, Err *e)
         const int fit = first_that_fits(r, conf, &mine);
         all[r->grid.node_rank] = mine;
         if (here)
-            refuse(r, all, &lack, fit, e);
+            refuse(r, all, &lack, fit, shape, e);
     }
     free(all);
     return run_agree(r, e);

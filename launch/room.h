@@ -18,7 +18,7 @@
 
 /* By r->place.  Sets r->threads and its text; where they cannot be had fewer, and r->refused. */
 void room_threads(Run *r);
-/* Is there room for a model of conf, and for its training if conf->train?  Reports r->refused, too. */
-bool room_memory(Run *r, const ModelConf *conf, Err *e);
+/* Is there room for a model of conf, and for its training if conf->train, or the shape's answers?  Reports r->refused, too. */
+bool room_memory(Run *r, const ModelConf *conf, const RunShape *shape, Err *e);
 /* Bytes that a process here may still take: what the kernel calls available, or what the cgroups leave of it.  Local. */
 double room_left(void);

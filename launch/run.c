@@ -203,7 +203,7 @@ bool run_model(Run *r, const RunShape *s, Err *e)
         compute_open(r);
         r->tp.sequence = run_tp(r->c, &conf, r->grid.tp_size).sequence;
     }
-    if (!room_memory(r, &conf, e))
+    if (!room_memory(r, &conf, s, e))
         return false;
     if (!model_open(&r->model, &conf, &r->tp)) {
         err_got(e, "\"%.200s\"", conf.trainable);

@@ -65,8 +65,8 @@ typedef struct {
     Stage    stage;
     bool     train, bare;          /* gradients; weights alone */
     unsigned parts;                /* PART_..., or 0: what the stage needs */
-    int      codes_given;          /* codes a patch in the shards */
-    int      micro_batch, max_images, max_len;
+    int      codes_given, micro_batch, max_images, max_len;    /* codes_given: codes a patch in the shards */
+    int      answers; const char *answers_by;          /* under way at once, of model.decoder.max_len rows, and the key that says how many, if one does; 0: none */
 } RunShape;
 
 /* tp: tensor-parallel ranks a replica, parallel.tp or 1; it divides the ranks. */

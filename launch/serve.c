@@ -185,7 +185,8 @@ static bool open_model(Serve *s, const Config *c, int64_t *at, Err *e)
 {
     Run *r = &s->r;
     const ImageOps *image;
-    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = most_images(c), .max_len = 1 };
+    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = most_images(c), .max_len = 1,
+                             .answers = c->serve.batch, .answers_by = "serve.batch" };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights(r, at, e) || !(image = image_ops(e)))
         return false;
     image->allow(c->data.max_pixels);

@@ -115,7 +115,7 @@ static bool open_answers(Answers *a, Err *e)
     Run *r = a->r;
     const Config *c = r->c;
     const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1,
-                             .max_images = 1, .max_len = 1 };
+                             .max_images = 1, .max_len = 1, .answers = c->bench.prompts, .answers_by = "bench.prompts" };
     if (!run_model(r, &shape, e))
         return false;
     const int len = c->model.decoder.max_len, P = r->model.w.vision.P, text = (len - P) / 2;

@@ -36,8 +36,8 @@ static void split_free(char **list)
     free(list);
 }
 
-/* A block's questions are answered together, as many as that. */
-static int at_once(const Config *c) { return (int)min64(c->eval.batch, c->train.micro_batch); }
+/* Of a block. */
+int evaluate_at_once(const Config *c) { return (int)min64(c->eval.batch, c->train.micro_batch); }
 
 /* Evaluation shards name their tasks, as many as they like. */
 static void open_tasks(Evaluation *v, Err *e)
@@ -51,7 +51,7 @@ static void open_tasks(Evaluation *v, Err *e)
         err_got(e, "\"%s\"", m->template_);
         err_set(e, EXIT_DATA, "data.set", "", "the shards are of an unknown template");
     } else if (v->tasks) {
-        const GeneratorShape g = { .slots = at_once(c), .max_len = c->model.decoder.max_len, .max_new = c->chat.max_new, .template_ = kind };
+        const GeneratorShape g = { .slots = evaluate_at_once(c), .max_len = c->model.decoder.max_len, .max_new = c->chat.max_new, .template_ = kind };
         generate_open(&v->generator, &v->model, &v->r->tape, v->r->text, &g);
         v->asker = calloc((size_t)g.slots, sizeof *v->asker);
         CHECK(v->asker, "no memory for %d questions", g.slots);
@@ -324,6 +324,6 @@ double evaluate_bytes(const Config *c, const Model *m)
     const int64_t side = config_picture(c), P = m->w.vision.P;
     const GatherRoom room = { .samples = m->c.micro_batch, .images = m->c.max_images, .tokens = (int64_t)m->c.micro_batch * m->c.max_len,
                               .image_bytes = side * side * 3, .image_codes = P * m->c.codes_given };
-    const GeneratorShape g = { .slots = at_once(c), .max_len = c->model.decoder.max_len };
+    const GeneratorShape g = { .slots = evaluate_at_once(c), .max_len = c->model.decoder.max_len };
     return (double)gather_bytes(&room) + (m->c.stage >= STAGE_PRETRAIN ? (double)generate_bytes(m, &g) : 0);
 }

@@ -48,5 +48,7 @@ bool    evaluate_write(const Evaluation *v, int64_t step, Err *e);
 void    evaluate_print(const Evaluation *v, int64_t step);
 bool    evaluate_sheet(const Evaluation *v, Err *e);
 
+/* Questions that it answers at once, where there are any.  Local. */
+int     evaluate_at_once(const Config *c);
 /* Bytes that evaluate_open takes for a model of that shape, measured, not allocated; plan asks.  Local. */
 double  evaluate_bytes(const Config *c, const Model *m);

@@ -78,7 +78,8 @@ static bool open_model(Kits *k, Err *e)
     int images = 1;
     for (int i = 0; i < k->tables; i++)
         images = k->table[i].images > images ? k->table[i].images : images;
-    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = images, .max_len = 1 };
+    const RunShape shape = { .stage = STAGE_INSTRUCT, .codes_given = c->model.codes.depth, .micro_batch = 1, .max_images = images, .max_len = 1,
+                             .answers = c->eval.batch, .answers_by = "eval.batch" };
     if (!run_text(r, e) || !run_model(r, &shape, e) || !run_weights_of(r, c->eval.from[0] ? c->eval.from : c->run.dir, &k->step, e))
         return false;
     const GeneratorShape g = { .slots = c->eval.batch, .max_len = c->model.decoder.max_len, .max_new = c->chat.max_new, .template_ = c->data.template };

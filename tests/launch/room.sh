@@ -1,6 +1,7 @@
 # What cannot be had is refused before it is taken, with 78, what was asked, what there is and what would fit; and a change of
 # the grid that changes bits is said.
-. "$(dirname "$0")/tools.inc"
+here=$(cd "$(dirname "$0")/.." && pwd)
+. "$here/launch/tools.inc"
 
 says 0 0 pack "$config" "${small[@]}"
 "$ASVR" train "$config" "${small[@]}" --set run.dir=free >free.out            # it takes less than 1 GB of addresses and some 20 MiB
@@ -24,6 +25,15 @@ fits=$(sed -n 's/.*train.micro_batch = \([0-9]*\).*/\1/p' err)
 # No machine has this, limit or not: 8 x 1 million rows of 32 layers.
 says 78 2 bench "$config" "${small[@]}" "${long[@]}" "${large[@]}" --set model.decoder.max_len=1048576
 blames 'the memory cannot be had' 'MemAvailable' 'for 2 ranks of'
+# Answers at once, each with keys and values of its own: those that fit are named.
+says 0 0 train "$config" "${small[@]}" --set run.dir=answers --set model.decoder.max_len=4096
+for verb in serve eval; do
+    limited $few 78 0 $verb "$config" "${small[@]}" --set run.dir=answers --set model.decoder.max_len=4096 --set $verb.batch=1024 --set eval.tsv="$here/golden/kits/POPE.tsv"
+    blames 'the memory cannot be had' "$verb.batch, model.decoder.max_len" 'for 1024 answers at once' 'which fits'
+    fits=$(sed -n "s/.*$verb.batch = \([0-9]*\).*/\1/p" err)
+    [ -n "$fits" ] && [ "$fits" -lt 1024 ] || { cat err; fail "$verb: no number of answers is named that fits"; }
+done
+limited $few 0 0 eval "$config" "${small[@]}" --set run.dir=answers --set model.decoder.max_len=4096 --set eval.batch="$fits" --set eval.tsv="$here/golden/kits/POPE.tsv"
 [ ! -e no ] || fail "a refused run left something behind"
 
 # ---- threads: 8 MiB of stack each, more than there are addresses ----
