@@ -1,7 +1,7 @@
 /* Search over index.js, the menu of narrow windows, and where in the contents one is.  Keys: / or s to search, arrows and Enter, Escape. */
 'use strict';
 (function () {
-  var form = document.getElementById('search'), input = form.querySelector('input'), box = document.getElementById('results');
+  var form = document.getElementById('Search'), input = form.querySelector('input'), box = document.getElementById('Results');
   var entries = [], chosen = -1;
   INDEX.forEach(function (page) {                           // [file, title, [[id, title, section, text, rank], ...]]
     page[2].forEach(function (e, i) {
@@ -118,7 +118,7 @@
   });
 
   /* the menu of narrow windows */
-  var menu = document.getElementById('menu'), nav = document.getElementById('nav');
+  var menu = document.getElementById('Menu'), nav = document.getElementById('Nav');
   function open(yes) { nav.classList.toggle('open', yes); menu.setAttribute('aria-expanded', yes); }
   menu.addEventListener('click', function () { open(!nav.classList.contains('open')); });
   nav.addEventListener('click', function (e) { if (e.target.closest('a')) open(false); });

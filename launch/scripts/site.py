@@ -44,7 +44,7 @@ def code_of(cell):
 
 
 def slug(words, seen):
-    """GitHub's anchor of a heading; seen counts those of the page"""
+    """GitHub's anchor of a heading; seen counts those of the page.  It has no capital, as the ids of the frame have"""
     s = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
     seen[s] = seen.get(s, -1) + 1
     return s if not seen[s] else "%s-%d" % (s, seen[s])
@@ -233,17 +233,17 @@ TEMPLATE = """<!DOCTYPE html>
 <script src="site.js" defer></script>
 </head>
 <body>
-<a class="skip" href="#content">to the text</a>
+<a class="skip" href="#Content">to the text</a>
 <header>
-<button id="menu" type="button" aria-label="pages" aria-expanded="false" aria-controls="nav">☰</button>
+<button id="Menu" type="button" aria-label="pages" aria-expanded="false" aria-controls="Nav">☰</button>
 <a class="brand" href="index.html">asvr</a>
-<form id="search" role="search" hidden><input type="search" placeholder="Search  ( / )" aria-label="search" aria-controls="results" autocomplete="off" spellcheck="false"></form>
+<form id="Search" role="search" hidden><input type="search" placeholder="Search  ( / )" aria-label="search" aria-controls="Results" autocomplete="off" spellcheck="false"></form>
 </header>
-<div id="results" role="listbox" aria-label="results" hidden></div>
-<nav id="nav" aria-label="pages">
+<div id="Results" role="listbox" aria-label="results" hidden></div>
+<nav id="Nav" aria-label="pages">
 %(nav)s
 </nav>
-<div id="content">
+<div id="Content">
 %(body)s
 <footer><div class="steps">%(prev)s%(next)s</div><p>%(source)s</p></footer>
 </div>

@@ -54,7 +54,7 @@ browse() { timeout 120 "$chromium" --headless=new --no-sandbox --disable-gpu --d
 # Each page tells its frame what it finds out about itself; the frame collects it as its title.
 cat >probe <<'E2'
 <script>addEventListener("load",function(){
-var q=document.querySelector("#search input"),box=document.getElementById("results");
+var q=document.querySelector("#Search input"),box=document.getElementById("Results");
 function ask(t){q.value=t;q.dispatchEvent(new Event("input"));var a=box.querySelectorAll("a");return a.length?a[0].getAttribute("href")+"*"+a.length+(box.querySelector("mark")?"":"!unmarked"):"none"}
 function key(k){q.dispatchEvent(new KeyboardEvent("keydown",{key:k,bubbles:true,cancelable:true}))}
 document.dispatchEvent(new KeyboardEvent("keydown",{key:"/",cancelable:true}));
