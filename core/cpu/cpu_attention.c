@@ -12,7 +12,7 @@
 #include "core/meanwhile.h"
 #include "core/prof.h"
 
-enum { BESIDE = 8 };            /* heads of single queries that go together */
+enum { BESIDE = 8 };            /* heads of single queries that go together, at most */
 
 /* The scores of a panel -> exponentials below each query's largest so far; shrink: what earlier results must be multiplied by. */
 static void soften(float *p, float *max, float *sum, float *shrink, int see)
@@ -154,6 +154,14 @@ static void rows_fwd(float *att, float *lse, const Head *s, int first, int heads
     }
 }
 
+static int count_single(const int32_t *start, int B)
+{
+    int n = 0;
+    for (int b = 0; b < B; b++)
+        n += start[b + 1] - start[b] == 1;
+    return n;
+}
+
 void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, const float *v, int B, const int32_t *qstart,
                        const int32_t *kstart, int H, int K, int D, int mask)
 {
@@ -163,6 +171,7 @@ void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, c
     }
     const int64_t pairs = visible_pairs(B, qstart, kstart, mask);
     const int block = block_of(D, QUERIES), blocks = (int)ceil_div(longest(qstart, B), block);
+    const int beside = (int)max64(1, min64(BESIDE, (int64_t)count_single(qstart, B) * H / omp_get_max_threads()));      /* rather a head for each thread */
     prof_gemm(pairs, 2 * H, D);
 #pragma omp parallel for collapse(3) schedule(dynamic) if (pairs * H * D >= SERIAL)
     for (int b = 0; b < B; b++)
@@ -171,8 +180,8 @@ void cpu_attention_fwd(float *att, float *lse, const float *q, const float *k, c
                 const Head s = head(q, k, v, qstart, kstart, b, h, H, K, D, mask);
                 const int i0 = i * block;
                 float *to = att + (s.q - q), *l = lse + (int64_t)qstart[b] * H + h;
-                if (s.tq == 1 && i == 0 && h % BESIDE == 0)
-                    rows_fwd(to, l, &s, h, (int)min64(BESIDE, H - h), H / K);
+                if (s.tq == 1 && i == 0 && h % beside == 0)
+                    rows_fwd(to, l, &s, h, (int)min64(beside, H - h), H / K);
                 else if (s.tq > 1 && i0 < s.tq)
                     block_fwd(to, l, H, &s, i0, (int)min64(block, s.tq - i0));
                 tile_done();
